@@ -1,0 +1,123 @@
+"""The job file's shape: every key with its type. Reading and checking stand in load.py and check.py."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from pipeline.types import TaskName
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the job file; unknown keys are refused."""
+
+
+class ProviderSection(Section):
+    name: str
+    model: str
+    protocol: Literal["native", "openai"] | None = None
+    api_key_env: str | None = None
+    api_key_file: str | None = None
+    base_url: str | None = None
+    workspace: str | None = None
+    stream: bool = False
+    parameters: dict[str, Any] = {}
+
+
+class PromptSection(Section):
+    system: str | None = None
+    text: str | None = None
+
+
+class ColumnsSection(Section):
+    """What the manifest calls our fields: `id = "sku"` reads the id from the column `sku`."""
+
+    id: str | None = None
+    image: str | None = None
+    images: str | None = None
+    frames: str | None = None
+    fps: str | None = None
+    max_frames: str | None = None
+    audio: str | None = None
+    text: str | None = None
+    contents: str | None = None
+    prompt: str | None = None
+    system: str | None = None
+    parameters: str | None = None
+    messages: str | None = None
+
+
+class MediaSection(Section):
+    resize: Literal["fit", "off"] = "fit"
+    fetch: Literal["service", "here"] = "service"
+
+
+class LimitsSection(Section):
+    rpm: float | None = None
+    tpm: float | None = None
+    concurrency: int | None = None
+
+
+class TimeoutsSection(Section):
+    """Seconds. `read` is the longest silence while an answer arrives; `total` bounds one attempt."""
+
+    connect: float = 10.0
+    write: float = 60.0
+    read: float = 120.0
+    total: float = 330.0
+
+
+class RetrySection(Section):
+    """`deadline` (seconds, or "10m") counts from admission over all attempts and waits of a row."""
+
+    attempts: int = 6
+    deadline: float | str = "10m"
+
+
+class CircuitSection(Section):
+    """The run stops when, of the last `min_calls` calls or more, at least `ratio` failed."""
+
+    ratio: float = 0.5
+    min_calls: int = 50
+
+
+class BudgetSection(Section):
+    max_cost: float | None = None
+
+
+class RunSection(Section):
+    """`accept_failures`: a count, or a share of the rows as "1%"."""
+
+    accept_failures: int | str = 0
+
+
+class PriceSection(Section):
+    """Per `per` tokens; `output` defaults to `input`. `source` and `date` say where the figures come from."""
+
+    input: float
+    output: float | None = None
+    currency: str = "CNY"
+    per: int = 1_000_000
+    source: str | None = None
+    date: str | None = None
+
+
+class Job(Section):
+    """A whole job file. `models` holds raw tables: pipeline.providers.models reads them over the built-in data."""
+
+    task: TaskName
+    manifest: str
+    output: str
+    provider: ProviderSection
+    prompt: PromptSection = PromptSection()
+    columns: ColumnsSection = ColumnsSection()
+    media: MediaSection = MediaSection()
+    limits: LimitsSection = LimitsSection()
+    timeouts: TimeoutsSection = TimeoutsSection()
+    retry: RetrySection = RetrySection()
+    circuit: CircuitSection = CircuitSection()
+    quality: dict[str, Any] = {}
+    budget: BudgetSection = BudgetSection()
+    run: RunSection = RunSection()
+    models: dict[str, dict[str, Any]] = {}

@@ -1,0 +1,326 @@
+"""The values that pass between the rooms: frozen, and free of I/O.
+
+    manifest line → Row → Request → HttpRequest ═ wire ═ Reply → Answer or Failure → journal
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from pipeline.errors import Fault
+
+TaskName = Literal["caption", "ocr", "embed", "ask"]
+TASKS: tuple[TaskName, ...] = ("caption", "ocr", "embed", "ask")
+
+
+class Secret:
+    """A key that no repr, log or traceback can print. `reveal()` is called only where a header is built."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+class Media(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One picture or sound as the manifest names it, not loaded yet.
+
+    Exactly one of `path` (absolute, local), `url` (http, https or oss) and `data` (the decoded bytes of a `data:`
+    URL, with its declared type in `mime`) is set. `ref` is the text of the manifest; it may hold a signature or
+    picture data, so it is shown only through `pipeline.manifest.refs.public`.
+    """
+
+    kind: Literal["image", "audio"]
+    ref: str
+    path: str | None = None
+    url: str | None = None
+    data: bytes | None = None
+    mime: str | None = None
+
+
+class FrameSource(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Frames named as a folder or a glob (absolute), listed only when the row is sent or compared."""
+
+    ref: str
+    pattern: str
+    max_frames: int | None = None
+
+
+class Frames(msgspec.Struct, frozen=True, kw_only=True):
+    """One video as pictures in order. `fps`: the frames were taken 1/fps seconds apart."""
+
+    pictures: tuple[Media, ...] | FrameSource
+    fps: float | None = None
+    max_frames: int | None = None
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of an embedding: a picture, a text or a sound, weighted by `factor` (> 0)."""
+
+    content: Media | str
+    factor: float | None = None
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """An earlier turn of a conversation, as the manifest gives it."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str | None = None
+    images: tuple[Media, ...] = ()
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a manifest line cannot become a request: it becomes a failure row with this code and message."""
+
+    code: str
+    message: str
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One input.
+
+    `ordinal` counts rows of the whole manifest from 0; `where` names file and line for people ("photos.jsonl:17").
+    `given` tells an id written in the manifest from a derived one. `columns` are the fields that are not ours, in
+    manifest order. `raw` is the row as read (field name → value), for the failures' `row` column.
+    A row with a `problem` is never sent.
+    """
+
+    ordinal: int
+    where: str
+    id: str
+    given: bool
+    images: tuple[Media, ...] = ()
+    frames: Frames | None = None
+    audio: tuple[Media, ...] = ()
+    text: str | None = None
+    contents: tuple[Item, ...] = ()
+    prompt: str | None = None
+    system: str | None = None
+    parameters: Mapping[str, Any] = {}
+    messages: tuple[Message, ...] = ()
+    columns: Mapping[str, Any] = {}
+    raw: Mapping[str, Any] = {}
+    problem: Problem | None = None
+
+
+class MediaLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model takes, as data. None means not known: nothing is refused or changed for its sake.
+
+    formats: Pillow format names ("JPEG", "PNG", …) for pictures, container names ("WAV", "MP3", "FLAC") for sound.
+    Bytes are of the file; `max_encoded_bytes` is of its base64 form. Sides and areas are in pixels, `max_ratio` is
+    long side ÷ short side, `max_seconds` the length of a sound.
+    `useful_pixels`: an area above which the service downscales anyway, so that fitting may do it before sending.
+    """
+
+    formats: tuple[str, ...] | None = None
+    max_bytes: int | None = None
+    max_encoded_bytes: int | None = None
+    max_pixels: int | None = None
+    min_side: int | None = None
+    max_side: int | None = None
+    max_ratio: float | None = None
+    max_seconds: float | None = None
+    useful_pixels: int | None = None
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """One picture or sound ready to be sent: either `url` as it goes to the service, or the bytes to send.
+
+    `sha256` (hex) is of the original bytes, None where they were never loaded. `width` and `height` are of what is
+    sent; `original_width`, `original_height` of the original picture with its EXIF orientation applied.
+    `name` is a file name for uploads, without folders. `changed` says in words what fitting did, or None.
+    `source` is the public form of the reference (no signature, no data), as stored in the `source` column.
+    """
+
+    kind: Literal["image", "audio"]
+    source: str
+    url: str | None = None
+    body: bytes | None = None
+    mime: str | None = None
+    name: str | None = None
+    sha256: str | None = None
+    width: int | None = None
+    height: int | None = None
+    original_width: int | None = None
+    original_height: int | None = None
+    seconds: float | None = None
+    changed: str | None = None
+
+
+class Text(msgspec.Struct, frozen=True, tag="text"):
+    text: str
+
+
+class Image(msgspec.Struct, frozen=True, tag="image"):
+    media: Media | Loaded
+
+
+class Audio(msgspec.Struct, frozen=True, tag="audio"):
+    media: Media | Loaded
+
+
+class Video(msgspec.Struct, frozen=True, tag="video"):
+    """A frame list in order; `fps` as the frames were taken, None = the service's default."""
+
+    frames: tuple[Media | Loaded, ...]
+    fps: float | None = None
+
+
+Part = Text | Image | Audio | Video
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """One message of the conversation, its parts in the order they go on the wire (pictures before text)."""
+
+    role: Literal["system", "user", "assistant"]
+    parts: tuple[Part, ...]
+
+
+class EmbedItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One item of an embedding request; `part` is Text, Image or Audio."""
+
+    part: Text | Image | Audio
+    factor: float | None = None
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked, independent of any wire protocol.
+
+    `turns` for caption, ocr and ask (a system turn first, if any; the last one is the user's), `items` for embed.
+    `parameters` stand under the service's own names.
+    """
+
+    task: TaskName
+    model: str
+    turns: tuple[Turn, ...] = ()
+    items: tuple[EmbedItem, ...] = ()
+    parameters: Mapping[str, Any] = {}
+    stream: bool = False
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a provider is reached. `base_url` has no trailing slash; `protocol` is `native` or `openai`."""
+
+    provider: str
+    base_url: str
+    key: Secret
+    protocol: str = "openai"
+    workspace: str | None = None
+
+
+class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One exchange to make. The repr shows neither header values nor the body."""
+
+    method: Literal["GET", "POST"]
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+    def __repr__(self) -> str:
+        names = ", ".join(name for name, _ in self.headers)
+        return f"HttpRequest({self.method} {self.url.split('?')[0]}, headers: {names}, {len(self.body)} bytes)"
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens as the service counted them; None is not known, never 0. `media_tokens` are contained in `input_tokens`.
+
+    `input_units` is the weighted usage of an embedding service that bills no tokens (ONE-PEACE's `total_usage`).
+    `cached_tokens` are the part of `input_tokens` that was read from the service's cache.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    media_tokens: int | None = None
+    cached_tokens: int | None = None
+    input_units: int | None = None
+
+
+class Block(msgspec.Struct, frozen=True, kw_only=True):
+    """One piece of read text; `polygon` is four (x, y) points in pixels of the picture that was sent."""
+
+    text: str
+    score: float | None = None
+    polygon: tuple[tuple[float, float], ...] | None = None
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """What was decoded from a whole answer.
+
+    `embedding` is little-endian float32, 4 bytes a dimension. `extra` is whatever else the reply carried and a user
+    may want (search results, flag, extracted fields, reasoning), JSON-able, without picture data.
+    """
+
+    text: str | None = None
+    blocks: tuple[Block, ...] | None = None
+    embedding: bytes | None = None
+    usage: Usage = Usage()
+    finish_reason: str | None = None
+    request_id: str | None = None
+    model: str | None = None
+    extra: Mapping[str, Any] = {}
+
+
+class Reader(Protocol):
+    """Decodes one HTTP response as it arrives. `feed` never raises; `end` gives the reply or raises Fault.
+
+    `complete` is False when the connection was cut before the body's end.
+    """
+
+    def feed(self, chunk: bytes) -> None: ...
+
+    def end(self, *, complete: bool = True) -> Reply: ...
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One trip on the wire, counted from 1. `started_at`: µs since the epoch, UTC. `cost`: None = not known."""
+
+    attempt: int
+    started_at: int
+    latency_ms: int
+    http_status: int | None = None
+    fault: str | None = None
+    code: str | None = None
+    request_id: str | None = None
+    usage: Usage = Usage()
+    cost: float | None = None
+    currency: str | None = None
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that ended in a reply."""
+
+    reply: Reply
+    attempts: tuple[Attempt, ...]
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that ended in a fault. `attempts` is empty when nothing was sent."""
+
+    fault: Fault
+    attempts: tuple[Attempt, ...] = ()
+
+
+class Left(msgspec.Struct, frozen=True, kw_only=True):
+    """A row that was not sent or not finished because the run stopped. `attempts` already made are kept."""
+
+    attempts: tuple[Attempt, ...] = ()
+
+
+Ending = Answered | Failed | Left
