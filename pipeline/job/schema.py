@@ -13,7 +13,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A table of the job file; unknown keys are refused."""
 
 
-class ProviderSection(Section):
+class ProviderSection(Section, frozen=True, kw_only=True):
     name: str
     model: str
     protocol: Literal["native", "openai"] | None = None
@@ -25,12 +25,12 @@ class ProviderSection(Section):
     parameters: dict[str, Any] = {}
 
 
-class PromptSection(Section):
+class PromptSection(Section, frozen=True, kw_only=True):
     system: str | None = None
     text: str | None = None
 
 
-class ColumnsSection(Section):
+class ColumnsSection(Section, frozen=True, kw_only=True):
     """What the manifest calls our fields: `id = "sku"` reads the id from the column `sku`."""
 
     id: str | None = None
@@ -48,18 +48,18 @@ class ColumnsSection(Section):
     messages: str | None = None
 
 
-class MediaSection(Section):
+class MediaSection(Section, frozen=True, kw_only=True):
     resize: Literal["fit", "off"] = "fit"
     fetch: Literal["service", "here"] = "service"
 
 
-class LimitsSection(Section):
+class LimitsSection(Section, frozen=True, kw_only=True):
     rpm: float | None = None
     tpm: float | None = None
     concurrency: int | None = None
 
 
-class TimeoutsSection(Section):
+class TimeoutsSection(Section, frozen=True, kw_only=True):
     """Seconds. `read` is the longest silence while an answer arrives; `total` bounds one attempt."""
 
     connect: float = 10.0
@@ -68,31 +68,31 @@ class TimeoutsSection(Section):
     total: float = 330.0
 
 
-class RetrySection(Section):
+class RetrySection(Section, frozen=True, kw_only=True):
     """`deadline` (seconds, or "10m") counts from admission over all attempts and waits of a row."""
 
     attempts: int = 6
     deadline: float | str = "10m"
 
 
-class CircuitSection(Section):
+class CircuitSection(Section, frozen=True, kw_only=True):
     """The run stops when, of the last `min_calls` calls or more, at least `ratio` failed."""
 
     ratio: float = 0.5
     min_calls: int = 50
 
 
-class BudgetSection(Section):
+class BudgetSection(Section, frozen=True, kw_only=True):
     max_cost: float | None = None
 
 
-class RunSection(Section):
+class RunSection(Section, frozen=True, kw_only=True):
     """`accept_failures`: a count, or a share of the rows as "1%"."""
 
     accept_failures: int | str = 0
 
 
-class PriceSection(Section):
+class PriceSection(Section, frozen=True, kw_only=True):
     """Per `per` tokens; `output` defaults to `input`. `source` and `date` say where the figures come from."""
 
     input: float
@@ -103,7 +103,7 @@ class PriceSection(Section):
     date: str | None = None
 
 
-class Job(Section):
+class Job(Section, frozen=True, kw_only=True):
     """A whole job file. `models` holds raw tables: pipeline.providers.models reads them over the built-in data."""
 
     task: TaskName

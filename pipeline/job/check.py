@@ -1,0 +1,92 @@
+"""Refuses job files that cannot mean anything: unknown keys, numbers out of bounds, combinations that contradict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, get_type_hints
+
+import msgspec
+
+from pipeline.errors import JobError
+from pipeline.job.names import did_you_mean
+from pipeline.job.schema import Job, Section
+from pipeline.job.units import allowance, duration
+
+PROVIDERS = ("dashscope", "openai", "qianfan")
+MAX_CONCURRENCY = 65_536
+
+
+def unknown_keys(tables: Mapping[str, Any]) -> None:
+    """Raises ValueError for the first key that no section has, with its path and the nearest valid name."""
+    _unknown(tables, Job, "")
+
+
+def _unknown(tables: Mapping[str, Any], section: type[Section], prefix: str) -> None:
+    hints = get_type_hints(section)
+    for key, value in tables.items():
+        if key not in hints:
+            where = f" in [{prefix[:-1]}]" if prefix else ""
+            valid = ", ".join(hints)
+            raise ValueError(f"{prefix}{key}: unknown key{did_you_mean(key, hints)} (known{where}: {valid})")
+        inner = hints[key]
+        if isinstance(inner, type) and issubclass(inner, msgspec.Struct) and isinstance(value, Mapping):
+            _unknown(value, inner, f"{prefix}{key}.")  # type: ignore[arg-type]  # every struct here is a Section
+
+
+def check(name: str, job: Job) -> None:
+    """Raises JobError, beginning with the job's name, for the first thing in `job` that cannot be."""
+    for problem in _problems(job):
+        raise JobError(f"{name}: {problem}")
+
+
+def _problems(job: Job) -> Iterator[str]:
+    provider = job.provider
+    if provider.name not in PROVIDERS:
+        yield (
+            f'provider.name: found "{provider.name}", expected one of {", ".join(PROVIDERS)}'
+            f"{did_you_mean(provider.name, PROVIDERS)}"
+        )
+    if provider.protocol is not None and provider.name != "dashscope":
+        yield f'provider.protocol: only dashscope has two protocols; take it out for "{provider.name}"'
+    if provider.api_key_env is not None and provider.api_key_file is not None:
+        yield "provider.api_key_env and provider.api_key_file: set one of them"
+    if provider.workspace is not None and provider.name != "dashscope":
+        yield f'provider.workspace: only dashscope has workspaces; take it out for "{provider.name}"'
+    if provider.base_url is not None and not provider.base_url.startswith(("http://", "https://")):
+        yield f'provider.base_url: found "{provider.base_url}", expected http://… or https://…'
+    if not provider.model.strip():
+        yield "provider.model: is empty"
+    if job.task == "embed" and (job.prompt.text is not None or job.prompt.system is not None):
+        yield "prompt: an embedding takes no prompt; put the words into the rows' text or contents"
+    yield from _bounds(job)
+
+
+def _bounds(job: Job) -> Iterator[str]:
+    positive = {
+        "limits.rpm": job.limits.rpm,
+        "limits.tpm": job.limits.tpm,
+        "limits.concurrency": job.limits.concurrency,
+        "timeouts.connect": job.timeouts.connect,
+        "timeouts.write": job.timeouts.write,
+        "timeouts.read": job.timeouts.read,
+        "timeouts.total": job.timeouts.total,
+        "retry.attempts": job.retry.attempts,
+        "circuit.min_calls": job.circuit.min_calls,
+    }
+    for key, value in positive.items():
+        if value is not None and not 0 < value < float("inf"):
+            yield f"{key}: found {value}, expected a number above 0"
+    if job.limits.concurrency is not None and job.limits.concurrency > MAX_CONCURRENCY:
+        yield f"limits.concurrency: found {job.limits.concurrency}, expected at most {MAX_CONCURRENCY}"
+    if not 0 < job.circuit.ratio <= 1:
+        yield f"circuit.ratio: found {job.circuit.ratio}, expected a share above 0 and up to 1"
+    if job.budget.max_cost is not None and not 0 <= job.budget.max_cost < float("inf"):
+        yield f"budget.max_cost: found {job.budget.max_cost}, expected an amount of 0 or more"
+    for key, read in (
+        ("retry.deadline", lambda: duration(job.retry.deadline)),
+        ("run.accept_failures", lambda: allowance(job.run.accept_failures, 1)),
+    ):
+        try:
+            read()
+        except ValueError as error:
+            yield f"{key}: {error}"

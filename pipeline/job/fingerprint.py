@@ -1,0 +1,51 @@
+"""The fingerprint recipe: which parts of a row and a job change its answer, and how they are hashed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+RECIPE = 1
+"""Raised only when the hashed text of the same question changes; then every answered row would look changed."""
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything that changes the answer. Defaults are left out of the hashed text.
+
+    provider: the provider's name, or `offline`. system, prompt: as rendered, None for the built-in default (so that
+    a new default never makes answered rows new). media: `[kind, key]` in order, kind `image`, `frame`, `audio` or
+    `text`, key the SHA-256 (hex) of the original bytes, else the URL without its signature, else the text.
+    factors: one per item of `contents`. messages: `[role, text, [media keys]]`.
+    """
+
+    task: str
+    provider: str
+    model: str
+    system: str | None = None
+    messages: Sequence[Sequence[Any]] = ()
+    prompt: str | None = None
+    media: Sequence[Sequence[str]] = ()
+    fps: float | None = None
+    factors: Sequence[float | None] = ()
+    parameters: Mapping[str, Any] = {}
+    resize: str = "fit"
+
+
+def fingerprint(question: Question) -> str:
+    """32 hexadecimal digits: the first half of the SHA-256 of the question as JSON with sorted keys."""
+    return digest(encode(question))
+
+
+def encode(question: Question) -> bytes:
+    """The hashed text: the recipe's number, then the question."""
+    return b"%d:" % RECIPE + _encoder.encode(question)
+
+
+def digest(text: bytes) -> str:
+    """32 hexadecimal digits of the SHA-256 of `text`."""
+    return hashlib.sha256(text).hexdigest()[:32]

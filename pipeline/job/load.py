@@ -1,0 +1,170 @@
+"""Reads a job file with its overrides into a checked Job, with every place made absolute."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pipeline.errors import JobError
+from pipeline.job.check import check, unknown_keys
+from pipeline.job.names import did_you_mean
+from pipeline.job.schema import Job
+
+OFFLINE_SUFFIX = "-offline"
+_VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True):
+    """A job ready to run: `manifest` is an absolute path, folder or glob, `output` the folder it owns.
+
+    `name` is the job as the user named it, for messages and for the commands that a message proposes.
+    """
+
+    name: str
+    path: Path
+    job: Job
+    manifest: str
+    output: Path
+    offline: bool = False
+
+    def fail(self, text: str) -> JobError:
+        """A JobError that begins with the job's name."""
+        return JobError(f"{self.name}: {text}")
+
+
+def load(
+    path: str | Path,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    variables: Mapping[str, str] | None = None,
+    output: str | Path | None = None,
+    offline: bool = False,
+) -> Spec:
+    """The job file at `path`.
+
+    overrides: nested tables or dotted keys ({"provider.model": "…"}), over the file's. variables: values of `{name}`
+    in `manifest` and `output`. output: another folder (relative to the working folder) instead of the job's.
+    Raises JobError with the key's path, what was found and what was expected.
+    """
+    path = Path(path)
+    tables = _tables(path)
+    for key, value in (overrides or {}).items():
+        _override(tables, key, value)
+    try:
+        unknown_keys(tables)
+        job = msgspec.convert(tables, Job)
+    except msgspec.ValidationError as error:
+        raise JobError(f"{path}: {_readable(error)}") from None
+    except ValueError as error:
+        raise JobError(f"{path}: {error}") from None
+    spec = Spec(
+        name=str(path),
+        path=path,
+        job=job,
+        manifest=_absolute(path, _fill(path, "manifest", job.manifest, variables or {})),
+        output=_output(path, _fill(path, "output", job.output, variables or {}), output, offline),
+        offline=offline,
+    )
+    check(spec.name, job)
+    return spec
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """`provider.model=qwen3-vl-plus` as (dotted key, value); the value is TOML where it can be, else the text itself.
+
+    Raises JobError without a `=`.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise JobError(f"--set {text}: expected KEY=VALUE, such as provider.model=qwen3-vl-plus")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value
+
+
+def user_models() -> dict[str, dict[str, Any]]:
+    """The `models` tables of the user-wide file ($XDG_CONFIG_HOME or ~/.config)/multimodal-batch/models.toml.
+
+    The file holds the same `[models."name"]` tables as a job. Raises JobError where it cannot be read.
+    """
+    home = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    path = Path(home) / "multimodal-batch" / "models.toml"
+    if not path.exists():
+        return {}
+    tables = _tables(path)
+    models = tables.pop("models", {})
+    if tables or not isinstance(models, dict):
+        raise JobError(f'{path}: expected only tables [models."name"], found {", ".join(tables) or "models = …"}')
+    return models
+
+
+def _tables(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        siblings = [str(other) for other in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+        hint = did_you_mean(str(path), siblings)
+        raise JobError(f"{path}: there is no such job file{hint}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise JobError(f"{path}: not valid TOML: {error}") from None
+    except UnicodeDecodeError:
+        raise JobError(f"{path}: not UTF-8 text") from None
+    except OSError as error:
+        raise JobError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _override(tables: dict[str, Any], key: str, value: Any) -> None:
+    """Sets a dotted key; a model's quoted name (models."a.b".price) stays whole."""
+    parts = [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|([^.]+)', key)]
+    table = tables
+    for part in parts[:-1]:
+        inner = table.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise JobError(f"{key}: {part} is {_kind(inner)}, not a table")
+        table = inner
+    existing = table.get(parts[-1])
+    if isinstance(value, Mapping) and isinstance(existing, dict):
+        for inner_key, inner_value in value.items():
+            _override(existing, f'"{inner_key}"', inner_value)
+    else:
+        table[parts[-1]] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _fill(path: Path, key: str, text: str, variables: Mapping[str, str]) -> str:
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in variables:
+            raise JobError(f"{path}: {key} = {text!r} needs a value for {{{name}}}: add --var {name}=…")
+        return variables[name]
+
+    return _VARIABLE.sub(value, text)
+
+
+def _absolute(path: Path, place: str) -> str:
+    return os.path.normpath(path.parent.absolute() / Path(place).expanduser())
+
+
+def _output(path: Path, place: str, instead: str | Path | None, offline: bool) -> Path:
+    folder = Path(instead).expanduser().absolute() if instead is not None else Path(_absolute(path, place))
+    return folder.with_name(folder.name + OFFLINE_SUFFIX) if offline else folder
+
+
+def _kind(value: Any) -> str:
+    names = {str: "text", bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "a table"}
+    return names.get(type(value), type(value).__name__)
+
+
+def _readable(error: msgspec.ValidationError) -> str:
+    """msgspec's "Expected `int`, got `str` - at `$.limits.rpm`" with the key first."""
+    text, _, place = str(error).rpartition(" - at ")
+    if not text:
+        return str(error).replace("Object missing required field", "missing key")
+    key = place.strip("`").removeprefix("$").lstrip(".")
+    return f"{key}: {text[0].lower()}{text[1:]}" if key else text

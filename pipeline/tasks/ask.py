@@ -1,0 +1,19 @@
+"""ask: pictures, earlier turns and a question in, an answer out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.job.schema import Job
+from pipeline.tasks.turns import conversation
+from pipeline.types import Reply, Request, Row
+
+
+def ask(row: Row, job: Job) -> Request:
+    """The request that puts the row's question; it has no default prompt."""
+    return conversation("ask", row, job, None)
+
+
+def columns(reply: Reply, request: Request) -> dict[str, Any]:
+    """`answer`: the text as it came."""
+    return {"answer": reply.text or ""}

@@ -1,0 +1,20 @@
+"""ocr: a picture in, its text out, with positions where the service gives them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.job.schema import Job
+from pipeline.tasks.prompts import OCR
+from pipeline.tasks.turns import conversation
+from pipeline.types import Reply, Request, Row
+
+
+def ask(row: Row, job: Job) -> Request:
+    """The request that reads the row's picture."""
+    return conversation("ocr", row, job, OCR)
+
+
+def columns(reply: Reply, request: Request) -> dict[str, Any]:
+    """`ocr_text`: the text, outer white space removed. `blocks`: with positions, None where the service gives none."""
+    return {"ocr_text": (reply.text or "").strip(), "blocks": reply.blocks}

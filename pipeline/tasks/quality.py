@@ -1,0 +1,139 @@
+"""The quality gate: replies that came back but cannot be an answer become `suspect`, with what came kept."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from pipeline.errors import Fault, JobError
+from pipeline.job.names import did_you_mean
+from pipeline.types import Reply, Request, Text
+
+IDENTICAL_MEMORY = 4096
+"""Vectors remembered to see identical ones; a broken service repeats itself long before this many."""
+MOST_INPUTS = 64
+"""Different inputs remembered for one vector."""
+
+_THINKING = re.compile(r"^\s*<think(?:ing)?>|</think(?:ing)?>", re.IGNORECASE)
+
+
+class Checks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The job's [quality]; each check is switched off with `false`, some are tuned with a value.
+
+    dimension: the vector has the model's dimension, or the one given. finite: no NaN or infinity. norm: not a zero
+    vector. identical: so many different inputs may not share one vector. empty: there is text (a picture without text is a right answer of ocr). truncated: the answer
+    was not cut at the token limit. repeated: the end of the answer is not one piece so many times over.
+    thinking: no <think> marks leaked into the answer.
+    """
+
+    dimension: bool | int = True
+    finite: bool = True
+    norm: bool = True
+    identical: bool | int = 3
+    empty: bool = True
+    truncated: bool = True
+    repeated: bool | int = 8
+    thinking: bool = True
+
+
+def checks(settings: Mapping[str, Any]) -> Checks:
+    """The job's [quality] table, checked. Raises JobError with the key's path."""
+    known = Checks.__struct_fields__
+    for key in settings:
+        if key not in known:
+            raise JobError(f"quality.{key}: unknown check{did_you_mean(key, known)} (known: {', '.join(known)})")
+    try:
+        return msgspec.convert(dict(settings), Checks)
+    except msgspec.ValidationError as error:
+        raise JobError(f"quality.{str(error).rpartition('$.')[2].strip('`')}: {error}") from None
+
+
+class Gate:
+    """The checks of one run; it remembers recent vectors to see the same one given to different inputs."""
+
+    def __init__(self, settings: Checks, dimension: int | None) -> None:
+        self._checks = settings
+        own = settings.dimension
+        self._dimension = dimension if own is True else None if own is False else own
+        self._seen: OrderedDict[bytes, set[str]] = OrderedDict()
+
+    def __call__(self, reply: Reply, request: Request, content: str) -> Fault | None:
+        """The fault of a reply that cannot be an answer, or None. `content`: a key of what was asked."""
+        found = self._vector(reply, request, content) if request.task == "embed" else self._text(reply, request)
+        if found is None:
+            return None
+        code, message = found
+        return Fault("suspect", f"Local.{code}", message, http_status=200, request_id=reply.request_id, reply=reply)
+
+    def _text(self, reply: Reply, request: Request) -> tuple[str, str] | None:
+        text = reply.text or ""
+        if self._checks.truncated and reply.finish_reason == "length":
+            return "Truncated", "the answer was cut at the token limit: raise max_tokens, or ask for less"
+        if self._checks.empty and request.task != "ocr" and not text.strip():
+            return "EmptyAnswer", "the answer has no text"
+        if self._checks.thinking and _THINKING.search(text):
+            return "LeakedThinking", "the answer holds the model's thinking: switch thinking off"
+        limit = self._checks.repeated
+        if limit and (times := repeats(text)) >= (8 if limit is True else limit):
+            return "Repetition", f"the answer ends in one piece repeated {times} times"
+        return None
+
+    def _vector(self, reply: Reply, request: Request, content: str) -> tuple[str, str] | None:
+        import numpy as np
+
+        vector = np.frombuffer(reply.embedding or b"", dtype="<f4")
+        if self._dimension is not None and len(vector) != self._dimension:
+            return "Dimension", f"the vector has {len(vector)} numbers, expected {self._dimension}"
+        # One dot product tells all three: NaN and infinity stay in it, a zero vector gives zero.
+        energy = float(np.dot(vector, vector)) if len(vector) else 0.0
+        if self._checks.finite and not math.isfinite(energy) and not bool(np.isfinite(vector).all()):
+            return "NotFinite", "the vector holds NaN or infinity"
+        if self._checks.norm and energy == 0.0 and not bool(vector.any()):
+            return "ZeroVector", "the vector is all zeros"
+        limit = self._checks.identical
+        if limit and not _may_repeat(request) and self._repeated(vector.tobytes(), content) >= limit:
+            return "IdenticalVectors", f"at least {int(limit)} different inputs got this same vector"
+        return None
+
+    def _repeated(self, vector: bytes, content: str) -> int:
+        """How many different inputs have had this vector so far."""
+        key = hashlib.blake2b(vector, digest_size=16).digest()
+        inputs = self._seen.setdefault(key, set())
+        self._seen.move_to_end(key)
+        if len(inputs) < MOST_INPUTS:
+            inputs.add(content)
+        if len(self._seen) > IDENTICAL_MEMORY:
+            self._seen.popitem(last=False)
+        return len(inputs)
+
+
+def repeats(text: str) -> int:
+    """How many times over the last piece (1 to 200 characters) stands at the end of `text`.
+
+    Only runs of 80 characters or more that hold a letter or digit count: rulings of tables repeat rightly.
+    """
+    tail = text.rstrip()[-4000:]
+    most = 1
+    for size in range(1, min(200, len(tail) // 2) + 1):
+        piece = tail[-size:]
+        if not any(character.isalnum() for character in piece):
+            continue
+        times, end = 1, len(tail) - size
+        while end >= size and tail[end - size : end] == piece:
+            times, end = times + 1, end - size
+        if times * size >= 80:
+            most = max(most, times)
+    return most
+
+
+def _may_repeat(request: Request) -> bool:
+    """Texts that the service cuts (auto_truncation) may rightly end up the same."""
+    return bool(request.parameters.get("auto_truncation")) and any(
+        isinstance(item.part, Text) for item in request.items
+    )
