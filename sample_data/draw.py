@@ -11,12 +11,14 @@ from pathlib import Path
 
 from drawing.photos import write_photos, write_variants
 from drawing.tables import write_photos_parquet
+from drawing.texts import write_texts
 
 HERE = Path(__file__).resolve().parent
 
 PARTS = {
     "photos": lambda: write_photos(HERE / "photos"),
     "variants": lambda: write_variants(HERE / "photos", HERE / "photos_variants"),
+    "texts": lambda: write_texts(HERE / "texts"),
     "tables": lambda: write_photos_parquet(HERE / "photos.jsonl", HERE / "photos.parquet"),
 }
 
