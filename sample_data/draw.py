@@ -9,7 +9,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from drawing.bad import write_bad
+from drawing.exercises import write_exercises
+from drawing.frames import write_frames
 from drawing.photos import write_photos, write_variants
+from drawing.sounds import write_sounds
 from drawing.tables import write_photos_parquet
 from drawing.texts import write_texts
 
@@ -19,6 +23,10 @@ PARTS = {
     "photos": lambda: write_photos(HERE / "photos"),
     "variants": lambda: write_variants(HERE / "photos", HERE / "photos_variants"),
     "texts": lambda: write_texts(HERE / "texts"),
+    "exercises": lambda: write_exercises(HERE / "exercises"),
+    "frames": lambda: write_frames(HERE / "frames", HERE / "photos" / "chelsea.jpg"),
+    "sounds": lambda: write_sounds(HERE / "sounds"),
+    "bad": lambda: write_bad(HERE / "bad", HERE / "photos"),
     "tables": lambda: write_photos_parquet(HERE / "photos.jsonl", HERE / "photos.parquet"),
 }
 
