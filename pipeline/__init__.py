@@ -1,0 +1,26 @@
+"""Batch captions, OCR text and embeddings from hosted multimodal models, in Parquet for DuckDB.
+
+from pipeline import Job
+
+job = Job.load("jobs/captions.toml", offline=True)
+summary = job.run()
+job.connect().sql("select id, caption from results")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.api import Job as Job
+
+__all__ = ["Job"]
+
+
+def __getattr__(name: str) -> Any:
+    """`Job` is imported when it is asked for, so that `pipeline --help` stays light."""
+    if name == "Job":
+        from pipeline.api import Job
+
+        return Job
+    raise AttributeError(f"module 'pipeline' has no attribute {name!r}")

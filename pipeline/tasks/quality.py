@@ -27,8 +27,9 @@ class Checks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The job's [quality]; each check is switched off with `false`, some are tuned with a value.
 
     dimension: the vector has the model's dimension, or the one given. finite: no NaN or infinity. norm: not a zero
-    vector. identical: so many different inputs may not share one vector. empty: there is text (a picture without text is a right answer of ocr). truncated: the answer
-    was not cut at the token limit. repeated: the end of the answer is not one piece so many times over.
+    vector. identical: so many different inputs may not share one vector. empty: there is text (a picture without text
+    is a right answer of ocr). truncated: the answer was not cut at the token limit. repeated: the end of the answer
+    is not one piece so many times over.
     thinking: no <think> marks leaked into the answer.
     """
 
@@ -91,7 +92,8 @@ class Gate:
         if self._dimension is not None and len(vector) != self._dimension:
             return "Dimension", f"the vector has {len(vector)} numbers, expected {self._dimension}"
         # One dot product tells all three: NaN and infinity stay in it, a zero vector gives zero.
-        energy = float(np.dot(vector, vector)) if len(vector) else 0.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            energy = float(np.dot(vector, vector)) if len(vector) else 0.0
         if self._checks.finite and not math.isfinite(energy) and not bool(np.isfinite(vector).all()):
             return "NotFinite", "the vector holds NaN or infinity"
         if self._checks.norm and energy == 0.0 and not bool(vector.any()):

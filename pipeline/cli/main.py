@@ -1,0 +1,56 @@
+"""The command group, and the one place where an exception becomes a message and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from importlib.metadata import version
+from typing import Any
+
+import click
+
+from pipeline.cli import run, serve, store
+from pipeline.errors import EXIT_BUG, EXIT_USAGE, PipelineError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(version=version("multimodal-batch"), prog_name="pipeline")
+def cli() -> None:
+    """Captions, OCR text and embeddings for large folders and tables of pictures, in Parquet for DuckDB.
+
+    Start with: pipeline run jobs/captions.toml --offline
+    """
+
+
+for command in (run.run, store.status, store.query, store.export, serve.serve):
+    cli.add_command(command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line; exits with the codes of README.md, "Exit codes"."""
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        code: Any = cli.main(args=arguments, prog_name="pipeline", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except click.Abort:
+        return 130
+    except PipelineError as error:
+        click.echo(f"pipeline: {error}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): no message, and none from the interpreter's last flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:
+        traceback.print_exc()
+        click.echo("pipeline: this is a bug in pipeline, please report the lines above", err=True)
+        return EXIT_BUG

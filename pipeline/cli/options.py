@@ -1,0 +1,59 @@
+"""The options that every JOB command takes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.errors import JobError
+
+if TYPE_CHECKING:
+    from pipeline.api import Job
+
+_OPTIONS = (
+    click.argument("job_file", metavar="JOB", type=click.Path()),
+    click.option("--output", type=click.Path(), help="Another output folder than the job's."),
+    click.option("--offline", is_flag=True, help="Use the embedded service: no key, no network, no cost."),
+    click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key, such as limits.rpm=600."),
+    click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", help="Fills {NAME} in manifest, output."),
+)
+
+
+def job_command(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command the JOB argument and its options; the command receives the loaded `job` first."""
+
+    @functools.wraps(function)
+    def command(
+        *, job_file: str, output: str | None, offline: bool, settings: tuple[str, ...], variables: tuple[str, ...],
+        **rest: Any,
+    ) -> Any:  # fmt: skip
+        return function(_load(job_file, output, offline, settings, variables), **rest)
+
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def _load(
+    job_file: str, output: str | None, offline: bool, settings: tuple[str, ...], variables: tuple[str, ...]
+) -> Job:
+    from pipeline.api import Job
+    from pipeline.job.load import parse_setting
+
+    return Job.load(
+        job_file,
+        overrides=dict(parse_setting(text) for text in settings),
+        variables=dict(_variable(text) for text in variables),
+        output=output,
+        offline=offline,
+    )
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise JobError(f"--var {text}: expected NAME=VALUE, such as date=2026-11-21")
+    return name, value

@@ -1,0 +1,51 @@
+"""`pipeline status`, `query` and `export`: what reads an output without sending anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.cli.options import job_command
+
+if TYPE_CHECKING:
+    from pipeline.api import Job
+
+
+@click.command()
+@job_command
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
+def status(job: Job, as_json: bool) -> None:
+    """Show what is done, left, failed (by fault and code) and spent."""
+    import msgspec
+
+    from pipeline.report.status import lines
+
+    figures = job.status()
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(figures), indent=2).decode())
+        return
+    for line in lines(figures):
+        click.echo(line)
+
+
+@click.command()
+@job_command
+@click.argument("sql")
+@click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+@click.option("-o", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead.")
+def query(job: Job, sql: str, form: str, file: Path | None) -> None:
+    """Run SQL in DuckDB over results, failures, attempts, runs, spend and versions."""
+    from pipeline.report.tables import write
+
+    write(job.query(sql), form, file)
+
+
+@click.command()
+@job_command
+@click.argument("dest", type=click.Path(dir_okay=False, path_type=Path))
+def export(job: Job, dest: Path) -> None:
+    """Write one row per id to DEST: .parquet, .csv or .jsonl."""
+    rows = job.export(dest)
+    click.echo(f"{rows:,} rows written to {dest}", err=True)

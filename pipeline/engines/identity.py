@@ -1,0 +1,145 @@
+"""A row's identity under a job: the question it asks, its fingerprint, and the stamp that stands for unread files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from pipeline.errors import Fault
+from pipeline.job.fingerprint import Question, digest, encode, fingerprint
+from pipeline.job.load import Spec
+from pipeline.manifest.frames import expand
+from pipeline.manifest.refs import unsigned
+from pipeline.manifest.stamp import stamp
+from pipeline.tasks.turns import parameters, prompts
+from pipeline.types import FrameSource, Media, Row
+
+Key = Callable[[Media], str]
+"""The key of a local file: the SHA-256 of its bytes, or `unreadable:<code>`."""
+
+
+class Identity:
+    """Fingerprints and stamps of rows under one job."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._job = spec.job
+        self._provider = "offline" if spec.offline else spec.job.provider.name
+
+    def early(self, row: Row) -> str | None:
+        """The fingerprint of a row without local files, else None: those must be read, or recognised by `stamp`."""
+        if any(True for _ in local_files(row)):
+            return None
+        return self.fingerprint(row, _no_local_file)
+
+    def fingerprint(self, row: Row, key: Key) -> str:
+        """The fingerprint of a row whose frame folder is listed; `key` gives the keys of local files."""
+        if row.problem is not None:
+            return _broken(row, row.problem.code)
+        try:
+            return fingerprint(self._question(row, key))
+        except Fault as fault:
+            return _broken(row, fault.code)
+
+    def stamp(self, row: Row) -> str | None:
+        """Stands for the fingerprint while path, size and time of every local file stay; None where one is gone."""
+        files = stamp(row)
+        if files is None or row.problem is not None:
+            return None
+        try:
+            question = self._question(row, _any_file)
+        except Fault:
+            return None
+        return digest(encode(question) + files.encode())
+
+    def _question(self, row: Row, key: Key) -> Question:
+        job = self._job
+        system, prompt = prompts(row, job)
+        return Question(
+            task=job.task,
+            provider=self._provider,
+            model=job.provider.model,
+            system=system,
+            messages=[
+                [message.role, message.text, [_key(media, key) for media in message.images]] for message in row.messages
+            ],
+            prompt=prompt,
+            media=list(_media(row, key)),
+            fps=_number(row.frames.fps if row.frames else None),
+            factors=[_number(item.factor) for item in row.contents],
+            parameters=parameters(row, job),
+            resize=job.media.resize,
+        )
+
+
+def listed(row: Row) -> Row:
+    """The row with a frame folder or glob listed. Raises Fault where it cannot be."""
+    if row.frames is None or not isinstance(row.frames.pictures, FrameSource):
+        return row
+    return msgspec.structs.replace(row, frames=msgspec.structs.replace(row.frames, pictures=expand(row.frames)))
+
+
+def local_files(row: Row) -> Iterator[Media | FrameSource]:
+    """Everything of a row that stands in local files."""
+    if row.frames is not None and isinstance(row.frames.pictures, FrameSource):
+        yield row.frames.pictures
+    for media in all_media(row):
+        if media.path is not None:
+            yield media
+
+
+def all_media(row: Row) -> Iterator[Media]:
+    """Every picture and sound of a row, in the order of its request; an unlisted frame folder gives none."""
+    for message in row.messages:
+        yield from message.images
+    yield from row.images
+    if row.frames is not None and not isinstance(row.frames.pictures, FrameSource):
+        yield from row.frames.pictures
+    yield from row.audio
+    for item in row.contents:
+        if isinstance(item.content, Media):
+            yield item.content
+
+
+def _media(row: Row, key: Key) -> Iterator[tuple[str, str]]:
+    for media in row.images:
+        yield "image", _key(media, key)
+    if row.frames is not None:
+        if isinstance(row.frames.pictures, FrameSource):
+            yield "frames", row.frames.pictures.pattern
+        else:
+            yield from (("frame", _key(media, key)) for media in row.frames.pictures)
+    for media in row.audio:
+        yield "audio", _key(media, key)
+    if row.text is not None:
+        yield "text", row.text
+    for item in row.contents:
+        content = item.content
+        yield ("text", content) if isinstance(content, str) else (content.kind, _key(content, key))
+
+
+def _key(media: Media, key: Key) -> str:
+    if media.url is not None:
+        return unsigned(media.url)
+    if media.data is not None:
+        return hashlib.sha256(media.data).hexdigest()
+    return key(media)
+
+
+def _number(value: float | None) -> float | None:
+    """2 and 2.0 are the same question."""
+    return None if value is None else float(value)
+
+
+def _broken(row: Row, code: str) -> str:
+    """A row that asks nothing keeps its identity while it is written the same."""
+    return digest(b"broken:" + code.encode() + msgspec.json.encode(row.raw, order="deterministic", enc_hook=str))
+
+
+def _no_local_file(media: Media) -> str:
+    raise TypeError("a row with local files has no early fingerprint")
+
+
+def _any_file(media: Media) -> str:
+    return "file"

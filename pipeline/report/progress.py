@@ -1,0 +1,107 @@
+"""Progress on stderr: a live line on a terminal, a plain line a minute elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Any, Protocol, TextIO
+
+from pipeline.report.state import RunState, count, money, span
+
+PLAIN_EVERY = 60.0
+"""Seconds between lines where stderr is not a terminal; a night's log stays readable."""
+
+
+class Progress(Protocol):
+    """Shows a RunState; `update` is called a few times a second, `elapsed` in seconds since the run began."""
+
+    def __enter__(self) -> Progress: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def update(self, state: RunState, elapsed: float) -> None: ...
+
+
+def progress(name: str, *, stream: TextIO | None = None, quiet: bool = False) -> Progress:
+    """The display that fits `stream` (stderr by default)."""
+    stream = stream or sys.stderr
+    if quiet:
+        return Quiet()
+    return Live(name, stream) if stream.isatty() else Plain(name, stream)
+
+
+def describe(state: RunState, elapsed: float) -> str:
+    """Rows, rate, failures, tokens, cost and time left in one line."""
+    rate = state.ended / elapsed if elapsed > 0 else 0.0
+    parts = [f"{state.ended:,}/{state.total:,} rows", f"{rate:.1f}/s", count(state.failures, "failure")]
+    if state.input_tokens or state.output_tokens:
+        parts.append(f"{state.input_tokens + state.output_tokens:,} tokens")
+    if state.currency is not None:
+        parts.append(money(state.cost, state.currency))
+    if state.throttled:
+        parts.append(f"{state.throttled:,} throttled")
+    if state.waiting:
+        parts.append(f"{state.waiting:,} waiting to retry")
+    left = state.total - state.ended
+    if rate > 0 and left > 0:
+        parts.append(f"{span(left / rate)} left")
+    return " · ".join(parts)
+
+
+class Quiet:
+    """Shows nothing."""
+
+    def __enter__(self) -> Quiet:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def update(self, state: RunState, elapsed: float) -> None:
+        return None
+
+
+class Plain(Quiet):
+    """A line a minute, for logs."""
+
+    def __init__(self, name: str, stream: TextIO) -> None:
+        self._name = name
+        self._stream = stream
+        self._next = PLAIN_EVERY
+
+    def update(self, state: RunState, elapsed: float) -> None:
+        if elapsed >= self._next:
+            self._next = elapsed + PLAIN_EVERY
+            print(f"{self._name}: {describe(state, elapsed)}", file=self._stream, flush=True)
+
+
+class Live(Quiet):
+    """A bar that is redrawn in place and leaves nothing behind but the summary."""
+
+    def __init__(self, name: str, stream: TextIO) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, SpinnerColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        self._bar = Bar(
+            SpinnerColumn(),
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.fields[line]}"),
+            console=Console(file=stream),
+            transient=True,
+            refresh_per_second=8,
+        )
+        self._task: Any = self._bar.add_task(name, total=None, line="starting")
+
+    def __enter__(self) -> Live:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def update(self, state: RunState, elapsed: float) -> None:
+        self._bar.update(self._task, total=state.total or None, completed=state.ended, line=describe(state, elapsed))

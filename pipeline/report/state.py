@@ -1,0 +1,63 @@
+"""What a running job shows: the figures that progress displays are drawn from."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+
+
+class RunState(msgspec.Struct, kw_only=True):
+    """The counters of one run, updated as rows end.
+
+    `total`: rows to send in this run. `skipped`: rows of the manifest that need nothing. `failed` by (fault, code).
+    Tokens are summed over all attempts whose usage is known; `cost` likewise, `unknown_cost` counts the others.
+    `in_flight`, `waiting` (retries), `rate` (requests a minute in force) and `throttled` (429s) are of the moment.
+    """
+
+    total: int = 0
+    skipped: int = 0
+    answered: int = 0
+    failed: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    left: int = 0
+    sent: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+    currency: str | None = None
+    unknown_cost: int = 0
+    in_flight: int = 0
+    waiting: int = 0
+    throttled: int = 0
+    rate: float | None = None
+
+    @property
+    def failures(self) -> int:
+        return self.failed.total()
+
+    @property
+    def ended(self) -> int:
+        return self.answered + self.failures
+
+
+def money(amount: float | None, currency: str | None) -> str:
+    """An amount for people: "0.0265 CNY"; "unknown" for None."""
+    if amount is None:
+        return "unknown"
+    digits = f"{amount:.2f}" if amount >= 10 or amount == 0 else f"{amount:.4g}"
+    return f"{digits} {currency}" if currency else digits
+
+
+def span(seconds: float) -> str:
+    """A duration for people: "4.2 s", "3 min 20 s", "2 h 05 min"."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def count(number: int, noun: str) -> str:
+    """ "1 row", "1,200 rows"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

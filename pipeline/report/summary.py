@@ -1,0 +1,115 @@
+"""The end of a run: what happened, in a struct for programs and in words for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from pipeline.errors import EXIT_FAILURES, EXIT_OK, EXIT_PLANNED_STOP, EXIT_STOPPED
+from pipeline.report.state import count, money, span
+
+
+class FailureGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Failures of one kind, with the message and id of one of them as an example."""
+
+    fault: str
+    code: str
+    rows: int
+    message: str
+    id: str
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run did. Counts are rows, but `attempts`; `cost` is NULL-like None where a price is not known.
+
+    rows: of the manifest. sent: rows whose call began. skipped: rows that needed nothing. left: rows not finished
+    because the run stopped. repeated: rows whose derived id stood earlier in the manifest. elapsed: seconds.
+    """
+
+    job: str
+    run_id: str | None
+    output: str
+    exit_code: int
+    stop_reason: str
+    message: str | None = None
+    rows: int = 0
+    sent: int = 0
+    answered: int = 0
+    failed: int = 0
+    skipped: int = 0
+    left: int = 0
+    new: int = 0
+    changed: int = 0
+    vanished: int = 0
+    repeated: int = 0
+    attempts: int = 0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: float | None = None
+    currency: str | None = None
+    unknown_cost_attempts: int = 0
+    elapsed: float = 0.0
+    failures: tuple[FailureGroup, ...] = ()
+    offline: bool = False
+
+
+MOST_GROUPS = 12
+"""Kinds of failure printed; the rest are counted and found with `pipeline query`."""
+
+
+def lines(summary: Summary) -> Iterator[str]:
+    """The summary for people, line by line; the last line says the outcome and what to do next."""
+    offline = " --offline" if summary.offline else ""
+    if summary.sent or summary.answered or summary.failed or summary.left:
+        yield from _figures(summary)
+    for group in summary.failures[:MOST_GROUPS]:
+        yield f"  {group.rows:>6,} × {group.fault} {group.code}: {group.message} (such as {group.id})"
+    if len(summary.failures) > MOST_GROUPS:
+        yield f"  and {len(summary.failures) - MOST_GROUPS} more kinds of failure"
+    if summary.message:
+        yield summary.message
+    yield f"output: {summary.output}"
+    yield f"exit {summary.exit_code}: {_outcome(summary)}; next: {_next(summary, offline)}"
+
+
+def _figures(summary: Summary) -> Iterator[str]:
+    facts = [f"{summary.answered:,} answered", f"{summary.failed:,} failed"]
+    if summary.skipped:
+        facts.append(f"{summary.skipped:,} skipped")
+    if summary.left:
+        facts.append(f"{summary.left:,} left")
+    if summary.changed:
+        facts.append(f"{summary.changed:,} changed")
+    if summary.vanished:
+        facts.append(f"{summary.vanished:,} no longer in the manifest")
+    if summary.repeated:
+        facts.append(f"{summary.repeated:,} repeated")
+    yield f"{count(summary.rows, 'row')} in {span(summary.elapsed)}: {', '.join(facts)}"
+    if summary.input_tokens is not None or summary.output_tokens is not None:
+        tokens = f"{summary.input_tokens or 0:,} tokens in, {summary.output_tokens or 0:,} out"
+        price = "" if summary.offline else f", cost {money(summary.cost, summary.currency)}"
+        if summary.unknown_cost_attempts and not summary.offline and summary.cost is not None:
+            price += f" and {count(summary.unknown_cost_attempts, 'attempt')} of unknown cost"
+        yield tokens + price
+
+
+def _outcome(summary: Summary) -> str:
+    if summary.exit_code == EXIT_OK:
+        if summary.sent == 0 and not summary.left:
+            return f"nothing to send, {count(summary.rows, 'row')} done"
+        return "the manifest is answered" if not summary.left else f"done, {count(summary.left, 'row')} left"
+    if summary.exit_code == EXIT_FAILURES:
+        return count(summary.failed, "failure")
+    if summary.exit_code in (EXIT_PLANNED_STOP, EXIT_STOPPED):
+        return f"stopped: {summary.stop_reason}"
+    return summary.stop_reason
+
+
+def _next(summary: Summary, offline: str) -> str:
+    job = summary.job
+    if summary.exit_code == EXIT_FAILURES:
+        return f'pipeline query {job}{offline} "select id, fault, code, message from failures"'
+    if summary.exit_code == EXIT_OK and not summary.left:
+        return f'pipeline query {job}{offline} "select * from results"'
+    return f"pipeline run {job}{offline}"

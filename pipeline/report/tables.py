@@ -1,0 +1,116 @@
+"""What `pipeline query` prints: a table for people, JSON or CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import msgspec
+
+from pipeline.errors import JobError, MachineError
+
+MOST_ROWS = 1_000
+"""Rows printed as a table; more is for JSON, CSV or `pipeline export`."""
+
+PLAIN_WIDTH = 160
+"""Columns of a table where stdout is not a terminal."""
+
+
+def write(reader: Any, form: str, file: Path | None) -> None:
+    """Writes a pyarrow RecordBatchReader to stdout or `file` as `table`, `json` (one array of objects) or `csv`."""
+    writers = {"table": _table, "json": _json, "csv": _csv}
+    if file is None:
+        writers[form](reader, sys.stdout)
+        return
+    try:
+        with file.open("w", encoding="utf-8", newline="") as stream:
+            writers[form](reader, stream)
+    except FileNotFoundError:
+        raise JobError(f"-o {file}: the folder {file.parent} does not exist") from None
+    except OSError as error:
+        raise MachineError(f"-o {file}: cannot be written: {error.strerror}") from None
+
+
+def _rows(reader: Any) -> Iterator[dict[str, Any]]:
+    names = _unique(reader.schema.names)
+    for batch in reader:
+        columns = [column.to_pylist() for column in batch.columns]
+        for values in zip(*columns, strict=True):
+            yield dict(zip(names, values, strict=True))
+
+
+def _unique(names: list[str]) -> list[str]:
+    """`select a.id, b.id` gives `id` and `id_1`, so that no column is lost in an object."""
+    seen: dict[str, int] = {}
+    unique = []
+    for name in names:
+        number = seen.get(name, 0)
+        seen[name] = number + 1
+        unique.append(f"{name}_{number}" if number else name)
+    return unique
+
+
+def _json(reader: Any, stream: TextIO) -> None:
+    encoder = msgspec.json.Encoder(enc_hook=str)
+    separator = "[\n"
+    for row in _rows(reader):
+        stream.write(separator + encoder.encode(row).decode())
+        separator = ",\n"
+    stream.write("[]\n" if separator == "[\n" else "\n]\n")
+
+
+def _csv(reader: Any, stream: TextIO) -> None:
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(_unique(reader.schema.names))
+    for row in _rows(reader):
+        writer.writerow([_flat(value) for value in row.values()])
+
+
+def _flat(value: Any) -> Any:
+    if isinstance(value, (list, dict)):
+        return msgspec.json.encode(value, enc_hook=str).decode()
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value
+
+
+def _table(reader: Any, stream: TextIO) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for name, field in zip(_unique(reader.schema.names), reader.schema, strict=True):
+        table.add_column(Text(name), overflow="fold", justify="right" if _numeric(field.type) else "left")
+    total = 0
+    for row in _rows(reader):
+        total += 1
+        if total <= MOST_ROWS:
+            table.add_row(*(Text(_short(value)) for value in row.values()))
+    width = None if stream.isatty() else PLAIN_WIDTH
+    buffer = io.StringIO()
+    Console(file=stream if stream.isatty() else buffer, width=width).print(table)
+    stream.write("".join(line.rstrip() + "\n" for line in buffer.getvalue().splitlines()))
+    if total > MOST_ROWS:
+        print(f"… {total - MOST_ROWS:,} more rows: take --format json or csv", file=sys.stderr)
+
+
+def _numeric(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind))
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list) and len(value) > 8 and isinstance(value[0], float):
+        return f"[{value[0]:.4f}, {value[1]:.4f}, … {len(value)} numbers]"
+    return str(_flat(value))
