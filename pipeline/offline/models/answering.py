@@ -1,0 +1,133 @@
+"""Answers a conversation from what the models see. It never pretends: what it cannot do, it says."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pipeline.offline.models import facts, features, ocr, picture, sentences
+from pipeline.offline.models.intent import intent
+from pipeline.offline.models.once import Memory
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+NO_LANGUAGE_MODEL = "The embedded service has no language model"
+
+_seen: Memory[sentences.View] = Memory(256)
+_features: Memory[features.Seen] = Memory(256)
+_glanced: Memory[str] = Memory(256)
+_read: Memory[tuple[ocr.Line, ...]] = Memory(128)
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """The last question of a conversation with the pictures it is about (bytes), or the frames of one video."""
+
+    model: str
+    prompt: str
+    pictures: tuple[bytes, ...] = ()
+    frames: tuple[bytes, ...] = ()
+    fps: float | None = None
+
+
+def see(data: bytes) -> features.Seen:
+    """Features and tags of a picture; equal bytes are looked at once. Raises picture.Unreadable, picture.TooLarge."""
+    return _features.get(_key(data), lambda: features.see(picture.decode(data, draft=256)))
+
+
+def read(data: bytes) -> tuple[ocr.Line, ...]:
+    """The text lines of a picture, polygons in its pixels with EXIF orientation applied. Raises as `see`."""
+    return _read.get(_key(data), lambda: ocr.read(picture.bgr(picture.decode(data))))
+
+
+def answer(asked: Asked) -> str:
+    """The answer's text. Blocking. Raises picture.Unreadable, picture.TooLarge."""
+    if asked.frames:
+        return _about_frames(asked)
+    if not asked.pictures:
+        return f"{NO_LANGUAGE_MODEL} and answers only about pictures; this request has none."
+    wish = intent(asked.prompt, asked.model)
+    if wish == "read":
+        return "\n\n".join(ocr.as_text(read(data)) for data in asked.pictures)
+    captions = _numbered([sentences.caption(_view(data)) for data in asked.pictures])
+    if wish == "caption":
+        return captions
+    texts = [ocr.as_text(read(data)) for data in asked.pictures]
+    found = "\n\n".join(text for text in texts if text)
+    lacking = "cannot translate" if wish == "translate" else "cannot reason about the question"
+    said = f"{NO_LANGUAGE_MODEL} and {lacking}; what it sees: {captions}"
+    return f"{said}\nThe text it reads:\n{found}" if found else f"{said} It reads no text there."
+
+
+def _view(data: bytes) -> sentences.View:
+    def make() -> sentences.View:
+        image = picture.decode(data, draft=512)
+        seen = _features.get(_key(data), lambda: features.see(image))
+        return sentences.View(tags=seen.tags, facts=facts.look(image), text=_glance(data, image))
+
+    return _seen.get(_key(data), make)
+
+
+def _glance(data: bytes, image: Image.Image) -> str:
+    def make() -> str:
+        lines = ocr.glance(picture.bgr(image))
+        return ocr.as_text(tuple(line for line in lines if line.score >= 0.8 and len(line.text.strip()) > 1))
+
+    return _glanced.get(_key(data), make)
+
+
+def _about_frames(asked: Asked) -> str:
+    """How many frames, what they show, how much they change: by the tagger's features, first to last."""
+    import numpy as np
+
+    seen = [see(data) for data in asked.frames]
+    stack = np.stack([one.features for one in seen])
+    unit = stack / np.linalg.norm(stack, axis=1, keepdims=True)
+    steps = 1.0 - (unit[1:] * unit[:-1]).sum(axis=1) if len(unit) > 1 else np.zeros(1)
+    first, last = sentences.subject_words(seen[0].tags), sentences.subject_words(seen[-1].tags)
+    shown = first if first == last else f"{first} at the start and {last} at the end"
+    look = facts.look(picture.decode(asked.frames[0], draft=256))
+    span = f" over {(len(seen) - 1) / asked.fps:.1f} s" if asked.fps else ""
+    return (
+        f"{len(seen)} frames{span}, {look.orientation}, showing {shown.rstrip(',')}; {_motion(float(steps.mean()))} "
+        f"(mean change {steps.mean():.2f}, greatest {steps.max():.2f} between frames {int(steps.argmax()) + 1} "
+        f"and {int(steps.argmax()) + 2})."
+    )
+
+
+def _motion(change: float) -> str:
+    if change < 0.02:
+        return "the scene hardly moves"
+    return "the scene moves" if change < 0.2 else "the scene changes a lot"
+
+
+def _numbered(captions: list[str]) -> str:
+    if len(captions) == 1:
+        return captions[0]
+    return " ".join(f"Picture {number}: {text}" for number, text in enumerate(captions, 1))
+
+
+def _key(data: bytes) -> str:
+    return sha256(data).hexdigest()
+
+
+def words_info(lines: tuple[ocr.Line, ...]) -> list[dict[str, Any]]:
+    """The lines as qwen-vl-ocr's `words_info`: `location` 8 pixel numbers clockwise, `rotate_rect` centre, sides, degrees."""
+    from math import atan2, degrees, hypot
+
+    found = []
+    for line in lines:
+        (x0, y0), (x1, y1), (x2, y2), (x3, y3) = line.polygon
+        centre = [(x0 + x1 + x2 + x3) / 4, (y0 + y1 + y2 + y3) / 4]
+        sides = [hypot(x1 - x0, y1 - y0), hypot(x3 - x0, y3 - y0)]
+        turned = degrees(atan2(y1 - y0, x1 - x0))
+        found.append(
+            {
+                "text": line.text,
+                "location": [round(value) for point in line.polygon for value in point],
+                "rotate_rect": [round(value) for value in (*centre, *sides, turned)],
+            }
+        )
+    return found

@@ -1,0 +1,90 @@
+"""The 1536-dimension vector: 1280 of picture features or sound statistics, 256 of hashed words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pipeline.offline.models import words
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pipeline.offline.models.labels import Tag
+
+SIGNAL = 1280
+HASHED = 256
+DIMENSION = SIGNAL + HASHED
+
+
+class Piece(msgspec.Struct, frozen=True, kw_only=True):
+    """One item: `signal` 1280 numbers or None, `hashed` 256 numbers or None, `factor` its weight (> 0)."""
+
+    signal: Any = None
+    hashed: Any = None
+    factor: float = 1.0
+
+
+def hash_words(weighted: Iterable[tuple[str, float]]) -> np.ndarray[Any, Any]:
+    """256 float64: each word adds its weight, signed, at a place that BLAKE2b of the word decides."""
+    import numpy as np
+
+    vector = np.zeros(HASHED)
+    for word, weight in weighted:
+        digest = blake2b(word.encode(), digest_size=4).digest()
+        vector[digest[0]] += weight if digest[1] & 1 else -weight
+    return vector
+
+
+def of_text(text: str, factor: float = 1.0) -> Piece:
+    """A text fills the second block only."""
+    return Piece(hashed=hash_words((word, 1.0) for word in words.words(text)), factor=factor)
+
+
+def of_picture(features: np.ndarray[Any, Any], tags: Sequence[Tag], factor: float = 1.0) -> Piece:
+    """A picture fills the first block with its features and the second with its tags, weighted by their shares."""
+    weighted = [
+        (word, tag.share)
+        for tag in tags
+        for word in words.words(f"{tag.name} {tag.family or ''}")
+    ]
+    return Piece(signal=features, hashed=hash_words(weighted), factor=factor)
+
+
+def of_sound(statistics: np.ndarray[Any, Any], factor: float = 1.0) -> Piece:
+    """A sound fills the first block only."""
+    return Piece(signal=statistics, factor=factor)
+
+
+def fuse(pieces: Sequence[Piece]) -> np.ndarray[Any, Any]:
+    """1536 float32: per block the sum of the items' unit vectors times their factors; blocks and whole of unit length.
+
+    A block that no item fills stays zero.
+    """
+    import numpy as np
+
+    blocks = [
+        _block([(piece.signal, piece.factor) for piece in pieces], SIGNAL),
+        _block([(piece.hashed, piece.factor) for piece in pieces], HASHED),
+    ]
+    return _unit(np.concatenate(blocks)).astype(np.float32)
+
+
+def _block(parts: Sequence[tuple[Any, float]], size: int) -> np.ndarray[Any, Any]:
+    import numpy as np
+
+    total = np.zeros(size)
+    for vector, factor in parts:
+        if vector is not None:
+            total += _unit(np.asarray(vector, dtype=np.float64)) * factor
+    return _unit(total)
+
+
+def _unit(vector: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    import numpy as np
+
+    length = float(np.linalg.norm(vector))
+    return vector / length if length > 0 else vector

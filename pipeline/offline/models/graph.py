@@ -1,0 +1,122 @@
+"""Builds EfficientNet-Lite0 as an ONNX graph from its state dict: batch norms folded into convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+Array = np.ndarray[Any, Any]
+
+# repeats, kernel, stride, expansion, output channels: EfficientNet-B0's stages, which Lite0 keeps (Tan and Le 2019)
+_STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+_EPSILON = 1e-3  # of the batch norms, as trained
+_SIDE = 224
+
+
+class _Builder:
+    """Appends nodes and remembers the name of the last output."""
+
+    def __init__(self, weights: Mapping[str, Array]) -> None:
+        self.weights = weights
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = [
+            numpy_helper.from_array(np.float32(0), "zero"),
+            numpy_helper.from_array(np.float32(6), "six"),
+        ]
+        self.last = "picture"
+        self.side = _SIDE
+
+    def constant(self, name: str, value: Array) -> str:
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value, dtype=np.float32), name))
+        return name
+
+    def node(self, kind: str, inputs: list[str], **attributes: Any) -> str:
+        output = f"t{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        self.last = output
+        return output
+
+    def convolution(self, conv: str, norm: str, *, stride: int = 1, depthwise: bool = False, clip: bool = True) -> None:
+        """Convolution with its folded batch norm, padded as TensorFlow's SAME, then ReLU6 where `clip`."""
+        kernel = self.weights[f"{conv}.weight"]
+        scale = self.weights[f"{norm}.weight"] / np.sqrt(self.weights[f"{norm}.running_var"] + _EPSILON)
+        bias = self.weights[f"{norm}.bias"] - self.weights[f"{norm}.running_mean"] * scale
+        names = [self.constant(f"{conv}.w", kernel * scale[:, None, None, None]), self.constant(f"{conv}.b", bias)]
+        size = kernel.shape[-1]
+        out = -(-self.side // stride)
+        total = max((out - 1) * stride + size - self.side, 0)
+        low, high = total // 2, total - total // 2
+        self.node(
+            "Conv",
+            [self.last, *names],
+            kernel_shape=[size, size],
+            strides=[stride, stride],
+            pads=[low, low, high, high],
+            group=kernel.shape[0] if depthwise else 1,
+        )
+        self.side = out
+        if clip:
+            self.node("Clip", [self.last, "zero", "six"])
+
+
+def _blocks() -> Iterator[tuple[int, int, int, bool]]:
+    """Stride, expansion, output channels and whether input and output are added, block by block."""
+    channels = 32
+    for repeats, _kernel, stride, expansion, out in _STAGES:
+        for index in range(repeats):
+            step = stride if index == 0 else 1
+            yield step, expansion, out, step == 1 and channels == out
+            channels = out
+
+
+def build(weights: Mapping[str, Array]) -> bytes:
+    """The serialized model: `picture` float32 [1, 3, 224, 224] → `features` [1, 1280] and `logits` [1, 1000].
+
+    Raises KeyError when the state dict lacks a layer.
+    """
+    graph = _Builder(weights)
+    graph.convolution("_conv_stem", "_bn0", stride=2)
+    for index, (stride, expansion, _out, skip) in enumerate(_blocks()):
+        start, name = graph.last, f"_blocks.{index}"
+        if expansion != 1:
+            graph.convolution(f"{name}._expand_conv", f"{name}._bn0")
+        graph.convolution(f"{name}._depthwise_conv", f"{name}._bn1", stride=stride, depthwise=True)
+        graph.convolution(f"{name}._project_conv", f"{name}._bn2", clip=False)
+        if skip:
+            graph.node("Add", [graph.last, start])
+    graph.convolution("_conv_head", "_bn1")
+    graph.node("GlobalAveragePool", [graph.last])
+    graph.nodes.append(helper.make_node("Flatten", [graph.last], ["features"], axis=1))
+    fc = [graph.constant("fc.w", weights["_fc.weight"]), graph.constant("fc.b", weights["_fc.bias"])]
+    graph.nodes.append(helper.make_node("Gemm", ["features", *fc], ["logits"], transB=1))
+    return _serialize(graph)
+
+
+def _serialize(graph: _Builder) -> bytes:
+    def value(name: str, *shape: int) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, *shape])
+
+    model = helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            "efficientnet_lite0",
+            [value("picture", 3, _SIDE, _SIDE)],
+            [value("features", 1280), value("logits", 1000)],
+            graph.constants,
+        ),
+        opset_imports=[helper.make_opsetid("", 13)],
+        ir_version=8,
+    )
+    return bytes(model.SerializeToString())

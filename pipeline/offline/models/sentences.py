@@ -1,0 +1,98 @@
+"""Sentences from tags, facts and read text: only what was measured, with the doubt that was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from pipeline.offline.models.facts import Facts
+from pipeline.offline.models.labels import Tag
+
+_SURE, _LIKELY = 0.5, 0.2
+_FAMILY_SURE, _FAMILY_LIKELY = 0.6, 0.35
+_UNCOUNTED = ("espresso", "guacamole", "consommé", "ice cream", "mashed potato", "broccoli", "corn", "hay", "dough")
+_PLURAL = ("sunglasses", "jeans", "binoculars", "pyjamas", "trunks", "bars", "pipes")
+_QUOTED = 120
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is known of one picture. `text` is what was read in it, empty when nothing was or none was looked for."""
+
+    tags: tuple[Tag, ...]
+    facts: Facts
+    text: str = ""
+
+
+def caption(view: View) -> str:
+    """One sentence: what the tagger sees, how the picture looks, how its text begins."""
+    setting = f"{_article(_look(view.facts))} {_look(view.facts)} picture{_tones(view.facts)}"
+    if _much_text(view.text):
+        return f"{_capital(setting)} that shows text: {_quote(view.text)}."
+    subject = _subject(view.tags)
+    sentence = f"{_capital(subject)} in {setting}" if subject else f"{_capital(setting)}{_guess(view.tags)}"
+    if view.text:
+        sentence += f", with the text {_quote(view.text)}"
+    return sentence + "."
+
+
+def subject_words(tags: Sequence[Tag]) -> str:
+    """The likeliest thing in few words, for lists of frames and answers."""
+    return _subject(tags) or f"something the tagger is not sure of (nearest: {tags[0].name}, {tags[0].share:.0%})"
+
+
+def _subject(tags: Sequence[Tag]) -> str:
+    """`a cat, probably an Egyptian cat or a tiger cat`, or nothing when no class and no family is likely enough."""
+    families: dict[str, float] = {}
+    for tag in tags:
+        if tag.family:
+            families[tag.family] = families.get(tag.family, 0.0) + tag.share
+    family = max(families, key=lambda name: families[name], default=None)
+    best = tags[0]
+    if family and families[family] >= _FAMILY_SURE and families[family] > best.share + 0.02:
+        kinds = [tag.name for tag in tags if tag.family == family and tag.share >= 0.5 * best.share][:2]
+        return f"{_with_article(family)}, probably {' or '.join(_with_article(kind) for kind in kinds)},"
+    if best.share >= _SURE:
+        return _with_article(best.name)
+    if family and families[family] >= _FAMILY_LIKELY:
+        return f"what is perhaps {_with_article(family)} ({families[family]:.0%} sure)"
+    if best.share >= _LIKELY:
+        return f"what is perhaps {_with_article(best.name)} ({best.share:.0%} sure)"
+    return ""
+
+
+def _guess(tags: Sequence[Tag]) -> str:
+    names = " or ".join(_with_article(tag.name) for tag in tags[:2])
+    return f"; the tagger is not sure what it shows (nearest: {names}, {tags[0].share:.0%} and {tags[1].share:.0%})"
+
+
+def _look(facts: Facts) -> str:
+    kind = "black-and-white " if facts.colourfulness < 0.02 else ""
+    return f"{facts.tone + ' ' if facts.tone else ''}{kind}{facts.orientation}"
+
+
+def _tones(facts: Facts) -> str:
+    if not facts.colours or facts.colourfulness < 0.02:
+        return ""
+    return f" in {' and '.join(facts.colours)} tones"
+
+
+def _much_text(text: str) -> bool:
+    return len("".join(text.split())) >= 12
+
+
+def _quote(text: str) -> str:
+    flat = " / ".join(line for line in text.split("\n") if line.strip())
+    return f"“{flat if len(flat) <= _QUOTED else flat[:_QUOTED].rstrip() + '…'}”"
+
+
+def _with_article(noun: str) -> str:
+    return noun if noun in _UNCOUNTED or noun.endswith(_PLURAL) else f"{_article(noun)} {noun}"
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[0].lower() in "aeiou" and not noun.lower().startswith(("eu", "uni")) else "a"
+
+
+def _capital(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]
