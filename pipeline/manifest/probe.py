@@ -1,0 +1,169 @@
+"""Facts from a picture's header, without decoding it."""
+
+from __future__ import annotations
+
+import io
+from importlib import import_module
+from io import BufferedReader
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pipeline.errors import refusal
+from pipeline.manifest.sniff import PICTURE_FORMATS, described, sniff
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# No picture above this is ever decompressed: Pillow's own hard bound (twice its MAX_IMAGE_PIXELS), about 540 MB as RGB.
+# The largest input any service of the reference takes is 16 megapixels.
+MAX_PIXELS = 178_956_970
+
+_FACTORIES = {
+    # Not jpeg_factory: it makes an animation of a phone's picture with a second one behind it (MPO).
+    "JPEG": ("JpegImagePlugin", "JpegImageFile"),
+    "PNG": ("PngImagePlugin", "PngImageFile"),
+    "WEBP": ("WebPImagePlugin", "WebPImageFile"),
+    "GIF": ("GifImagePlugin", "GifImageFile"),
+    "BMP": ("BmpImagePlugin", "BmpImageFile"),
+    "DIB": ("BmpImagePlugin", "DibImageFile"),
+    "TIFF": ("TiffImagePlugin", "TiffImageFile"),
+    "JPEG2000": ("Jpeg2KImagePlugin", "Jpeg2KImageFile"),
+    "ICO": ("IcoImagePlugin", "IcoImageFile"),
+    "ICNS": ("IcnsImagePlugin", "IcnsImageFile"),
+    "SGI": ("SgiImagePlugin", "SgiImageFile"),
+    "AVIF": ("AvifImagePlugin", "AvifImageFile"),
+    "PPM": ("PpmImagePlugin", "PpmImageFile"),
+}
+
+# Orientations 5–8 turn the picture by a quarter.
+_QUARTER_TURNS = (5, 6, 7, 8)
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a header says. `width`, `height`: as stored; `upright_*`: with the EXIF orientation (1–8) applied.
+
+    `mode` is Pillow's; `bits`: per channel; `animated`: more than one frame that is shown in time.
+    """
+
+    format: str
+    width: int
+    height: int
+    orientation: int
+    mode: str
+    bits: int
+    animated: bool
+
+    @property
+    def upright_width(self) -> int:
+        return self.height if self.orientation in _QUARTER_TURNS else self.width
+
+    @property
+    def upright_height(self) -> int:
+        return self.width if self.orientation in _QUARTER_TURNS else self.height
+
+
+def probe(source: str | Path | bytes, name: str | None = None) -> Facts:
+    """The facts of a file or of its bytes; `name` stands in messages.
+
+    Raises Fault `Local.MissingFile`, `Local.EmptyFile`, `Local.NotAPicture`, `Local.TooManyPixels`.
+    """
+    if isinstance(source, bytes):
+        return facts(open_picture(source, name or "the picture"))
+    path = str(source)
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(1 << 16)
+            return facts(_open(file, head, name or path))
+    except FileNotFoundError:
+        raise refusal("MissingFile", f"{name or path}: there is no such file") from None
+    except OSError as error:
+        raise refusal("UnreadableFile", f"{name or path}: cannot be read: {error.strerror or error}") from None
+
+
+def open_picture(body: bytes, name: str) -> Image:
+    """A picture opened but not decoded, its size within MAX_PIXELS. Raises as `probe` does."""
+    return _open(io.BytesIO(body), body, name)
+
+
+def facts(picture: Image) -> Facts:
+    """The facts of an opened picture; nothing is decoded."""
+    return Facts(
+        format=str(picture.format),
+        width=picture.width,
+        height=picture.height,
+        orientation=_orientation(picture),
+        mode=picture.mode,
+        bits=_bits(picture),
+        animated=picture.format != "TIFF" and bool(getattr(picture, "is_animated", False)),
+    )
+
+
+def _open(file: io.BytesIO | BufferedReader, head: bytes, name: str) -> Image:
+    if not head:
+        raise refusal("EmptyFile", f"{name}: the file is empty")
+    form = sniff(head)
+    if form not in PICTURE_FORMATS:
+        what = f"a {form} sound" if form else described(head)
+        raise refusal("NotAPicture", f"{name}: not a picture but {what}")
+    if form == "WEBP":
+        _check_size(*_webp_size(head), name)
+    module, factory = _FACTORIES[form]
+    file.seek(0)
+    try:
+        # The plugin's own class: Image.open would warn or raise by a process-wide setting, and try other formats.
+        picture: Image = getattr(import_module(f"PIL.{module}"), factory)(file)
+    except MemoryError:
+        raise
+    except Exception as error:  # a decoder may raise nearly anything on hostile bytes
+        raise refusal("NotAPicture", f"{name}: begins like {form}, but its header cannot be read ({error})") from None
+    _check_size(picture.width, picture.height, name)
+    return picture
+
+
+def _check_size(width: int, height: int, name: str) -> None:
+    if width < 1 or height < 1:
+        raise refusal("NotAPicture", f"{name}: the header states a size of {width}×{height}")
+    if width * height > MAX_PIXELS:
+        raise refusal(
+            "TooManyPixels",
+            f"{name}: {width}×{height} = {width * height:,} pixels; more than {MAX_PIXELS:,} are never decompressed",
+        )
+
+
+def _webp_size(head: bytes) -> tuple[int, int]:
+    """The canvas from the first chunk (RFC 9649): Pillow's decoder would allocate it when the file is opened."""
+    chunk = head[12:16]
+    if chunk == b"VP8X" and len(head) >= 30:
+        return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
+    if chunk == b"VP8 " and len(head) >= 30:
+        return int.from_bytes(head[26:28], "little") & 0x3FFF, int.from_bytes(head[28:30], "little") & 0x3FFF
+    if chunk == b"VP8L" and len(head) >= 25:
+        bits = int.from_bytes(head[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return 1, 1
+
+
+def _orientation(picture: Image) -> int:
+    if picture.format == "PNG" and not {"exif", "Raw profile type exif", "xmp"} & picture.info.keys():
+        return 1  # Pillow would decode the whole PNG to look for EXIF behind the picture
+    try:
+        found = picture.getexif().get(0x0112, 1)
+    except Exception:  # broken EXIF does not make a picture unusable
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def _bits(picture: Image) -> int:
+    """Bits per channel as stored; Pillow's mode hides them for 16-bit colour."""
+    if picture.format == "TIFF":
+        stored = getattr(picture, "tag_v2", {}).get(258, (8,))
+        return int(max(stored)) if isinstance(stored, tuple) else int(stored)
+    if picture.mode in ("I", "F"):
+        return 32
+    if picture.mode.startswith("I;16"):
+        return 16
+    tiles = getattr(picture, "tile", None)
+    raw = str(tiles[0][3]) if picture.format == "PNG" and tiles else ""
+    return 16 if ";16" in raw else 8

@@ -1,0 +1,111 @@
+"""Tells what a file is by its first bytes, never by its name."""
+
+from __future__ import annotations
+
+# Pillow's name of each picture format → (file ending, MIME type), as in the services' tables (PROTOCOLS.md §3.7).
+PICTURE_FORMATS: dict[str, tuple[str, str]] = {
+    "JPEG": (".jpg", "image/jpeg"),
+    "PNG": (".png", "image/png"),
+    "WEBP": (".webp", "image/webp"),
+    "GIF": (".gif", "image/gif"),
+    "BMP": (".bmp", "image/bmp"),
+    "DIB": (".dib", "image/bmp"),
+    "TIFF": (".tif", "image/tiff"),
+    "JPEG2000": (".jp2", "image/jp2"),
+    "ICO": (".ico", "image/x-icon"),
+    "ICNS": (".icns", "image/icns"),
+    "SGI": (".sgi", "image/sgi"),
+    "AVIF": (".avif", "image/avif"),
+    "PPM": (".ppm", "image/x-portable-pixmap"),
+}
+SOUND_FORMATS: dict[str, tuple[str, str]] = {
+    "WAV": (".wav", "audio/wav"),
+    "MP3": (".mp3", "audio/mpeg"),
+    "FLAC": (".flac", "audio/flac"),
+}
+
+_STARTS: tuple[tuple[bytes, str], ...] = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    (b"II+\x00", "TIFF"),
+    (b"MM\x00+", "TIFF"),
+    (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG2000"),
+    (b"\xff\x4f\xff\x51", "JPEG2000"),
+    (b"\x00\x00\x01\x00", "ICO"),
+    (b"icns", "ICNS"),
+    (b"\x01\xda\x00", "SGI"),
+    (b"\x01\xda\x01", "SGI"),
+    (b"fLaC", "FLAC"),
+    (b"ID3", "MP3"),
+)
+
+# What people name .jpg by mistake; for messages alone.
+_OTHERS: tuple[tuple[bytes, str], ...] = (
+    (b"%PDF-", "a PDF document"),
+    (b"PK\x03\x04", "a ZIP archive or an office document"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"%!PS", "a PostScript file"),
+    (b"8BPS", "a Photoshop file"),
+    (b"OggS", "an Ogg sound"),
+    (b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
+    (b"PAR1", "a Parquet file"),
+)
+
+
+def sniff(body: bytes) -> str | None:
+    """The format's name, a key of PICTURE_FORMATS or SOUND_FORMATS; None for anything else."""
+    for start, name in _STARTS:
+        if body.startswith(start):
+            return name
+    if body[:4] == b"RIFF":
+        return {b"WEBP": "WEBP", b"WAVE": "WAV"}.get(body[8:12])
+    if body[:2] == b"BM" and len(body) > 18:
+        return "BMP"
+    if body[4:8] == b"ftyp" and body[8:12] in (b"avif", b"avis"):
+        return "AVIF"
+    if body[:1] == b"P" and body[1:2] in b"123456" and body[2:3].isspace():
+        return "PPM"
+    if body[:4] in (b"\x28\x00\x00\x00", b"\x0c\x00\x00\x00"):
+        return "DIB"
+    if body[:1] == b"\xff" and len(body) > 3 and _is_mpeg_audio(body):
+        return "MP3"
+    return None
+
+
+def described(body: bytes) -> str:
+    """What a file that is no picture seems to be, for a message."""
+    for start, words in _OTHERS:
+        if body.startswith(start):
+            return words
+    brand = body[8:12]
+    if body[4:8] == b"ftyp":
+        if brand[:3] in (b"hei", b"hev", b"mif", b"msf"):
+            return "a HEIC picture, which is not supported; convert it to JPEG"
+        return "an MP4 or QuickTime file"
+    body = body.removeprefix(b"\xef\xbb\xbf")
+    head = body[:512].lstrip().lower()
+    if head.startswith((b"<!doctype html", b"<html", b"<head")):
+        return "an HTML page"
+    if head.startswith((b"<svg", b"<?xml")):
+        return "an SVG or XML text"
+    try:
+        sample = body[:512].decode("utf-8", errors="ignore" if len(body) > 512 else "strict")
+    except UnicodeDecodeError:
+        return "of no known format"
+    is_text = sample and all(char.isprintable() or char in "\r\n\t\f" for char in sample)
+    return "text" if is_text else "of no known format"
+
+
+def _is_mpeg_audio(body: bytes) -> bool:
+    """An MPEG audio frame header, layer III: sync bits, a version, a bit rate and a sampling rate that exist."""
+    return (
+        body[1] & 0xE6 == 0xE2  # 11 sync bits, layer III
+        and body[1] & 0x18 != 0x08
+        and body[2] & 0xF0 not in (0x00, 0xF0)
+        and body[2] & 0x0C != 0x0C
+    )

@@ -1,0 +1,112 @@
+"""What a manifest is: finds its files by name, folder or glob, tells their kind, and reads them as rows."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol, cast
+
+from pipeline.errors import ManifestError
+from pipeline.job.schema import Job
+from pipeline.manifest.kinds import Kind, kind_of
+from pipeline.manifest.pictures import PictureFolder
+from pipeline.manifest.rows import Shaper
+from pipeline.manifest.tables import TableKind, Tables
+from pipeline.manifest.walk import is_glob, split_glob, walk
+from pipeline.types import Row
+
+ACCEPTED = "a .jsonl, .csv or .parquet file, a folder or a glob of these, or a folder or a glob of pictures"
+
+
+class Manifest(Protocol):
+    """A table of inputs that can be read more than once, as a stream.
+
+    `root`: the folder that relative paths are taken from and must not leave (absolute).
+    `schema_columns`: every column's name where the format says so (CSV, Parquet, folders), else None.
+    `identity()`: a text that changes when the files behind the manifest change (names, sizes, times).
+    `rows(start)`: the rows in order from ordinal `start`. Raises ManifestError if a file can no longer be read.
+    """
+
+    root: str
+    schema_columns: tuple[str, ...] | None
+
+    def identity(self) -> str: ...
+
+    def rows(self, start: int = 0) -> Iterator[Row]: ...
+
+
+def open_manifest(spec: str, job: Job) -> Manifest:
+    """The manifest at an absolute path: a file, a folder or a glob; told apart by what is there and by the ending.
+
+    A folder that holds a picture (or, for `embed`, a sound) anywhere is a folder of pictures, whatever else lies in it;
+    otherwise its Parquet, JSONL or CSV files are the parts of one table. Raises ManifestError if it cannot be read.
+    """
+    spec = os.path.normpath(spec)
+    try:
+        if Path(spec).is_dir():
+            return _folder(spec, None, spec, job)
+        if os.path.lexists(spec):
+            return _file(spec, job)
+        if is_glob(spec):
+            folder, pattern = split_glob(spec)
+            if not Path(folder).is_dir():
+                raise ManifestError(f"{spec}: the folder {folder} does not exist{_nearest(folder)}")
+            return _folder(folder, pattern, spec, job)
+    except OSError as error:
+        raise ManifestError(f"{error.filename or spec}: cannot be read: {error.strerror}") from None
+    raise ManifestError(f"{spec}: there is no such file or folder{_nearest(spec)}")
+
+
+def _file(path: str, job: Job) -> Manifest:
+    if not Path(path).exists():
+        raise ManifestError(f"{path}: a link that leads nowhere ({os.readlink(path)})")  # noqa: PTH115 - the text as it is
+    if not Path(path).is_file():
+        raise ManifestError(f"{path}: neither a file nor a folder; expected {ACCEPTED}")
+    kind = kind_of(path)
+    if kind in ("image", "audio"):
+        raise ManifestError(f"{path}: this is one {kind}, not a table; name its folder, or a glob that matches it")
+    if kind is None:
+        raise ManifestError(f"{path}: unknown kind of manifest; expected {ACCEPTED}")
+    return Tables([path], cast("TableKind", kind), Shaper(job, str(Path(path).parent)))
+
+
+def _folder(folder: str, pattern: str | None, spec: str, job: Job) -> Manifest:
+    """A folder (`pattern` None) or what a glob matches in it."""
+    sounds = job.task == "embed"
+    parts: dict[Kind, list[str]] = {}
+    for found in walk(folder, pattern):
+        kind = kind_of(found.relative)
+        if found.foreign or kind is None:
+            continue
+        if kind == "image" or (kind == "audio" and sounds):
+            return PictureFolder(folder, pattern, sounds)
+        if not Path(found.path).name.startswith("_"):
+            parts.setdefault(kind, []).append(found.path)
+    kinds = [kind for kind in ("parquet", "jsonl", "csv") if kind in parts]
+    if len(kinds) > 1:
+        raise ManifestError(f"{spec}: holds {' and '.join(kinds)} files; choose with a glob such as *.{kinds[0]}")
+    if not kinds:
+        raise ManifestError(f"{spec}: {_empty(pattern, 'audio' in parts)}; expected {ACCEPTED}")
+    return Tables(parts[kinds[0]], kinds[0], Shaper(job, folder))
+
+
+def _empty(pattern: str | None, sounds: bool) -> str:
+    if sounds:
+        return "holds sounds but no pictures, and only the task embed takes sounds"
+    return "holds no pictures and no tables" if pattern is None else "no picture and no table matches this glob"
+
+
+def _nearest(path: str) -> str:
+    """A hint: the name nearest to a misspelt one, or the first folder on the way that is missing."""
+    missing = Path(path)
+    while not missing.parent.is_dir() and missing.parent != missing:
+        missing = missing.parent
+    try:
+        near = difflib.get_close_matches(missing.name, os.listdir(missing.parent), 1)  # noqa: PTH208 - names only
+    except OSError:
+        return ""
+    if near:
+        return f"; did you mean {missing.parent / near[0]}?"
+    return "" if str(missing) == path else f"; the folder {missing} is missing"
