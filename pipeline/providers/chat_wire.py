@@ -1,0 +1,75 @@
+"""Request bodies of the OpenAI-compatible chat: DashScope's compatible mode, Qianfan and any other server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.errors import refusal
+from pipeline.providers.body import media_value
+from pipeline.providers.options import Form, PartOptions, options
+from pipeline.types import Audio, Image, Loaded, Media, Part, Request, Text, Turn
+
+PATH = "/chat/completions"
+_AUDIO_FORMATS = {
+    "audio/wav": "wav",
+    "audio/x-wav": "wav",
+    "audio/mpeg": "mp3",
+    "audio/mp3": "mp3",
+    "audio/flac": "flac",
+}
+
+
+def chat_body(request: Request, parameters: Mapping[str, Any], form: Form) -> dict[str, Any]:
+    """`{model, messages, stream?, stream_options?, …parameters at the top level}`.
+
+    System and assistant turns of texts only are strings, a user turn is always a list of parts (protocol reference
+    §3.5, §4.2, trap 61); nothing but `role` and `content` stands in a message (trap 49). A stream asks for usage
+    unless `stream_options` is given.
+    """
+    part_options, rest = options(parameters, form)
+    body: dict[str, Any] = {
+        "model": request.model,
+        "messages": [_message(turn, part_options, form) for turn in request.turns],
+    }
+    if request.stream:
+        body["stream"] = True
+        body["stream_options"] = {"include_usage": True}
+    body.update(rest)
+    return body
+
+
+def _message(turn: Turn, part_options: PartOptions, form: Form) -> dict[str, Any]:
+    if turn.role != "user" and all(isinstance(part, Text) for part in turn.parts):
+        return {"role": turn.role, "content": "\n".join(part.text for part in turn.parts if isinstance(part, Text))}
+    return {"role": turn.role, "content": [chat_part(part, part_options, form) for part in turn.parts]}
+
+
+def chat_part(part: Part, part_options: PartOptions, form: Form) -> dict[str, Any]:
+    """One part: `text`, `image_url` (pixel options beside it, `detail` inside it: trap 30), `video` or sound."""
+    if isinstance(part, Text):
+        return {"type": "text", "text": part.text}
+    if isinstance(part, Image):
+        chosen = part_options.for_image()
+        inner: dict[str, Any] = {"url": media_value(part.media)}
+        if "detail" in chosen:
+            inner["detail"] = chosen.pop("detail")
+        return {"type": "image_url", "image_url": inner, **chosen}
+    if isinstance(part, Audio):
+        return _sound(part.media)
+    if form == "qianfan":
+        raise refusal("Frames", "Qianfan takes no frame lists")
+    video: dict[str, Any] = {"type": "video", "video": [media_value(frame) for frame in part.frames]}
+    if part.fps is not None:
+        video["fps"] = part.fps
+    return {**video, **part_options.for_video()}
+
+
+def _sound(media: Media | Loaded) -> dict[str, Any]:
+    value = media_value(media)
+    if isinstance(media, Loaded) and media.body is not None and media.url is None:
+        kind = _AUDIO_FORMATS.get(media.mime or "")
+        if kind is None:
+            raise refusal("Sound", f"a sound of type {media.mime} has no name in this protocol; send wav, mp3 or flac")
+        return {"type": "input_audio", "input_audio": {"data": value, "format": kind}}
+    return {"type": "audio_url", "audio_url": {"url": value}}

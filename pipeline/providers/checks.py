@@ -1,0 +1,160 @@
+"""Refuses, before anything is sent, what a service is known to refuse: codes `Local.…`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from pipeline.errors import refusal
+from pipeline.providers import LocalFiles
+from pipeline.providers.body import all_media, parts
+from pipeline.providers.models import Model
+from pipeline.providers.parameters import check_parameters
+from pipeline.types import Audio, Endpoint, Image, Loaded, Media, Request, Text, Video
+
+
+def endpoint_fits(model: Model, endpoint: Endpoint, foreign: Mapping[str, tuple[str, ...]]) -> None:
+    """The base URL is of this protocol, and the model is served over it. `foreign`: endings of the other protocols."""
+    for ending in foreign.get(endpoint.protocol, ()):
+        if endpoint.base_url.rstrip("/").endswith(ending):
+            message = f"provider.base_url ends in {ending}, which is not of protocol {endpoint.protocol!r}"
+            raise refusal("BaseUrl", f"{message}; change provider.protocol or provider.base_url")
+    if model.protocols is not None and endpoint.protocol not in model.protocols:
+        raise refusal(
+            "Protocol", f"{model.name} is served over {' and '.join(model.protocols)} only; set provider.protocol"
+        )
+
+
+def no_workspace(endpoint: Endpoint) -> None:
+    if endpoint.workspace:
+        raise refusal("Workspace", "provider.workspace means nothing to an OpenAI-compatible server; leave it out")
+
+
+def common(request: Request, model: Model, endpoint: Endpoint, local: LocalFiles) -> None:
+    """Task, turns or items, and media against what is known of the model."""
+    _task(request, model)
+    if request.task == "embed":
+        _items(request, model)
+    else:
+        _turns(request, model)
+    _kinds(request, model)
+    for media in all_media(request):
+        _reachable(media, model, local)
+    if model.stream_only and not request.stream and request.task != "embed":
+        raise refusal("StreamOnly", f"{model.name} answers as a stream only; set provider.stream = true")
+
+
+def parameters_fit(request: Request, model: Model, endpoint: Endpoint) -> None:
+    problems = check_parameters(request.parameters, model, endpoint)
+    if problems:
+        raise refusal("Parameter", "; ".join(problems))
+
+
+def no_frames(request: Request, service: str) -> None:
+    if any(isinstance(part, Video) for part in parts(request)):
+        raise refusal("Frames", f"{service} takes no frame lists; send the frames as images")
+
+
+def qianfan_extras(request: Request, model: Model) -> None:
+    """`web_search` and `detail` are for ERNIE 4.5 only (protocol reference §4.2, trap 45)."""
+    for name, taken in (("web_search", model.web_search), ("detail", model.detail)):
+        if name in request.parameters and taken is False:
+            raise refusal(
+                "Parameter", f"provider.parameters.{name}: {model.name} does not take it; only ERNIE 4.5 does"
+            )
+
+
+def _task(request: Request, model: Model) -> None:
+    if model.tasks is None or request.task in model.tasks:
+        return
+    if request.task == "embed":
+        raise refusal("Task", f"{model.name} gives text, not vectors; choose an embedding model for task 'embed'")
+    if model.tasks == ("embed",):
+        raise refusal("Task", f"{model.name} gives vectors only; choose another model for task {request.task!r}")
+    raise refusal("Task", f"{model.name} is not for task {request.task!r}, only for {', '.join(model.tasks)}")
+
+
+def _turns(request: Request, model: Model) -> None:
+    if not request.turns:
+        raise refusal("Empty", "there is nothing to ask: no prompt and no picture")
+    for position, turn in enumerate(request.turns):
+        if turn.role == "system" and position > 0:
+            raise refusal("Turns", "a system message stands first or not at all")
+        if turn.role == "system" and not all(isinstance(part, Text) for part in turn.parts):
+            raise refusal("Turns", "a system message is text only")
+        if not any(not isinstance(part, Text) or part.text.strip() for part in turn.parts):
+            raise refusal("Empty", f"turn {position + 1} ({turn.role}) has neither text nor picture")
+    if request.turns[-1].role != "user":
+        raise refusal("Turns", "the last turn must be the user's")
+    pictured = any(isinstance(part, Image) for turn in request.turns if turn.role == "user" for part in turn.parts)
+    if model.needs_image and not pictured:
+        raise refusal("NeedsPicture", f"{model.name} needs at least one picture; a text alone is refused")
+
+
+def _items(request: Request, model: Model) -> None:
+    if not request.items:
+        raise refusal("Empty", "there is nothing to embed: no picture, no text and no sound")
+    if len(request.items) > 1 and model.fusion == "never":
+        raise refusal("OneItem", f"{model.name} gives one vector per item; give one item per row")
+    truncates = request.parameters.get("auto_truncation") is True
+    for item in request.items:
+        if item.factor is not None and not (math.isfinite(item.factor) and item.factor > 0):
+            raise refusal("Factor", f"factor {item.factor!r} is not greater than 0")
+        if isinstance(item.part, Text):
+            _item_text(item.part.text, model, truncates)
+        elif isinstance(item.part.media, Loaded):
+            _sound_length(item.part.media, model, truncates)
+
+
+def _item_text(text: str, model: Model, truncates: bool) -> None:
+    if not text.strip():
+        raise refusal("Empty", "an empty text cannot be embedded")
+    most = model.max_text_characters
+    if most is not None and len(text) > most and not truncates:
+        how = "shorten it or set provider.parameters.auto_truncation = true"
+        raise refusal("TextTooLong", f"the text has {len(text)} characters, {model.name} takes {most}; {how}")
+
+
+def _sound_length(media: Loaded, model: Model, truncates: bool) -> None:
+    most = model.sound.max_seconds
+    if media.kind == "audio" and most is not None and (media.seconds or 0) > most and not truncates:
+        how = "cut it or set provider.parameters.auto_truncation = true"
+        raise refusal("SoundTooLong", f"the sound is {media.seconds:g} s long, {model.name} takes {most:g} s; {how}")
+
+
+def _kinds(request: Request, model: Model) -> None:
+    found = parts(request)
+    images = sum(isinstance(part, Image) for part in found)
+    if images and model.images is False:
+        raise refusal("Pictures", f"{model.name} takes no pictures")
+    if model.max_images is not None and images > model.max_images:
+        raise refusal("Pictures", f"{images} pictures, {model.name} takes {model.max_images}")
+    if any(isinstance(part, Audio) for part in found) and model.audio is False:
+        raise refusal("Sound", f"{model.name} takes no sound")
+    if any(isinstance(part, Text) for part in found) and model.text is False:
+        raise refusal("Text", f"{model.name} takes no text")
+    for part in found:
+        if isinstance(part, Video):
+            _frames(part, model)
+
+
+def _frames(video: Video, model: Model) -> None:
+    if model.frames is False:
+        raise refusal("Frames", f"{model.name} takes no frame lists")
+    count, limits = len(video.frames), model.frame_limits
+    if count == 0:
+        raise refusal("Frames", "a frame list without frames")
+    if (limits.min is not None and count < limits.min) or (limits.max is not None and count > limits.max):
+        raise refusal("Frames", f"{count} frames, {model.name} takes {limits.min} to {limits.max}")
+    if video.fps is not None and not (math.isfinite(video.fps) and 0.1 <= video.fps <= 10):
+        raise refusal("Fps", f"fps {video.fps!r} is outside [0.1, 10]")
+
+
+def _reachable(media: Media | Loaded, model: Model, local: LocalFiles) -> None:
+    url = media.url or ""
+    if local == "refuse" and not url.startswith(("http://", "https://")):
+        raise refusal(
+            "UrlsOnly", f"{model.name} takes http(s) URLs only; put the {media.kind} where the service can fetch it"
+        )
+    if url.startswith("oss://") and local != "upload":
+        raise refusal("Oss", "an oss:// reference works with DashScope's native protocol only")

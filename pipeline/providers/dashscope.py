@@ -1,0 +1,112 @@
+"""DashScope: native generation and multimodal embedding, and its OpenAI-compatible mode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.errors import Fault
+from pipeline.providers import LocalFiles, checks, embedding_wire, native_wire
+from pipeline.providers.body import post, uses_oss
+from pipeline.providers.chat_reply import ChatCollector
+from pipeline.providers.chat_wire import PATH as CHAT_PATH
+from pipeline.providers.chat_wire import chat_body
+from pipeline.providers.embedding_wire import VectorCollector
+from pipeline.providers.models import Model
+from pipeline.providers.native_wire import NativeCollector
+from pipeline.providers.output_bound import renamed
+from pipeline.providers.reader import Collector, WireReader
+from pipeline.types import Endpoint, HttpRequest, Reader, Reply, Request
+
+PROTOCOLS: tuple[str, ...] = ("native", "openai")
+DEFAULT_BASE_URLS: Mapping[str, str] = {
+    "native": "https://dashscope.aliyuncs.com/api/v1",
+    "openai": "https://dashscope.aliyuncs.com/compatible-mode/v1",
+}
+KEY_ENV = "DASHSCOPE_API_KEY"
+
+
+def default_endpoint(protocol: str) -> str:
+    """Beijing's base URL for a protocol; other regions are given as `provider.base_url` (protocol reference §0.4)."""
+    return DEFAULT_BASE_URLS[protocol]
+
+
+def local_files(model: Model, endpoint: Endpoint) -> LocalFiles:
+    """Native: through an upload certificate as `oss://`. Compatible: base64. Llama: not at all (trap 20)."""
+    if model.urls_only:
+        return "refuse"
+    return "upload" if endpoint.protocol == "native" else "base64"
+
+
+def check(request: Request, model: Model, endpoint: Endpoint) -> None:
+    """Raises Fault (`Local.…`) for what DashScope would refuse, or charge for without use."""
+    checks.endpoint_fits(model, endpoint, {"native": ("/compatible-mode/v1",), "openai": ("/api/v1",)})
+    checks.common(request, model, endpoint, local_files(model, endpoint))
+    checks.parameters_fit(request, model, endpoint)
+
+
+def encode(request: Request, model: Model, endpoint: Endpoint) -> HttpRequest:
+    """The exchange for a request whose media are loaded. Raises Fault as `check` does."""
+    check(request, model, endpoint)
+    parameters = renamed(request.parameters, model, endpoint.protocol)
+    headers = _headers(request, endpoint)
+    if endpoint.protocol == "native":
+        if request.task == "embed":
+            body = embedding_wire.native_body(request, parameters, model)
+            return post(endpoint, embedding_wire.NATIVE_PATH, body, headers)
+        return post(endpoint, native_wire.PATH, native_wire.generation_body(request, parameters), headers)
+    if request.task == "embed":
+        return post(endpoint, embedding_wire.OPENAI_PATH, embedding_wire.openai_body(request, parameters), headers)
+    return post(endpoint, CHAT_PATH, chat_body(request, parameters, "compatible"), headers)
+
+
+def _headers(request: Request, endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
+    headers: list[tuple[str, str]] = []
+    if endpoint.workspace:
+        headers.append(("X-DashScope-WorkSpace", endpoint.workspace))
+    if uses_oss(request):
+        headers.append(("X-DashScope-OssResourceResolve", "enable"))
+    if endpoint.protocol == "native" and request.stream and request.task != "embed":
+        headers.append(("X-DashScope-SSE", "enable"))
+        headers.append(("Accept", "text/event-stream"))
+        headers.append(("X-Accel-Buffering", "no"))
+    return tuple(headers)
+
+
+def reader(request: Request, model: Model, status: int, headers: Mapping[str, str]) -> Reader:
+    """A decoder for either protocol: which one an answer speaks shows in its first object."""
+    return WireReader("dashscope", model, status, headers, _EitherCollector(request, model))
+
+
+class _EitherCollector:
+    """Picks the collector by the first object that comes: `choices` at the top is the compatible mode."""
+
+    def __init__(self, request: Request, model: Model) -> None:
+        self._request = request
+        self._model = model
+        self._chosen: Collector | None = None
+
+    def add(self, body: dict[str, Any], *, stream: bool) -> None:
+        if self._chosen is None:
+            self._chosen = self._pick(body)
+        self._chosen.add(body, stream=stream)
+
+    def _pick(self, body: dict[str, Any]) -> Collector:
+        if self._request.task == "embed":
+            return VectorCollector()
+        if "choices" in body and "output" not in body:
+            return ChatCollector(self._request, whole_needs_reason=True)
+        asked = self._request.parameters.get("incremental_output")
+        default = self._model.incremental == "default"
+        return NativeCollector(self._request, incremental=asked if isinstance(asked, bool) else default)
+
+    def finished(self) -> bool:
+        return self._chosen is not None and self._chosen.finished()
+
+    def reply(self) -> Reply:
+        assert self._chosen is not None
+        return self._chosen.reply()
+
+    def judge(self, reply: Reply, *, stream: bool) -> Fault | None:
+        assert self._chosen is not None
+        return self._chosen.judge(reply, stream=stream)

@@ -1,0 +1,165 @@
+"""Turns what a service said into a Fault: by status, code and message, from the table, never by guessing at words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+from pipeline.errors import Fault, FaultKind
+from pipeline.providers import hints
+from pipeline.providers.error_body import ErrorInfo
+from pipeline.providers.error_table import ErrorRow, rows
+from pipeline.providers.redact import clean
+
+if TYPE_CHECKING:
+    from pipeline.providers.models import Model
+    from pipeline.types import Reply
+
+Retry = Literal["yes", "once", "no", "upload"]
+
+BLOCKED = frozenset(
+    {
+        "content_filter",
+        "content_policy_violation",
+        "customroleblocked",
+        "data_inspection_failed",
+        "datainspectionfailed",
+        "functions_unsafe",
+        "image_url_unsafe",
+        "ipinfringementsuspect",
+        "system_unsafe",
+        "user_setting_unsafe",
+    }
+)
+MODEL_GONE = frozenset(
+    {
+        "model.notexist",
+        "model_not_found",
+        "model_not_supported",
+        "model_offline",
+        "modelnotfound",
+    }
+)
+URL_ERROR = "url error, check url"
+URL_ERROR_HINT = "the model and the endpoint do not match, it is not about the picture's URL: check provider.protocol, \
+provider.base_url and provider.model"
+
+
+def classify(service: str, status: int, info: ErrorInfo) -> tuple[FaultKind, Retry]:
+    """The fault's kind and whether another attempt helps.
+
+    service: `dashscope`, `openai` or `qianfan`. status: of HTTP or of the in-stream comment; 2xx counts as not known,
+    then the code alone decides. Rows are chosen by code, then by the published text they hold, then by status; a
+    native code in the text (`<400> InternalError.Algo…: …`) goes before the compatible one. Unknown: 408, 429 and
+    5xx are sent again, 401 and 402 are the account's, any other 4xx is final (errors.json `rule`).
+    """
+    message = info.message
+    if "policy expired" in message.lower():
+        return "transient", "upload"
+    if info.native_code:
+        row = _find(service, info.native_code, info.native_status or status, message)
+        if row is not None:
+            return _kind(row, info, info.native_status or status)
+    for name in (info.code, info.kind):
+        row = _find(service, name, status, message) if name else None
+        if row is not None:
+            return _kind(row, info, status)
+    return _by_status(info.native_status if status < 300 and info.native_status else status)
+
+
+def fault(
+    service: str,
+    status: int,
+    info: ErrorInfo,
+    headers: Mapping[str, str],
+    *,
+    model: Model | None = None,
+    reply: Reply | None = None,
+    http_status: int | None = None,
+) -> Fault:
+    """The Fault for an error a service reported; its words are kept, cleaned of keys, data and signed queries.
+
+    http_status: what the fault reports as the status, by default `status`.
+    """
+    kind, retry = classify(service, status, info)
+    stated = hints.read(headers)
+    if stated.should_retry is False and retry in ("yes", "once"):
+        retry = "no"
+    return Fault(
+        kind,
+        clean(info.code or info.native_code or info.kind or f"Http{status}", 120),
+        _explained(clean(info.message) or f"HTTP {status} without words", info, kind, model),
+        http_status=http_status or status,
+        retry=retry,
+        retry_after=stated.retry_after if retry in ("yes", "once") else None,
+        request_id=info.request_id or headers.get("x-request-id"),
+        reply=reply,
+    )
+
+
+def _find(service: str, code: str, status: int, message: str) -> ErrorRow | None:
+    others = tuple(name for name in ("openai", "dashscope", "qianfan") if name != service)
+    tables = (service, *others) if service == "openai" else (service,)
+    for name in tables:
+        found = rows(name).get(code.lower())
+        if found:
+            return _best(found, status, message)
+    return None
+
+
+def _best(found: tuple[ErrorRow, ...], status: int, message: str) -> ErrorRow:
+    known = status >= 300
+
+    def rank(row: ErrorRow) -> tuple[int, bool, int, bool]:
+        fits = status in row.http if known else 429 in row.http
+        return (row.match(message) if fits or not known else 0), fits, row.match(message), row.general
+
+    return max(found, key=rank)
+
+
+def _kind(row: ErrorRow, info: ErrorInfo, status: int) -> tuple[FaultKind, Retry]:
+    code = row.code.lower()
+    if row.family == "account" or code in MODEL_GONE or (code == "invalid_model" and _is_unknown_model(status, info)):
+        return "account", "no"
+    if code in BLOCKED:
+        return "blocked", "no"
+    if row.family == "never":
+        return "rejected", "no"
+    throttling = 429 in row.http or "throttl" in info.message.lower()
+    if throttling and row.family == "retry":
+        return "throttled", "yes"
+    return "transient", "once" if row.family == "retry_once" else "yes"
+
+
+def _is_unknown_model(status: int, info: ErrorInfo) -> bool:
+    return status == 401 or "does not exist" in info.message.lower()
+
+
+def _by_status(status: int) -> tuple[FaultKind, Retry]:
+    if status == 429:
+        return "throttled", "yes"
+    if status in (401, 402):
+        return "account", "no"
+    if status == 408 or status >= 500 or status < 300:
+        return "transient", "yes"
+    return "rejected", "no"
+
+
+def _explained(message: str, info: ErrorInfo, kind: FaultKind, model: Model | None) -> str:
+    if URL_ERROR in info.message.lower():
+        return f"{message} ({URL_ERROR_HINT})"
+    code = (info.code or "").lower()
+    gone = code in MODEL_GONE or code in ("invalid_model", "accessdenied", "access_denied")
+    if kind == "account" and gone and model is not None:
+        return f"{message} ({model_hint(model)})"
+    return message
+
+
+def model_hint(model: Model) -> str:
+    """What a person can do about a model that the service does not serve."""
+    retired = model.retired
+    if retired is None:
+        return f"{model.name} is not open to this key or not served under this name: check provider.model"
+    what = "was announced to retire" if retired.announced else "was retired"
+    successor = f"; use {retired.successor}" if retired.successor else "; choose a current model"
+    return f"{model.name} {what} on {retired.date}{successor}"

@@ -1,0 +1,259 @@
+"""What is known of each model, as data: models.toml, under the tables a user adds. What is not known is None."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any, Literal
+
+import msgspec
+
+from pipeline.errors import JobError
+from pipeline.types import MediaLimits, TaskName
+
+Tables = Mapping[str, Mapping[str, Any]]
+
+
+class _Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of models.toml; unknown keys are refused."""
+
+
+class FrameLimits(_Data, frozen=True):
+    """How many pictures a frame list may have, both ends included."""
+
+    min: int | None = None
+    max: int | None = None
+
+
+class TokenRule(_Data, frozen=True):
+    """How a family counts pictures (protocol reference §3.8): one token per `patch`×`patch` pixels.
+
+    Areas are in pixels. `max_pixels` is the default cap, `hard_max_pixels` the one with the high-resolution switch.
+    `markers` are added once per picture or video; `markers_counted`: the reply's picture tokens include them.
+    Frames are counted in groups of `frame_group`; `total_pixels` bounds the areas of all frames of a video.
+    """
+
+    patch: int
+    min_pixels: int
+    max_pixels: int
+    hard_max_pixels: int
+    markers: int = 2
+    markers_counted: bool = False
+    frame_group: int = 2
+    frame_min_pixels: int | None = None
+    frame_max_pixels: int | None = None
+    total_pixels: int | None = None
+
+
+class Bound(_Data, frozen=True):
+    """What a parameter may be. `above` and `below` are exclusive. `fixed`: the only value that is taken."""
+
+    type: Literal["number", "integer", "boolean", "text", "table", "any"] = "any"
+    min: float | None = None
+    max: float | None = None
+    above: float | None = None
+    below: float | None = None
+    choices: tuple[Any, ...] | None = None
+    fixed: Any = None
+    refused: bool = False
+
+
+class Tier(_Data, frozen=True):
+    """The price of a request with at most `up_to` input tokens."""
+
+    up_to: int
+    input: float
+    output: float | None = None
+
+
+class Price(_Data, frozen=True):
+    """Per `per` tokens; `output` defaults to `input`, `cached` is for input read from the service's cache.
+
+    `tiers` (ascending) replace `input` and `output` by the length of the input; above the last, `input` and `output`
+    hold. `basis = "units"` bills the weighted units of an embedding service instead of tokens.
+    """
+
+    input: float
+    output: float | None = None
+    cached: float | None = None
+    currency: str = "CNY"
+    per: int = 1_000_000
+    basis: Literal["tokens", "units"] = "tokens"
+    tiers: tuple[Tier, ...] = ()
+    source: str | None = None
+    date: str | None = None
+
+
+class Retired(_Data, frozen=True):
+    """Since when the model is not served. `announced`: a date was published, the switch-off itself was not seen."""
+
+    date: str
+    successor: str | None = None
+    announced: bool = False
+
+
+class Model(_Data, frozen=True):
+    """One model. `known` is False for names that stand in no table: then almost everything is None.
+
+    needs_image: refuses a conversation without a picture. urls_only: takes no local file in any form.
+    protocols: the wire protocols that serve it. fusion: how several items become one vector (`always`, `parameter`
+    = only with the parameter `enable_fusion`, `never`). incremental: how a native stream arrives when nothing is
+    asked (`default` = incremental, and refuses otherwise; `optional` = cumulative unless asked; `refused` = always
+    cumulative). output_names: under which names the bound on output tokens is taken, the preferred one first.
+    thinking_off: the parameters that switch thinking off. ignores_history: system message and earlier turns have no
+    effect. bounds: what differs from the service's general parameter bounds.
+    """
+
+    name: str
+    provider: str
+    known: bool = False
+    tasks: tuple[TaskName, ...] | None = None
+    text: bool | None = None
+    images: bool | None = None
+    frames: bool | None = None
+    audio: bool | None = None
+    needs_image: bool | None = None
+    urls_only: bool | None = None
+    protocols: tuple[str, ...] | None = None
+    max_images: int | None = None
+    frame_limits: FrameLimits = FrameLimits()
+    media: MediaLimits = MediaLimits()
+    sound: MediaLimits = MediaLimits()
+    tokens: TokenRule | None = None
+    context_tokens: int | None = None
+    max_input_tokens: int | None = None
+    max_output_tokens: int | None = None
+    max_text_characters: int | None = None
+    max_text_tokens: int | None = None
+    dimensions: tuple[int, ...] | None = None
+    dimension_name: str | None = None
+    fusion: Literal["always", "parameter", "never"] | None = None
+    output_names: tuple[str, ...] | None = None
+    bounds: Mapping[str, Bound] = {}
+    thinking_off: Mapping[str, Any] | None = None
+    incremental: Literal["default", "optional", "refused"] | None = None
+    stream_only: bool | None = None
+    ocr_options: bool | None = None
+    ignores_history: bool | None = None
+    web_search: bool | None = None
+    detail: bool | None = None
+    rpm: float | None = None
+    tpm: float | None = None
+    price: Price | None = None
+    retired: Retired | None = None
+
+    def dimension(self, parameters: Mapping[str, Any]) -> int | None:
+        """The length of the vectors a request with these parameters gets, None if not known."""
+        asked = parameters.get(self.dimension_name or "dimensions")
+        if isinstance(asked, int) and not isinstance(asked, bool):
+            return asked
+        return self.dimensions[0] if self.dimensions else None
+
+
+_EXTRA_KEYS = ("like", "family")
+
+
+def find(provider: str, name: str, tables: Tables | None = None, user_wide: Tables | None = None) -> Model:
+    """The model of that name: `tables` (the job's) over `user_wide` over the built-in data.
+
+    A user's table may say `like = "qwen3-vl-plus"` to begin with another model's facts, except its price, retirement
+    and rate limits. A name in no table that begins as a documented family does keeps that family's shared facts.
+    Raises JobError naming the key's path for a table that does not fit.
+    """
+    layers = [("user-wide models", user_wide or {}), ("models", tables or {})]
+    raw = dict(_builtin(provider, name))
+    known = bool(raw)
+    for where, layer in layers:
+        table = layer.get(name)
+        if table is None:
+            continue
+        known = True
+        _check_keys(table, Model, f"{where}.{name}", extra=_EXTRA_KEYS)
+        like = table.get("like")
+        base = _like(provider, str(like), f"{where}.{name}.like", layer) if like is not None else raw
+        raw = _merge(base, {key: value for key, value in table.items() if key not in _EXTRA_KEYS})
+    if not known:
+        raw = _family(provider, name)
+    raw = {**raw, "name": name, "provider": provider, "known": known}
+    try:
+        return msgspec.convert(raw, Model)
+    except msgspec.ValidationError as error:
+        raise JobError(f"models.{name}: {error}") from error
+
+
+def check_tables(tables: Tables, where: str = "models") -> None:
+    """Raises JobError for any table of a user that does not fit, also those no job asks for."""
+    for name in tables:
+        if not isinstance(tables[name], Mapping):
+            raise JobError(f"{where}.{name}: expected a table, found {tables[name]!r}")
+        find("openai", name, tables)
+
+
+def _like(provider: str, like: str, path: str, layer: Tables) -> dict[str, Any]:
+    base = _builtin(provider, like) or next((found for other in _data() if (found := _builtin(other, like))), {})
+    base = _merge(base, {k: v for k, v in layer.get(like, {}).items() if k not in _EXTRA_KEYS})
+    if not base:
+        near = difflib.get_close_matches(like, [n for other in _data().values() for n in other["models"]], n=1)
+        raise JobError(f"{path}: no model {like!r} is known" + (f"; did you mean {near[0]!r}?" if near else ""))
+    return {key: value for key, value in base.items() if key not in ("price", "retired", "rpm", "tpm")}
+
+
+@functools.cache
+def _data() -> dict[str, dict[str, dict[str, Any]]]:
+    text = resources.files("pipeline.providers").joinpath("models.toml").read_text("utf-8")
+    return tomllib.loads(text)
+
+
+def _builtin(provider: str, name: str) -> dict[str, Any]:
+    data = _data().get(provider, {})
+    table = data.get("models", {}).get(name)
+    if table is None:
+        return {}
+    family = data.get("families", {}).get(table.get("family"), {})
+    own = {key: value for key, value in table.items() if key != "family"}
+    return _merge({key: value for key, value in family.items() if key not in ("prefixes", "shared")}, own)
+
+
+def _family(provider: str, name: str) -> dict[str, Any]:
+    for family in _data().get(provider, {}).get("families", {}).values():
+        if any(name.startswith(prefix) for prefix in family.get("prefixes", ())):
+            return {key: family[key] for key in family.get("shared", ()) if key in family}
+    return {}
+
+
+def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for key, value in over.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping) and key not in ("price", "thinking_off")
+        merged[key] = _merge(old, value) if both and isinstance(old, Mapping) else value
+    return merged
+
+
+_NESTED: dict[str, type[msgspec.Struct]] = {
+    "media": MediaLimits,
+    "sound": MediaLimits,
+    "tokens": TokenRule,
+    "price": Price,
+    "retired": Retired,
+    "frame_limits": FrameLimits,
+}
+
+
+def _check_keys(table: Mapping[str, Any], shape: type[msgspec.Struct], path: str, extra: tuple[str, ...] = ()) -> None:
+    names = [field.name for field in msgspec.structs.fields(shape) if field.name not in ("name", "provider", "known")]
+    names.extend(extra)
+    for key, value in table.items():
+        if key not in names:
+            near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(names)}"
+            raise JobError(f"{path}.{key}: unknown key{hint}")
+        if shape is Model and key in _NESTED and isinstance(value, Mapping):
+            _check_keys(value, _NESTED[key], f"{path}.{key}")
+        if shape is Model and key == "bounds" and isinstance(value, Mapping):
+            for parameter, bound in value.items():
+                if isinstance(bound, Mapping):
+                    _check_keys(bound, Bound, f"{path}.bounds.{parameter}")

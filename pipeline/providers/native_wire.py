@@ -1,0 +1,140 @@
+"""DashScope's native generation: request bodies and replies (protocol reference §1–§3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.errors import Fault
+from pipeline.providers import usage
+from pipeline.providers.body import media_value
+from pipeline.providers.ocr_reply import read_blocks, unfenced
+from pipeline.providers.options import PartOptions, options
+from pipeline.providers.redact import without_data
+from pipeline.providers.textflow import TextFlow
+from pipeline.types import Audio, Block, Image, Part, Reply, Request, Text, Usage
+
+PATH = "/services/aigc/multimodal-generation/generation"
+_KNOWN_TOP = frozenset({"output", "usage", "request_id", "code", "message", "status_code"})
+_KNOWN_OUTPUT = frozenset({"choices", "text", "finish_reason", "audio"})
+_KNOWN_CHOICE = frozenset({"message", "finish_reason", "index"})
+_KNOWN_MESSAGE = frozenset({"role", "content", "reasoning_content"})
+
+
+def generation_body(request: Request, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """`{model, input: {messages}, parameters}`: contents are lists of parts in every role, `parameters` is always
+    there. Picture and video options go to the parts they are about."""
+    part_options, rest = options(parameters, "native")
+    messages = [
+        {"role": turn.role, "content": [_part(part, part_options) for part in turn.parts]} for turn in request.turns
+    ]
+    return {"model": request.model, "input": {"messages": messages}, "parameters": rest}
+
+
+def _part(part: Part, part_options: PartOptions) -> dict[str, Any]:
+    if isinstance(part, Text):
+        return {"text": part.text}
+    if isinstance(part, Image):
+        return {"image": media_value(part.media), **part_options.for_image()}
+    if isinstance(part, Audio):
+        return {"audio": media_value(part.media)}
+    video: dict[str, Any] = {"video": [media_value(frame) for frame in part.frames]}
+    if part.fps is not None:
+        video["fps"] = part.fps
+    return {**video, **part_options.for_video()}
+
+
+class NativeCollector:
+    """Collects a native answer: one body, or frames in either stream mode."""
+
+    def __init__(self, request: Request, *, incremental: bool) -> None:
+        self._task = request.task
+        self._text = TextFlow(incremental)
+        self._thoughts = TextFlow(incremental)
+        self._has_text = False
+        self._usage: Any = None
+        self._finish: str | None = None
+        self._request_id: str | None = None
+        self._blocks: tuple[Block, ...] | None = None
+        self._extra: dict[str, Any] = {}
+
+    def add(self, body: dict[str, Any], *, stream: bool) -> None:
+        output = body.get("output")
+        if not isinstance(output, dict):
+            raise TypeError("no output")
+        self._keep(body, _KNOWN_TOP)
+        self._keep(output, _KNOWN_OUTPUT)
+        if isinstance(identity := body.get("request_id"), str):
+            self._request_id = identity
+        if body.get("usage") is not None:
+            self._usage = body["usage"]
+        choices = output["choices"] if not stream else output.get("choices") or []
+        for choice in choices[:1]:
+            self._choice(choice)
+        if not choices and not stream:
+            raise ValueError("no choices")
+
+    def _choice(self, choice: dict[str, Any]) -> None:
+        self._keep(choice, _KNOWN_CHOICE)
+        reason = choice.get("finish_reason")
+        if isinstance(reason, str) and reason not in ("null", ""):
+            self._finish = reason
+        message = choice.get("message") or {}
+        self._keep(message, _KNOWN_MESSAGE)
+        self._thoughts.add(message.get("reasoning_content") or "")
+        content = message.get("content")
+        if isinstance(content, str):
+            content = [{"text": content}]
+        texts = []
+        for item in content or []:
+            if isinstance(item.get("text"), str):
+                texts.append(item["text"])
+            self._ocr(item.get("ocr_result"))
+            self._keep(item, frozenset({"text", "ocr_result"}))
+        self._has_text = self._has_text or bool(texts)
+        self._text.add("".join(texts))
+
+    def _ocr(self, result: Any) -> None:
+        if not isinstance(result, dict):
+            return
+        words = result.get("words_info")
+        if isinstance(words, list):
+            self._blocks = read_blocks(words)
+        self._keep(result, frozenset({"words_info"}))
+
+    def _keep(self, table: dict[str, Any], known: frozenset[str]) -> None:
+        for key, value in table.items():
+            if key not in known and value is not None:
+                self._extra[key] = without_data(value)
+
+    def finished(self) -> bool:
+        return self._finish is not None
+
+    def reply(self) -> Reply:
+        extra = dict(self._extra)
+        text: str | None = self._text.text() if self._has_text else None
+        if thoughts := self._thoughts.text():
+            extra["reasoning"] = thoughts
+        if self._blocks:
+            if text:
+                extra["raw_text"] = text
+            text = "\n".join(block.text for block in self._blocks)
+        elif self._task == "ocr" and text:
+            text, fence = unfenced(text)
+            extra.update(fence)
+        return Reply(
+            text=text,
+            blocks=self._blocks,
+            usage=usage.read(self._usage) if self._usage is not None else Usage(),
+            finish_reason=self._finish,
+            request_id=self._request_id,
+            extra=extra,
+        )
+
+    def judge(self, reply: Reply, *, stream: bool) -> Fault | None:
+        """An answer without a finish reason is a part of one: the service stops at 300 s (trap 55)."""
+        if reply.finish_reason is None and not stream:
+            return Fault(
+                "suspect", "Local.Partial", "the answer came without a finish reason, so it may be a part only"
+            )
+        return None

@@ -1,0 +1,54 @@
+"""Any OpenAI-compatible server: chat completions and embeddings (vLLM, llama.cpp, Ollama, LiteLLM, OpenAI …)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pipeline.providers import LocalFiles, checks
+from pipeline.providers.body import post
+from pipeline.providers.chat_reply import ChatCollector
+from pipeline.providers.chat_wire import PATH as CHAT_PATH
+from pipeline.providers.chat_wire import chat_body
+from pipeline.providers.embedding_wire import OPENAI_PATH, VectorCollector, openai_body
+from pipeline.providers.models import Model
+from pipeline.providers.output_bound import renamed
+from pipeline.providers.reader import WireReader
+from pipeline.types import Endpoint, HttpRequest, Reader, Request
+
+PROTOCOLS: tuple[str, ...] = ("openai",)
+DEFAULT_BASE_URLS: Mapping[str, str] = {"openai": "https://api.openai.com/v1"}
+KEY_ENV = "OPENAI_API_KEY"
+
+
+def default_endpoint(protocol: str) -> str:
+    """OpenAI's own base URL; for any other server `provider.base_url` says where it is."""
+    return DEFAULT_BASE_URLS[protocol]
+
+
+def local_files(model: Model, endpoint: Endpoint) -> LocalFiles:
+    """Base64 `data:` URLs."""
+    return "refuse" if model.urls_only else "base64"
+
+
+def check(request: Request, model: Model, endpoint: Endpoint) -> None:
+    """Raises Fault (`Local.…`) for what no such server takes, or what is known of the model."""
+    checks.endpoint_fits(model, endpoint, {})
+    checks.no_workspace(endpoint)
+    checks.common(request, model, endpoint, local_files(model, endpoint))
+    checks.parameters_fit(request, model, endpoint)
+
+
+def encode(request: Request, model: Model, endpoint: Endpoint) -> HttpRequest:
+    """The exchange for a request whose media are loaded. Raises Fault as `check` does."""
+    check(request, model, endpoint)
+    parameters = renamed(request.parameters, model, endpoint.protocol)
+    if request.task == "embed":
+        return post(endpoint, OPENAI_PATH, openai_body(request, parameters))
+    return post(endpoint, CHAT_PATH, chat_body(request, parameters, "openai"))
+
+
+def reader(request: Request, model: Model, status: int, headers: Mapping[str, str]) -> Reader:
+    """A decoder for one response, whole or streamed."""
+    if request.task == "embed":
+        return WireReader("openai", model, status, headers, VectorCollector())
+    return WireReader("openai", model, status, headers, ChatCollector(request, whole_needs_reason=False))

@@ -1,0 +1,55 @@
+"""Baidu Qianfan v2: chat with text and pictures (ERNIE 4.5, Llama 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pipeline.providers import LocalFiles, checks
+from pipeline.providers.body import post
+from pipeline.providers.chat_reply import ChatCollector
+from pipeline.providers.chat_wire import PATH, chat_body
+from pipeline.providers.embedding_wire import OPENAI_PATH, VectorCollector, openai_body
+from pipeline.providers.models import Model
+from pipeline.providers.output_bound import renamed
+from pipeline.providers.reader import WireReader
+from pipeline.types import Endpoint, HttpRequest, Reader, Request
+
+PROTOCOLS: tuple[str, ...] = ("openai",)
+DEFAULT_BASE_URLS: Mapping[str, str] = {"openai": "https://qianfan.baidubce.com/v2"}
+KEY_ENV = "QIANFAN_API_KEY"
+
+
+def default_endpoint(protocol: str) -> str:
+    """The base URL of the page's OpenAI sample; `https://qianfan.bj.baidubce.com/v2` serves as well (trap 46)."""
+    return DEFAULT_BASE_URLS[protocol]
+
+
+def local_files(model: Model, endpoint: Endpoint) -> LocalFiles:
+    """Base64 `data:` URLs: JPG, JPEG, PNG, BMP of at most 10 MB decoded (protocol reference §4.2)."""
+    return "refuse" if model.urls_only else "base64"
+
+
+def check(request: Request, model: Model, endpoint: Endpoint) -> None:
+    """Raises Fault (`Local.…`) for what Qianfan would refuse."""
+    checks.endpoint_fits(model, endpoint, {})
+    checks.common(request, model, endpoint, local_files(model, endpoint))
+    checks.no_frames(request, "Qianfan")
+    checks.qianfan_extras(request, model)
+    checks.parameters_fit(request, model, endpoint)
+
+
+def encode(request: Request, model: Model, endpoint: Endpoint) -> HttpRequest:
+    """The exchange for a request whose media are loaded; a workspace goes as the `appid` header. Raises Fault."""
+    check(request, model, endpoint)
+    parameters = renamed(request.parameters, model, endpoint.protocol)
+    headers = (("appid", endpoint.workspace),) if endpoint.workspace else ()
+    if request.task == "embed":
+        return post(endpoint, OPENAI_PATH, openai_body(request, parameters), headers)
+    return post(endpoint, PATH, chat_body(request, parameters, "qianfan"), headers)
+
+
+def reader(request: Request, model: Model, status: int, headers: Mapping[str, str]) -> Reader:
+    """A decoder for one response, whole or streamed; all three error shapes, also under HTTP 200."""
+    if request.task == "embed":
+        return WireReader("qianfan", model, status, headers, VectorCollector())
+    return WireReader("qianfan", model, status, headers, ChatCollector(request, whole_needs_reason=False))

@@ -1,0 +1,63 @@
+"""Reads token counts. What the service did not say is None, never 0 (protocol reference, traps 9–12, 17)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.types import Usage
+
+_MEDIA = ("image_tokens", "video_tokens", "audio_tokens")
+
+
+def read(value: Any) -> Usage:
+    """Usage from a body's `usage`, under DashScope's native names or OpenAI's. Anything unexpected counts as not said.
+
+    Picture, video and sound tokens are contained in the input tokens and are not added to them.
+    """
+    if not isinstance(value, dict):
+        return Usage()
+    details = _first_table(value, "input_tokens_details", "prompt_tokens_details")
+    cached = _first_table(value, "prompt_tokens_details", "input_tokens_details")
+    return Usage(
+        input_tokens=_first(value, "input_tokens", "prompt_tokens"),
+        output_tokens=_first(value, "output_tokens", "completion_tokens"),
+        media_tokens=_media(value) if _media(value) is not None else _media(details),
+        cached_tokens=count(cached.get("cached_tokens")),
+        input_units=count(value.get("total_usage")),
+    )
+
+
+def read_embedding(value: Any) -> Usage:
+    """As `read`, for embeddings: there `input_tokens` may be of the texts alone, beside `image_tokens` that are larger
+    (protocol reference §5.5, capture ds202__emb_new_plural); then the input is their sum."""
+    found = read(value)
+    total = found.input_tokens
+    if total is not None and found.media_tokens is not None and found.media_tokens > total:
+        total += found.media_tokens
+    return Usage(
+        input_tokens=total,
+        output_tokens=found.output_tokens,
+        media_tokens=found.media_tokens,
+        cached_tokens=found.cached_tokens,
+        input_units=found.input_units,
+    )
+
+
+def count(value: Any) -> int | None:
+    """A count of tokens, None for anything that is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if 0 <= value < 2**53 else None
+
+
+def _first(table: dict[str, Any], *names: str) -> int | None:
+    return next((found for name in names if (found := count(table.get(name))) is not None), None)
+
+
+def _first_table(table: dict[str, Any], *names: str) -> dict[str, Any]:
+    return next((found for name in names if isinstance(found := table.get(name), dict) and found), {})
+
+
+def _media(table: dict[str, Any]) -> int | None:
+    counts = [found for name in _MEDIA if (found := count(table.get(name))) is not None]
+    return sum(counts) if counts else None
