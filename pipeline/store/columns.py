@@ -1,0 +1,139 @@
+"""The row's other columns: their stored names, their types, and what happens when these change between nights."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+STAMP_CODE = 1
+"""msgpack extension code of a timestamp: µs since the epoch, 8 bytes, little-endian, signed."""
+
+_EXACT = 2**53  # a double holds whole numbers exactly up to here
+_PLAIN = (str, int, float, bool, type(None))
+_json = msgspec.json.Encoder(enc_hook=str, decimal_format="number").encode
+_EPOCH = dt.datetime(1970, 1, 1)
+
+
+def plain(columns: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The columns as the journal can hold them: numbers, text, booleans, None, timestamps; nested ones as JSON text."""
+    for value in columns.values():
+        if type(value) not in _PLAIN:
+            return {str(name): _plain_value(value) for name, value in columns.items()}
+    return columns
+
+
+def _plain_value(value: Any) -> Any:
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, dt.datetime):
+        if value.tzinfo is not None:
+            value = value.astimezone(dt.UTC).replace(tzinfo=None)
+        return msgspec.msgpack.Ext(STAMP_CODE, _micros(value).to_bytes(8, "little", signed=True))
+    if isinstance(value, decimal.Decimal):
+        return float(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        # No picture data is ever written: what stands for it says what it was.
+        return f"data:application/octet-stream;sha256={hashlib.sha256(value).hexdigest()}"
+    if hasattr(value, "item") and not getattr(value, "ndim", 0):
+        return _plain_value(value.item())
+    if isinstance(value, (dt.date, dt.time)):
+        return value.isoformat()
+    return str(value) if isinstance(value, dt.timedelta) else _json(value).decode()
+
+
+def stored_names(columns: Iterable[str], reserved: frozenset[str], known: Mapping[str, str]) -> dict[str, str]:
+    """The stored name of each of one row's columns: `row_<name>` where it equals one of ours or another of the row's,
+    ignoring case. `known`: stored spellings by lower case; one that differs only by case is the same column."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in columns:
+        stored = name
+        while not stored or stored.lower() in reserved or stored.lower() in taken:
+            stored = f"row_{stored}"
+        taken.add(stored.lower())
+        names[name] = known.get(stored.lower(), stored)
+    return names
+
+
+def type_of(values: Iterable[Any]) -> str | None:
+    """The stored type of a column's values: BIGINT, DOUBLE, BOOLEAN, TIMESTAMP, VARCHAR, or None if all are None."""
+    present = [value for value in values if value is not None]
+    found: str | None = None
+    for type_ in {_type(value) for value in present}:
+        found = common_type(found, type_)
+    if found == "DOUBLE" and any(isinstance(value, int) and abs(value) > _EXACT for value in present):
+        return "VARCHAR"
+    return found
+
+
+def common_type(one: str | None, other: str | None) -> str | None:
+    """The type that holds both: whole numbers and fractions meet as DOUBLE, anything else unequal as VARCHAR."""
+    if one is None or other is None or one == other:
+        return one or other
+    return "DOUBLE" if {one, other} == {"BIGINT", "DOUBLE"} else "VARCHAR"
+
+
+def _type(value: Any) -> str:
+    if isinstance(value, bool):
+        return "BOOLEAN"
+    if isinstance(value, int):
+        return "BIGINT" if -(2**63) <= value < 2**63 else "VARCHAR"
+    if isinstance(value, float):
+        return "DOUBLE"
+    return "VARCHAR" if isinstance(value, str) else "TIMESTAMP"
+
+
+def array(values: list[Any], type_: str) -> Any:
+    """A pyarrow array of the values, in order, as that type."""
+    import pyarrow as pa
+
+    if type_ == "VARCHAR":
+        return pa.array([_text(value) for value in values], pa.string())
+    if type_ == "TIMESTAMP":
+        return pa.array([None if v is None else _ext_micros(v) for v in values], pa.int64()).cast(arrow_type(type_))
+    if type_ == "DOUBLE":
+        return pa.array([None if v is None else float(v) for v in values], pa.float64())
+    return pa.array(values, arrow_type(type_))
+
+
+def arrow_type(type_: str) -> Any:
+    import pyarrow as pa
+
+    return {
+        "BIGINT": pa.int64(),
+        "DOUBLE": pa.float64(),
+        "BOOLEAN": pa.bool_(),
+        "TIMESTAMP": pa.timestamp("us"),
+        "VARCHAR": pa.string(),
+    }[type_]
+
+
+def sql_type(type_: Any) -> str:
+    """The stored type's name of a pyarrow type that `arrow_type` gives."""
+    for name in ("BIGINT", "DOUBLE", "BOOLEAN", "TIMESTAMP"):
+        if type_ == arrow_type(name):
+            return name
+    return "VARCHAR"
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, msgspec.msgpack.Ext):
+        return (_EPOCH + dt.timedelta(microseconds=_ext_micros(value))).isoformat(" ")
+    return repr(value)
+
+
+def _micros(value: dt.datetime) -> int:
+    return (value - _EPOCH) // dt.timedelta(microseconds=1)
+
+
+def _ext_micros(value: Any) -> int:
+    return int.from_bytes(value.data, "little", signed=True)

@@ -1,0 +1,124 @@
+"""The one door to the disk: every change of the output folder is one of these calls, so tests can record or refuse it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.errors import MachineError
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full: free some space",
+    errno.EDQUOT: "the disk quota is used up: free some space",
+    errno.EROFS: "the file system is read-only: mount it writable, or set another output",
+    errno.EACCES: "no permission: give this user write access, or set another output",
+    errno.EPERM: "no permission: give this user write access, or set another output",
+    errno.ENOENT: "the output folder or a part of it is gone: put it back, or set another output",
+    errno.EIO: "the device reports an error: check the disk",
+    errno.ESTALE: "the shared folder has gone away: mount it again",
+}
+
+
+class Files:
+    """Plain system calls. Paths are absolute; every method raises OSError and nothing else."""
+
+    def create(self, path: Path) -> int:
+        """A new file for writing, truncated if a crash left one under that name. Returns the descriptor."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+
+    def write(self, fd: int, data: bytes | memoryview) -> int:
+        """One write call; may write less than all. Returns the number of bytes written."""
+        return os.write(fd, data)
+
+    def truncate(self, fd: int, size: int) -> None:
+        """Cuts the file to `size` bytes and goes on writing there."""
+        os.ftruncate(fd, size)
+        os.lseek(fd, size, os.SEEK_SET)
+
+    def datasync(self, fd: int) -> None:
+        """On disk when it returns: the file's bytes and its length."""
+        os.fdatasync(fd)
+
+    def datasync_path(self, path: Path) -> None:
+        """The same for a file that another process left."""
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
+
+    def close(self, fd: int) -> None:
+        os.close(fd)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Replaces `target` in one step."""
+        source.replace(target)
+
+    def unlink(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+
+    def mkdir(self, path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+
+    def sync_folder(self, path: Path) -> None:
+        """On disk when it returns: the names in the folder, so that a rename outlives a power cut."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+DISK = Files()
+
+
+def write_all(files: Files, fd: int, data: bytes | memoryview) -> None:
+    """Writes everything, however the system cuts it."""
+    view = memoryview(data).cast("B")
+    while len(view):
+        view = view[files.write(fd, view) :]
+
+
+@contextlib.contextmanager
+def replacing(files: Files, path: Path) -> Iterator[int]:
+    """Yields a descriptor of a temporary file beside `path`; at the end it is synced and takes the name in one step.
+
+    On an error the temporary file is removed and `path` is as it was. Temporary names start with a dot and end in
+    `.tmp`, which no reader's pattern matches.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    fd = files.create(temporary)
+    try:
+        try:
+            yield fd
+            files.datasync(fd)
+        finally:
+            files.close(fd)
+        files.rename(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            files.unlink(temporary)
+        raise
+    files.sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def machine(what: str, path: Path) -> Iterator[None]:
+    """Turns the machine's refusals into one message: what was tried, where, why, what to do, what is kept."""
+    try:
+        yield
+    except OSError as error:
+        raise machine_error(what, path, error) from error
+
+
+def machine_error(what: str, path: Path, error: OSError) -> MachineError:
+    """The message for a person; `what` completes "could not …"."""
+    reason = error.strerror or type(error).__name__
+    advice = _ADVICE.get(error.errno or 0, "see to the machine")
+    return MachineError(
+        f"could not {what} in {path}: {reason}. What to do: {advice}, then run the same command again. "
+        "Everything written before is kept, and is not sent again."
+    )

@@ -1,0 +1,67 @@
+"""What is known of a dataset's columns so far: the part without rows that gives every view all of them, with types.
+
+DuckDB joins parts by name and reads a column as the type that holds all; with VARCHAR here a conflict reads as text.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.store.columns import arrow_type, sql_type
+from pipeline.store.files import Files
+from pipeline.store.parts import SCHEMA_PART, read_schema, write_part
+from pipeline.store.schema import schema
+from pipeline.store.tables import RowTypes
+from pipeline.types import TaskName
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_UNSETTLED = {b"unsettled": b"1"}
+
+
+class Known:
+    """The columns of one dataset: `row` types of the row's own, `dimension` of the newest embeddings."""
+
+    def __init__(self, folder: Path, task: TaskName, row: RowTypes, dimension: int | None) -> None:
+        self.folder = folder
+        self.task = task
+        self.row = row
+        self.dimension = dimension
+
+    @classmethod
+    def load(cls, folder: Path, task: TaskName) -> Known:
+        """Reads the part without rows; nothing known if it is not there. Raises StoreError for a foreign format."""
+        path = folder / SCHEMA_PART
+        if not path.exists():
+            return cls(folder, task, {}, None)
+        found = read_schema(path)
+        fixed = set(schema(folder.name, task).names)
+        row = {
+            field.name: None if field.metadata == _UNSETTLED else sql_type(field.type)
+            for field in found
+            if field.name not in fixed
+        }
+        size = None
+        if "embedding" in found.names:
+            size = getattr(found.field("embedding").type, "list_size", None)
+        return cls(folder, task, row, size)
+
+    def learn(self, files: Files, row: RowTypes, dimension: int | None) -> None:
+        """Adds columns, widens types; writes only if something is new. Raises OSError."""
+        changed = dict(row) != dict(self.row) or (dimension is not None and dimension != self.dimension)
+        path = self.folder / SCHEMA_PART
+        if changed or not path.exists():
+            self.row, self.dimension = dict(row), dimension or self.dimension
+            write_part(files, path, self.schema().empty_table())
+
+    def schema(self) -> pa.Schema:
+        """All columns. One that never had a value is text, marked as not settled."""
+        import pyarrow as pa
+
+        fields: list[Any] = list(schema(self.folder.name, self.task, self.dimension))
+        for name, type_ in self.row.items():
+            metadata = None if type_ else _UNSETTLED
+            fields.append(pa.field(name, arrow_type(type_ or "VARCHAR"), metadata=metadata))
+        return pa.schema(fields)

@@ -1,0 +1,69 @@
+"""Where everything lies in an output folder, and what says that the folder is one of ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from pipeline.errors import StoreError
+from pipeline.store.files import Files, replacing, write_all
+from pipeline.store.schema import FORMAT, READABLE
+from pipeline.types import TaskName
+
+
+class Layout:
+    """The paths under one output folder (absolute)."""
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        self.journal = output / "journal"
+        self.runs = output / "runs"
+        self.current = self.runs / "current"
+        self.format = self.runs / "format.json"
+        self.summary = self.runs / "summary.json"
+        self.catalog = output / "catalog.sql"
+        self.lock = output / "run.lock"
+
+    def dataset(self, name: str) -> Path:
+        """The folder of a dataset's parts."""
+        return self.current if name == "current" else self.output / name
+
+    def read_format(self) -> Format | None:
+        """What the folder says it is; None if nothing was ever written. Raises StoreError."""
+        try:
+            data = self.format.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        try:
+            return msgspec.json.decode(data, type=Format)
+        except msgspec.DecodeError as error:
+            advice = "put it back from a copy, or set another output"
+            raise StoreError(f"{self.format} cannot be read ({error}); {advice}") from error
+
+    def check(self, task: TaskName) -> Format | None:
+        """The folder's format, if this version reads it and it belongs to this task. Raises StoreError."""
+        found = self.read_format()
+        if found is not None and found.format not in READABLE:
+            raise StoreError(
+                f"{self.output} is in format {found.format}; this version reads {', '.join(map(str, READABLE))}. "
+                "Open it with the version that wrote it, or set another output."
+            )
+        if found is not None and found.task != task:
+            raise StoreError(
+                f"{self.output} belongs to a job with task {found.task}, not {task}: an output is one job's alone. "
+                "Set another output."
+            )
+        return found
+
+    def write_format(self, files: Files, task: TaskName) -> None:
+        """Marks the folder as ours. Raises OSError."""
+        with replacing(files, self.format) as fd:
+            write_all(files, fd, msgspec.json.encode(Format(format=FORMAT, task=task)))
+
+
+class Format(msgspec.Struct, frozen=True):
+    """The content of `runs/format.json`."""
+
+    format: int
+    task: str

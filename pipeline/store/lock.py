@@ -1,0 +1,77 @@
+"""One run at a time per output folder."""
+
+from __future__ import annotations
+
+import datetime as dt
+import errno
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from pipeline.errors import Locked
+from pipeline.store.files import machine
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who holds a lock, as the lock file tells it."""
+
+    pid: int
+    host: str
+    started_at: str
+    run_id: str
+
+
+@contextmanager
+def locked(path: Path, run_id: str) -> Iterator[None]:
+    """Holds the output's lock. Raises Locked, with who holds it, and MachineError.
+
+    The kernel drops the lock with the process that holds it, however that ends, so a lock file left behind never
+    blocks. On a folder shared between hosts this is as good as the file system's own locks: NFS 4 and most cluster
+    file systems pass them on, some mounts (`nolock`, many object-store mounts) keep them to one host, and then two
+    hosts can hold the same output without seeing each other.
+    """
+    with machine("open the lock file", path):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        _take(fd, path, run_id)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _take(fd: int, path: Path, run_id: str) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            raise Locked(_message(path, _holder(fd))) from None
+        with machine("take the lock", path):
+            raise
+    started = dt.datetime.now(dt.UTC).isoformat(" ", "seconds")
+    holder = Holder(pid=os.getpid(), host=socket.gethostname(), started_at=started, run_id=run_id)
+    with machine("write the lock file", path):
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, msgspec.json.encode(holder) + b"\n", 0)
+
+
+def _holder(fd: int) -> Holder | None:
+    try:
+        return msgspec.json.decode(os.pread(fd, 4096, 0), type=Holder)
+    except msgspec.DecodeError:
+        return None
+
+
+def _message(path: Path, holder: Holder | None) -> str:
+    who = "another process"
+    if holder is not None:
+        who = f"process {holder.pid} on {holder.host} since {holder.started_at} (run {holder.run_id})"
+    return (
+        f"{path.parent} is in use by {who}. Wait for it to end, or end it; then run the same command again. "
+        "Reading (query, status, export, report) works meanwhile. On a folder shared between hosts the lock is only as "
+        "good as the file system's own: never run one job on two hosts at once there."
+    )

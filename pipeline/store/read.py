@@ -1,0 +1,98 @@
+"""Reading an output, while a run writes it or not: the views, in a DuckDB connection or as a file of SQL."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import QueryError
+from pipeline.store.files import DISK, Files, machine, replacing, write_all
+from pipeline.store.known import Known
+from pipeline.store.layout import Layout
+from pipeline.store.parts import SCHEMA_PART
+from pipeline.store.schema import DATASETS, schema
+from pipeline.store.sql import block, pattern
+from pipeline.types import TaskName
+
+if TYPE_CHECKING:
+    import duckdb
+
+_VANISHED = re.compile(r"No such file|does not exist|No files found")
+
+
+def connect(output: Path, task: TaskName, dimension: int | None = None) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB with the views over the output; they exist with all columns before anything was written.
+
+    Needs no lock and writes nothing; every query sees the parts as they are when it starts. `dimension`: floats of
+    `embedding` (None: of the newest answers). Raises StoreError for a foreign format or another task's output.
+    """
+    import duckdb
+
+    layout = Layout(output)
+    layout.check(task)
+    connection = duckdb.connect()
+    connection.execute("set timezone = 'UTC'")
+    connection.execute(block("schemas"))
+    for name in DATASETS:
+        if (layout.dataset(name) / SCHEMA_PART).exists():
+            connection.execute(_shown(layout, name))
+        else:
+            _empty(connection, name, task, dimension)
+    dimension = dimension or Known.load(layout.dataset("results"), task).dimension
+    connection.execute(block("keys") + _views(task, dimension))
+    return connection
+
+
+def query(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any = None) -> duckdb.DuckDBPyConnection:
+    """Runs one query. One that meets a part which a compaction has just taken away is run once more.
+
+    Raises QueryError with DuckDB's own words.
+    """
+    import duckdb
+
+    try:
+        try:
+            return connection.execute(sql, parameters)
+        except duckdb.Error as error:
+            if not _VANISHED.search(str(error)):
+                raise
+            return connection.execute(sql, parameters)
+    except duckdb.Error as error:
+        raise QueryError(str(error)) from error
+
+
+def catalog(layout: Layout, task: TaskName, dimension: int | None) -> str:
+    """The views as SQL with absolute paths, for any DuckDB from 1.1 on."""
+    head = (
+        "-- The views of one job's output, for any DuckDB (1.1 or newer): .read catalog.sql\n"
+        "-- Written by each run; read it again when a run has added columns.\n"
+    )
+    shown = "".join(_shown(layout, name) for name in DATASETS)
+    return head + block("schemas") + shown + block("keys") + _views(task, dimension)
+
+
+def write_catalog(layout: Layout, task: TaskName, dimension: int | None, files: Files = DISK) -> None:
+    """Writes `catalog.sql` in one step, if it is not the same already. Raises MachineError."""
+    text = catalog(layout, task, dimension).encode()
+    with machine("write the views", layout.catalog):
+        if not layout.catalog.exists() or layout.catalog.read_bytes() != text:
+            with replacing(files, layout.catalog) as fd:
+                write_all(files, fd, text)
+
+
+def _shown(layout: Layout, dataset: str) -> str:
+    return block("shown", dataset=dataset, pattern=pattern(str(layout.dataset(dataset))))
+
+
+def _views(task: TaskName, dimension: int | None) -> str:
+    vector = block("vector", dimension=dimension).rstrip() if task == "embed" and dimension else ""
+    versions = f" replace (\n{vector}\n)" if vector else ""
+    results = f"w.stale as stale,\n{vector}\n" if vector else "w.stale as stale"
+    return block("views", versions=versions, results=results)
+
+
+def _empty(connection: duckdb.DuckDBPyConnection, dataset: str, task: TaskName, dimension: int | None) -> None:
+    connection.register("nothing", schema(dataset, task, dimension).empty_table())
+    connection.execute(f"create table parts.{dataset} as select * from nothing")
+    connection.unregister("nothing")

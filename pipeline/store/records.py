@@ -1,0 +1,109 @@
+"""What one outcome, attempt and run is on its way to disk: the records that the journal frames and the parts hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What answers and failures have in common. `seq` is given by the store.
+
+    `finished_at`: µs since the epoch, UTC. Tokens, `cost` and `latency_ms` are of the answering (or last) attempt;
+    None is not known. `source`: media references in their public form, in order. `extra`: JSON-able. `columns`: the
+    row's other columns under their own names. `fingerprint` is of the settings really used; `answers` is the manifest
+    row's own fingerprint where that is another one (a reprocess with changed settings): the outcome counts for both.
+    `stamp` stands for the row's content and settings as long as its local files keep path, size and mtime.
+    """
+
+    id: str
+    provider: str
+    model: str
+    fingerprint: str
+    run_id: str
+    attempt_count: int
+    finished_at: int
+    latency_ms: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    media_tokens: int | None = None
+    cost: float | None = None
+    currency: str | None = None
+    request_id: str | None = None
+    finish_reason: str | None = None
+    source: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = {}
+    columns: Mapping[str, Any] = {}
+    answers: str | None = None
+    stamp: str | None = None
+
+
+class AnswerRecord(Outcome, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A row's answer. `own`: the task's columns (`caption` | `answer` | `ocr_text`, `blocks` | `embedding`,
+    `modalities`); an embedding is little-endian float32 bytes, a block has `text`, `score`, `polygon`."""
+
+    own: Mapping[str, Any]
+
+
+class FailureRecord(Outcome, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A row whose call ended in a fault. `row`: the manifest row, JSON-able, with absolute paths and public references.
+
+    `answer`: the task's columns of an answer that a quality check held back; `accept` makes it the row's answer.
+    """
+
+    fault: str
+    code: str
+    message: str
+    http_status: int | None = None
+    row: Mapping[str, Any] = {}
+    answer: Mapping[str, Any] | None = None
+
+
+class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One trip on the wire of one row. `started_at`: µs since the epoch, UTC."""
+
+    id: str
+    fingerprint: str
+    run_id: str
+    attempt: int
+    started_at: int
+    latency_ms: int | None = None
+    http_status: int | None = None
+    fault: str | None = None
+    code: str | None = None
+    request_id: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: float | None = None
+    currency: str | None = None
+
+
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution. Times are µs since the epoch, UTC; a run that was killed keeps `finished_at` None.
+
+    `provider` and `model` stand at the end of the `runs` columns; the `spend` view joins them to the attempts.
+    """
+
+    run_id: str
+    started_at: int
+    provider: str
+    model: str
+    command: str = "run"
+    finished_at: int | None = None
+    exit_code: int | None = None
+    stop_reason: str | None = None
+    rows: int | None = None
+    sent: int | None = None
+    answered: int | None = None
+    failed: int | None = None
+    skipped: int | None = None
+    left: int | None = None
+    cost: float | None = None
+    currency: str | None = None
+
+
+Record = AnswerRecord | FailureRecord | AttemptRecord
+KINDS: dict[type, int] = {AnswerRecord: 1, FailureRecord: 2, AttemptRecord: 3}
+TYPES: dict[int, type[Record]] = {1: AnswerRecord, 2: FailureRecord, 3: AttemptRecord}

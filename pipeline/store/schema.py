@@ -1,0 +1,128 @@
+"""The columns of everything that is written, in product order, as Arrow schemas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline.types import TaskName
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMAT = 1
+READABLE = (1,)
+"""Formats of an output folder that this version reads: its own and, once there is one, the one before."""
+
+COMMON = (
+    "id",
+    "seq",
+    "task",
+    "provider",
+    "model",
+    "fingerprint",
+    "run_id",
+    "attempt_count",
+    "latency_ms",
+    "input_tokens",
+    "output_tokens",
+    "media_tokens",
+    "cost",
+    "currency",
+    "request_id",
+    "finish_reason",
+    "finished_at",
+    "source",
+    "extra",
+    "stale",
+)
+OWN: dict[TaskName, tuple[str, ...]] = {
+    "caption": ("caption",),
+    "ask": ("answer",),
+    "ocr": ("ocr_text", "blocks"),
+    "embed": ("embedding", "modalities"),
+}
+DEAD = ("fault", "code", "http_status", "message", "row")
+"""What a failure has after the common columns."""
+
+DATASETS = ("results", "failures", "attempts", "current", "runs")
+
+
+def reserved(task: TaskName) -> frozenset[str]:
+    """Names of ours in lower case: a row column of that name is stored as `row_<name>`, alike in both datasets."""
+    return frozenset((*COMMON, *OWN[task], *DEAD))
+
+
+def schema(dataset: str, task: TaskName, dimension: int | None = None) -> pa.Schema:
+    """The fixed columns of a dataset, without the row's own. `dimension`: floats of an embedding, None: not known."""
+    import pyarrow as pa
+
+    types = _types(dimension)
+    names = {
+        "results": (*COMMON, *OWN[task]),
+        "failures": (*COMMON, *DEAD),
+        "attempts": _ATTEMPTS,
+        "current": ("seq", "id", "fingerprint", "stamp"),
+        "runs": _RUNS,
+    }[dataset]
+    return pa.schema([(name, types[name]) for name in names])
+
+
+_ATTEMPTS = (
+    "id",
+    "fingerprint",
+    "run_id",
+    "attempt",
+    "started_at",
+    "latency_ms",
+    "http_status",
+    "fault",
+    "code",
+    "request_id",
+    "input_tokens",
+    "output_tokens",
+    "cost",
+    "currency",
+)
+_RUNS = (
+    "run_id",
+    "started_at",
+    "finished_at",
+    "exit_code",
+    "stop_reason",
+    "rows",
+    "sent",
+    "answered",
+    "failed",
+    "skipped",
+    "left",
+    "cost",
+    "currency",
+    "command",
+    "task",
+    "provider",
+    "model",
+)
+
+
+def _types(dimension: int | None) -> dict[str, Any]:
+    import pyarrow as pa
+
+    text, whole, small, real = pa.string(), pa.int64(), pa.int32(), pa.float64()
+    utc = pa.timestamp("us", tz="UTC")
+    block = pa.struct([("text", text), ("score", real), ("polygon", pa.list_(pa.list_(real)))])
+    kinds: dict[Any, tuple[str, ...]] = {
+        whole: (
+            *("seq", "latency_ms", "input_tokens", "output_tokens", "media_tokens"),
+            *("rows", "sent", "answered", "failed", "skipped", "left"),
+        ),
+        small: ("attempt_count", "attempt", "http_status", "exit_code"),
+        real: ("cost",),
+        utc: ("started_at", "finished_at"),
+        pa.list_(text): ("source", "modalities"),
+        pa.bool_(): ("stale",),
+        pa.list_(block): ("blocks",),
+        pa.list_(pa.float32()) if dimension is None else pa.list_(pa.float32(), dimension): ("embedding",),
+    }
+    types = dict.fromkeys((*COMMON, *DEAD, *_ATTEMPTS, *_RUNS, "stamp", *sum(OWN.values(), ())), text)
+    types.update({name: type_ for type_, names in kinds.items() for name in names})
+    return types

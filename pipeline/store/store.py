@@ -1,0 +1,192 @@
+"""The store of one output folder while a run owns it: outcomes go in, parts and views come out."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from pipeline.store import columns
+from pipeline.store.files import DISK, Files, machine, replacing, write_all
+from pipeline.store.journal import Journal, segments
+from pipeline.store.known import Known
+from pipeline.store.layout import Layout
+from pipeline.store.lock import locked
+from pipeline.store.parts import listed, part_name, write_part
+from pipeline.store.records import AnswerRecord, AttemptRecord, FailureRecord, RunRecord
+from pipeline.store.schema import DATASETS
+from pipeline.store.seal import seal_segment
+from pipeline.store.tables import runs_table
+from pipeline.types import TaskName
+
+SEAL_ROWS = 4_000
+"""Two row groups; at 250 parts a million rows, before they are merged, a view still opens them all in 0.1 s."""
+SEAL_BYTES = 24 * 2**20
+"""What a seal holds in memory about four times over: 4,000 vectors of 1536 floats."""
+SEAL_SECONDS = 30.0
+"""How long an outcome waits to be seen by a view during a slow run."""
+
+
+class Store:
+    """Owns an output folder from `open` to `close`. Appending is for the loop's thread, `sync`, `seal` and `close` for
+    another one; all may be called at the same time. Every method that writes raises MachineError."""
+
+    def __init__(self, layout: Layout, task: TaskName, run_id: str, files: Files, clock: Callable[[], float]) -> None:
+        self.layout = layout
+        self.task = task
+        self.run_id = run_id
+        self.files = files
+        self._clock = clock
+        self._exit = contextlib.ExitStack()
+        self._seal_lock = threading.Lock()
+        self._waiting: list[Path] = []
+        self._run_seq = 0
+        self.known: dict[str, Known] = {}
+        self.journal: Journal
+
+    @classmethod
+    def open(
+        cls,
+        output: Path,
+        task: TaskName,
+        *,
+        run_id: str,
+        dimension: int | None = None,
+        files: Files = DISK,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Store:
+        """Takes the lock, makes the folder if need be, seals what an earlier run left in the journal, writes the views.
+
+        `dimension`: floats of the embeddings that this run will write. `clock`: seconds, only for the age of a segment.
+        Raises Locked, StoreError (a foreign format, or another task's output) and MachineError.
+        """
+        store = cls(Layout(output), task, run_id, files, clock)
+        try:
+            with machine("open the output", output):
+                store._prepare(dimension)
+        except BaseException:
+            store._exit.close()
+            raise
+        return store
+
+    def answer(self, record: AnswerRecord) -> int:
+        """Keeps an answer: written to the journal when this returns. Returns its `seq`."""
+        return self._append(record)
+
+    def failure(self, record: FailureRecord) -> int:
+        """Keeps a failure: written to the journal when this returns. Returns its `seq`."""
+        return self._append(record)
+
+    def attempt(self, record: AttemptRecord) -> int:
+        """Keeps one trip on the wire. Append a row's attempts before its outcome."""
+        return self._append(record)
+
+    def _append(self, record: AnswerRecord | FailureRecord | AttemptRecord) -> int:
+        if not isinstance(record, AttemptRecord):
+            plain = columns.plain(record.columns)
+            if plain is not record.columns:
+                record = msgspec.structs.replace(record, columns=plain)
+        if not self.journal.rows:
+            self._since = self._clock()
+        return self.journal.append(record)
+
+    def sync(self) -> int:
+        """Everything appended before the call outlives a power cut when it returns: all `seq` up to the returned one.
+
+        Blocks for one fdatasync; call it every 100 ms from a thread.
+        """
+        return self.journal.sync()
+
+    def seal_due(self) -> bool:
+        """The open segment has enough rows, bytes or age to become parts. Cheap."""
+        journal = self.journal
+        return bool(journal.rows) and (
+            journal.rows >= SEAL_ROWS or journal.size >= SEAL_BYTES or self._clock() - self._since >= SEAL_SECONDS
+        )
+
+    def seal(self) -> None:
+        """Makes parts of everything appended before the call; blocks for the writing, so call it from a thread."""
+        with self._seal_lock:
+            path = self.journal.rotate()
+            if path is not None:
+                self._waiting.append(path)
+            while self._waiting:
+                with machine("seal a part", self.layout.output):
+                    seal_segment(self.files, self.layout, self.task, self.known, self._waiting[0])
+                self._waiting.pop(0)
+
+    def start_run(self, record: RunRecord) -> None:
+        """Writes the run with no end, so that a kill leaves its trace."""
+        self._run_seq = self.journal.reserve(1)
+        self._write_run(record)
+
+    def finish_run(self, record: RunRecord) -> None:
+        """Puts the run's figures in the place of its start."""
+        self._run_seq = self._run_seq or self.journal.reserve(1)
+        self._write_run(record)
+
+    def write_summary(self, data: bytes) -> None:
+        """Keeps the figures of the last run (JSON) for `status`, in one step."""
+        with machine("write the summary", self.layout.runs), replacing(self.files, self.layout.summary) as fd:
+            write_all(self.files, fd, data)
+
+    def close(self) -> None:
+        """Seals what is left and gives the lock back, whatever happens; a refused write leaves the journal as it is."""
+        try:
+            self.seal()
+            self.journal.close()
+        finally:
+            self._exit.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _write_run(self, record: RunRecord) -> None:
+        path = self.layout.runs / part_name(self._run_seq, self._run_seq)
+        with machine("write the run", self.layout.runs):
+            write_part(self.files, path, runs_table([record], self.task))
+
+    def _prepare(self, dimension: int | None) -> None:
+        from pipeline.store.read import write_catalog
+
+        layout, files = self.layout, self.files
+        files.mkdir(layout.output)
+        self._exit.enter_context(locked(layout.lock, self.run_id))
+        found = layout.check(self.task)
+        for folder in (layout.journal, *(layout.dataset(name) for name in DATASETS)):
+            files.mkdir(folder)
+            _sweep(files, folder)
+        if found is None:
+            layout.write_format(files, self.task)
+        self._load_known(dimension)
+        last = max((part.last for name in DATASETS for part in listed(layout.dataset(name))), default=0)
+        last = max(last, self._recover())
+        self.journal = Journal(layout.journal, files, last + 1)
+        self._since = self._clock()
+        write_catalog(layout, self.task, self.known["results"].dimension, files)
+
+    def _load_known(self, dimension: int | None) -> None:
+        for name in DATASETS:
+            known = self.known[name] = Known.load(self.layout.dataset(name), self.task)
+            known.learn(self.files, known.row, dimension if name == "results" else None)
+
+    def _recover(self) -> int:
+        """Seals what a run that did not end left behind. Returns the highest `seq` in it."""
+        last = 0
+        for path in segments(self.layout.journal):
+            # A kill leaves bytes that only the page cache holds: a part must not outlive the journal it came from.
+            self.files.datasync_path(path)
+            last = max(last, seal_segment(self.files, self.layout, self.task, self.known, path))
+        return last
+
+
+def _sweep(files: Files, folder: Path) -> None:
+    for path in folder.glob(".*.tmp"):
+        files.unlink(path)
