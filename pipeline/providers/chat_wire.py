@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.errors import refusal
-from pipeline.providers.body import media_value
+from pipeline.providers.body import media_value, plain_base64
 from pipeline.providers.options import Form, PartOptions, options
 from pipeline.types import Audio, Image, Loaded, Media, Part, Request, Text, Turn
 
@@ -66,10 +66,10 @@ def chat_part(part: Part, part_options: PartOptions, form: Form) -> dict[str, An
 
 
 def _sound(media: Media | Loaded) -> dict[str, Any]:
-    value = media_value(media)
+    """`input_audio` with plain base64 for bytes we hold, `audio_url` (vLLM, DashScope) for a URL."""
     if isinstance(media, Loaded) and media.body is not None and media.url is None:
         kind = _AUDIO_FORMATS.get(media.mime or "")
         if kind is None:
             raise refusal("Sound", f"a sound of type {media.mime} has no name in this protocol; send wav, mp3 or flac")
-        return {"type": "input_audio", "input_audio": {"data": value, "format": kind}}
-    return {"type": "audio_url", "audio_url": {"url": value}}
+        return {"type": "input_audio", "input_audio": {"data": plain_base64(media.body), "format": kind}}
+    return {"type": "audio_url", "audio_url": {"url": media_value(media)}}
