@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.manifest.memory import from_table
 from pipeline.manifest.source import Manifest, open_manifest
 
-__all__ = ["Manifest", "open_manifest"]
+__all__ = ["Manifest", "from_table", "open_manifest"]

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
 
-from pipeline.errors import refusal
-from pipeline.manifest.probe import facts, open_picture
+from pipeline.errors import Fault, refusal
+from pipeline.manifest import render
+from pipeline.manifest.probe import Facts, facts, open_picture
 from pipeline.manifest.whole import has_end
 from pipeline.types import MediaLimits
 
+# Tried in turn until the bytes fit; below 60 JPEG's blocks show, and fewer pixels look better.
+_QUALITIES = (92, 85, 75, 60)
+
+# zlib takes about 150 ms a megapixel; above this a lossless copy is not worth the wait, nor likely to fit.
+_LOSSLESS_PIXELS = 4_000_000
+
 
 class Fitted(msgspec.Struct, frozen=True, kw_only=True):
-    """The bytes to send with their format and size; `original_*` with the EXIF orientation applied."""
+    """The bytes to send with their format. Sizes are as the picture is seen, its EXIF orientation applied: of what is
+    sent, and of the original. `changed` says in words what was done, None for the untouched original."""
 
     body: bytes
     format: str
@@ -24,16 +34,145 @@ class Fitted(msgspec.Struct, frozen=True, kw_only=True):
     changed: str | None = None
 
 
-def fit(body: bytes, name: str, limits: MediaLimits, *, resize: Literal["fit", "off"]) -> Fitted:
-    picture = open_picture(body, name)
-    found = facts(picture)
-    if has_end(body, found.format) is False:
-        raise refusal("TruncatedPicture", f"{name}: the {found.format} ends before its end marker")
+def fit(body: bytes, name: str, limits: MediaLimits, *, resize: Literal["fit", "off"], upright: bool = False) -> Fitted:
+    """The picture as it may be sent. `resize` "off" changes nothing and refuses what is beyond the limits instead.
+
+    Changed in "fit": a format the model does not take; too many bytes, pixels, or too long a side; more pixels than
+    the service keeps (`useful_pixels`); CMYK and 16-bit pictures, which readers commonly turn into wrong colours or
+    plain white; animations, to their first frame; with `upright`, pictures that need turning. Whatever is written
+    anew is turned upright, in sRGB, and without metadata.
+    Raises Fault: EmptyFile, NotAPicture, TruncatedPicture, DamagedPicture, TooManyPixels, TooSmall, Ratio, Format,
+    TooLarge, TooLongSide (codes `Local.…`).
+    """
+    found = facts(open_picture(body, name))
+    if has_end(body, found.format) is not True:
+        render.verify(body, name)
+    _check_shape(found, name, limits)
+    beyond = list(_beyond(body, found, name, limits))
+    if resize == "off" and beyond:
+        raise beyond[0]
+    useful = limits.useful_pixels is not None and found.width * found.height > limits.useful_pixels
+    odd = found.mode == "CMYK" or found.bits > 8 or found.animated or (upright and found.orientation != 1)
+    if resize == "off" or not (beyond or useful or odd):
+        return _as_is(body, found)
+    fitted = _remade(body, found, name, limits)
+    if not beyond and not odd and len(fitted.body) >= len(body):
+        return _as_is(body, found)  # fewer pixels, but no fewer bytes: the service may as well downscale it
+    return fitted
+
+
+def _as_is(body: bytes, found: Facts) -> Fitted:
+    width, height = found.upright_width, found.upright_height
     return Fitted(
-        body=body,
-        format=found.format,
-        width=found.width,
-        height=found.height,
-        original_width=found.upright_width,
-        original_height=found.upright_height,
+        body=body, format=found.format, width=width, height=height, original_width=width, original_height=height
     )
+
+
+def _check_shape(found: Facts, name: str, limits: MediaLimits) -> None:
+    """What no fitting can repair: enlarging invents pixels, and cropping or padding changes the picture."""
+    short, long = sorted((found.width, found.height))
+    if limits.min_side is not None and short < limits.min_side:
+        raise refusal("TooSmall", f"{name}: {_size(found)}; the model takes sides of at least {limits.min_side} pixels")
+    if limits.max_ratio is not None and long > short * limits.max_ratio:
+        raise refusal("Ratio", f"{name}: {_size(found)}, {long / short:.1f}:1; the model takes {limits.max_ratio:g}:1")
+
+
+def _beyond(body: bytes, found: Facts, name: str, limits: MediaLimits) -> Iterator[Fault]:
+    """A refusal for every limit that is exceeded and could be kept by writing the picture anew."""
+    if limits.formats is not None and found.format not in limits.formats:
+        yield refusal("Format", f"{name}: {found.format}; the model takes {', '.join(limits.formats)}")
+    pixels = found.width * found.height
+    if limits.max_pixels is not None and pixels > limits.max_pixels:
+        yield refusal(
+            "TooManyPixels",
+            f"{name}: {_size(found)} = {pixels:,} pixels; the model takes at most {limits.max_pixels:,}",
+        )
+    if limits.max_side is not None and max(found.width, found.height) > limits.max_side:
+        yield refusal("TooLongSide", f"{name}: {_size(found)}; the model takes sides up to {limits.max_side} pixels")
+    if limits.max_bytes is not None and len(body) > limits.max_bytes:
+        yield refusal("TooLarge", f"{name}: {len(body):,} bytes; the model takes at most {limits.max_bytes:,}")
+    if limits.max_encoded_bytes is not None and encoded_size(len(body)) > limits.max_encoded_bytes:
+        encoded = f"{encoded_size(len(body)):,} bytes as base64"
+        yield refusal("TooLarge", f"{name}: {encoded}; the model takes at most {limits.max_encoded_bytes:,}")
+
+
+def encoded_size(size: int) -> int:
+    """Bytes of the base64 form, padding included."""
+    return 4 * math.ceil(size / 3)
+
+
+def _remade(body: bytes, found: Facts, name: str, limits: MediaLimits) -> Fitted:
+    width, height = scaled(found.upright_width, found.upright_height, limits)
+    image = render.decoded(body, name, found, (width, height))
+    while min(width, height) >= max(1, limits.min_side or 1):
+        image.resize(width, height)
+        for form, quality in _plans(found, image, limits):
+            written = image.encode(form, quality)
+            if written is not None and _bytes_fit(len(written), limits):
+                return Fitted(
+                    body=written,
+                    format=form,
+                    width=width,
+                    height=height,
+                    original_width=found.upright_width,
+                    original_height=found.upright_height,
+                    changed=image.changes(form),
+                )
+        if not set(limits.formats or render.WRITABLE) & set(render.WRITABLE):
+            taken = ", ".join(limits.formats or ())
+            raise refusal("Format", f"{name}: {found.format}; the model takes {taken}, none of which can be written")
+        width, height = shrunk(width, height, 0.8, limits)
+    raise refusal("TooLarge", f"{name}: {_size(found)}, {len(body):,} bytes; it cannot be made to fit {_said(limits)}")
+
+
+def scaled(width: int, height: int, limits: MediaLimits) -> tuple[int, int]:
+    """The largest size of the same shape within `max_pixels`, `useful_pixels` and `max_side`."""
+    factor = 1.0
+    for most in (limits.max_pixels, limits.useful_pixels):
+        if most is not None:
+            factor = min(factor, math.sqrt(most / (width * height)))
+    if limits.max_side is not None:
+        factor = min(factor, limits.max_side / max(width, height))
+    return (width, height) if factor >= 1 else shrunk(width, height, factor, limits)
+
+
+def shrunk(width: int, height: int, factor: float, limits: MediaLimits) -> tuple[int, int]:
+    """Both sides times `factor`, rounded down (so that no bound on area is passed); a long side that rounding made
+    too long for `max_ratio` loses a pixel or two."""
+    width, height = max(1, int(width * factor)), max(1, int(height * factor))
+    if limits.max_ratio is not None:
+        longest = max(1, int(min(width, height) * limits.max_ratio))
+        width, height = min(width, longest), min(height, longest)
+    return width, height
+
+
+def _plans(found: Facts, image: render.Canvas, limits: MediaLimits) -> Iterator[tuple[str, int]]:
+    """Formats to write, with a quality: lossless first where the original was lossless, drawn or transparent."""
+    taken = [form for form in render.WRITABLE if limits.formats is None or form in limits.formats]
+    drawn = found.format in ("PNG", "GIF") or found.mode in ("1", "P") or image.transparent
+    lossless = [form for form in taken if form not in render.LOSSY]
+    if lossless and (drawn or len(lossless) == len(taken)) and (image.pixels <= _LOSSLESS_PIXELS or lossless == taken):
+        yield lossless[0], 100
+    lossy = next((form for form in taken if form in render.LOSSY), None)
+    if lossy is not None:
+        yield from ((lossy, quality) for quality in _QUALITIES)
+
+
+def _bytes_fit(size: int, limits: MediaLimits) -> bool:
+    if limits.max_bytes is not None and size > limits.max_bytes:
+        return False
+    return limits.max_encoded_bytes is None or encoded_size(size) <= limits.max_encoded_bytes
+
+
+def _size(found: Facts) -> str:
+    return f"{found.width}×{found.height}"
+
+
+def _said(limits: MediaLimits) -> str:
+    bounds = {
+        "pixels": limits.max_pixels,
+        "pixels a side at least": limits.min_side,
+        "bytes": limits.max_bytes,
+        "bytes as base64": limits.max_encoded_bytes,
+    }
+    return ", ".join(f"{bound:,} {unit}" for unit, bound in bounds.items() if bound is not None)

@@ -24,20 +24,29 @@ _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\]")
 
 
 def load(
-    media: Media, limits: MediaLimits, *, resize: Literal["fit", "off"] = "fit", confine: str | None = None
+    media: Media,
+    limits: MediaLimits,
+    *,
+    resize: Literal["fit", "off"] = "fit",
+    confine: str | None = None,
+    upright: bool = False,
 ) -> Loaded:
     """What goes to the service for `media`: the URL as it is (http, https, oss), else the bytes, fitted to `limits`.
 
     `confine`: the manifest's folder (`Manifest.root`). A reference relative to it must not lead out of it through
-    links; one that was written as an absolute path is the user's explicit word and may. Blocking: run it in a thread.
+    links; one that was written as an absolute path is the user's explicit word and may. `upright`: turn pictures by
+    their EXIF orientation even where nothing else is to be done (for reading text, and for positions).
+    Blocking: run it in a thread.
     Raises Fault `rejected` with a code `Local.…` that says what is wrong, with the numbers and the file's public name.
     """
     if media.url is not None:
         return Loaded(kind=media.kind, source=public(media), url=media.url)
-    return from_bytes(read(media, confine=confine), media, limits, resize=resize)
+    return from_bytes(read(media, confine=confine), media, limits, resize=resize, upright=upright)
 
 
-def from_bytes(body: bytes, media: Media, limits: MediaLimits, *, resize: Literal["fit", "off"] = "fit") -> Loaded:
+def from_bytes(
+    body: bytes, media: Media, limits: MediaLimits, *, resize: Literal["fit", "off"] = "fit", upright: bool = False
+) -> Loaded:
     """As `load`, for bytes that are here already (a URL's picture that was fetched by us)."""
     source = public(media)
     sha256 = hashlib.sha256(body).hexdigest()
@@ -55,7 +64,7 @@ def from_bytes(body: bytes, media: Media, limits: MediaLimits, *, resize: Litera
             sha256=sha256,
             seconds=sound.seconds,
         )
-    fitted = fit(body, source, limits, resize=resize)
+    fitted = fit(body, source, limits, resize=resize, upright=upright)
     ending, mime = PICTURE_FORMATS[fitted.format]
     return Loaded(
         kind="image",

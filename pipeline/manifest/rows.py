@@ -45,9 +45,18 @@ class Shaper:
         self.names: dict[str, str] = {field: field for field in ours if field not in mapped}
         self.names.update({mapped[field]: field for field in FIELDS if field in mapped and field != "id"})
 
-    def row(self, ordinal: int, where: str, line: str, values: Mapping[str, Any], literal: str | None = None) -> Row:
+    def row(
+        self,
+        ordinal: int,
+        where: str,
+        line: str,
+        values: Mapping[str, Any],
+        literal: str | None = None,
+        *,
+        types: Mapping[str, Callable[[str], Any]] | None = None,
+    ) -> Row:
         """One row. `literal` is the id's own spelling where `values` holds a number; `line` names a row without an id
-        that cannot be read (`line:17`)."""
+        that cannot be read (`line:17`); `types` turns the texts of the other columns into values."""
         names, id_name = self.names, self.id_name
         ours: dict[str, Any] = {}
         columns: dict[str, Any] = {}
@@ -57,14 +66,14 @@ class Shaper:
                 if value is not None:
                     ours[field] = value
             elif name != id_name:
-                columns[name] = value
+                columns[name] = value if types is None or value is None else types[name](value)
         row_id: str | None = None
         given = False
         try:
             row_id = literal_id(values.get(id_name), literal, id_name)
             given = row_id is not None
             if row_id is None:
-                row_id = derived_id(ours or columns)
+                row_id = derived_id(ours or values)
             parsed = self._parse(ours)
         except Fault as fault:
             return Row(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-import math
 
 import msgspec
 
 from pipeline.errors import refusal
+from pipeline.manifest.fit import encoded_size
 from pipeline.manifest.sniff import SOUND_FORMATS, described, sniff
 from pipeline.types import MediaLimits
 
@@ -32,7 +32,7 @@ def check_sound(body: bytes, name: str, limits: MediaLimits) -> Sound:
         raise refusal("Format", f"{name}: {sound.format}; the model takes {', '.join(limits.formats)}")
     if limits.max_bytes is not None and len(body) > limits.max_bytes:
         raise refusal("TooLarge", f"{name}: {len(body):,} bytes; the model takes at most {limits.max_bytes:,}")
-    encoded = 4 * math.ceil(len(body) / 3)
+    encoded = encoded_size(len(body))
     if limits.max_encoded_bytes is not None and encoded > limits.max_encoded_bytes:
         raise refusal(
             "TooLarge", f"{name}: {encoded:,} bytes as base64; the model takes at most {limits.max_encoded_bytes:,}"

@@ -10,7 +10,7 @@ from typing import Protocol, cast
 
 from pipeline.errors import ManifestError
 from pipeline.job.schema import Job
-from pipeline.manifest.kinds import Kind, kind_of
+from pipeline.manifest.kinds import kind_of
 from pipeline.manifest.pictures import PictureFolder
 from pipeline.manifest.rows import Shaper
 from pipeline.manifest.tables import TableKind, Tables
@@ -75,20 +75,22 @@ def _file(path: str, job: Job) -> Manifest:
 def _folder(folder: str, pattern: str | None, spec: str, job: Job) -> Manifest:
     """A folder (`pattern` None) or what a glob matches in it."""
     sounds = job.task == "embed"
-    parts: dict[Kind, list[str]] = {}
+    parts: dict[TableKind, list[str]] = {}
+    has_sounds = False
     for found in walk(folder, pattern):
         kind = kind_of(found.relative)
+        has_sounds = has_sounds or kind == "audio"
         if found.foreign or kind is None:
             continue
         if kind == "image" or (kind == "audio" and sounds):
             return PictureFolder(folder, pattern, sounds)
-        if not Path(found.path).name.startswith("_"):
+        if kind != "audio" and not Path(found.path).name.startswith("_"):
             parts.setdefault(kind, []).append(found.path)
-    kinds = [kind for kind in ("parquet", "jsonl", "csv") if kind in parts]
+    kinds: list[TableKind] = [kind for kind in ("parquet", "jsonl", "csv") if kind in parts]
     if len(kinds) > 1:
         raise ManifestError(f"{spec}: holds {' and '.join(kinds)} files; choose with a glob such as *.{kinds[0]}")
     if not kinds:
-        raise ManifestError(f"{spec}: {_empty(pattern, 'audio' in parts)}; expected {ACCEPTED}")
+        raise ManifestError(f"{spec}: {_empty(pattern, has_sounds)}; expected {ACCEPTED}")
     return Tables(parts[kinds[0]], kinds[0], Shaper(job, folder))
 
 

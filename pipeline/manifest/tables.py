@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Literal
+import zlib
+from collections.abc import Callable, Generator, Iterator
+from typing import Literal, Protocol
 
 from pipeline.errors import ManifestError
-from pipeline.manifest import jsonl
+from pipeline.manifest.csv_text import CsvReader
+from pipeline.manifest.jsonl import JsonlReader
+from pipeline.manifest.parquet import ParquetReader
 from pipeline.manifest.rows import Shaper
 from pipeline.types import Row
 
 TableKind = Literal["jsonl", "csv", "parquet"]
+
+
+class Reader(Protocol):
+    """One format. Made from the files and the shaper, it raises ManifestError if one of them cannot be read at all."""
+
+    columns: tuple[str, ...] | None
+
+    def read(self, path: str, name: str, start: int, first: int, prefix: str) -> Generator[Row, None, int]: ...
+
+
+_READERS: dict[TableKind, Callable[[list[str], Shaper], Reader]] = {
+    "jsonl": JsonlReader,
+    "csv": CsvReader,
+    "parquet": ParquetReader,
+}
 
 
 class Tables:
@@ -22,11 +40,10 @@ class Tables:
     def __init__(self, files: list[str], kind: TableKind, shaper: Shaper) -> None:
         self.root = shaper.base
         self._files = files
-        self._shaper = shaper
-        self._reader = jsonl
-        self.schema_columns: tuple[str, ...] | None = None
-        for path in files:
-            jsonl.check(path)
+        self._reader = _READERS[kind](files, shaper)
+        self.schema_columns = self._reader.columns
+        if self.schema_columns is not None:
+            check_mapping(shaper, self.schema_columns, files[0] if len(files) == 1 else self.root)
 
     def identity(self) -> str:
         """Over each file's path, size, time of change and inode."""
@@ -40,9 +57,24 @@ class Tables:
         return digest.hexdigest()
 
     def rows(self, start: int = 0) -> Iterator[Row]:
+        """The rows of all files in order; a row's `where` is the file's path below the manifest's folder and its line
+        (of Parquet: its row), both from 1."""
         ordinal = 0
         for path in self._files:
-            for row in jsonl.read(path, Path(path).name, self._shaper, 0, ordinal, "line:"):
-                ordinal = row.ordinal + 1
-                if row.ordinal >= start:
-                    yield row
+            name = os.path.relpath(path, self.root)
+            prefix = "line:" if len(self._files) == 1 else f"line:{name}:"
+            try:
+                ordinal = yield from self._reader.read(path, name, start, ordinal, prefix)
+            except OSError as error:
+                raise ManifestError(f"{path}: cannot be read: {error.strerror or error}") from None
+            except (EOFError, zlib.error) as error:
+                raise ManifestError(f"{path}: damaged: {error}") from None
+
+
+def check_mapping(shaper: Shaper, columns: tuple[str, ...], where: str) -> None:
+    """Raises ManifestError for a column that the job names and the table does not have."""
+    for field, name in shaper.mapped.items():
+        if name not in columns:
+            near = difflib.get_close_matches(name, columns, 1)
+            hint = f"did you mean {near[0]!r}?" if near else "it has " + ", ".join(columns[:20])
+            raise ManifestError(f"{where}: there is no column {name!r} (columns.{field} of the job); {hint}")

@@ -1,0 +1,61 @@
+"""Lists the frames of one video: a folder or glob in natural order, and the even sample that `max_frames` asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.errors import refusal
+from pipeline.manifest.kinds import kind_of
+from pipeline.manifest.references import is_relative, shown
+from pipeline.manifest.walk import is_glob, split_glob, walk
+from pipeline.types import Frames, FrameSource, Media
+
+# The longest frame list any service of the reference takes is 2,000; a listing beyond this is a wrong folder.
+MAX_LISTED = 100_000
+
+
+def expand(frames: Frames) -> tuple[Media, ...]:
+    """The pictures to send, in order. A folder gives the pictures directly in it, a glob those that match.
+
+    Raises Fault `Local.MissingFrames` (no such folder, nothing in it), `Local.TooManyFrames` (beyond MAX_LISTED).
+    """
+    pictures = frames.pictures
+    listed = _listed(pictures) if isinstance(pictures, FrameSource) else pictures
+    if not listed:
+        raise refusal("MissingFrames", "frames: the list is empty")
+    if len(listed) > MAX_LISTED:
+        raise refusal("TooManyFrames", f"frames: more than {MAX_LISTED:,} pictures")
+    return sample(listed, frames.max_frames)
+
+
+def sample(pictures: tuple[Media, ...], most: int | None) -> tuple[Media, ...]:
+    """At most `most` of the pictures, evenly spread, the first and the last among them (of one: the first)."""
+    count = len(pictures)
+    if most is None or count <= most:
+        return pictures
+    if most == 1:
+        return pictures[:1]
+    return tuple(pictures[round(index * (count - 1) / (most - 1))] for index in range(most))
+
+
+def _listed(source: FrameSource) -> tuple[Media, ...]:
+    root, pattern = source.pattern, "*"
+    if is_glob(root) and not Path(root).exists():
+        root, pattern = split_glob(root)
+    if not Path(root).is_dir():
+        raise refusal("MissingFrames", f"frames: {shown(source.ref)}: there is no folder {root}")
+    # References stay relative where the manifest's was, so that loading keeps links within the manifest's folder.
+    relative = is_relative(source.ref)
+    found: list[Media] = []
+    try:
+        for entry in walk(root, pattern):
+            if kind_of(entry.relative) == "image" and not entry.foreign:
+                ref = f"./{entry.relative}" if relative else entry.path
+                found.append(Media(kind="image", ref=ref, path=entry.path))
+            if len(found) > MAX_LISTED:
+                break
+    except OSError as error:
+        raise refusal("MissingFrames", f"frames: {root}: cannot be listed: {error.strerror}") from None
+    if not found:
+        raise refusal("MissingFrames", f"frames: {shown(source.ref)}: no pictures there")
+    return tuple(found)

@@ -1,0 +1,92 @@
+"""Manifests from Python: Arrow tables and streams, data frames, iterables of dicts or paths."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pipeline.errors import ManifestError
+from pipeline.job.schema import Job
+from pipeline.manifest.arrow_rows import names_of, values_of
+from pipeline.manifest.rows import Shaper
+from pipeline.manifest.source import Manifest
+from pipeline.manifest.spool import ArrowSpool, ObjectSpool, unboxed
+from pipeline.manifest.tables import check_mapping
+from pipeline.types import Row
+
+
+class MemoryManifest:
+    """Rows of `source`: a function that gives the row values from the start, as often as it is called."""
+
+    def __init__(self, source: Callable[[], Iterator[Any]], columns: tuple[str, ...] | None, shaper: Shaper) -> None:
+        self.root = shaper.base
+        self.schema_columns = columns
+        self._source = source
+        self._shaper = shaper
+        self._identity = secrets.token_hex(16)
+        if columns is not None:
+            check_mapping(shaper, columns, "the table")
+
+    def identity(self) -> str:
+        """The same for the life of this object: what it was made from is held or was copied."""
+        return self._identity
+
+    def rows(self, start: int = 0) -> Iterator[Row]:
+        """The rows in order; `where` is "row N" from 1."""
+        for ordinal, values in enumerate(self._source()):
+            if ordinal < start:
+                continue
+            where, line = f"row {ordinal + 1}", f"line:{ordinal + 1}"
+            if isinstance(values, str):
+                values = {"image": values}
+            if isinstance(values, Mapping):
+                yield self._shaper.row(ordinal, where, line, values)
+            else:
+                message = f"found a {type(values).__name__}, expected a dict of columns or a path"
+                yield self._shaper.bad(ordinal, where, line, "BadLine", message)
+
+
+def from_table(table: Any, job: Job, base: str) -> Manifest:
+    """A manifest from a pyarrow Table, RecordBatch or RecordBatchReader, whatever has `__arrow_c_stream__` (polars,
+    pandas, duckdb), a dict of columns, or an iterable of dicts or of picture paths.
+
+    Relative paths are taken from `base` and must not leave it. What can be read only once is copied to a temporary
+    file, which goes with the manifest. Raises ManifestError for anything else.
+    """
+    shaper = Shaper(job, os.path.abspath(base))  # noqa: PTH100 - normalised too, links kept
+    if isinstance(table, (str, bytes, os.PathLike)):
+        raise ManifestError(
+            "a manifest's path belongs in the job's `manifest`; a table or an iterable is expected here"
+        )
+    if hasattr(table, "__arrow_c_stream__") or hasattr(table, "__arrow_c_array__"):
+        return _from_arrow(table, shaper)
+    if isinstance(table, Mapping):
+        import pyarrow as pa
+
+        try:
+            return _from_arrow(pa.table(dict(table)), shaper)
+        except (pa.ArrowException, TypeError, ValueError) as error:
+            raise ManifestError(f"a dict is read as a table of columns, but: {error}") from None
+    if isinstance(table, Sequence):
+        return MemoryManifest(lambda: map(unboxed, table), None, shaper)
+    if isinstance(table, Iterable):
+        return MemoryManifest(ObjectSpool(table).read, None, shaper)
+    raise ManifestError(f"a {type(table).__name__} is no manifest; expected a table or an iterable of dicts")
+
+
+def _from_arrow(table: Any, shaper: Shaper) -> Manifest:
+    import pyarrow as pa
+
+    if not hasattr(table, "__arrow_c_stream__"):
+        table = pa.Table.from_batches([pa.record_batch(table)])
+    if not hasattr(table, "__len__"):
+        spool = ArrowSpool(pa.RecordBatchReader.from_stream(table))
+        return MemoryManifest(_values(spool.read), names_of(spool.schema), shaper)
+    whole = table if isinstance(table, pa.Table) else pa.table(table)
+    return MemoryManifest(_values(lambda: whole.to_batches(max_chunksize=4096)), names_of(whole.schema), shaper)
+
+
+def _values(batches: Callable[[], Iterable[Any]]) -> Callable[[], Iterator[Any]]:
+    return lambda: (values for batch in batches() for values in values_of(batch))

@@ -1,0 +1,90 @@
+"""Temporary copies of what can be read only once, so that a manifest can be read again."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_CHUNK = 1000
+
+
+class ObjectSpool:
+    """Rows of an iterable, pickled in chunks into a file without a name: it goes with this object, or the process.
+
+    Pickle, because it keeps every Python value as it is; nobody else can write to the file.
+    """
+
+    def __init__(self, rows: Iterable[Any]) -> None:
+        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this object
+        self._lock = threading.Lock()
+        self._chunks: list[tuple[int, int]] = []
+        chunk: list[Any] = []
+        for row in rows:
+            chunk.append(unboxed(row))
+            if len(chunk) == _CHUNK:
+                self._write(chunk)
+                chunk = []
+        if chunk:
+            self._write(chunk)
+        self._file.flush()
+
+    def read(self) -> Iterator[Any]:
+        """All rows, one chunk in memory at a time; several readers may take turns."""
+        for offset, length in self._chunks:
+            with self._lock:
+                self._file.seek(offset)
+                body = self._file.read(length)
+            yield from pickle.loads(body)  # noqa: S301 - written by this process to a file without a name
+
+    def _write(self, chunk: list[Any]) -> None:
+        body = pickle.dumps(chunk, protocol=pickle.HIGHEST_PROTOCOL)
+        self._chunks.append((self._file.tell(), len(body)))
+        self._file.write(body)
+
+
+class ArrowSpool:
+    """The batches of a one-shot Arrow stream, in Arrow's own file format in a file without a name."""
+
+    def __init__(self, reader: pa.RecordBatchReader) -> None:
+        import pyarrow as pa
+
+        self.schema = reader.schema
+        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this object
+        with pa.ipc.new_file(pa.PythonFile(self._file, mode="w"), reader.schema) as writer:
+            for batch in reader:
+                for start in range(0, batch.num_rows, 4096):
+                    writer.write_batch(batch.slice(start, 4096))
+        self._lock = threading.Lock()
+        self._file.flush()
+        self._reader = pa.ipc.open_file(pa.PythonFile(self._file, mode="r"))
+
+    def read(self) -> Iterator[pa.RecordBatch]:
+        """All batches, one in memory at a time."""
+        for index in range(self._reader.num_record_batches):
+            with self._lock:
+                batch = self._reader.get_batch(index)
+            yield batch
+
+
+def unboxed(value: Any) -> Any:
+    """Plain Python for what rows built in Python hold: numpy scalars and arrays, paths, NaN as no value (pandas)."""
+    if value is None or isinstance(value, (str, bool, int, bytes)):
+        return value
+    if isinstance(value, float):
+        return None if value != value else float(value)
+    if isinstance(value, dict):
+        return {str(key): unboxed(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [unboxed(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "tolist") and hasattr(value, "dtype"):
+        return unboxed(value.tolist())
+    return value
