@@ -1,4 +1,4 @@
-"""What the embedded service is told to be: quotas, latency, scripted faults. `pipeline serve` has an option for each."""
+"""What the embedded service is told to be: quotas, latency, scripted faults."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ServiceOptions(msgspec.Struct, frozen=True, kw_only=True):
     services do. latency_ms: waited before each answer. fail: (kind, share of requests from 0 to 1) pairs. script: kinds
     for the first requests, one each, `ok` for none; `fail` rules after them. seed: the same seed, the same faults in
     the same order of requests. wrong_keys: refused with 401. models_offline: names answered as retired.
-    retry_after: seconds in the `429+retry-after` answer.
+    retry_after: seconds in the `429+retry-after` answer. upload_expires: how many an upload certificate lasts.
     """
 
     rpm: int | None = None
@@ -52,6 +52,7 @@ class ServiceOptions(msgspec.Struct, frozen=True, kw_only=True):
     wrong_keys: frozenset[str] = frozenset()
     models_offline: frozenset[str] = frozenset()
     retry_after: float = 2.0
+    upload_expires: float = 300.0
 
     def __post_init__(self) -> None:
         for kind in (*self.script, *(kind for kind, _ in self.fail)):
@@ -69,7 +70,7 @@ class ServiceOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_faults(text: str) -> tuple[tuple[str, float], ...]:
-    """`"429:5%,500:1%,cut:0.005"` → (("429", 0.05), ("500", 0.01), ("cut", 0.005)). Raises JobError saying what is wrong."""
+    """`"429:5%,cut:0.005"` → (("429", 0.05), ("cut", 0.005)). Raises JobError saying what is wrong."""
     found = []
     for item in filter(None, (part.strip() for part in text.split(","))):
         match = _SHARE.match(item)

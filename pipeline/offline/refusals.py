@@ -7,7 +7,7 @@ from typing import Any, Literal
 Protocol = Literal["native", "compatible", "qianfan"]
 
 # kind → protocol → (HTTP status, code, type, message). A missing protocol answers like `native` (codes of DashScope's
-# error page and Qianfan's V2 error page, as PROTOCOLS §1.9, §3.6 and §4.4 quote them).
+# error page and Qianfan's V2 error page, read in 2026).
 _REQUEST = "invalid_request_error"
 _TABLE: dict[str, dict[Protocol, tuple[int, str, str, str]]] = {
     "key-missing": {
@@ -115,6 +115,16 @@ _TABLE: dict[str, dict[Protocol, tuple[int, str, str, str]]] = {
         ),
         "qianfan": (403, "model_offline", "access_denied", "The model is offline"),
     },
+    "unsupported-model": {
+        "native": (400, "InvalidParameter", "", "url error, please check url!"),
+        "compatible": (404, "model_not_supported", _REQUEST, "Unsupported model for OpenAI compatibility mode."),
+        "qianfan": (401, "invalid_model", _REQUEST, "The model does not exist or you do not have access to it."),
+    },
+    "asynchronous": {
+        "native": (403, "AccessDenied", "", "Current user api does not support asynchronous calls."),
+        "compatible": (403, "access_denied", "access_denied", "Access denied."),
+        "qianfan": (401, "no_parameter_permission", "access_denied", "asynchronous calls are not supported"),
+    },
     "path": {
         "native": (404, "NotFound", "", "Not found!"),
         "compatible": (404, "not_found", _REQUEST, "Not found!"),
@@ -151,7 +161,12 @@ _TABLE: dict[str, dict[Protocol, tuple[int, str, str, str]]] = {
         "qianfan": (429, "tpm_rate_limit_exceeded", "rate_limit_exceeded", "Rate limit reached for TPM"),
     },
     "server": {
-        "native": (500, "InternalError", "", "An internal error has occured, try again later or contact service support."),
+        "native": (
+            500,
+            "InternalError",
+            "",
+            "An internal error has occured, try again later or contact service support.",
+        ),
         "compatible": (500, "internal_error", "internal_error", "An internal error has occured, try again later."),
         "qianfan": (500, "internal_error", "Internal_error", "Internal error"),
     },

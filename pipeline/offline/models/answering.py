@@ -114,7 +114,7 @@ def _key(data: bytes) -> str:
 
 
 def words_info(lines: tuple[ocr.Line, ...]) -> list[dict[str, Any]]:
-    """The lines as qwen-vl-ocr's `words_info`: `location` 8 pixel numbers clockwise, `rotate_rect` centre, sides, degrees."""
+    """The lines as qwen-vl-ocr's `words_info`: `location` 4 corners clockwise, `rotate_rect` centre, sides, degrees."""
     from math import atan2, degrees, hypot
 
     found = []

@@ -46,11 +46,7 @@ def of_text(text: str, factor: float = 1.0) -> Piece:
 
 def of_picture(features: np.ndarray[Any, Any], tags: Sequence[Tag], factor: float = 1.0) -> Piece:
     """A picture fills the first block with its features and the second with its tags, weighted by their shares."""
-    weighted = [
-        (word, tag.share)
-        for tag in tags
-        for word in words.words(f"{tag.name} {tag.family or ''}")
-    ]
+    weighted = [(word, tag.share) for tag in tags for word in words.words(f"{tag.name} {tag.family or ''}")]
     return Piece(signal=features, hashed=hash_words(weighted), factor=factor)
 
 

@@ -32,8 +32,8 @@ class _Builder:
         self.weights = weights
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = [
-            numpy_helper.from_array(np.float32(0), "zero"),
-            numpy_helper.from_array(np.float32(6), "six"),
+            numpy_helper.from_array(np.array(0, dtype=np.float32), "zero"),
+            numpy_helper.from_array(np.array(6, dtype=np.float32), "six"),
         ]
         self.last = "picture"
         self.side = _SIDE

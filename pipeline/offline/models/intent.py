@@ -1,4 +1,4 @@
-"""What a prompt asks for, as far as the embedded service can serve it: a caption, the text, a translation, an answer."""
+"""What a prompt asks for, as far as the embedded service can serve it: caption, text, translation, answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ _READ = re.compile(
 )
 _TRANSLATE = re.compile(r"\btranslat|翻译|译成|译为", re.IGNORECASE)
 _CAPTION = re.compile(
-    r"\bdescri(?:be|ption)|\bcaption|\balt[- ]text|\bwhat(?:'s| is| are| does| do| can)\b.{0,40}\b(?:picture|image|photo|"
+    r"\bdescri(?:be|ption)|\bcaption|\balt[- ]text"
+    r"|\bwhat(?:'s| is| are| does| do| can)\b.{0,40}\b(?:picture|image|photo|"
     r"this|these|it|frames?|video|happen\w*|see|show\w*)\b|描述|这是什么|这些是什么|图中|图片(?:里|中|内容)|这张|说明|標題|标题",
     re.IGNORECASE | re.DOTALL,
 )

@@ -83,7 +83,7 @@ _reader: Once[_Reader] = Once(_Reader)
 
 
 def read(pixels: np.ndarray[Any, Any]) -> tuple[Line, ...]:
-    """Text lines in reading order of a picture as uint8 [height, width, 3] in BGR order. Blocking; loads on first use."""
+    """Text lines in reading order of a picture, uint8 [height, width, 3] in BGR order. Blocking."""
     return _reader.get().read(pixels)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MAX_PIXELS = 100_000_000
-# the formats the services list (PROTOCOLS: BMP, DIB, ICNS, ICO, JPEG, JPEG2000, PNG, SGI, TIFF, WEBP), as Pillow names them
+# what the services list on their pages, in Pillow's names; GIF is opened only to be refused by name
 FORMATS = ("BMP", "DIB", "ICNS", "ICO", "JPEG", "JPEG2000", "PNG", "SGI", "TIFF", "WEBP", "GIF")
 
 

@@ -19,7 +19,7 @@ def tilt(polygons: Sequence[Polygon]) -> float:
 
 
 def in_reading_order(polygons: Sequence[Polygon]) -> list[tuple[int, int]]:
-    """(row, index) for each box, rows counted from 0. Two boxes share a row when the smaller one's middle third overlaps."""
+    """(row, index) for each box, rows counted from 0. Boxes whose bands overlap share a row."""
     angle = tilt(polygons)
     down = (-sin(angle), cos(angle))
     along = (cos(angle), sin(angle))

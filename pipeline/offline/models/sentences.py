@@ -17,7 +17,7 @@ _QUOTED = 120
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is known of one picture. `text` is what was read in it, empty when nothing was or none was looked for."""
+    """All that is known of one picture. `text` is what was read in it, empty when nothing was."""
 
     tags: tuple[Tag, ...]
     facts: Facts

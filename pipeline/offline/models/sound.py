@@ -53,8 +53,10 @@ def statistics(data: bytes, *, seconds: float | None = None) -> np.ndarray[Any, 
     mean, deviation = levels.mean(axis=0), levels.std(axis=0)
     change = np.diff(levels, axis=0) if len(levels) > 1 else np.zeros_like(levels)
     skew = (((levels - mean) / (deviation + 1e-6)) ** 3).mean(axis=0)
-    segments = [part.mean(axis=0) for part in np.array_split(levels, _SEGMENTS)] if len(levels) >= _SEGMENTS else (
-        [mean] * _SEGMENTS
+    segments = (
+        [part.mean(axis=0) for part in np.array_split(levels, _SEGMENTS)]
+        if len(levels) >= _SEGMENTS
+        else ([mean] * _SEGMENTS)
     )
     rows = [mean, deviation, levels.min(axis=0), levels.max(axis=0)]
     rows += list(np.percentile(levels, [10, 25, 50, 75, 90], axis=0))
@@ -77,7 +79,8 @@ def _samples(data: bytes, seconds: float | None) -> np.ndarray[Any, Any]:
     if len(mono) == 0:
         raise NotSound("the sound is empty")
     count = max(_WINDOW, round(len(mono) * _RATE / rate))
-    return np.interp(np.linspace(0, len(mono) - 1, count), np.arange(len(mono)), mono).astype(np.float32)
+    resampled: np.ndarray[Any, Any] = np.interp(np.linspace(0, len(mono) - 1, count), np.arange(len(mono)), mono)
+    return resampled.astype(np.float32)
 
 
 def _log_mel(samples: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -86,7 +89,8 @@ def _log_mel(samples: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
     frames = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW)[::_HOP]
     power = np.abs(np.fft.rfft(frames * np.hanning(_WINDOW).astype(np.float32), axis=1)) ** 2
-    return np.log1p((power @ _filters()) * 1e4)
+    levels: np.ndarray[Any, Any] = np.log1p((power @ _filters()) * 1e4)
+    return levels
 
 
 @cache

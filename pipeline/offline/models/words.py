@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 _WORD = re.compile(r"[^\W_]+", re.UNICODE)
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]+")
-_EMPTY = frozenset("a an the of in on at and or with to is are this that it its for from by as be".split())
+_EMPTY = frozenset(
+    {"a", "an", "the", "of", "in", "on", "at", "and", "or", "with", "to", "is", "are", "it", "for", "from", "by"}
+)
 
 
 def words(text: str) -> Iterator[str]:
-    """The words that count, in order, repeats kept. A text without any yields itself, so that nothing hashes to zero."""
+    """The words that count, in order, repeats kept. A text without any yields itself, so that none hashes to zero."""
     found = False
     for match in _WORD.finditer(text.lower()):
         for word in _split(match.group()):

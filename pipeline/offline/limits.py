@@ -1,0 +1,93 @@
+"""What each model takes, as the services' pages print it; a model that is not listed is held to its family's widest."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+MAX_BODY_BYTES = 64 * 1024 * 1024  # with base64; the gateways answer 413 above it
+DATA_ITEM_BYTES = 10_485_760
+MEGABYTE = 1024 * 1024
+
+_CHAT_FORMATS = ("BMP", "DIB", "ICNS", "ICO", "JPEG", "JPEG2000", "PNG", "SGI", "TIFF", "WEBP")
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Pictures: `formats` (Pillow's names), `max_bytes`, `max_pixels`, sides in pixels, ratio long ÷ short.
+
+    `frames`: least and most frames of a video, None = takes none. `urls_only`: http(s) addresses, nothing else.
+    `needs_picture`: pure text is refused. `strict_mime`: a data: URI must declare its real type. `dimensions`: of the
+    vectors a model can give, the default first.
+    """
+
+    formats: tuple[str, ...] = _CHAT_FORMATS
+    max_bytes: int = 10 * MEGABYTE
+    data_bytes: int = DATA_ITEM_BYTES
+    max_pixels: int | None = None
+    min_side: int = 11
+    max_side: int | None = None
+    max_ratio: float | None = 200.0
+    frames: tuple[int, int] | None = (4, 768)
+    urls_only: bool = False
+    needs_picture: bool = False
+    strict_mime: bool = False
+    data_uris: bool = True
+    dimensions: tuple[int, ...] = ()
+    max_text: int | None = None
+    max_seconds: float | None = None
+    audio: bool = False
+
+
+_PATTERNS: tuple[tuple[str, Limits], ...] = (
+    (r"llama3\.2-", Limits(urls_only=True, needs_picture=True, frames=None)),
+    (r"qwen-vl-ocr|qwen3\.5-ocr", Limits(max_pixels=15_680_000, frames=None, strict_mime=True)),
+    (r"qwen-vl-max-(?:0201|2024-02-01)$|qwen-vl-(?:chat-)?v1$", Limits(max_pixels=1_048_576, frames=None)),
+    (r"qwen-vl-plus$", Limits(max_pixels=1_048_576, frames=(4, 80))),
+    (r"qwen-vl-(?:max|plus)|qwen2-vl", Limits(max_pixels=12_000_000)),
+    (r"qwen2\.5-vl-\d|qwen3|qvq", Limits(max_bytes=20 * MEGABYTE, frames=(4, 512), strict_mime=True)),
+)
+_EMBEDDINGS: tuple[tuple[str, Limits], ...] = (
+    (
+        r"multimodal-embedding-one-peace-v1$",
+        Limits(
+            formats=("BMP", "JPEG", "PNG", "TIFF"),
+            max_bytes=5 * MEGABYTE,
+            min_side=1,
+            max_ratio=None,
+            frames=None,
+            data_uris=False,
+            dimensions=(1536,),
+            max_text=70,
+            max_seconds=15.0,
+            audio=True,
+        ),
+    ),
+    (r"qwen3-vl-embedding", Limits(min_side=1, frames=None, dimensions=(2560, 2048, 1536, 1024, 768, 512, 256))),
+    (r"qwen2\.5-vl-embedding", Limits(min_side=1, frames=None, dimensions=(1024, 2048, 768, 512))),
+    (
+        r"tongyi-embedding-vision-plus",
+        Limits(max_bytes=3 * MEGABYTE, frames=None, dimensions=(1152, 1024, 512, 256, 128, 64)),
+    ),
+    (
+        r"tongyi-embedding-vision-flash",
+        Limits(max_bytes=3 * MEGABYTE, frames=None, dimensions=(768, 512, 256, 128, 64)),
+    ),
+    (r"multimodal-embedding-v1$", Limits(frames=None, dimensions=(1024,), audio=True)),
+)
+
+# Qianfan: base64 JPG, JPEG, PNG, BMP, by URL WEBP too; under 6000×6000, shortest side at least 5 px
+QIANFAN = Limits(formats=("JPEG", "PNG", "BMP"), min_side=5, max_side=5999, max_ratio=None, frames=None)
+QIANFAN_URL = msgspec.structs.replace(QIANFAN, formats=("JPEG", "PNG", "BMP", "WEBP"))
+QIANFAN_WINDOW_TOKENS = 8192
+
+
+def chat_limits(model: str) -> Limits:
+    """The limits of a chat model of DashScope or of any OpenAI-compatible server."""
+    return next((limits for pattern, limits in _PATTERNS if re.match(pattern, model)), Limits(max_bytes=20 * MEGABYTE))
+
+
+def embedding_limits(model: str) -> Limits:
+    """The limits of an embedding model; one that is not listed is taken to give the 1536 that this service has."""
+    found = next((limits for pattern, limits in _EMBEDDINGS if re.match(pattern, model)), None)
+    return found or Limits(min_side=1, frames=None, dimensions=(1536,), audio=True)

@@ -1,0 +1,169 @@
+"""Turns the references of a request into bytes, checked as the services check them: data:, oss://, loopback http."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from base64 import b64decode
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Literal
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
+
+import msgspec
+
+from pipeline.offline.limits import Limits
+from pipeline.offline.models import picture, sound
+from pipeline.offline.refusals import Refusal
+
+_DATA = re.compile(r"data:(?P<mime>[^;,]*)(?:;[^;,]+)*?;base64,", re.IGNORECASE)
+_FETCH_SECONDS = 10.0
+_MIMES = {
+    "BMP": ("image/bmp", "image/x-ms-bmp"),
+    "DIB": ("image/bmp",),
+    "ICNS": ("image/icns", "image/x-icns"),
+    "ICO": ("image/x-icon", "image/vnd.microsoft.icon"),
+    "JPEG": ("image/jpeg", "image/jpg"),
+    "JPEG2000": ("image/jp2", "image/j2k", "image/jpx"),
+    "PNG": ("image/png", "image/apng"),
+    "SGI": ("image/sgi",),
+    "TIFF": ("image/tiff",),
+    "WEBP": ("image/webp",),
+    "GIF": ("image/gif",),
+}
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """How a request may name media: `stored` gives the bytes of an oss:// object or None; `resolve` its header."""
+
+    stored: Callable[[str], bytes | None]
+    resolve: bool = False
+
+
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """A checked picture: its bytes, and the width and height its header states."""
+
+    data: bytes
+    width: int
+    height: int
+
+
+def load(reference: object, limits: Limits, source: Source) -> tuple[bytes, str | None]:
+    """The bytes behind a reference and the type a data: URI declares. Blocking. Raises Refusal."""
+    if not isinstance(reference, str) or not reference:
+        raise Refusal("messages")
+    scheme = reference.split(":", 1)[0].lower()
+    if limits.urls_only and scheme not in ("http", "https"):
+        raise Refusal("parameter", "This model takes pictures by http(s) URL only.")
+    if scheme == "data":
+        return _from_data(reference, limits)
+    if scheme == "oss":
+        return _from_store(reference, source), None
+    if scheme in ("http", "https"):
+        return _fetch(reference, limits.max_bytes), None
+    raise Refusal("download", "The provided URL does not appear to be valid. Ensure it is correctly formatted.")
+
+
+def picture_of(reference: object, limits: Limits, source: Source) -> Picture:
+    """A picture within the limits. Raises Refusal."""
+    data, mime = load(reference, limits, source)
+    if len(data) > limits.max_bytes:
+        raise Refusal("parameter", "Multimodal file size is too large")
+    try:
+        header = picture.header(data)
+    except picture.TooLarge as error:
+        raise Refusal("picture-sides") from error
+    except picture.Unreadable as error:
+        raise Refusal("picture") from error
+    if header.format not in limits.formats:
+        raise Refusal("picture")
+    if mime is not None and limits.strict_mime and mime not in _MIMES.get(header.format, (mime,)):
+        raise Refusal("parameter", f"The data URI declares {mime} but the picture is {_MIMES[header.format][0]}.")
+    _check_sides(header, limits)
+    return Picture(data=data, width=header.width, height=header.height)
+
+
+def _check_sides(header: picture.Header, limits: Limits) -> None:
+    short, long = sorted((header.width, header.height))
+    if (
+        short < limits.min_side
+        or (limits.max_side is not None and long > limits.max_side)
+        or (limits.max_ratio is not None and long > limits.max_ratio * short)
+        or (limits.max_pixels is not None and short * long > limits.max_pixels)
+    ):
+        raise Refusal("picture-sides")
+
+
+def sound_of(reference: object, limits: Limits, source: Source, *, cut: bool) -> tuple[bytes, float]:
+    """A wav, flac or mp3 sound and its seconds; longer than the limit only where `cut`. Raises Refusal."""
+    data, _mime = load(reference, limits, source)
+    if len(data) > limits.max_bytes:
+        raise Refusal("parameter", "Multimodal file size is too large")
+    try:
+        found = sound.header(data)
+    except sound.NotSound as error:
+        raise Refusal("parameter", "The audio format is illegal and cannot be opened.") from error
+    if found.format not in ("WAV", "MP3", "FLAC"):
+        raise Refusal("parameter", "The audio format is illegal and cannot be opened.")
+    if limits.max_seconds is not None and found.seconds > limits.max_seconds and not cut:
+        raise Refusal(
+            "parameter", f"The audio is longer than {limits.max_seconds:g} seconds and auto_truncation is off."
+        )
+    return data, found.seconds
+
+
+def _from_data(reference: str, limits: Limits) -> tuple[bytes, str]:
+    kind: Literal["data-uri"] = "data-uri"
+    if not limits.data_uris:
+        raise Refusal("parameter", f"The {kind} form is not supported by this model; upload the file or give a URL.")
+    match = _DATA.match(reference)
+    if match is None:
+        raise Refusal("parameter", "The data URI is not of the form data:<type>;base64,<data>.")
+    if len(reference) - match.end() > limits.data_bytes:
+        raise Refusal("parameter", f"Exceeded limit on max bytes per data-uri item : {limits.data_bytes}")
+    try:
+        return b64decode(reference[match.end() :], validate=True), match["mime"].lower()
+    except (binascii.Error, ValueError) as error:
+        raise Refusal("parameter", "The data URI holds invalid base64.") from error
+
+
+def _from_store(reference: str, source: Source) -> bytes:
+    if not source.resolve:
+        raise Refusal("download", "The provided URL does not appear to be valid. Ensure it is correctly formatted.")
+    data = source.stored(reference)
+    if data is None:
+        raise Refusal("download")
+    return data
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    """A loopback server must not lead elsewhere."""
+
+    def redirect_request(self, *_args: object, **_named: object) -> None:
+        return None
+
+
+_opener: OpenerDirector = build_opener(ProxyHandler({}), _NoRedirect())
+
+
+def _fetch(url: str, limit: int) -> bytes:
+    """A loopback address is fetched, at most limit + 1 bytes in 10 s a read; any other is a failed download."""
+    host = urlsplit(url).hostname or ""
+    if not _is_loopback(host):
+        raise Refusal("download")
+    try:
+        request = Request(url, headers={"User-Agent": "multimodal-batch-offline"})  # noqa: S310 scheme checked above
+        with _opener.open(request, timeout=_FETCH_SECONDS) as response:
+            return bytes(response.read(limit + 1))
+    except Exception as error:
+        raise Refusal("download") from error
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

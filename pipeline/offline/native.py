@@ -1,0 +1,198 @@
+"""DashScope's native generation protocol: requests in, replies and four-line SSE frames out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from pipeline.offline import checks, ocr_tasks
+from pipeline.offline.conversation import ROLES, Conversation, Counted, Said, Turn, asked, finish, pieces
+from pipeline.offline.limits import Limits, chat_limits
+from pipeline.offline.media import Picture, Source, picture_of
+from pipeline.offline.models import answering
+from pipeline.offline.refusals import Refusal
+
+_KINDS = ("image", "video", "audio", "text")
+
+
+def read(body: Mapping[str, Any], source: Source, *, stream: bool) -> Conversation:
+    """Checks a request body and loads its pictures. Blocking. Raises Refusal as the service answers."""
+    model = model_of(body)
+    messages = _input(body).get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise Refusal("input-empty")
+    parameters = parameters_of(body)
+    most = checks.native(model, parameters, stream=stream)
+    limits = chat_limits(model)
+    _check_roles(messages)
+    turns = tuple(_turn(message, limits, source) for message in messages)
+    if limits.needs_picture and not any(turn.pictures for turn in turns if turn.role == "user"):
+        raise Refusal("messages", "The user messages must contain at least one image URL.")
+    checks.json_wish(parameters, " ".join(turn.text for turn in turns))
+    return Conversation(model=model, turns=turns, parameters=parameters, most=most)
+
+
+def model_of(body: Mapping[str, Any]) -> str:
+    model = body.get("model")
+    if not isinstance(model, str) or not model.strip():
+        raise Refusal("model-empty")
+    return model
+
+
+def parameters_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    parameters = body.get("parameters")
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, dict):
+        raise Refusal("json")
+    return parameters
+
+
+def _input(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    given = body.get("input")
+    if not isinstance(given, dict):
+        raise Refusal("input-empty")
+    return given
+
+
+def _check_roles(messages: list[Any]) -> None:
+    for message in messages:
+        if not isinstance(message, dict) or message.get("role") not in ROLES or not message.get("content"):
+            raise Refusal("role")
+    if messages[-1]["role"] != "user":
+        raise Refusal("last-message")
+
+
+def _turn(message: Mapping[str, Any], limits: Limits, source: Source) -> Turn:
+    content = message["content"]
+    if isinstance(content, str):
+        return Turn(role=message["role"], text=content)
+    if not isinstance(content, list):
+        raise Refusal("messages")
+    texts: list[str] = []
+    pictures: list[Picture] = []
+    frames: tuple[Picture, ...] = ()
+    fps: float | None = None
+    for part in content:
+        kind = _kind(part)
+        if kind == "text":
+            texts.append(_text(part["text"]))
+        elif kind == "image":
+            pictures.append(picture_of(part["image"], limits, source))
+        elif kind == "video":
+            frames, fps = frames_of(part["video"], limits, source), frames_fps(part)
+        else:
+            raise Refusal("parameter", "This model does not support audio.")
+    return Turn(role=message["role"], text="\n".join(texts), pictures=tuple(pictures), frames=frames, fps=fps)
+
+
+def _kind(part: object) -> str:
+    if not isinstance(part, dict):
+        raise Refusal("messages")
+    found = [name for name in _KINDS if name in part]
+    if len(found) != 1:
+        raise Refusal("messages")
+    return found[0]
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise Refusal("messages")
+    return value
+
+
+def frames_of(value: object, limits: Limits, source: Source) -> tuple[Picture, ...]:
+    """The frames of one video, within the model's bounds. Raises Refusal."""
+    if limits.frames is None:
+        raise Refusal("parameter", "This model does not support video.")
+    if isinstance(value, str):
+        raise Refusal(
+            "download", "Failed to download multimodal content. (The embedded service takes frame lists only.)"
+        )
+    if not isinstance(value, list):
+        raise Refusal("messages")
+    least, most = limits.frames
+    if not least <= len(value) <= most:
+        raise Refusal("parameter", f"the range of sequence images shoule be ({least}, {most}).")
+    return tuple(picture_of(one, limits, source) for one in value)
+
+
+def frames_fps(part: Mapping[str, Any]) -> float | None:
+    """How many frames a second, [0.1, 10]. Raises Refusal."""
+    fps = checks.number(part, "fps")
+    if fps is not None and not 0.1 <= fps <= 10:
+        raise Refusal("parameter", "Range of fps should be [0.1, 10]")
+    return fps
+
+
+def answer(conversation: Conversation) -> Said:
+    """Runs the models. Blocking. Raises Refusal where a picture turns out to be broken."""
+    options = conversation.parameters.get("ocr_options")
+    question = asked(conversation)
+    if "ocr" in conversation.model and question.pictures and options is not None:
+        content = ocr_tasks.answer(options, question.pictures)
+        said = finish(conversation, str(content["text"]))
+        return msgspec.structs.replace(said, read=({**content, "text": said.text},))
+    return finish(conversation, answering.answer(question))
+
+
+def usage(counted: Counted, model: str, given: int | None = None) -> dict[str, Any]:
+    """`output_tokens` counts up in a stream: `given` so far."""
+    out = counted.given if given is None else given
+    found: dict[str, Any] = {"output_tokens": out, "input_tokens": counted.taken}
+    if counted.pictures:
+        found["image_tokens"] = counted.pictures
+    if counted.frames:
+        found["video_tokens"] = counted.frames
+    if checks.incremental_by_default(model) or "ocr" in model:
+        found["total_tokens"] = counted.taken + out
+    return found
+
+
+def _envelope(content: list[dict[str, Any]], ending: str, used: dict[str, Any], request_id: str) -> dict[str, Any]:
+    message = {"role": "assistant", "content": content}
+    return {
+        "output": {"choices": [{"finish_reason": ending, "message": message}]},
+        "usage": used,
+        "request_id": request_id,
+    }
+
+
+def reply(said: Said, conversation: Conversation, request_id: str) -> dict[str, Any]:
+    content = list(said.read) if said.read is not None else [{"text": said.text}]
+    return _envelope(content, said.finish, usage(said.counted, conversation.model), request_id)
+
+
+def frames(said: Said, conversation: Conversation, request_id: str) -> Iterator[bytes]:
+    """The stream: `id`, `event`, the status as a comment, `data`. Text adds up unless asked (or made) incremental.
+
+    Incremental: the last frame carries text and `stop` together. Cumulative: the whole text comes twice, with
+    `"null"` and then with `stop`.
+    """
+    wish = conversation.parameters.get("incremental_output")
+    incremental = checks.incremental_by_default(conversation.model) if wish is None else bool(wish)
+    parts = pieces(said.text)
+    whole = ""
+    for number, part in enumerate(parts, 1):
+        whole += part
+        last = number == len(parts)
+        ending = said.finish if last and incremental else "null"
+        used = usage(said.counted, conversation.model, _so_far(said, number, len(parts)))
+        content: list[dict[str, Any]] = [{"text": part if incremental else whole}]
+        if last and incremental and said.read is not None:
+            content = [{**said.read[0], "text": part}]
+        yield frame(number, "result", 200, _envelope(content, ending, used, request_id))
+    if not incremental:
+        yield frame(len(parts) + 1, "result", 200, reply(said, conversation, request_id))
+
+
+def _so_far(said: Said, number: int, count: int) -> int:
+    return said.counted.given if number == count else max(1, said.counted.given * number // count)
+
+
+def frame(number: int, event: str, status: int, data: Mapping[str, Any]) -> bytes:
+    """One SSE frame as the service writes it: no space after the colons."""
+    head = f"id:{number}\nevent:{event}\n:HTTP_STATUS/{status}\ndata:".encode()
+    return head + msgspec.json.encode(data) + b"\n\n"

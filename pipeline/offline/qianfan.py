@@ -1,0 +1,123 @@
+"""Baidu Qianfan's V2 chat protocol: its own bounds, `flag`, `web_search` and `as-` identities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.offline import checks, compatible, tokens
+from pipeline.offline.conversation import Conversation, Counted, Said, Turn, pieces
+from pipeline.offline.limits import QIANFAN, QIANFAN_URL, QIANFAN_WINDOW_TOKENS, Limits
+from pipeline.offline.media import Picture, Source, picture_of
+from pipeline.offline.native import model_of
+from pipeline.offline.refusals import Refusal
+
+_URL_BYTES = 1024
+_DETAILS = (None, "auto", "low", "high")
+
+
+def read(body: Mapping[str, Any], source: Source, *, created: int) -> Conversation:
+    """Checks a request body and loads its pictures. Blocking. Raises Refusal as the service answers."""
+    model = model_of(body)
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise Refusal("input-empty")
+    checks.sampling(body)
+    limits = [checks.whole(body, name, 2, 8192) for name in ("max_completion_tokens", "max_tokens")]
+    search = body.get("web_search")
+    if isinstance(search, Mapping) and search.get("enable") and not model.startswith("ernie"):
+        raise Refusal("parameter", "web_search is not supported by this model")
+    turns = tuple(_turn(message, source) for message in messages)
+    last = turns[-1]
+    if last.role != "user" or not (last.text.strip() or last.pictures):
+        raise Refusal("last-message")
+    found = Conversation(
+        model=model,
+        turns=turns,
+        parameters={**body, "created": created},
+        most=limits[0] or limits[1],
+    )
+    if model.startswith("ernie-4.5-8k") and _taken(found) > QIANFAN_WINDOW_TOKENS:
+        raise Refusal("tokens")
+    return found
+
+
+def _turn(message: object, source: Source) -> Turn:
+    content = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(message, dict) or not isinstance(content, list):
+        return compatible.turn(message, QIANFAN, source)
+    texts = [part for part in content if not (isinstance(part, dict) and part.get("type") == "image_url")]
+    bare = compatible.turn({**message, "content": texts or ""}, QIANFAN, source)
+    pictures = tuple(_picture(part, source) for part in content if part not in texts)
+    return Turn(role=bare.role, text=bare.text, pictures=pictures)
+
+
+def _picture(part: Mapping[str, Any], source: Source) -> Picture:
+    holder = part.get("image_url")
+    address = holder.get("url") if isinstance(holder, dict) else None
+    if not isinstance(holder, dict) or not isinstance(address, str):
+        raise Refusal("messages", "image_url.url is required")
+    if holder.get("detail") not in _DETAILS:
+        raise Refusal("parameter", "image_url.detail should be low, high or auto")
+    limits = QIANFAN if address.startswith("data:") else _url_limits(address)
+    try:
+        return picture_of(address, limits, source)
+    except Refusal as refusal:
+        raise refusal if refusal.kind != "parameter" else Refusal("picture", refusal.message) from refusal
+
+
+def _url_limits(address: str) -> Limits:
+    if address.split(":", 1)[0] not in ("http", "https") or len(address.encode()) > _URL_BYTES:
+        raise Refusal("download", "image_url.url should be a public URL of at most 1024 bytes or base64 data")
+    return QIANFAN_URL
+
+
+def _taken(conversation: Conversation) -> int:
+    pictures = sum(len(turn.pictures) for turn in conversation.turns) * tokens.qianfan_picture_tokens()
+    return pictures + sum(tokens.text_tokens(turn.text) + 3 for turn in conversation.turns)
+
+
+def count(said: Said, conversation: Conversation) -> Counted:
+    """Tokens by the only published sample: about 1500 a picture."""
+    return Counted(taken=_taken(conversation), given=said.counted.given)
+
+
+def _usage(counted: Counted) -> dict[str, int]:
+    total = counted.taken + counted.given
+    return {"prompt_tokens": counted.taken, "completion_tokens": counted.given, "total_tokens": total}
+
+
+def reply(said: Said, conversation: Conversation, identity: str) -> dict[str, Any]:
+    message = {"role": "assistant", "content": said.text}
+    found: dict[str, Any] = {
+        "id": identity,
+        "object": "chat.completion",
+        "created": conversation.parameters["created"],
+        "model": conversation.model,
+        "choices": [{"index": 0, "message": message, "finish_reason": said.finish, "flag": 0}],
+        "usage": _usage(count(said, conversation)),
+    }
+    search = conversation.parameters.get("web_search")
+    if isinstance(search, Mapping) and search.get("enable") and search.get("enable_trace"):
+        found["search_results"] = []
+    return found
+
+
+def chunks(said: Said, conversation: Conversation, identity: str) -> Iterator[bytes]:
+    """Chunks with `flag`; the first has the role, the last has `finish_reason` and the usage beside it; `[DONE]`."""
+    base = {
+        "id": identity,
+        "object": "chat.completion.chunk",
+        "created": conversation.parameters["created"],
+        "model": conversation.model,
+    }
+    parts = pieces(said.text)
+    for number, part in enumerate(parts):
+        delta = {"role": "assistant", "content": part} if number == 0 else {"content": part}
+        choice: dict[str, Any] = {"index": 0, "delta": delta, "flag": 0}
+        last = number == len(parts) - 1
+        if last:
+            choice["finish_reason"] = said.finish
+        extra = {"usage": _usage(count(said, conversation))} if last else {}
+        yield compatible.event({**base, "choices": [choice], **extra})
+    yield b"data: [DONE]\n\n"

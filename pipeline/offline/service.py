@@ -1,0 +1,162 @@
+"""What every call of the embedded service goes through: key, scripted fault, quota, latency, then work in threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import anyio
+import msgspec
+from anyio.lowlevel import RunVar
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from pipeline.offline.faults import Plan
+from pipeline.offline.limits import MAX_BODY_BYTES
+from pipeline.offline.media import Source
+from pipeline.offline.models import picture, sound
+from pipeline.offline.options import ServiceOptions
+from pipeline.offline.quota import Quota
+from pipeline.offline.refusals import Protocol, Refusal, body_of, status_of
+from pipeline.offline.uploads import Store
+
+T = TypeVar("T")
+
+_READERS, _MODELS = 8, 2  # threads that load and check media; threads that run models, as many as the machine aimed at
+_limiters: RunVar[dict[int, anyio.CapacityLimiter]] = RunVar("offline_limiters")
+
+_FAULT_REFUSALS = {
+    "429": "rate",
+    "429+retry-after": "rate",
+    "stream-error": "rate",
+    "500": "server",
+    "502": "bad-gateway",
+    "503": "unavailable",
+    "504": "gateway",
+    "401": "key-invalid",
+    "arrears": "arrears",
+    "model-gone": "model-gone",
+    "inspection": "inspection",
+}
+
+
+class Service:
+    """The state behind one app: options, quota, fault plan, uploads."""
+
+    def __init__(self, options: ServiceOptions) -> None:
+        self.options = options
+        self.quota = Quota(options.rpm, options.tpm, per_second=options.per_second)
+        self.plan = Plan(options)
+        self.store = Store(expires=options.upload_expires)
+
+    def authorize(self, request: Request) -> None:
+        """Any key but a wrong one is right. Raises Refusal."""
+        header = request.headers.get("authorization", "")
+        scheme, _, key = header.partition(" ")
+        if not header or (scheme.lower() == "bearer" and not key.strip()):
+            raise Refusal("key-missing")
+        if scheme.lower() != "bearer" or key.strip() in self.options.wrong_keys:
+            raise Refusal("key-invalid")
+
+    async def admit(self, request: Request, *, stream: bool) -> None:
+        """Key, scripted fault, quota, latency, in this order. Raises Refusal."""
+        self.authorize(request)
+        fault = request.scope.get("state", {}).get("fault", "ok")
+        if fault in _FAULT_REFUSALS and not (fault == "stream-error" and stream):
+            wait = self.options.retry_after if fault == "429+retry-after" else None
+            raise Refusal(_FAULT_REFUSALS[fault], retry_after=wait)
+        if request.headers.get("x-dashscope-async") == "enable":
+            raise Refusal("asynchronous")
+        self.quota.admit(anyio.current_time())
+        if self.options.latency_ms:
+            await anyio.sleep(self.options.latency_ms / 1000)
+
+    def available(self, model: object) -> None:
+        """Raises Refusal for a model that the options call offline."""
+        if isinstance(model, str) and model in self.options.models_offline:
+            raise Refusal("model-gone")
+
+    def source(self, request: Request, model: object) -> Source:
+        resolve = request.headers.get("x-dashscope-ossresourceresolve", "").lower() == "enable"
+        return Source(stored=lambda reference: self.store.find(reference, str(model)), resolve=resolve)
+
+    def settle(self, tokens: int) -> None:
+        self.quota.settle(anyio.current_time(), tokens)
+
+    def headers(self) -> dict[str, str]:
+        """Qianfan's rate-limit headers, where a quota is set."""
+        if not self.quota.requests:
+            return {}
+        window = self.quota.requests[0]
+        return {
+            "X-Ratelimit-Limit-Requests": str(window.limit),
+            "X-Ratelimit-Remaining-Requests": str(window.left),
+        }
+
+
+async def object_of(request: Request) -> dict[str, Any]:
+    """The JSON object of the body, at most 64 MiB. Raises Refusal."""
+    try:
+        found = msgspec.json.decode(await body_bytes(request, MAX_BODY_BYTES))
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Refusal("json") from error
+    if not isinstance(found, dict):
+        raise Refusal("json")
+    return found
+
+
+async def body_bytes(request: Request, most: int) -> bytes:
+    """The body within a bound; what comes after it is read and dropped. Raises Refusal."""
+    kept, size = [], 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size <= most:
+                kept.append(chunk)
+    except ClientDisconnect as error:
+        raise Refusal("json") from error
+    if size > most:
+        raise Refusal("body")
+    return b"".join(kept)
+
+
+async def in_reader(work: Callable[[], T]) -> T:
+    """Runs loading and checking in a thread. Raises what it raises."""
+    return await _in_thread(work, _READERS)
+
+
+async def in_model(work: Callable[[], T]) -> T:
+    """Runs model work in one of two threads; data that turns out to be broken becomes the service's Refusal."""
+    try:
+        return await _in_thread(work, _MODELS)
+    except picture.TooLarge as error:
+        raise Refusal("picture-sides") from error
+    except picture.Unreadable as error:
+        raise Refusal("picture") from error
+    except sound.NotSound as error:
+        raise Refusal("parameter", "The audio format is illegal and cannot be opened.") from error
+
+
+async def _in_thread(work: Callable[[], T], threads: int) -> T:
+    limiters = _limiters.get({})
+    if threads not in limiters:
+        limiters[threads] = anyio.CapacityLimiter(threads)
+        _limiters.set(limiters)
+    return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiters[threads])
+
+
+def json_response(value: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(value), status, dict(headers or {}), "application/json")
+
+
+def error_response(refusal: Refusal, protocol: Protocol, request_id: str) -> Response:
+    headers = {"x-request-id": request_id}
+    if refusal.retry_after is not None:
+        headers["retry-after"] = f"{refusal.retry_after:g}"
+    return json_response(body_of(refusal, protocol, request_id), status_of(refusal, protocol), headers)
+
+
+def identity(protocol: Protocol) -> str:
+    """A fresh request id: a UUID, on Qianfan `as-` and ten characters."""
+    return f"as-{uuid4().hex[:10]}" if protocol == "qianfan" else str(uuid4())

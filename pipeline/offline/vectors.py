@@ -1,0 +1,189 @@
+"""The embedding protocols: DashScope's multimodal endpoint and the OpenAI-compatible text one."""
+
+from __future__ import annotations
+
+import math
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pipeline.offline import tokens
+from pipeline.offline.limits import Limits, embedding_limits
+from pipeline.offline.media import Source, picture_of, sound_of
+from pipeline.offline.models import answering, embedding, sound
+from pipeline.offline.native import model_of, parameters_of
+from pipeline.offline.refusals import Refusal
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_ONE_PEACE = "multimodal-embedding-one-peace-v1"
+_ALWAYS_FUSED = (_ONE_PEACE, "qwen2.5-vl-embedding")
+_WEIGHTS = {"text": 1, "image": 1, "audio": 2}
+_KINDS = ("text", "image", "audio", "video", "multi_images")
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One checked item: `content` is a text or the bytes of a picture or sound."""
+
+    kind: str
+    content: str | bytes
+    factor: float
+    tokens: int
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """A checked request; `seconds` is where sounds are cut, None = whole."""
+
+    model: str
+    items: tuple[Item, ...]
+    fused: bool
+    seconds: float | None
+
+
+def read(body: Mapping[str, Any], source: Source) -> Wanted:
+    """Checks a multimodal embedding request and loads its media. Blocking. Raises Refusal."""
+    model, parameters = model_of(body), parameters_of(body)
+    given = body.get("input")
+    contents = given.get("contents") if isinstance(given, dict) else None
+    if not isinstance(contents, list) or not contents:
+        raise Refusal("input-empty")
+    cut = parameters.get("auto_truncation", False)
+    if not isinstance(cut, bool):
+        raise Refusal("parameter", "Parameter auto_truncation should be a bool.")
+    limits = embedding_limits(model)
+    _check_dimension(model, parameters, limits)
+    items = tuple(_item(content, model, limits, source, cut=cut) for content in contents)
+    fused = model in _ALWAYS_FUSED or bool(parameters.get("enable_fusion"))
+    return Wanted(model=model, items=items, fused=fused, seconds=limits.max_seconds)
+
+
+def _check_dimension(model: str, parameters: Mapping[str, Any], limits: Limits) -> None:
+    asked = parameters.get("dimension", limits.dimensions[0])
+    if asked not in limits.dimensions:
+        raise Refusal("parameter", f"Range of dimension for {model} should be {list(limits.dimensions)}")
+    if asked != embedding.DIMENSION:
+        advice = ": set parameters.dimension = 1536" if embedding.DIMENSION in limits.dimensions else ""
+        raise Refusal(
+            "parameter",
+            f"The embedded service only has vectors of dimension 1536, {model} was to give {asked}{advice}.",
+        )
+
+
+def _item(content: object, model: str, limits: Limits, source: Source, *, cut: bool) -> Item:
+    found = [name for name in _KINDS if isinstance(content, dict) and name in content]
+    if not isinstance(content, dict) or len(found) != 1:
+        raise Refusal("messages")
+    kind, value, factor = found[0], content[found[0]], _factor(content.get("factor", 1.0))
+    if kind == "text":
+        text = _text(value, limits, cut=cut)
+        return Item(kind=kind, content=text, factor=factor, tokens=tokens.text_tokens(text))
+    if kind == "image":
+        picture = picture_of(value, limits, source)
+        grid = tokens.grid_of(model)
+        cost = tokens.picture_tokens(picture.width, picture.height, grid) if grid else 0
+        return Item(kind=kind, content=picture.data, factor=factor, tokens=cost)
+    if kind == "audio" and limits.audio:
+        data, _seconds = sound_of(value, limits, source, cut=cut)
+        return Item(kind=kind, content=data, factor=factor, tokens=0)
+    raise Refusal("parameter", f"The embedded service has no {kind} input for {model}.")
+
+
+def _factor(value: object) -> float:
+    """A weight greater than 0; the service's own documents send it as a string too. Raises Refusal."""
+    try:
+        factor = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+    except ValueError:
+        factor = math.nan
+    if not (math.isfinite(factor) and factor > 0):
+        raise Refusal("parameter", "Parameter factor should be a number greater than 0.")
+    return factor
+
+
+def _text(value: object, limits: Limits, *, cut: bool) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise Refusal("messages")
+    if limits.max_text is None or len(value) <= limits.max_text:
+        return value
+    if not cut:
+        raise Refusal("parameter", f"Range of input length should be [1, {limits.max_text}]")
+    return value[: limits.max_text]
+
+
+def compute(wanted: Wanted) -> list[tuple[str, np.ndarray[Any, Any]]]:
+    """(type, vector) for each item, or one of type `fusion`. Blocking. Raises sound.NotSound, picture.Unreadable."""
+    pieces = [_piece(item, wanted.seconds) for item in wanted.items]
+    if wanted.fused:
+        return [("fusion", embedding.fuse(pieces))]
+    return [(item.kind, embedding.fuse([piece])) for item, piece in zip(wanted.items, pieces, strict=True)]
+
+
+def _piece(item: Item, seconds: float | None) -> embedding.Piece:
+    if isinstance(item.content, str):
+        return embedding.of_text(item.content, item.factor)
+    if item.kind == "audio":
+        return embedding.of_sound(sound.statistics(item.content, seconds=seconds), item.factor)
+    seen = answering.see(item.content)
+    return embedding.of_picture(seen.features, seen.tags, item.factor)
+
+
+def reply(wanted: Wanted, vectors: list[tuple[str, np.ndarray[Any, Any]]], request_id: str) -> dict[str, Any]:
+    """ONE-PEACE: `output.embedding` and weighted usage; newer models: `output.embeddings[]` and tokens."""
+    if wanted.model == _ONE_PEACE:
+        output: dict[str, Any] = {"embedding": vectors[0][1].tolist()}
+        return {"output": output, "usage": _weighted(wanted), "request_id": request_id}
+    found = [
+        {"index": index, "embedding": vector.tolist(), "type": kind} for index, (kind, vector) in enumerate(vectors)
+    ]
+    return {"output": {"embeddings": found}, "usage": _counted(wanted), "request_id": request_id}
+
+
+def _weighted(wanted: Wanted) -> dict[str, Any]:
+    """measure·weight: text 1, image 1, audio 2."""
+    found: dict[str, Any] = {}
+    for kind, weight in _WEIGHTS.items():
+        measure = sum(item.kind == kind for item in wanted.items)
+        if measure:
+            found[kind] = {"measure": measure, "weight": weight}
+    found["total_usage"] = sum(one["measure"] * one["weight"] for one in found.values())
+    return found
+
+
+def _counted(wanted: Wanted) -> dict[str, int]:
+    words = sum(item.tokens for item in wanted.items if item.kind == "text")
+    pictures = sum(item.tokens for item in wanted.items if item.kind == "image")
+    return {"input_tokens": words, **({"image_tokens": pictures} if pictures else {})}
+
+
+def cost(wanted: Wanted) -> int:
+    """Tokens, for the quota."""
+    return sum(item.tokens for item in wanted.items)
+
+
+def texts(body: Mapping[str, Any]) -> list[str]:
+    """The inputs of an OpenAI-compatible `/embeddings` request. Raises Refusal."""
+    model_of(body)
+    given = body.get("input")
+    found = [given] if isinstance(given, str) else given
+    if not isinstance(found, list) or not found or not all(isinstance(one, str) and one.strip() for one in found):
+        raise Refusal("input-empty", "input should be a text or a list of texts, none of them empty")
+    if body.get("dimensions") not in (None, embedding.DIMENSION):
+        raise Refusal("parameter", f"The embedded service only has vectors of dimension {embedding.DIMENSION}.")
+    if body.get("encoding_format") not in (None, "float", "base64"):
+        raise Refusal("parameter", "encoding_format should be float or base64")
+    return found
+
+
+def openai_reply(body: Mapping[str, Any], found: list[str], identity: str) -> dict[str, Any]:
+    """Vectors as numbers, or as base64 of little-endian float32 where asked."""
+    packed = body.get("encoding_format") == "base64"
+    data = []
+    for index, text in enumerate(found):
+        vector = embedding.fuse([embedding.of_text(text)])
+        shown: Any = b64encode(vector.astype("<f4").tobytes()).decode() if packed else vector.tolist()
+        data.append({"object": "embedding", "index": index, "embedding": shown})
+    count = sum(tokens.text_tokens(text) for text in found)
+    usage = {"prompt_tokens": count, "total_tokens": count}
+    return {"object": "list", "data": data, "model": body["model"], "usage": usage, "id": identity}
