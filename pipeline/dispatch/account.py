@@ -1,0 +1,147 @@
+"""Everything that one account's senders share: admission, adaptation, cool-down, retry budget."""
+
+from __future__ import annotations
+
+import random
+from weakref import WeakValueDictionary
+
+import anyio
+import msgspec
+
+from pipeline.dispatch.adaptive import Adaptive
+from pipeline.dispatch.admission import Admission, Ticket
+from pipeline.dispatch.cooldown import Cooldown
+from pipeline.dispatch.hints import NOTHING, Hints
+from pipeline.dispatch.rate import Rate
+from pipeline.dispatch.retry import RetryBudget
+from pipeline.errors import Fault
+from pipeline.types import Secret
+
+USUAL_WINDOW = 60.0
+
+
+class AccountKey(msgspec.Struct, frozen=True, kw_only=True):
+    """What a service counts quotas by."""
+
+    provider: str
+    host: str
+    key: Secret
+    model: str
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Ceilings: requests and tokens per minute, attempts in flight. None = found by adapting."""
+
+    rpm: float | None = None
+    tpm: float | None = None
+    concurrency: int | None = None
+
+
+class Account:
+    """The state of one (provider, host, key, model), shared by every job of this process that uses it."""
+
+    def __init__(self, limits: Limits | None = None, *, rng: random.Random | None = None, burst: float = 1.0) -> None:
+        self.limits = limits = limits or Limits()
+        self.rng = rng or random.Random()  # noqa: S311 - jitter, not secrets
+        self.throttled = 0
+        self.cooldown = Cooldown(self.rng)
+        self.retries = RetryBudget()
+        self.adaptive = Adaptive(limits.rpm / 60 if limits.rpm else None, limits.concurrency)
+        self.requests = Rate(self.adaptive.pace.rate, burst)
+        self.tokens = Rate(limits.tpm / 60 if limits.tpm else None, burst=1.0)
+        self._window = 0.0
+        self.admission = Admission(
+            self.requests, self.tokens, limit=self._limit, pause=self.cooldown.wait, ramp=self.adaptive.ramp
+        )
+
+    async def admit(self, tokens: int | None) -> Ticket:
+        """Waits for a slot, the rate and the tokens. Raises Fault (`Local.TooManyTokens`)."""
+        ticket = await self.admission.acquire(tokens)
+        self.adaptive.began(ticket.at)
+        return ticket
+
+    def settle(self, ticket: Ticket, fault: Fault | None, *, used: int | None = None, hints: Hints = NOTHING) -> None:
+        """An attempt is over: its slot is free, its tokens are settled, and what it taught is kept.
+
+        fault: None for an answer. used: tokens as the service counted them. hints: of the response's headers.
+        """
+        now = anyio.current_time()
+        if fault is None or fault.kind not in ("throttled", "transient"):
+            self.adaptive.answered(
+                now, ticket.at, slot_bound=self.admission.slot_bound, rate_bound=self.admission.rate_bound
+            )
+            self.cooldown.alive(ticket.at)
+        elif fault.kind == "throttled":
+            self._throttled(now, ticket, wait_asked(fault, hints))
+        else:
+            self._transient(now, ticket, wait_asked(fault, hints))
+        if hints is not NOTHING:
+            self._learn(hints)
+        self.requests.per_second = self.adaptive.pace.rate
+        self.admission.release(ticket, used)
+        self.admission.nudge()
+
+    def abandon(self, ticket: Ticket) -> None:
+        """An attempt was cut off by us: its slot is free, nothing is learnt."""
+        self.admission.release(ticket)
+
+    def _limit(self, now: float) -> int:
+        """While pauses follow each other without a sign of life, one request at a time asks for it."""
+        return 1 if self.cooldown.streak > 1 else self.adaptive.limit(now)
+
+    def _throttled(self, now: float, ticket: Ticket, asked: float | None) -> None:
+        self.throttled += 1
+        verdict = self.adaptive.throttled(now, ticket.at)
+        if asked is not None:
+            if self.cooldown.pause(now, asked, ticket.at):
+                self.adaptive.resumed(self.cooldown.until)
+        elif verdict == "episode":
+            self.cooldown.back_off(now)
+            self.adaptive.resumed(self.cooldown.until)
+
+    def _transient(self, now: float, ticket: Ticket, asked: float | None) -> None:
+        paused = self.cooldown.failed(now, ticket.at)
+        if asked is not None:
+            paused = self.cooldown.pause(now, asked, ticket.at) or paused
+        if paused:
+            self.adaptive.resumed(self.cooldown.until)
+
+    def _learn(self, hints: Hints) -> None:
+        """A published limit becomes a ceiling. Its window is the shortest usual one that the resets seen fit into."""
+        if not hints.limit or self.limits.rpm:
+            return
+        if hints.reset is None:
+            self._window = max(self._window, USUAL_WINDOW)
+        else:
+            self._window = max(self._window, next((w for w in (1.0, 60.0, 3600.0) if hints.reset <= w), 86400.0))
+        self.adaptive.pace.ceiling = hints.limit / self._window
+        rate = self.adaptive.pace.rate
+        self.adaptive.pace.rate = min(rate, self.adaptive.pace.ceiling) if rate else self.adaptive.pace.ceiling
+
+
+def wait_asked(fault: Fault, hints: Hints) -> float | None:
+    """Seconds that the service asked us to wait: as the fault says, as the headers say, or until the reset of what is
+    used up."""
+    if fault.retry_after is not None:
+        return fault.retry_after
+    if hints.retry_after is not None:
+        return hints.retry_after
+    if hints.remaining == 0 and hints.reset is not None:
+        return hints.reset
+    if hints.token_remaining == 0 and hints.token_reset is not None:
+        return hints.token_reset
+    return None
+
+
+class Accounts:
+    """The accounts of a process; one lives as long as somebody uses it."""
+
+    def __init__(self) -> None:
+        self._accounts: WeakValueDictionary[AccountKey, Account] = WeakValueDictionary()
+
+    def get(self, key: AccountKey, limits: Limits) -> Account:
+        """The account of `key`; `limits` count for the first one who asks."""
+        account = self._accounts.get(key)
+        if account is None:
+            account = self._accounts[key] = Account(limits)
+        return account

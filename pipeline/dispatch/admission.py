@@ -1,0 +1,178 @@
+"""One admission for concurrency, requests and tokens together, first come first served."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import anyio
+
+from pipeline.dispatch.rate import ROUNDING, Rate
+from pipeline.errors import Fault, refusal
+
+NEVER = float("inf")
+
+
+class Ticket:
+    """One admitted attempt: it holds a slot until `Admission.release`. `at` is when it was admitted."""
+
+    __slots__ = ("at", "tokens")
+
+    def __init__(self, at: float, tokens: int) -> None:
+        self.at = at
+        self.tokens = tokens
+
+
+class _Waiter:
+    __slots__ = ("event", "gone", "ticket", "tokens")
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens = tokens
+        self.event = anyio.Event()
+        self.ticket: Ticket | None = None
+        self.gone = False
+
+
+class Admission:
+    """The queue in front of the wire.
+
+    `requests` and `tokens` are rates per second (None = no limit); `limit` is the concurrency in force, read at each
+    decision, `pause` the seconds for which nothing may start, `ramp` the seconds until the limit may have grown by
+    itself. They are functions of the clock's time, so that ramps and cool-downs need no task of their own. Every
+    decision is O(1).
+    """
+
+    def __init__(
+        self,
+        requests: Rate,
+        tokens: Rate,
+        *,
+        limit: Callable[[float], int],
+        pause: Callable[[float], float] = lambda now: 0.0,
+        ramp: Callable[[float], float] = lambda now: NEVER,
+    ) -> None:
+        self.requests = requests
+        self.tokens = tokens
+        self.in_flight = 0
+        self.admitted = 0
+        self.rate_bound = False
+        self.slot_bound = False
+        self._limit = limit
+        self._pause = pause
+        self._ramp = ramp
+        self._queue: deque[_Waiter] = deque()
+        self._mean_tokens = 0.0
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    async def acquire(self, tokens: int | None) -> Ticket:
+        """Waits its turn. `tokens` is the estimate; None reserves the mean of what replies came to so far.
+
+        Raises Fault (`Local.TooManyTokens`) for more tokens than a minute allows.
+        """
+        waiter = _Waiter(self._reservation(tokens))
+        self._queue.append(waiter)
+        try:
+            while waiter.ticket is None:
+                self.wake()
+                if waiter.ticket is not None:
+                    break
+                if self._queue[0] is waiter:
+                    await self._first(waiter)
+                else:
+                    await waiter.event.wait()
+                    waiter.event = anyio.Event()
+        except BaseException:
+            self._abandon(waiter)
+            raise
+        return waiter.ticket
+
+    def release(self, ticket: Ticket, used: int | None = None) -> None:
+        """Gives the slot back and settles the tokens: `used` as the service counted them, None = as reserved."""
+        self.in_flight -= 1
+        if used is not None:
+            self._mean_tokens += (used - self._mean_tokens) * (0.05 if self._mean_tokens else 1.0)
+            self.tokens.correct(anyio.current_time(), used - ticket.tokens)
+        self.wake()
+
+    def wake(self) -> None:
+        """Admits from the front of the queue as far as the limits allow now."""
+        while self._queue:
+            waiter = self._queue[0]
+            if waiter.gone:
+                self._queue.popleft()
+                continue
+            now = anyio.current_time()
+            if self._delay(now) > 0:
+                return
+            self._queue.popleft()
+            self._admit(waiter, now)
+            if self._queue:
+                self._queue[0].event.set()
+
+    def nudge(self) -> None:
+        """The limits in force have changed: the first in the queue looks again."""
+        if self._queue:
+            self._queue[0].event.set()
+
+    def _reservation(self, tokens: int | None) -> int:
+        per_second = self.tokens.per_second
+        if per_second is None:
+            return tokens or 0
+        if tokens is None:
+            return min(round(self._mean_tokens), int(per_second * 60))
+        if tokens > per_second * 60:
+            raise too_many_tokens(tokens, per_second * 60)
+        return tokens
+
+    def _delay(self, now: float) -> float:
+        """Seconds until the first in the queue may start; NEVER while only a release can help."""
+        self.rate_bound = False
+        paused = self._pause(now)
+        if paused > ROUNDING:
+            return paused
+        self.slot_bound = self.in_flight >= self._limit(now)
+        if self.slot_bound:
+            return self._ramp(now)
+        waits = max(self.requests.wait(now), self.tokens.wait(now))
+        self.rate_bound = waits > 0
+        return waits
+
+    def _admit(self, waiter: _Waiter, now: float) -> None:
+        self.requests.charge(now)
+        self.tokens.charge(now, waiter.tokens)
+        self.in_flight += 1
+        self.admitted += 1
+        waiter.ticket = Ticket(now, waiter.tokens)
+        waiter.event.set()
+
+    async def _first(self, waiter: _Waiter) -> None:
+        """The first in the queue sleeps until it may start, or until something changes."""
+        now = anyio.current_time()
+        delay = self._delay(now)
+        slower = self.requests if self.requests.wait(now) >= self.tokens.wait(now) else self.tokens
+        with anyio.move_on_after(None if delay == NEVER else delay) as scope:
+            await waiter.event.wait()
+        if waiter.ticket is not None:
+            return
+        waiter.event = anyio.Event()
+        if scope.cancelled_caught and self.rate_bound:
+            slower.waited_for(anyio.current_time())
+
+    def _abandon(self, waiter: _Waiter) -> None:
+        """A waiter that was cancelled leaves, or gives its slot back; the one behind it may be the first now."""
+        if waiter.ticket is not None:
+            self.in_flight -= 1
+        waiter.gone = True
+        while self._queue and self._queue[0].gone:
+            self._queue.popleft()
+        self.nudge()
+
+
+def too_many_tokens(tokens: int, per_minute: float) -> Fault:
+    """A request that no minute could hold: it is refused, not waited for."""
+    return refusal(
+        "TooManyTokens", f"an estimated {tokens} tokens, more than the {per_minute:g} a minute of limits.tpm"
+    )

@@ -1,0 +1,73 @@
+"""Money: the worst case of every attempt is reserved before it is sent, so that the ceiling is hard."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import anyio
+
+ROUNDING = 1e-9
+
+
+class Spent(Exception):
+    """The next attempt does not fit, and nothing in flight could still give back enough."""
+
+
+class Budget:
+    """One run's money, in the currency of the price.
+
+    At any moment `spent + reserved <= max_cost`. Reservations are served in order; one that does not fit waits for
+    settlements, and raises `Spent` once nothing is reserved any more. max_cost None counts without a ceiling.
+    """
+
+    def __init__(self, max_cost: float | None = None) -> None:
+        self.max_cost = max_cost
+        self.spent = 0.0
+        self.reserved = 0.0
+        self._open = 0
+        self._queue: deque[anyio.Event] = deque()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    async def reserve(self, worst: float) -> None:
+        """Waits until `worst` fits. Raises Spent."""
+        if self._queue or not self._fits(worst):
+            await self._turn(worst)
+        self.reserved += worst
+        self._open += 1
+
+    def settle(self, worst: float, cost: float | None) -> None:
+        """An attempt is over and came to `cost`; None = not known: it stays charged at its worst case."""
+        self.reserved = max(0.0, self.reserved - worst)
+        self._open -= 1
+        if not self._open:
+            self.reserved = 0.0
+        self.spent += worst if cost is None else cost
+        self._wake()
+
+    def words(self) -> str:
+        """For people: the ceiling and what was spent."""
+        return f"the budget of {self.max_cost:g} has no room for the next request: {self.spent:.4g} is spent"
+
+    def _fits(self, worst: float) -> bool:
+        return self.max_cost is None or self.spent + self.reserved + worst <= self.max_cost + ROUNDING
+
+    async def _turn(self, worst: float) -> None:
+        event = anyio.Event()
+        self._queue.append(event)
+        try:
+            while self._queue[0] is not event or not self._fits(worst):
+                if self._queue[0] is event and not self._open:
+                    raise Spent
+                await event.wait()
+                place = self._queue.index(event)
+                self._queue[place] = event = anyio.Event()
+        finally:
+            self._queue.remove(event)
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._queue:
+            self._queue[0].set()

@@ -1,0 +1,249 @@
+"""One row's call: its attempts from the first admission to the reply or the fault that ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import anyio
+import anyio.lowlevel
+
+from pipeline.dispatch.account import Account, wait_asked
+from pipeline.dispatch.admission import Ticket
+from pipeline.dispatch.budget import Budget
+from pipeline.dispatch.observe import Counters
+from pipeline.dispatch.prepared import Policy, Prepared
+from pipeline.dispatch.retry import Again, GiveUp, Past, decide
+from pipeline.dispatch.stop import Stop
+from pipeline.dispatch.transport import Transport, total_timeout
+from pipeline.dispatch.trip import Outcome, travel
+from pipeline.errors import Fault, refusal
+from pipeline.types import Attempt, Reply, Usage
+
+T = TypeVar("T")
+
+INTERRUPTED = "Local.Interrupted"
+
+
+class Wiring(Generic[T]):
+    """What all calls of a pool share."""
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        account: Account,
+        policy: Policy,
+        budget: Budget,
+        stop: Stop,
+        on_attempt: Callable[[T, Attempt], None],
+        wall: Callable[[], float],
+    ) -> None:
+        self.transport = transport
+        self.account = account
+        self.policy = policy
+        self.budget = budget
+        self.stop = stop
+        self.on_attempt = on_attempt
+        self.wall = wall
+        self.counters = Counters()
+        self.flying: set[anyio.CancelScope] = set()
+        self.admitted: Callable[[], None] = lambda: None
+
+    def land(self, deadline: float) -> None:
+        """What is in flight must be down by `deadline`."""
+        for scope in self.flying:
+            scope.deadline = min(scope.deadline, deadline)
+
+
+class Call(Generic[T]):
+    """The state of one row between preparation and ending. It holds a slot only while an attempt is on the wire."""
+
+    def __init__(self, item: T, prepared: Prepared, wiring: Wiring[T]) -> None:
+        self.item = item
+        self.prepared = prepared
+        self.attempts: list[Attempt] = []
+        self._wiring = wiring
+        self._deadline: float | None = None
+        self._once = 0
+        self._asked: float | None = None
+        self._decision: Again | GiveUp | None = None
+
+    async def attempt(self) -> Reply:
+        """One trip: reserve, be admitted, send, settle, record. Raises Fault, Spent."""
+        worst = self._worst()
+        budget = self._wiring.budget
+        await budget.reserve(worst)
+        cost: float | None = 0.0
+        try:
+            ticket = await self._wiring.account.admit(self.prepared.tokens)
+            try:
+                await anyio.lowlevel.checkpoint_if_cancelled()
+            except BaseException:
+                self._wiring.account.abandon(ticket)
+                raise
+            cost = None
+            started = self._wiring.wall()
+            outcome = await self._fly(ticket, started)
+            known, currency = self._price(outcome.usage)
+            cost = 0.0 if outcome.free else known
+        finally:
+            budget.settle(worst, cost)
+        self._record(ticket, started, outcome, known, currency)
+        if outcome.fault is not None:
+            raise outcome.fault
+        assert outcome.reply is not None
+        return outcome.reply
+
+    async def again(self, fault: Fault) -> Reply:
+        """The attempts after a first one that ended in `fault`, with the waits between them.
+
+        Raises the Fault that ends the call: the last one of the service where the deadline comes first.
+        """
+        from tenacity import AsyncRetrying, retry_if_exception
+
+        last = pending = fault
+
+        async def next_attempt() -> Reply:
+            nonlocal last, pending
+            if pending is not None:
+                raised, pending = pending, None  # type: ignore[assignment]
+                raise raised
+            await self._allowed(last)
+            try:
+                return await self.attempt()
+            except Fault as error:
+                last = error
+                raise
+
+        retrying = AsyncRetrying(
+            sleep=anyio.sleep, retry=retry_if_exception(self._wants_more), wait=self._pause, reraise=True
+        )
+        assert self._deadline is not None
+        with anyio.CancelScope(deadline=self._deadline):
+            return await retrying(next_attempt)
+        raise last
+
+    def may_retry(self, fault: Fault) -> bool:
+        """Whether `again` would send once more."""
+        return self._deadline is not None and _resumable(fault) and isinstance(self._decide(fault), Again)
+
+    def _worst(self) -> float:
+        worst = self.prepared.worst_cost
+        if worst is None and self._wiring.budget.max_cost is not None:
+            raise refusal(
+                "UnknownPrice",
+                "a budget is set and the price of this request is not known: "
+                "set a price for the model, or remove budget.max_cost",
+            )
+        return worst or 0.0
+
+    async def _fly(self, ticket: Ticket, started: float) -> Outcome:
+        """The time on the wire: nobody cancels it but the clock and a stop whose grace is over."""
+        wiring = self._wiring
+        timeouts = wiring.policy.timeouts
+        if self._deadline is None:
+            self._deadline = ticket.at + wiring.policy.deadline
+            wiring.account.retries.first(ticket.at)
+        wiring.counters.admitted(ticket.at)
+        wiring.admitted()
+        flight = anyio.CancelScope(deadline=min(ticket.at + timeouts.total, self._deadline), shield=True)
+        outcome: Outcome | None = None
+        wiring.flying.add(flight)
+        try:
+            with flight:
+                outcome = await travel(wiring.transport, self.prepared, timeouts, started)
+        except BaseException:
+            wiring.account.abandon(ticket)
+            raise
+        finally:
+            wiring.flying.discard(flight)
+        if outcome is None:
+            outcome = Outcome(fault=self._cut_off(ticket))
+        self._settle(ticket, outcome)
+        return outcome
+
+    def _settle(self, ticket: Ticket, outcome: Outcome) -> None:
+        if outcome.fault is not None and outcome.fault.code == INTERRUPTED:
+            self._wiring.account.abandon(ticket)
+            return
+        usage = outcome.usage
+        used: int | None = None
+        if usage.input_tokens is not None:
+            used = usage.input_tokens + (usage.output_tokens or 0)
+        elif outcome.free:
+            used = 0
+        self._wiring.account.settle(ticket, outcome.fault, used=used, hints=outcome.hints)
+        self._asked = wait_asked(outcome.fault, outcome.hints) if outcome.fault is not None else None
+
+    def _cut_off(self, ticket: Ticket) -> Fault:
+        """Why the scope around an attempt was cancelled."""
+        now = anyio.current_time()
+        policy = self._wiring.policy
+        assert self._deadline is not None
+        if now >= self._deadline:
+            message = f"the row's deadline of {policy.deadline:g} s (retry.deadline) came during this attempt"
+            return Fault("transient", "Local.Deadline", message)
+        if now >= ticket.at + policy.timeouts.total:
+            return total_timeout(policy.timeouts.total)
+        return Fault("transient", INTERRUPTED, "the run was stopped during this attempt")
+
+    def _price(self, usage: Usage) -> tuple[float | None, str | None]:
+        return (None, None) if usage == Usage() else self.prepared.price(usage)
+
+    def _record(
+        self, ticket: Ticket, started: float, outcome: Outcome, cost: float | None, currency: str | None
+    ) -> None:
+        fault = outcome.fault
+        attempt = Attempt(
+            attempt=len(self.attempts) + 1,
+            started_at=round(started * 1e6),
+            latency_ms=round((anyio.current_time() - ticket.at) * 1000),
+            http_status=(fault.http_status if fault else None) or outcome.status,
+            fault=fault.kind if fault else None,
+            code=fault.code if fault else None,
+            request_id=outcome.request_id,
+            usage=outcome.usage,
+            cost=cost,
+            currency=currency,
+        )
+        self.attempts.append(attempt)
+        counters = self._wiring.counters
+        counters.attempt(outcome.usage, cost, currency, free=outcome.free)
+        if fault is not None:
+            counters.throttled += fault.kind == "throttled"
+            counters.faults += fault.kind != "throttled"
+            self._wiring.on_attempt(self.item, attempt)
+
+    async def _allowed(self, fault: Fault) -> None:
+        """Before a retry: uploads made anew if they had expired, and room in the account's retry budget."""
+        account = self._wiring.account
+        if fault.kind != "throttled":
+            while not account.retries.take(anyio.current_time()):  # noqa: ASYNC110 - time is what it waits for
+                await anyio.sleep(account.rng.uniform(0.5, 1.5))
+        if isinstance(self._decision, Again) and self._decision.renewed and self.prepared.renew is not None:
+            self.prepared = await self.prepared.renew()
+        self._wiring.counters.retries += 1
+
+    def _decide(self, fault: Fault) -> Again | GiveUp:
+        assert self._deadline is not None
+        past = Past(attempts=len(self.attempts), once=self._once, remaining=self._deadline - anyio.current_time())
+        policy = self._wiring.policy
+        return decide(fault, past, attempts=policy.attempts, retry_after=self._asked, rng=self._wiring.account.rng)
+
+    def _wants_more(self, error: BaseException) -> bool:
+        if not isinstance(error, Fault) or not _resumable(error):
+            return False
+        self._decision = self._decide(error)
+        if isinstance(self._decision, Again) and error.retry in ("once", "upload"):
+            self._once += 1
+        return isinstance(self._decision, Again)
+
+    def _pause(self, _state: Any) -> float:
+        assert isinstance(self._decision, Again)
+        return self._decision.seconds
+
+
+def _resumable(fault: Fault) -> bool:
+    """Neither cut off by a stop nor a reason to stop."""
+    return fault.code != INTERRUPTED and fault.kind != "account"

@@ -1,0 +1,275 @@
+"""The fan-out: few long-lived workers pull rows from one iterator and see each to its ending."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Generic, TypeVar
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import TaskGroup
+
+from pipeline.dispatch.account import Account
+from pipeline.dispatch.budget import Budget, Spent
+from pipeline.dispatch.call import INTERRUPTED, Call, Wiring
+from pipeline.dispatch.circuit import Circuit
+from pipeline.dispatch.observe import Snapshot, snapshot
+from pipeline.dispatch.prepared import Policy, Prepared
+from pipeline.dispatch.room import Room
+from pipeline.dispatch.stop import Stop, Stopped
+from pipeline.dispatch.transport import Transport
+from pipeline.errors import Fault, MachineError
+from pipeline.types import Answered, Attempt, Ending, Failed, Left, Reply
+
+T = TypeVar("T")
+
+LEAST_AHEAD = 8
+MOST_AHEAD = 128
+LEAST_RETRIES_ASIDE = 256
+
+
+class Pool(Generic[T]):
+    """One run's fan-out over one account. Built before it runs, so that its `snapshot` can be watched."""
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        account: Account,
+        policy: Policy | None = None,
+        budget: Budget | None = None,
+        stop: Stop | None = None,
+        on_attempt: Callable[[T, Attempt], None] = lambda item, attempt: None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._stop = stop or Stop()
+        self._policy = policy = policy or Policy()
+        self._wiring: Wiring[T] = Wiring(
+            transport=transport,
+            account=account,
+            policy=policy,
+            budget=budget or Budget(),
+            stop=self._stop,
+            on_attempt=on_attempt,
+            wall=wall,
+        )
+        self._wiring.admitted = self._more_workers
+        self._account = account
+        self._circuit = Circuit(policy.circuit_ratio, policy.circuit_min_calls)
+        self._room = Room(policy.most_bytes)
+        self._workers = 0
+        self._watching = anyio.CancelScope()
+        self._exhausted = False
+        self._began = 0.0
+        self._bug: BaseException | None = None
+        self._group: TaskGroup | None = None
+
+    async def run(
+        self, source: Iterator[T], ask: Callable[[T], Awaitable[Prepared]], done: Callable[[T, Ending], None]
+    ) -> Stopped:
+        """Sends every row of `source` until it ends or the run is stopped.
+
+        source: its `next` must not block for long; rows that a stop leaves unread are not touched. ask: prepares a
+        row (loads its media off the loop); a Fault that it raises is the row's failure, nothing is sent. done: called
+        exactly once for each row that was read, in the loop's thread. A MachineError from `done` or `on_attempt`
+        stops the run and drains it; any other error does too, and is raised when all that flew has landed.
+        """
+        self._source, self._ask, self._done = source, ask, done
+        self._began = anyio.current_time()
+        async with anyio.create_task_group() as group:
+            self._group = group
+            self._stop.listen(self._stopping)
+            group.start_soon(self._watch)
+            self._more_workers()
+            self._if_over()
+        if self._bug is not None:
+            raise self._bug
+        return self._stop.stopped or Stopped(reason="finished")
+
+    def snapshot(self) -> Snapshot:
+        """The counters and gauges of now; to be called from the loop's thread."""
+        return snapshot(self._wiring, self._room, self._began)
+
+    def _more_workers(self) -> None:
+        """Keeps a few rows prepared ahead of the wire; called whenever one has gone out."""
+        limit = self._account.adaptive.limit(anyio.current_time())
+        ahead = self._policy.ahead or max(LEAST_AHEAD, min(MOST_AHEAD, limit // 4))
+        assert self._group is not None
+        while not self._exhausted and self._workers - len(self._wiring.flying) < ahead:
+            self._workers += 1
+            self._group.start_soon(self._work)
+
+    async def _work(self) -> None:
+        try:
+            while not self._exhausted:
+                taken = await self._room.enter()
+                await anyio.lowlevel.checkpoint_if_cancelled()
+                item = next(self._source, _END)
+                if isinstance(item, _End):
+                    self._exhausted = True
+                    self._room.leave(taken)
+                else:
+                    await self._see(_Row(item, taken), self._first)
+        except Exception as error:
+            self._broken(error)
+        finally:
+            self._workers -= 1
+            self._if_over()
+
+    async def _later(self, row: _Row[T], fault: Fault) -> None:
+        """The retries of a row beside the workers: waiting, it holds neither a slot nor a worker."""
+
+        async def again(row: _Row[T]) -> Reply:
+            assert row.call is not None
+            return await row.call.again(fault)
+
+        try:
+            await self._see(row, again)
+        except Exception as error:
+            self._broken(error)
+        finally:
+            self._wiring.counters.waiting_retries -= 1
+            self._if_over()
+
+    async def _first(self, row: _Row[T]) -> Reply | None:
+        """Preparation and the first attempt; None when the row's retries go on beside the workers."""
+        prepared = await self._ask(row.item)
+        row.taken = self._room.settle(row.taken, len(prepared.request.body))
+        row.call = call = Call(row.item, prepared, self._wiring)
+        try:
+            return await call.attempt()
+        except Fault as fault:
+            if not call.may_retry(fault):
+                raise
+            first = fault
+        counters = self._wiring.counters
+        if counters.waiting_retries >= max(LEAST_RETRIES_ASIDE, 2 * self._workers):
+            return await call.again(first)
+        counters.waiting_retries += 1
+        assert self._group is not None
+        self._group.start_soon(self._later, row, first)
+        return None
+
+    async def _see(self, row: _Row[T], step: Callable[[_Row[T]], Awaitable[Reply | None]]) -> None:
+        """Takes a step of a row's life and ends the row with what comes of it."""
+        ending: Ending
+        try:
+            reply = await step(row)
+        except Fault as fault:
+            ending = self._ended_by(row, fault)
+        except Spent:
+            self._stop.drain("budget", message=self._wiring.budget.words())
+            ending = Left(attempts=row.attempts)
+        except MachineError as error:
+            self._stop.drain("machine", message=str(error))
+            ending = Left(attempts=row.attempts)
+        except BaseException:
+            self._end(row, Left(attempts=row.attempts))
+            raise
+        else:
+            if reply is None:
+                return
+            self._circuit.ended(None)
+            ending = Answered(reply=reply, attempts=row.attempts)
+        self._end(row, ending)
+
+    def _ended_by(self, row: _Row[T], fault: Fault) -> Ending:
+        """A fault is the row's failure, unless it says that the run must stop: then the row is left."""
+        if fault.code == INTERRUPTED:
+            return Left(attempts=row.attempts)
+        if fault.kind == "account":
+            self._stop.drain("account", message=fault.message, fault=fault)
+            return Left(attempts=row.attempts)
+        if row.attempts and self._circuit.ended(fault):
+            self._stop.drain("circuit", message=self._circuit.words(fault), fault=fault)
+        return Failed(fault=fault, attempts=row.attempts)
+
+    def _end(self, row: _Row[T], ending: Ending) -> None:
+        self._room.leave(row.taken)
+        counters = self._wiring.counters
+        counters.answered += isinstance(ending, Answered)
+        counters.failed += isinstance(ending, Failed)
+        counters.left += isinstance(ending, Left)
+        try:
+            self._done(row.item, ending)
+        except MachineError as error:
+            self._stop.drain("machine", message=str(error))
+
+    def _stopping(self) -> None:
+        """A stop was asked for: what waits is left at once, what flies has the grace."""
+        assert self._group is not None
+        self._group.cancel_scope.cancel()
+        if self._stop.now:
+            self._wiring.land(anyio.current_time())
+        elif self._stop.grace is not None:
+            self._wiring.land(anyio.current_time() + self._stop.grace)
+
+    def _broken(self, error: Exception) -> None:
+        """A bug: nothing new is sent, what flies lands, then it is raised."""
+        if self._bug is None:
+            self._bug = error
+        assert self._group is not None
+        self._group.cancel_scope.cancel()
+
+    def _if_over(self) -> None:
+        if not self._workers and not self._wiring.counters.waiting_retries:
+            self._watching.cancel()
+
+    async def _watch(self) -> None:
+        """Lives as long as the run. Cancelled from outside it brings down what flies: nobody waits for it any more."""
+        try:
+            with self._watching:
+                await anyio.sleep_forever()
+        except BaseException:
+            if self._stop.stopped is None and self._bug is None:
+                self._wiring.land(anyio.current_time())
+            raise
+
+
+async def run(
+    source: Iterator[T],
+    ask: Callable[[T], Awaitable[Prepared]],
+    done: Callable[[T, Ending], None],
+    *,
+    transport: Transport,
+    account: Account,
+    policy: Policy | None = None,
+    budget: Budget | None = None,
+    stop: Stop | None = None,
+    on_attempt: Callable[[T, Attempt], None] = lambda item, attempt: None,
+    wall: Callable[[], float] = time.time,
+) -> Stopped:
+    """A `Pool` built and run: for those who do not watch it."""
+    pool: Pool[T] = Pool(
+        transport=transport,
+        account=account,
+        policy=policy,
+        budget=budget,
+        stop=stop,
+        on_attempt=on_attempt,
+        wall=wall,
+    )
+    return await pool.run(source, ask, done)
+
+
+class _End:
+    pass
+
+
+_END = _End()
+
+
+class _Row(Generic[T]):
+    """A row that was read from the source; `taken` is its share of the room."""
+
+    __slots__ = ("call", "item", "taken")
+
+    def __init__(self, item: T, taken: int) -> None:
+        self.item = item
+        self.taken = taken
+        self.call: Call[T] | None = None
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        return tuple(self.call.attempts) if self.call is not None else ()

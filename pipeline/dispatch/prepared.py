@@ -1,0 +1,66 @@
+"""What a row becomes before it is sent, and the rules it is sent by."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+
+from pipeline.dispatch.transport import Timeouts
+from pipeline.errors import Fault
+from pipeline.job.schema import Job
+from pipeline.job.units import duration
+from pipeline.types import HttpRequest, Reader, Reply, Usage
+
+Cost = tuple[float | None, str | None]
+
+
+def unpriced(usage: Usage) -> Cost:
+    """No price is known."""
+    return None, None
+
+
+def unchecked(reply: Reply) -> Fault | None:
+    """Every reply is good."""
+    return None
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """One row ready to be sent.
+
+    reader: (status, headers) → Reader of the body. tokens: estimate of input and output together, None = not known.
+    worst_cost: the most that one attempt can cost, in the price's currency. price: usage → (amount, currency).
+    check: the quality gate, a fault (`suspect`) or None. renew: prepares the row anew with fresh uploads, for a fault
+    whose retry is `upload`.
+    """
+
+    request: HttpRequest
+    reader: Callable[[int, Mapping[str, str]], Reader]
+    tokens: int | None = None
+    worst_cost: float | None = None
+    price: Callable[[Usage], Cost] = unpriced
+    check: Callable[[Reply], Fault | None] = unchecked
+    renew: Callable[[], Awaitable[Prepared]] | None = None
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """How calls are made. Seconds, bytes; `deadline` counts from a row's admission over all attempts and waits."""
+
+    timeouts: Timeouts = Timeouts()
+    attempts: int = 6
+    deadline: float = 600.0
+    circuit_ratio: float = 0.5
+    circuit_min_calls: int = 50
+    most_bytes: int = 128 * 1024 * 1024
+    ahead: int | None = None
+
+
+def policy_of(job: Job) -> Policy:
+    """The policy that a job file asks for. Raises ValueError for a deadline that is not a duration."""
+    return Policy(
+        timeouts=job.timeouts,
+        attempts=job.retry.attempts,
+        deadline=duration(job.retry.deadline),
+        circuit_ratio=job.circuit.ratio,
+        circuit_min_calls=job.circuit.min_calls,
+    )

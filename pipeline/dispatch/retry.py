@@ -1,0 +1,111 @@
+"""Whether a failed attempt is sent again, and after how long: a decision is a value."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+
+import msgspec
+
+from pipeline.errors import Fault
+
+BASE_SECONDS = 1.0
+CAP_SECONDS = 60.0
+MALFORMED_ATTEMPTS = 3
+BUDGET_SECONDS = 60.0
+BUDGET_SHARE = 0.1
+BUDGET_FLOOR = 30
+
+
+class Again(msgspec.Struct, frozen=True, kw_only=True):
+    """Send it again after `seconds`, `renewed` with its uploads made anew."""
+
+    seconds: float
+    renewed: bool = False
+
+
+class GiveUp(msgspec.Struct, frozen=True, kw_only=True):
+    """The fault is the call's ending."""
+
+    because: str
+
+
+Decision = Again | GiveUp
+
+
+class Past(msgspec.Struct, frozen=True, kw_only=True):
+    """What a call has behind it: attempts made, further attempts that were granted `once`, seconds left of its
+    deadline."""
+
+    attempts: int
+    once: int
+    remaining: float
+
+
+def decide(fault: Fault, past: Past, *, attempts: int, retry_after: float | None, rng: random.Random) -> Decision:
+    """The rule for one fault. `retry_after`: seconds the service asked for.
+
+    Throttled and transient faults are sent again up to `attempts`; malformed answers up to three attempts; `once` and
+    `upload` one further attempt in all. Waits double from 1 s to 60 s, less a jitter of up to a half, and are never
+    shorter than what the service asked for. A wait that would pass the deadline is not begun.
+    """
+    if fault.retry == "no":
+        return GiveUp(because="the same request would fail again")
+    if fault.retry in ("once", "upload") and past.once:
+        return GiveUp(because="the one further attempt failed too")
+    most = min(attempts, MALFORMED_ATTEMPTS) if fault.kind == "malformed" else attempts
+    if past.attempts >= most:
+        return GiveUp(because=f"{past.attempts} attempts failed")
+    seconds = min(CAP_SECONDS, BASE_SECONDS * 2.0 ** (past.attempts - 1)) * rng.uniform(0.5, 1.0)
+    if fault.retry == "upload":
+        seconds = 0.0
+    if retry_after is not None:
+        seconds = max(seconds, retry_after + rng.uniform(0.0, 0.25))
+    if seconds >= past.remaining:
+        return GiveUp(because=f"its deadline comes before the next attempt (in {seconds:.0f} s)")
+    return Again(seconds=seconds, renewed=fault.retry == "upload")
+
+
+class RetryBudget:
+    """Keeps an outage from being multiplied: retries other than throttling are at most a tenth of the first attempts
+    of the last minute, with a floor of 30. A retry that does not fit waits; it is not lost."""
+
+    def __init__(self, share: float = BUDGET_SHARE, floor: int = BUDGET_FLOOR, seconds: float = BUDGET_SECONDS) -> None:
+        self._share = share
+        self._floor = floor
+        self._seconds = seconds
+        self._firsts = _Window(seconds)
+        self._retries = _Window(seconds)
+
+    def first(self, now: float) -> None:
+        """Counts a first attempt."""
+        self._firsts.add(now)
+
+    def take(self, now: float) -> bool:
+        """Counts a retry if it fits; False if it must wait."""
+        if self._retries.total(now) >= max(self._floor, self._share * self._firsts.total(now)):
+            return False
+        self._retries.add(now)
+        return True
+
+
+class _Window:
+    """Events of the last `seconds`, counted in sixtieths of it: constant memory, exact to a sixtieth."""
+
+    def __init__(self, seconds: float) -> None:
+        self._step = seconds / 60
+        self._cells: deque[list[int]] = deque()
+        self._total = 0
+
+    def add(self, now: float) -> None:
+        cell = int(now // self._step)
+        if not self._cells or self._cells[-1][0] != cell:
+            self._cells.append([cell, 0])
+        self._cells[-1][1] += 1
+        self._total += 1
+
+    def total(self, now: float) -> int:
+        oldest = int(now // self._step) - 60
+        while self._cells and self._cells[0][0] < oldest:
+            self._total -= self._cells.popleft()[1]
+        return self._total

@@ -1,0 +1,87 @@
+"""The seam to the wire: one HTTP exchange, whoever carries it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import anyio
+import msgspec
+
+from pipeline.errors import Fault
+from pipeline.job.schema import TimeoutsSection
+from pipeline.types import HttpRequest
+
+Timeouts = TimeoutsSection
+
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+
+
+class Exchange(Protocol):
+    """A response whose head has arrived. `headers` has lower-case names; a repeated header is joined with `, `.
+
+    `chunks()` gives the body's bytes as they arrive, once. It raises Fault for a silence longer than
+    `timeouts.read` and for a body above the bound. A body that was cut ends the iteration and leaves
+    `complete` False; `complete` is meaningful only after the iteration.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    complete: bool
+
+    def chunks(self) -> AsyncIterator[bytes]: ...
+
+
+class Transport(Protocol):
+    """Carries exchanges. Entering `exchange` sends the request and waits for the head of the response.
+
+    Raises Fault: `transient` with `Local.ConnectTimeout`, `Local.WriteTimeout`, `Local.ReadTimeout`,
+    `Local.ConnectFailed`, `Local.Disconnected`; `malformed` with `Local.NotHttp`; `rejected` with `Local.Redirect`.
+    `timeouts.total` is the caller's to keep (the pool and `whole` do): it spans what a caller does with the body.
+    """
+
+    def exchange(self, request: HttpRequest, timeouts: Timeouts) -> AbstractAsyncContextManager[Exchange]: ...
+
+
+class Response(msgspec.Struct, frozen=True, kw_only=True):
+    """A response read to its end. `complete` is False for a body that was cut."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    complete: bool
+
+
+async def whole(transport: Transport, request: HttpRequest, timeouts: Timeouts) -> Response:
+    """One exchange read to its end, for what is not a row's call (uploads, checks). Raises Fault."""
+    with anyio.move_on_after(timeouts.total):
+        async with transport.exchange(request, timeouts) as exchange:
+            body = b"".join([chunk async for chunk in exchange.chunks()])
+            return Response(status=exchange.status, headers=exchange.headers, body=body, complete=exchange.complete)
+    raise total_timeout(timeouts.total)
+
+
+def total_timeout(seconds: float) -> Fault:
+    """The attempt as a whole took longer than `timeouts.total`."""
+    return Fault(
+        "transient", "Local.TotalTimeout", f"no complete answer within {seconds:g} s (timeouts.total)", retry="yes"
+    )
+
+
+def read_timeout(seconds: float) -> Fault:
+    """Nothing arrived for `timeouts.read`."""
+    return Fault("transient", "Local.ReadTimeout", f"nothing arrived for {seconds:g} s (timeouts.read)", retry="yes")
+
+
+def too_large(limit: int) -> Fault:
+    """The answer's body passes the bound; the rest of it is not read."""
+    message = f"the answer is larger than {limit >> 20} MiB"
+    return Fault("malformed", "Local.ResponseTooLarge", message, retry="once")
+
+
+def redirect(status: int, location: str) -> Fault:
+    """A 3xx: never followed, so that no key travels to another host."""
+    target = location.split("?")[0] or "nowhere"
+    message = f"the server redirects (HTTP {status}) to {target}; redirects are not followed: correct provider.base_url"
+    return Fault("rejected", "Local.Redirect", message, http_status=status)
