@@ -85,17 +85,22 @@ def count(value: Any, name: str) -> int:
 
 def _media(value: Any, name: str, base: str, kind: Literal["image", "audio"]) -> tuple[Media, ...]:
     if type(value) is str and value[:1] not in "[ \t":
-        if not value:
-            raise refusal("BadReference", f"{name} is empty")
         return (to_media(value, kind, base),)
     value = text_or_list(value, name)
-    if type(value) is str:
-        return (to_media(value, kind, base),)
     if not isinstance(value, (list, tuple)):
-        raise bad_field(name, value, "a path or URL, or a list of them")
-    for index, item in enumerate(value):
-        if type(item) is not str:
-            raise bad_field(f"{name}[{index}]", item, "a path or URL")
-        if not item.strip():
-            raise refusal("BadReference", f"{name}[{index}] is empty")
-    return tuple(to_media(item, kind, base) for item in value)
+        return (one(value, name, base, kind),)
+    return tuple(one(item, f"{name}[{index}]", base, kind) for index, item in enumerate(value))
+
+
+def one(value: Any, name: str, base: str, kind: Literal["image", "audio"]) -> Media:
+    """One picture or sound: a reference, or (in Parquet and Python tables) its bytes, alone or as a table of `bytes`
+    and `path` as Hugging Face data sets have it."""
+    if isinstance(value, Mapping) and "bytes" in value and value.keys() <= {"bytes", "path"}:
+        value = value["bytes"] if value["bytes"] is not None else value.get("path")
+    if isinstance(value, bytes):
+        return Media(kind=kind, ref="data:,", data=value)
+    if type(value) is not str:
+        raise bad_field(name, value, "a path or URL")
+    if not value.strip():
+        raise refusal("BadReference", f"{name} is empty")
+    return to_media(value, kind, base)

@@ -102,10 +102,14 @@ def encoded_size(size: int) -> int:
 
 
 def _remade(body: bytes, found: Facts, name: str, limits: MediaLimits) -> Fitted:
+    if limits.formats is not None and not set(limits.formats) & set(render.WRITABLE):
+        taken = ", ".join(limits.formats)
+        raise refusal("Format", f"{name}: {found.format}; the model takes {taken}, none of which can be written")
     width, height = scaled(found.upright_width, found.upright_height, limits)
     image = render.decoded(body, name, found, (width, height))
-    while min(width, height) >= max(1, limits.min_side or 1):
+    while min(width, height) >= (limits.min_side or 1) and max(width, height) > 1:
         image.resize(width, height)
+        smallest = None
         for form, quality in _plans(found, image, limits):
             written = image.encode(form, quality)
             if written is not None and _bytes_fit(len(written), limits):
@@ -118,11 +122,18 @@ def _remade(body: bytes, found: Facts, name: str, limits: MediaLimits) -> Fitted
                     original_height=found.upright_height,
                     changed=image.changes(form),
                 )
-        if not set(limits.formats or render.WRITABLE) & set(render.WRITABLE):
-            taken = ", ".join(limits.formats or ())
-            raise refusal("Format", f"{name}: {found.format}; the model takes {taken}, none of which can be written")
-        width, height = shrunk(width, height, 0.8, limits)
+            smallest = len(written) if written is not None else smallest
+        width, height = shrunk(width, height, _step(smallest, limits), limits)
     raise refusal("TooLarge", f"{name}: {_size(found)}, {len(body):,} bytes; it cannot be made to fit {_said(limits)}")
+
+
+def _step(size: int | None, limits: MediaLimits) -> float:
+    """The next factor for the sides: bytes go about with the area, so that one step usually does."""
+    bounds = [limits.max_bytes, None if limits.max_encoded_bytes is None else limits.max_encoded_bytes * 3 // 4]
+    most = min((bound for bound in bounds if bound is not None), default=None)
+    if size is None or most is None:
+        return 0.8
+    return min(0.9, max(0.2, 0.95 * math.sqrt(most / size)))
 
 
 def scaled(width: int, height: int, limits: MediaLimits) -> tuple[int, int]:

@@ -52,8 +52,9 @@ def from_table(table: Any, job: Job, base: str) -> Manifest:
     """A manifest from a pyarrow Table, RecordBatch or RecordBatchReader, whatever has `__arrow_c_stream__` (polars,
     pandas, duckdb), a dict of columns, or an iterable of dicts or of picture paths.
 
-    Relative paths are taken from `base` and must not leave it. What can be read only once is copied to a temporary
-    file, which goes with the manifest. Raises ManifestError for anything else.
+    Relative paths are taken from `base` and must not leave it. What can change or be read only once (all but Arrow
+    tables and sequences) is copied to a temporary file, which goes with the manifest. Raises ManifestError for
+    anything else.
     """
     shaper = Shaper(job, os.path.abspath(base))  # noqa: PTH100 - normalised too, links kept
     if isinstance(table, (str, bytes, os.PathLike)):
@@ -81,11 +82,10 @@ def _from_arrow(table: Any, shaper: Shaper) -> Manifest:
 
     if not hasattr(table, "__arrow_c_stream__"):
         table = pa.Table.from_batches([pa.record_batch(table)])
-    if not hasattr(table, "__len__"):
-        spool = ArrowSpool(pa.RecordBatchReader.from_stream(table))
-        return MemoryManifest(_values(spool.read), names_of(spool.schema), shaper)
-    whole = table if isinstance(table, pa.Table) else pa.table(table)
-    return MemoryManifest(_values(lambda: whole.to_batches(max_chunksize=4096)), names_of(whole.schema), shaper)
+    if isinstance(table, pa.Table):
+        return MemoryManifest(_values(lambda: table.to_batches(max_chunksize=4096)), names_of(table.schema), shaper)
+    spool = ArrowSpool(pa.RecordBatchReader.from_stream(table))
+    return MemoryManifest(_values(spool.read), names_of(spool.schema), shaper)
 
 
 def _values(batches: Callable[[], Iterable[Any]]) -> Callable[[], Iterator[Any]]:

@@ -15,10 +15,9 @@ from pipeline.types import Media, Problem, Row
 class PictureFolder:
     """The pictures (and with `sounds` the sounds) below `root`, or those that match `pattern` there."""
 
-    schema_columns: tuple[str, ...] | None = ("image", "audio")
-
     def __init__(self, root: str, pattern: str | None, sounds: bool) -> None:
         self.root = root
+        self.schema_columns: tuple[str, ...] | None = ("image", "audio") if sounds else ("image",)
         self._pattern = pattern
         self._sounds = sounds
 

@@ -47,7 +47,7 @@ def to_path(ref: str, base: str) -> str:
     """The absolute local path of a path or a `file://` URL; raises as `to_media` does."""
     text = _file_path(ref) if _scheme(ref) == "file" else ref
     if not text.strip():
-        raise refusal("BadReference", "the path is empty")
+        raise refusal("BadReference", "an empty path")
     if "\x00" in text:
         raise refusal("BadReference", f"{shown(ref)}: a path cannot hold a NUL character")
     if text.startswith("/") or _DRIVE.match(text):

@@ -6,6 +6,8 @@ import hashlib
 from typing import Any
 from urllib.parse import unquote_plus
 
+from pipeline.errors import Fault
+from pipeline.manifest.references import to_media
 from pipeline.types import Media
 
 # A parameter that grants access. Wherever it stands, it is dropped: it is a secret, and it changes with every signing
@@ -146,11 +148,11 @@ def scrubbed(value: Any) -> Any:
 def _scrubbed_text(text: str) -> str:
     start = text.lstrip()[:8].lower()
     if start.startswith("data:") and "," in text:
-        head, _, _ = text.lstrip()[5:].partition(",")
-        return f"data:{head.split(';')[0]};sha256={hashlib.sha256(text.encode(errors='replace')).hexdigest()}"
-    if start.startswith(("http://", "https://")):
-        return unsigned(text)
-    return text
+        try:
+            return public(to_media(text, "image", "/"))
+        except Fault:
+            return f"data:;sha256={hashlib.sha256(text.encode(errors='replace')).hexdigest()}"
+    return unsigned(text.strip()) if start.startswith(("http://", "https://")) else text
 
 
 def _kept(query: str) -> str:

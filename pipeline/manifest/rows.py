@@ -27,6 +27,7 @@ _PARSERS: dict[str, tuple[str, Parser]] = {
 }
 _FRAME_FIELDS = frozenset({"frames", "fps", "max_frames"})
 FIELDS = ("id", *_PARSERS, "frames", "fps", "max_frames")
+_BOXES = frozenset({bytes, dict, list})
 
 
 class Shaper:
@@ -66,7 +67,9 @@ class Shaper:
                 if value is not None:
                     ours[field] = value
             elif name != id_name:
-                columns[name] = value if types is None or value is None else types[name](value)
+                if types is not None:
+                    value = value and types[name](value)
+                columns[name] = without_bytes(value) if type(value) in _BOXES else value
         row_id: str | None = None
         given = False
         try:
@@ -104,3 +107,14 @@ class Shaper:
             found = parser(value, field, self.base)
             parsed[target] = parsed[target] + found if target in parsed else found
         return parsed
+
+
+def without_bytes(value: Any) -> Any:
+    """A column's value with bytes (a second picture, say) told by their count: no picture data is ever stored."""
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, dict):
+        return {key: without_bytes(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_bytes(item) for item in value]
+    return value

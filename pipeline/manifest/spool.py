@@ -6,6 +6,7 @@ import os
 import pickle
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterable, Iterator
 from typing import IO, TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ class ObjectSpool:
 
     def __init__(self, rows: Iterable[Any]) -> None:
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this object
+        weakref.finalize(self, self._file.close)
         self._lock = threading.Lock()
         self._chunks: list[tuple[int, int]] = []
         chunk: list[Any] = []
@@ -57,6 +59,7 @@ class ArrowSpool:
 
         self.schema = reader.schema
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this object
+        weakref.finalize(self, self._file.close)
         with pa.ipc.new_file(pa.PythonFile(self._file, mode="w"), reader.schema) as writer:
             for batch in reader:
                 for start in range(0, batch.num_rows, 4096):

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 from pipeline.errors import refusal
 from pipeline.manifest import fields
-from pipeline.manifest.references import is_remote, shown, to_media, to_path
+from pipeline.manifest.references import is_remote, shown, to_path
 from pipeline.types import Frames, FrameSource, Item, Media, Message
 
 _ITEM_KEYS = ("image", "text", "audio", "factor")
@@ -68,12 +68,11 @@ def _item(table: dict[str, Any], name: str, base: str) -> Item:
         found = " and ".join(kinds) or "none"
         raise refusal("BadField", f"{name}: found {found}, expected exactly one of image, text, audio")
     kind = kinds[0]
-    value = fields.text(table[kind], f"{name}.{kind}", base)
     factor = fields.number(table["factor"], f"{name}.factor") if "factor" in table else None
     if kind == "text":
-        return Item(content=value, factor=factor)
+        return Item(content=fields.text(table[kind], f"{name}.text", base), factor=factor)
     media_kind: Literal["image", "audio"] = "image" if kind == "image" else "audio"
-    return Item(content=to_media(value, media_kind, base), factor=factor)
+    return Item(content=fields.one(table[kind], f"{name}.{kind}", base, media_kind), factor=factor)
 
 
 def _message(table: dict[str, Any], name: str, base: str) -> Message:

@@ -1,0 +1,58 @@
+"""A manifest row as a failure keeps it: enough to send it again, fit to be stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pipeline.errors import Fault
+from pipeline.job.schema import Job
+from pipeline.manifest.fields import from_json, text_or_list
+from pipeline.manifest.references import is_relative, to_path
+from pipeline.manifest.refs import scrubbed
+from pipeline.manifest.rows import Shaper
+from pipeline.types import Row
+
+_LISTED = ("contents", "messages")
+
+
+def kept_row(row: Row, job: Job, base: str) -> dict[str, Any]:
+    """The row as read, under the manifest's own names, with local paths made absolute (`base`: `Manifest.root`), URLs
+    without signatures and `data:` by its hash.
+
+    `from_table([kept], job, base)` makes a Row of it again. A path that leads out of the manifest stays as it was
+    written, so that it is refused again.
+    """
+    names = Shaper(job, base).names
+    return {name: scrubbed(_absolute(value, names.get(name), base)) for name, value in row.raw.items()}
+
+
+def _absolute(value: Any, field: str | None, base: str) -> Any:
+    try:
+        if field in ("image", "images", "audio", "frames"):
+            return _mapped(text_or_list(value, field), lambda ref: _path(ref, base))
+        if field in _LISTED and isinstance(tables := from_json(value, field), list):
+            return [_table(table, base) for table in tables]
+    except Fault:
+        return value
+    return value
+
+
+def _table(table: Any, base: str) -> Any:
+    if not isinstance(table, dict):
+        return table
+    media = ("image", "images", "audio")
+    return {key: _mapped(item, lambda ref: _path(ref, base)) if key in media else item for key, item in table.items()}
+
+
+def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    return [_mapped(item, change) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _path(ref: str, base: str) -> str:
+    try:
+        return to_path(ref, base) if is_relative(ref) and ref.strip() else ref
+    except Fault:
+        return ref
