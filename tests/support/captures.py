@@ -1,0 +1,149 @@
+"""The captured exchanges of the official clients, and the way from a captured body back to what was asked."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from pipeline.types import Audio, EmbedItem, Endpoint, Image, Loaded, Part, Request, Secret, Text, Turn, Video
+
+FOLDER = Path(__file__).parent.parent / "wire" / "captures"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
+REQUIRED_HEADERS = ("x-dashscope-sse", "x-dashscope-workspace", "x-dashscope-ossresourceresolve", "appid")
+PART_KEYS = ("image", "text", "audio", "video", "type", "image_url", "fps", "factor")
+
+
+def capture(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
+    return found
+
+
+def exchanges(name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = capture(name)["exchanges"]
+    return found
+
+
+def provider_of(path: str) -> tuple[str, str]:
+    """Provider and protocol of a captured path."""
+    if path.startswith("/api/v1"):
+        return "dashscope", "native"
+    if path.startswith("/compatible-mode/v1"):
+        return "dashscope", "openai"
+    return "qianfan", "openai"
+
+
+def endpoint_of(captured: dict[str, Any]) -> Endpoint:
+    provider, protocol = provider_of(captured["path"])
+    base = re.match(r"/(api/v1|compatible-mode/v1|v2)", captured["path"])
+    assert base is not None
+    headers = header_table(captured["headers"])
+    workspace = headers.get("x-dashscope-workspace") or headers.get("appid")
+    return Endpoint(
+        provider=provider,
+        base_url=f"https://service.example{base[0]}",
+        key=Secret("<redacted>"),
+        protocol=protocol,
+        workspace=workspace,
+    )
+
+
+def header_table(headers: list[list[str]] | tuple[tuple[str, str], ...]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers}
+
+
+def asked(captured: dict[str, Any]) -> Request:
+    """The request, independent of the wire, that a captured body stands for."""
+    body = captured["body_json"]
+    native = "input" in body
+    stream = header_table(captured["headers"]).get("x-dashscope-sse") == "enable" or body.get("stream") is True
+    parameters = dict(body.get("parameters") or {}) if native else _chat_parameters(body)
+    if native and "contents" in body["input"]:
+        items = tuple(_item(entry) for entry in body["input"]["contents"])
+        return Request(task="embed", model=body["model"], items=items, parameters=parameters)
+    messages = body["input"]["messages"] if native else body["messages"]
+    parameters.update(_part_options(messages))
+    turns = tuple(Turn(role=m["role"], parts=_parts(m["content"])) for m in messages)
+    return Request(task="ask", model=body["model"], turns=turns, parameters=parameters, stream=stream)
+
+
+def _chat_parameters(body: dict[str, Any]) -> dict[str, Any]:
+    ours = ("model", "messages", "stream", "stream_options", "extra_parameters")
+    return {key: value for key, value in body.items() if key not in ours}
+
+
+def _parts(content: Any) -> tuple[Part, ...]:
+    if isinstance(content, str):
+        return (Text(content),)
+    return tuple(_part(entry) for entry in content)
+
+
+def _part(entry: dict[str, Any]) -> Part:
+    if "video" in entry:
+        return Video(frames=tuple(_media(url) for url in entry["video"]), fps=entry.get("fps"))
+    if "image_url" in entry:
+        return Image(_media(entry["image_url"]["url"]))
+    if "image" in entry:
+        return Image(_media(entry["image"]))
+    if "audio" in entry:
+        return Audio(_media(entry["audio"], "audio"))
+    return Text(entry["text"])
+
+
+def _item(entry: dict[str, Any]) -> EmbedItem:
+    part = _part(entry)
+    assert not isinstance(part, Video)
+    factor = entry.get("factor")
+    return EmbedItem(part=part, factor=None if factor is None else float(factor))
+
+
+def _media(url: str, kind: Any = "image") -> Loaded:
+    found = re.fullmatch(r"data:([^;]+);base64,(.*)", url)
+    if found:
+        return Loaded(kind=kind, source="data:", body=base64.b64decode(found[2]), mime=found[1])
+    return Loaded(kind=kind, source=url, url=url)
+
+
+def _part_options(messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """What stands on picture parts, as the parameters a user would give: one value per picture."""
+    pictures = [e for m in messages if isinstance(m["content"], list) for e in m["content"] if "text" not in e]
+    tables = [{**{k: v for k, v in e.items() if k not in PART_KEYS}, **_detail(e)} for e in pictures]
+    return {name: [table.get(name) for table in tables] for name in sorted({n for table in tables for n in table})}
+
+
+def _detail(entry: dict[str, Any]) -> dict[str, Any]:
+    inner = entry.get("image_url")
+    return {k: v for k, v in inner.items() if k != "url"} if isinstance(inner, dict) else {}
+
+
+def comparable(body: dict[str, Any]) -> dict[str, Any]:
+    """A body with what may differ taken out: a missing `parameters`, `stream: false`, the request for usage in a
+    stream, a factor's spelling, a text as a string or as a list of one part, null keys of a message, SDK marks."""
+    plain = json.loads(json.dumps(body))
+    plain.pop("extra_parameters", None)
+    plain.pop("stream_options", None)
+    if plain.get("stream") is False:
+        del plain["stream"]
+    if "input" in plain:
+        plain.setdefault("parameters", {})
+    for entry in plain.get("input", {}).get("contents", []):
+        if "factor" in entry:
+            entry["factor"] = float(entry["factor"])
+    messages = plain.get("messages") or plain.get("input", {}).get("messages") or []
+    for message in messages:
+        for key in [key for key, value in message.items() if value is None]:
+            del message[key]
+        if isinstance(message["content"], str):
+            message["content"] = [{"text": message["content"]}]
+        for entry in message["content"]:
+            if entry.get("type") == "text":
+                del entry["type"]
+    return plain
+
+
+def reply_bytes(reply: dict[str, Any]) -> bytes:
+    if reply.get("body_json") is not None:
+        return json.dumps(reply["body_json"], ensure_ascii=False).encode()
+    return str(reply.get("body_text") or "").encode()
