@@ -65,18 +65,19 @@ def vector(value: Any) -> bytes:
     """A vector as little-endian float32 bytes, from a list of numbers or from base64 of such bytes.
 
     Raises ValueError or TypeError for anything else, also for an empty vector."""
-    if isinstance(value, str):
-        content = pybase64.b64decode(value, validate=True)
-        if not content or len(content) % 4:
-            raise ValueError("a vector whose bytes are no float32")
-        return content
     import numpy as np
 
-    if not isinstance(value, list) or not value or isinstance(value[0], bool | str):
-        raise TypeError("a vector that is no list of numbers")
-    array = np.asarray(value, dtype="<f4")
-    if array.ndim != 1:
-        raise ValueError("a vector of vectors")
+    if isinstance(value, str):
+        content = pybase64.b64decode(value, validate=True)
+        array = np.frombuffer(content, dtype="<f4")
+    else:
+        numbers = np.asarray(value)
+        if numbers.ndim != 1 or numbers.dtype.kind not in "iuf":
+            raise TypeError("a vector that is no list of numbers")
+        with np.errstate(over="ignore"):
+            array = numbers.astype("<f4")
+    if not array.size or not np.isfinite(array).all():
+        raise ValueError("a vector that is empty or not finite")
     return array.tobytes()
 
 

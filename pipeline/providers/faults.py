@@ -98,12 +98,15 @@ def fault(
 
 
 def _find(service: str, code: str, status: int, message: str) -> ErrorRow | None:
+    """The row for a code, or for its ending: `InternalError.Algo.DataInspectionFailed` is a DataInspectionFailed."""
     others = tuple(name for name in ("openai", "dashscope", "qianfan") if name != service)
     tables = (service, *others) if service == "openai" else (service,)
-    for name in tables:
-        found = rows(name).get(code.lower())
-        if found:
-            return _best(found, status, message)
+    pieces = code.lower().split(".")
+    for start in range(len(pieces)):
+        for name in tables:
+            found = rows(name).get(".".join(pieces[start:]))
+            if found:
+                return _best(found, status, message)
     return None
 
 
