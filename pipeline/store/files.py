@@ -1,4 +1,4 @@
-"""The one door to the disk: every change of the output folder is one of these calls, so tests can record or refuse it."""
+"""The one door to the disk: every change of the output folder is one of these calls, for tests to record or refuse."""
 
 from __future__ import annotations
 

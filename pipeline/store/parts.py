@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.errors import StoreError
 from pipeline.store.files import Files, replacing, write_all
-from pipeline.store.schema import FORMAT, READABLE
+from pipeline.store.schema import FORMAT, READABLE, schema
+from pipeline.types import TaskName
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,7 +65,7 @@ def shown(parts: Iterable[Part]) -> list[Part]:
 
 
 @contextmanager
-def writing(files: Files, path: Path, schema: pa.Schema) -> Iterator[Any]:
+def writing(files: Files, path: Path, columns: pa.Schema) -> Iterator[Any]:
     """Yields a pyarrow ParquetWriter; at the end the part is on disk under its name. Raises OSError.
 
     Text is dictionary-coded and zstd; vectors are neither, since random mantissas do not compress: that is 1.3 times
@@ -73,13 +74,13 @@ def writing(files: Files, path: Path, schema: pa.Schema) -> Iterator[Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = schema.with_metadata({_FORMAT_KEY: str(FORMAT).encode()})
-    leaves = [leaf for field in schema if not _is_vector(field.type) for leaf in _leaves(field.name, field.type)]
+    columns = columns.with_metadata({_FORMAT_KEY: str(FORMAT).encode()})
+    leaves = [leaf for field in columns if not _is_vector(field.type) for leaf in _leaves(field.name, field.type)]
     with replacing(files, path) as fd:
         sink = pa.PythonFile(_Sink(files, fd), mode="w")
         writer = pq.ParquetWriter(
             sink,
-            schema,
+            columns,
             compression=dict.fromkeys(leaves, "zstd"),  # a column not named here stays uncompressed
             use_dictionary=leaves,
             write_statistics=leaves,
@@ -95,18 +96,30 @@ def write_part(files: Files, path: Path, table: pa.Table) -> None:
         writer.write_table(table, row_group_size=ROW_GROUP)
 
 
+def write_marks(files: Files, path: Path, task: TaskName, first: int, batches: Iterable[pa.RecordBatch]) -> None:
+    """Writes a part of `current` from batches of `id`, `fingerprint`, `stamp`, numbered from `first`. Raises OSError."""
+    import pyarrow as pa
+
+    fixed = schema("current", task)
+    with writing(files, path, fixed) as writer:
+        for batch in batches:
+            seqs = pa.array(range(first, first + batch.num_rows), pa.int64())
+            writer.write_table(pa.Table.from_arrays([seqs, *batch.columns], names=fixed.names).cast(fixed))
+            first += batch.num_rows
+
+
 def read_schema(path: Path) -> pa.Schema:
     """A part's Arrow schema. Raises StoreError if it was written in a format that this version does not read."""
     import pyarrow.parquet as pq
 
-    schema = pq.read_schema(path)
-    found = (schema.metadata or {}).get(_FORMAT_KEY, b"none").decode()
+    columns = pq.read_schema(path)
+    found = (columns.metadata or {}).get(_FORMAT_KEY, b"none").decode()
     if found not in map(str, READABLE):
         raise StoreError(
             f"{path} is in format {found}; this version reads {', '.join(map(str, READABLE))}. "
             "Open this output with the version that wrote it, or set another output."
         )
-    return schema.remove_metadata()
+    return columns.remove_metadata()
 
 
 def _is_vector(type_: Any) -> bool:

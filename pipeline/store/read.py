@@ -33,15 +33,20 @@ def connect(output: Path, task: TaskName, dimension: int | None = None) -> duckd
     layout.check(task)
     connection = duckdb.connect()
     connection.execute("set timezone = 'UTC'")
+    attach(connection, layout, task, dimension)
+    dimension = dimension or Known.load(layout.dataset("results"), task).dimension
+    connection.execute(block("keys") + _views(task, dimension))
+    return connection
+
+
+def attach(connection: duckdb.DuckDBPyConnection, layout: Layout, task: TaskName, dimension: int | None = None) -> None:
+    """The datasets as views in the schema `parts`: all rows that count, without the question which is the newest."""
     connection.execute(block("schemas"))
     for name in DATASETS:
         if (layout.dataset(name) / SCHEMA_PART).exists():
             connection.execute(_shown(layout, name))
         else:
             _empty(connection, name, task, dimension)
-    dimension = dimension or Known.load(layout.dataset("results"), task).dimension
-    connection.execute(block("keys") + _views(task, dimension))
-    return connection
 
 
 def query(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any = None) -> duckdb.DuckDBPyConnection:

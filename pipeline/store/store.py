@@ -16,7 +16,9 @@ from pipeline.store.journal import Journal, segments
 from pipeline.store.known import Known
 from pipeline.store.layout import Layout
 from pipeline.store.lock import locked
-from pipeline.store.parts import listed, part_name, write_part
+from pipeline.store.parts import listed, part_name, write_marks, write_part
+from pipeline.store.pending import Marks
+from pipeline.store.read import write_catalog
 from pipeline.store.records import AnswerRecord, AttemptRecord, FailureRecord, RunRecord
 from pipeline.store.schema import DATASETS
 from pipeline.store.seal import seal_segment
@@ -119,6 +121,19 @@ class Store:
                     seal_segment(self.files, self.layout, self.task, self.known, self._waiting[0])
                 self._waiting.pop(0)
 
+    def mark_current(self, marks: Marks) -> None:
+        """Keeps what the manifest says now of ids that have outcomes (see `Pending.marks`); call it before appending.
+
+        Ends the open segment first: the numbers of the marks must not lie within those of a segment.
+        """
+        if not marks.count:
+            return
+        self.seal()
+        first = self.journal.reserve(marks.count)
+        path = self.layout.current / part_name(first, first + marks.count - 1)
+        with machine("write the marks", path.parent):
+            write_marks(self.files, path, self.task, first, marks.batches())
+
     def start_run(self, record: RunRecord) -> None:
         """Writes the run with no end, so that a kill leaves its trace."""
         self._run_seq = self.journal.reserve(1)
@@ -154,8 +169,6 @@ class Store:
             write_part(self.files, path, runs_table([record], self.task))
 
     def _prepare(self, dimension: int | None) -> None:
-        from pipeline.store.read import write_catalog
-
         layout, files = self.layout, self.files
         files.mkdir(layout.output)
         self._exit.enter_context(locked(layout.lock, self.run_id))

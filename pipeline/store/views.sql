@@ -44,7 +44,7 @@ group by id;
 
 -- One row per answered id: the newest answer to the current fingerprint, else the newest answer, which is stale.
 create or replace view keys.results as
-select a.id, coalesce(max(a.seq) filter (fits), max(a.seq)) as seq, max(a.seq) as newest, not bool_or(fits) as stale
+select a.id, coalesce(max(a.seq) filter (fits), max(a.seq)) as seq, not bool_or(fits) as stale
 from (
     select a.id, a.seq, a.fingerprint = now.fingerprint or coalesce(m.fingerprint = now.fingerprint, false) as fits
     from (select id, seq, fingerprint from parts.results) as a
@@ -54,18 +54,36 @@ from (
 group by a.id;
 
 -- One row per open failure. A failure is open as long as no kept answer is one to the current fingerprint, and it is
--- the newest failure for that fingerprint, or, where there is none, the newest outcome of its id.
+-- the newest failure for that fingerprint, or, where there is none, the newest outcome of its id. Only ids that ever
+-- failed are looked at.
 create or replace view keys.failures as
-select f.id, coalesce(max(f.seq) filter (fits), max(f.seq)) as seq
-from (
-    select f.id, f.seq, f.fingerprint = now.fingerprint or coalesce(m.fingerprint = now.fingerprint, false) as fits
-    from (select id, seq, fingerprint from parts.failures) as f
-    join keys.now as now on now.id = f.id
-    left join (select seq, fingerprint from parts.current) as m on m.seq = f.seq
-) as f
-left join keys.results as r on r.id = f.id
-where r.id is null or (r.stale and (f.fits or f.seq > r.newest))
-group by f.id;
+with f as (
+    select id, seq, fingerprint from parts.failures
+), a as (
+    select id, seq, fingerprint from parts.results where id in (select id from f)
+), m as (
+    select id, seq, fingerprint from parts.current where id in (select id from f)
+), now as (
+    select id, arg_max(fingerprint, age) as fingerprint
+    from (
+        select id, fingerprint, seq * 2 as age from a
+        union all
+        select id, fingerprint, seq * 2 from f
+        union all
+        select id, fingerprint, seq * 2 + 1 from m
+    )
+    group by id
+), told as (
+    select o.id, o.seq, o.answer, o.fingerprint = now.fingerprint or coalesce(m.fingerprint = now.fingerprint, false) as fits
+    from (select *, true as answer from a union all select *, false from f) as o
+    join now on now.id = o.id
+    left join m on m.seq = o.seq
+)
+select id, coalesce(max(seq) filter (not answer and fits), max(seq)) as seq
+from told
+group by id
+having not coalesce(bool_or(answer and fits), false)
+    and (bool_or(not answer and fits) or max(seq) filter (not answer) > coalesce(max(seq) filter (answer), 0));
 
 -- name: views
 create or replace view versions as
@@ -101,3 +119,104 @@ order by all;
 -- name: vector
 -- A vector of another dimension than the newest answers' is NULL: a column has one type.
 case when len(embedding) = {dimension} then embedding::float[{dimension}] end as embedding
+
+-- name: plan_load
+-- Ids and fingerprints as 128-bit numbers take a third of the memory of their text. `given` is what the first pass over
+-- the manifest found, one row per manifest row.
+create or replace macro keyed(text) as md5_number(text);
+create or replace view given as select * from read_parquet('{spool}');
+create table hashed (ordinal bigint, fingerprint varchar);
+
+-- name: plan_outcomes
+-- One row per id and fingerprint that has an outcome; an outcome counts for its own fingerprint and for the one that
+-- a row of `current` with its seq names.
+create table outcome as
+with told as (
+    select id, seq, fingerprint, true as answer, null as fault from parts.results
+    union all
+    select id, seq, fingerprint, false, fault from parts.failures
+), counted as (
+    select keyed(id) as k, seq, keyed(fingerprint) as f, answer, fault from told
+    union all
+    select keyed(m.id), m.seq, keyed(m.fingerprint), t.answer, t.fault
+    from told as t join parts.current as m on m.seq = t.seq and m.fingerprint <> t.fingerprint
+)
+select k, f, bool_or(answer) as answered, arg_max(fault, seq) filter (not answer) as fault
+from counted group by k, f;
+
+-- name: plan_stamps
+create table stamped as
+select keyed(id) as k, keyed(stamp) as s, arg_max(fingerprint, seq) as fingerprint
+from parts.current where stamp is not null group by all;
+
+-- name: plan_rows
+-- A row without a fingerprint takes that of its stamp. `repeat`: a row with a derived id that came before.
+create table item as
+select g.ordinal, keyed(g.id) as k, g.given, g.stamp is not null as stampable, s.fingerprint is not null as stamped,
+    coalesce(keyed(g.fingerprint), keyed(s.fingerprint)) as f
+from given as g
+left join stamped as s on {by_stamp} and s.k = keyed(g.id) and s.s = keyed(g.stamp);
+
+create table repeated as
+select unnest(list(ordinal order by given desc, ordinal)[2:]) as ordinal from item group by k having count(*) > 1;
+
+-- name: plan_duplicates
+-- Given ids that stand more than once, with the first two places.
+select any_value(g.id) as id, min_by(g."where", g.ordinal, 2) as places
+from given as g
+where keyed(g.id) in (select k from item where given group by k having count(*) > 1) and g.given
+group by keyed(g.id) order by min(g.ordinal) limit {limit};
+
+-- name: plan_states
+-- A row whose stamp is not known, of an id with an outcome, must be read (`unread`); a new one is read when it is sent.
+create or replace table state as
+select i.ordinal, case
+    when r.ordinal is not null then {repeat}
+    when o.answered then {done}
+    when o.fault in ('throttled', 'transient') then {retry}
+    when o.k is not null then {failed}
+    when i.k not in (select k from outcome) then {new}
+    when coalesce(i.f, keyed(h.fingerprint)) is null then {unread}
+    else {changed} end::utinyint as state, i.k
+from item as i
+left join hashed as h on h.ordinal = i.ordinal
+left join repeated as r on r.ordinal = i.ordinal
+left join outcome as o on o.k = i.k and o.f = coalesce(keyed(h.fingerprint), i.f);
+
+-- name: plan_counts
+select state, count(*) as rows_ from state group by state;
+
+-- name: plan_rebuy
+select count(*) from state where state = {changed} and k in (select k from outcome where answered);
+
+-- name: plan_vanished
+select count(distinct k) from outcome where k not in (select k from item);
+
+-- name: plan_marks
+-- Rows whose id has an outcome, and whose current fingerprint is not what the newest record of the id says, or whose
+-- stamp is not yet known to stand for it.
+create or replace temp table mark as
+with now as (
+    select k, arg_max(f, age) as f
+    from (
+        select keyed(id) as k, keyed(fingerprint) as f, seq * 2 as age from parts.results
+        union all
+        select keyed(id), keyed(fingerprint), seq * 2 from parts.failures
+        union all
+        select keyed(id), keyed(fingerprint), seq * 2 + 1 from parts.current
+    )
+    group by k
+)
+select i.ordinal
+from item as i
+join state as s on s.ordinal = i.ordinal and s.state not in ({new}, {unread}, {repeat})
+left join hashed as h on h.ordinal = i.ordinal
+join now on now.k = i.k
+where now.f <> coalesce(keyed(h.fingerprint), i.f) or (i.stampable and not i.stamped);
+
+-- name: plan_marked
+select g.id, coalesce(h.fingerprint, g.fingerprint, s.fingerprint) as fingerprint, g.stamp
+from given as g
+join mark as m on m.ordinal = g.ordinal
+left join hashed as h on h.ordinal = g.ordinal
+left join stamped as s on s.k = keyed(g.id) and s.s = keyed(g.stamp);

@@ -1,0 +1,201 @@
+"""What a run has to send: one anti-join of the manifest's ids and fingerprints with every outcome that is kept.
+
+States of a manifest row, by the id's outcomes and the row's current fingerprint:
+  done      a kept answer has the fingerprint (its own, or the manifest's that it stands for)
+  retry     no such answer; the newest failure with the fingerprint is throttled or transient
+  failed    no such answer; the newest failure with the fingerprint is another one: for reprocess
+  changed   the id has outcomes, none with the fingerprint
+  new       the id has no outcome
+  unread    the id has outcomes, but the row's local files are not known to be the same: hash them, then `settle`
+  repeat    a derived id that stood before: sent once
+"""
+
+from __future__ import annotations
+
+import enum
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from pipeline.store.layout import Layout
+from pipeline.store.read import attach
+from pipeline.store.sql import block, literal
+from pipeline.types import TaskName
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MEMORY = "100MB"
+"""DuckDB's share; more is spilled to the temporary folder. A million rows need 3.3 s and 115 MB with it (2 cores)."""
+
+
+class State(enum.IntEnum):
+    """One byte per manifest row."""
+
+    NEW = 0
+    CHANGED = 1
+    RETRY = 2
+    FAILED = 3
+    DONE = 4
+    UNREAD = 5
+    REPEAT = 6
+
+
+class Duplicate(NamedTuple):
+    """A given id that stands twice, with the first two places."""
+
+    id: str
+    first: str
+    second: str
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """Manifest rows by state. `vanished`: ids with an outcome that the manifest no longer has.
+
+    `rebuy`: changed rows whose id has an answer; `answered`: rows whose id has an answer for any fingerprint that still
+    counts, which is done + rebuy: the share of the two is what guards against paying twice for a changed job.
+    """
+
+    rows: int = 0
+    new: int = 0
+    changed: int = 0
+    retry: int = 0
+    failed: int = 0
+    done: int = 0
+    unread: int = 0
+    repeat: int = 0
+    vanished: int = 0
+    rebuy: int = 0
+
+    @property
+    def answered(self) -> int:
+        return self.done + self.rebuy
+
+
+class Marks(NamedTuple):
+    """`count` rows of `id`, `fingerprint`, `stamp` for `Store.mark_current`; `batches` may be called once."""
+
+    count: int
+    batches: Callable[[], Iterator[pa.RecordBatch]]
+
+
+class Pending:
+    """A plan of what to send, in a temporary database beside the output's parts. Use as a context manager."""
+
+    def __init__(self, output: Path, task: TaskName, *, memory: str = MEMORY) -> None:
+        import duckdb
+
+        self._folder = tempfile.TemporaryDirectory(prefix="pipeline-plan-")
+        folder = Path(self._folder.name)
+        self._spool = folder / "rows.parquet"
+        options: dict[str, Any] = {
+            "memory_limit": memory,
+            "temp_directory": str(folder),
+            "threads": 2,
+            "preserve_insertion_order": False,
+        }
+        self._connection = duckdb.connect(str(folder / "plan.duckdb"), config=options)
+        attach(self._connection, Layout(output), task)
+
+    def load(self, batches: Iterable[pa.RecordBatch], *, rehash: bool = False) -> None:
+        """Takes the first pass over the manifest and finds every row's state; call it once.
+
+        Columns: `ordinal` int64 (from 0, without gaps), `id`, `given` bool, `where` text, `fingerprint` (null: the row
+        has local files), `stamp` (null: none). A stamp must stand for everything the fingerprint covers, with path,
+        size and time in the place of a file's content. `rehash`: stamps are not believed.
+        """
+        rows = _spool(self._spool, batches)
+        run = self._connection.execute
+        run(block("plan_load", spool=literal(str(self._spool))))
+        run(block("plan_outcomes"))
+        run(block("plan_stamps"))
+        run(block("plan_rows", by_stamp="false" if rehash else "g.fingerprint is null"))
+        self._rows = rows
+        self._find_states()
+
+    def settle(self, hashed: Iterable[pa.RecordBatch]) -> None:
+        """Takes the fingerprints of rows that were `unread` (`ordinal`, `fingerprint`) and finds their states."""
+        for batch in hashed:
+            self._connection.register("batch", _table(batch))
+            self._connection.execute("insert into hashed select ordinal, fingerprint from batch")
+            self._connection.unregister("batch")
+        self._find_states()
+
+    def states(self) -> bytearray:
+        """One `State` per ordinal."""
+        import numpy as np
+
+        found = bytearray(self._rows)
+        states = np.frombuffer(found, np.uint8)
+        for batch in self._connection.sql("select ordinal, state from state").to_arrow_reader(65_536):
+            states[batch.column(0).to_numpy()] = batch.column(1).to_numpy()
+        return found
+
+    def counts(self) -> Counts:
+        """Rows by state, and what the guard and the summary need."""
+        found = self._connection.execute(block("plan_counts")).fetchall()
+        by_state = {State(state).name.lower(): rows for state, rows in found}
+        vanished, rebuy = self._one(block("plan_vanished")), self._one(block("plan_rebuy", **_codes()))
+        return Counts(rows=self._rows, vanished=vanished, rebuy=rebuy, **by_state)
+
+    def duplicates(self, limit: int = 10) -> list[Duplicate]:
+        """Given ids that stand more than once, in manifest order; a manifest with any must be refused."""
+        rows = self._connection.execute(block("plan_duplicates", limit=limit)).fetchall()
+        return [Duplicate(id_, places[0], places[1]) for id_, places in rows]
+
+    def marks(self) -> Marks:
+        """What `Store.mark_current` should write, so that views and later runs know the rows' current fingerprints."""
+        self._connection.execute(block("plan_marks", **_codes()))
+        count = self._one("select count(*) from mark")
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            return iter(self._connection.sql(block("plan_marked")).to_arrow_reader(65_536))
+
+        return Marks(count, batches)
+
+    def close(self) -> None:
+        self._connection.close()
+        self._folder.cleanup()
+
+    def __enter__(self) -> Pending:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _one(self, sql: str) -> int:
+        return int(self._connection.execute(sql).fetchall()[0][0])
+
+    def _find_states(self) -> None:
+        self._connection.execute(block("plan_states", **_codes()))
+
+
+def _codes() -> dict[str, str | int]:
+    return {state.name.lower(): int(state) for state in State}
+
+
+def _spool(path: Path, batches: Iterable[pa.RecordBatch]) -> int:
+    """Writes the batches to a temporary file; they are read from there more than once, and never held."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    text = pa.string()
+    schema = pa.schema(
+        [("ordinal", pa.int64()), ("id", text), ("given", pa.bool_()), ("where", text)]
+        + [("fingerprint", text), ("stamp", text)]
+    )
+    rows = 0
+    with pq.ParquetWriter(path, schema, compression="lz4", use_dictionary=False, write_statistics=False) as writer:
+        for batch in batches:
+            writer.write_table(_table(batch).select(schema.names).cast(schema))
+            rows += batch.num_rows
+    return rows
+
+
+def _table(batch: Any) -> pa.Table:
+    import pyarrow as pa
+
+    return batch if isinstance(batch, pa.Table) else pa.Table.from_batches([batch])
