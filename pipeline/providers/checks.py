@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pipeline.errors import refusal
 from pipeline.providers import LocalFiles
 from pipeline.providers.body import all_media, parts
+from pipeline.providers.faults import model_hint
 from pipeline.providers.models import Model
 from pipeline.providers.parameters import check_parameters
-from pipeline.types import Audio, Endpoint, Image, Loaded, Media, Request, Text, Video
+from pipeline.types import Audio, Endpoint, HttpRequest, Image, Loaded, Media, Request, Text, Video
 
 
 def endpoint_fits(model: Model, endpoint: Endpoint, foreign: Mapping[str, tuple[str, ...]]) -> None:
@@ -53,6 +54,32 @@ def parameters_fit(request: Request, model: Model, endpoint: Endpoint) -> None:
 def no_frames(request: Request, service: str) -> None:
     if any(isinstance(part, Video) for part in parts(request)):
         raise refusal("Frames", f"{service} takes no frame lists; send the frames as images")
+
+
+def no_factors(request: Request) -> None:
+    if any(item.factor not in (None, 1) for item in request.items):
+        raise refusal("Factor", "factors work with DashScope's native multimodal embeddings only; leave them out")
+
+
+def body_fits(http: HttpRequest, most: int) -> HttpRequest:
+    """The request itself, or a refusal if its body is larger than the gateway takes."""
+    if len(http.body) > most:
+        raise refusal("BodyTooLarge", f"the request has {len(http.body):,} bytes, the service takes {most:,}")
+    return http
+
+
+def warnings(request: Request, model: Model) -> list[str]:
+    """What will be sent all the same but may not do what is meant; for people, before a run."""
+    found: list[str] = []
+    if model.retired is not None:
+        found.append(model_hint(model))
+    turns = [turn for turn in request.turns if turn.role != "user" or turn is not request.turns[-1]]
+    if model.ignores_history and turns:
+        found.append(f"{model.name} ignores system messages and earlier turns")
+    pictures = sum(isinstance(part, Image) for turn in request.turns for part in turn.parts)
+    if model.needs_image and pictures > 1:
+        found.append(f"whether {model.name} takes several pictures is not published")
+    return found
 
 
 def qianfan_extras(request: Request, model: Model) -> None:
@@ -146,12 +173,18 @@ def _frames(video: Video, model: Model) -> None:
         raise refusal("Frames", "a frame list without frames")
     if (limits.min is not None and count < limits.min) or (limits.max is not None and count > limits.max):
         raise refusal("Frames", f"{count} frames, {model.name} takes {limits.min} to {limits.max}")
-    if video.fps is not None and not (math.isfinite(video.fps) and 0.1 <= video.fps <= 10):
-        raise refusal("Fps", f"fps {video.fps!r} is outside [0.1, 10]")
+    fps = video.fps
+    if fps is not None and not (math.isfinite(fps) and fps > 0):
+        raise refusal("Fps", f"fps {fps!r} is not greater than 0")
+    if fps is not None and model.provider == "dashscope" and not 0.1 <= fps <= 10:
+        raise refusal("Fps", f"fps {fps!r} is outside [0.1, 10]")
 
 
 def _reachable(media: Media | Loaded, model: Model, local: LocalFiles) -> None:
     url = media.url or ""
+    scheme = url.partition(":")[0].lower()
+    if url and scheme not in ("http", "https", "oss", "data"):
+        raise refusal("Url", f"a {media.kind} at {scheme}: cannot be sent; http(s) URLs and local files can")
     if local == "refuse" and not url.startswith(("http://", "https://")):
         raise refusal(
             "UrlsOnly", f"{model.name} takes http(s) URLs only; put the {media.kind} where the service can fetch it"

@@ -24,6 +24,7 @@ DEFAULT_BASE_URLS: Mapping[str, str] = {
     "openai": "https://dashscope.aliyuncs.com/compatible-mode/v1",
 }
 KEY_ENV = "DASHSCOPE_API_KEY"
+MAX_BODY = 64 * 1024 * 1024  # protocol reference §3.7: above it the gateway answers 413
 
 
 def default_endpoint(protocol: str) -> str:
@@ -43,21 +44,30 @@ def check(request: Request, model: Model, endpoint: Endpoint) -> None:
     checks.endpoint_fits(model, endpoint, {"native": ("/compatible-mode/v1",), "openai": ("/api/v1",)})
     checks.common(request, model, endpoint, local_files(model, endpoint))
     checks.parameters_fit(request, model, endpoint)
+    if endpoint.protocol != "native":
+        checks.no_factors(request)
 
 
 def encode(request: Request, model: Model, endpoint: Endpoint) -> HttpRequest:
     """The exchange for a request whose media are loaded. Raises Fault as `check` does."""
     check(request, model, endpoint)
     parameters = renamed(request.parameters, model, endpoint.protocol)
-    headers = _headers(request, endpoint)
-    if endpoint.protocol == "native":
-        if request.task == "embed":
-            body = embedding_wire.native_body(request, parameters, model)
-            return post(endpoint, embedding_wire.NATIVE_PATH, body, headers)
-        return post(endpoint, native_wire.PATH, native_wire.generation_body(request, parameters), headers)
+    path, body = (
+        _native(request, parameters, model) if endpoint.protocol == "native" else _compatible(request, parameters)
+    )
+    return checks.body_fits(post(endpoint, path, body, _headers(request, endpoint)), MAX_BODY)
+
+
+def _native(request: Request, parameters: Mapping[str, Any], model: Model) -> tuple[str, dict[str, Any]]:
     if request.task == "embed":
-        return post(endpoint, embedding_wire.OPENAI_PATH, embedding_wire.openai_body(request, parameters), headers)
-    return post(endpoint, CHAT_PATH, chat_body(request, parameters, "compatible"), headers)
+        return embedding_wire.NATIVE_PATH, embedding_wire.native_body(request, parameters, model)
+    return native_wire.PATH, native_wire.generation_body(request, parameters)
+
+
+def _compatible(request: Request, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    if request.task == "embed":
+        return embedding_wire.OPENAI_PATH, embedding_wire.openai_body(request, parameters)
+    return CHAT_PATH, chat_body(request, parameters, "compatible")
 
 
 def _headers(request: Request, endpoint: Endpoint) -> tuple[tuple[str, str], ...]:

@@ -36,6 +36,7 @@ def check(request: Request, model: Model, endpoint: Endpoint) -> None:
     checks.no_workspace(endpoint)
     checks.common(request, model, endpoint, local_files(model, endpoint))
     checks.parameters_fit(request, model, endpoint)
+    checks.no_factors(request)
 
 
 def encode(request: Request, model: Model, endpoint: Endpoint) -> HttpRequest:
