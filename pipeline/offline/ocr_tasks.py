@@ -21,7 +21,7 @@ _TASKS = (
     "text_recognition",
     "multi_lan",
 )
-_PAIR = re.compile(r"^\s*([^::]{1,40})[::]\s*(\S.*)$")
+_PAIR = re.compile(r"^\s*([^:\uff1a]{1,40})[:\uff1a]\s*(\S.*)$")
 
 
 def answer(options: object, pictures: Sequence[bytes]) -> dict[str, Any]:
