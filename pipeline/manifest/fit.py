@@ -107,7 +107,7 @@ def _remade(body: bytes, found: Facts, name: str, limits: MediaLimits) -> Fitted
         raise refusal("Format", f"{name}: {found.format}; the model takes {taken}, none of which can be written")
     width, height = scaled(found.upright_width, found.upright_height, limits)
     image = render.decoded(body, name, found, (width, height))
-    while min(width, height) >= (limits.min_side or 1) and max(width, height) > 1:
+    while min(width, height) >= (limits.min_side or 1):
         image.resize(width, height)
         smallest = None
         for form, quality in _plans(found, image, limits):
@@ -123,7 +123,10 @@ def _remade(body: bytes, found: Facts, name: str, limits: MediaLimits) -> Fitted
                     changed=image.changes(form),
                 )
             smallest = len(written) if written is not None else smallest
+        before = width, height
         width, height = shrunk(width, height, _step(smallest, limits), limits)
+        if (width, height) == before:
+            break
     raise refusal("TooLarge", f"{name}: {_size(found)}, {len(body):,} bytes; it cannot be made to fit {_said(limits)}")
 
 

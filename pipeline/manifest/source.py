@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol, cast
@@ -55,7 +56,9 @@ def open_manifest(spec: str, job: Job) -> Manifest:
                 raise ManifestError(f"{spec}: the folder {folder} does not exist{_nearest(folder)}")
             return _folder(folder, pattern, spec, job)
     except OSError as error:
-        raise ManifestError(f"{error.filename or spec}: cannot be read: {error.strerror}") from None
+        raise ManifestError(f"{error.filename or spec}: cannot be read: {error.strerror or error}") from None
+    except (EOFError, zlib.error) as error:
+        raise ManifestError(f"{spec}: the packed file is damaged: {error}") from None
     raise ManifestError(f"{spec}: there is no such file or folder{_nearest(spec)}")
 
 
