@@ -14,13 +14,14 @@ OFFLINE_ORIGIN = "http://embedded.invalid"
 """Never resolved: the in-process transport answers for it."""
 
 
-def endpoint(spec: Spec, provider: Provider) -> Endpoint:
+def endpoint(spec: Spec, provider: Provider, *, keyless: bool = False) -> Endpoint:
     """The endpoint of a job: its own base_url or the provider's, with the key from the environment or a file.
 
-    Offline, base_url and key are ignored. Raises JobError where the key is missing, with what to set.
+    Offline, base_url and key are ignored. keyless: no key is asked for, because nothing will be sent.
+    Raises JobError where the key is missing, with what to set.
     """
     section = spec.job.provider
-    protocol = section.protocol or ("native" if section.name == "dashscope" else "openai")
+    protocol = section.protocol or provider.PROTOCOLS[0]
     base = section.base_url or provider.default_endpoint(protocol)
     if spec.offline:
         default = provider.default_endpoint(protocol)
@@ -31,7 +32,7 @@ def endpoint(spec: Spec, provider: Provider) -> Endpoint:
     return Endpoint(
         provider=section.name,
         base_url=base.rstrip("/"),
-        key=_key(spec, provider),
+        key=Secret("") if keyless else _key(spec, provider),
         protocol=protocol,
         workspace=section.workspace,
     )

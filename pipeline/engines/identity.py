@@ -29,18 +29,18 @@ class Identity:
 
     def early(self, row: Row) -> str | None:
         """The fingerprint of a row without local files, else None: those must be read, or recognised by `stamp`."""
-        if any(True for _ in local_files(row)):
+        if has_local_files(row):
             return None
-        return self.fingerprint(row, _no_local_file)
+        return self.fingerprint(listed(row), _no_local_file)
 
     def fingerprint(self, row: Row, key: Key) -> str:
-        """The fingerprint of a row whose frame folder is listed; `key` gives the keys of local files."""
+        """The fingerprint of a row whose frames are `listed`; `key` gives the keys of local files."""
         if row.problem is not None:
-            return _broken(row, row.problem.code)
+            return self.broken(row, row.problem.code)
         try:
             return fingerprint(self._question(row, key))
         except Fault as fault:
-            return _broken(row, fault.code)
+            return self.broken(row, fault.code)
 
     def stamp(self, row: Row) -> str | None:
         """Stands for the fingerprint while path, size and time of every local file stay; None where one is gone."""
@@ -52,6 +52,10 @@ class Identity:
         except Fault:
             return None
         return digest(encode(question) + files.encode())
+
+    def broken(self, row: Row, code: str) -> str:
+        """The fingerprint of a row that asks nothing: the same while it is written the same."""
+        return digest(b"broken:" + code.encode() + msgspec.json.encode(row.raw, order="deterministic", enc_hook=str))
 
     def _question(self, row: Row, key: Key) -> Question:
         job = self._job
@@ -74,19 +78,17 @@ class Identity:
 
 
 def listed(row: Row) -> Row:
-    """The row with a frame folder or glob listed. Raises Fault where it cannot be."""
-    if row.frames is None or not isinstance(row.frames.pictures, FrameSource):
+    """The row with its frames listed and sampled. Raises Fault where a folder cannot be listed."""
+    if row.frames is None or (row.frames.max_frames is None and not isinstance(row.frames.pictures, FrameSource)):
         return row
     return msgspec.structs.replace(row, frames=msgspec.structs.replace(row.frames, pictures=expand(row.frames)))
 
 
-def local_files(row: Row) -> Iterator[Media | FrameSource]:
-    """Everything of a row that stands in local files."""
+def has_local_files(row: Row) -> bool:
+    """Something of the row must be read before its fingerprint is known."""
     if row.frames is not None and isinstance(row.frames.pictures, FrameSource):
-        yield row.frames.pictures
-    for media in all_media(row):
-        if media.path is not None:
-            yield media
+        return True
+    return any(media.path is not None for media in all_media(row))
 
 
 def all_media(row: Row) -> Iterator[Media]:
@@ -130,11 +132,6 @@ def _key(media: Media, key: Key) -> str:
 def _number(value: float | None) -> float | None:
     """2 and 2.0 are the same question."""
     return None if value is None else float(value)
-
-
-def _broken(row: Row, code: str) -> str:
-    """A row that asks nothing keeps its identity while it is written the same."""
-    return digest(b"broken:" + code.encode() + msgspec.json.encode(row.raw, order="deterministic", enc_hook=str))
 
 
 def _no_local_file(media: Media) -> str:

@@ -1,0 +1,119 @@
+"""The pipeline from Python: load a job, run it, read what it wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import msgspec
+
+from pipeline.engines.options import RunOptions
+from pipeline.job.load import OFFLINE_SUFFIX, Spec
+from pipeline.job.load import load as load_spec
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from pipeline.report.status import Status
+    from pipeline.report.summary import Summary
+
+
+class Job:
+    """One job file with its overrides.
+
+    `run` and `arun` send what needs sending; `connect`, `query`, `status` and `export` read the output and need no
+    key. Every method raises PipelineError (see pipeline.errors) with a message for people.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        overrides: Mapping[str, Any] | None = None,
+        *,
+        variables: Mapping[str, str] | None = None,
+        output: str | Path | None = None,
+        offline: bool = False,
+    ) -> Job:
+        """The job file at `path`.
+
+        overrides: dotted keys or nested tables over the file's. variables: what `{name}` in manifest and output
+        stands for. output: another folder than the job's. offline: use the embedded service.
+        """
+        return cls(load_spec(path, overrides=overrides, variables=variables, output=output, offline=offline))
+
+    def run(self, manifest: Any = None, *, options: RunOptions | None = None, **settings: Any) -> Summary:
+        """Runs the job to its end and returns the summary; the process's exit code is `summary.exit_code`.
+
+        manifest: a pyarrow table or reader, a polars or pandas frame, or an iterable of dicts, instead of the job's.
+        settings: fields of RunOptions, such as `limit=3`. Not from within an event loop: there, `await job.arun()`.
+        """
+        from pipeline.engines.local import execute
+
+        return anyio.run(execute, self.spec, _options(manifest, options, settings), backend="asyncio")
+
+    async def arun(self, manifest: Any = None, *, options: RunOptions | None = None, **settings: Any) -> Summary:
+        """`run` for a notebook, a scheduler or anything else with a running asyncio event loop."""
+        from pipeline.engines.local import execute
+
+        return await execute(self.spec, _options(manifest, options, settings))
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """A DuckDB connection with the views results, failures, attempts, runs, spend and versions.
+
+        They exist with all their columns before anything was written.
+        """
+        from pipeline.engines.reading import connect
+
+        return connect(self._read())
+
+    def query(self, sql: str) -> Any:
+        """The answer of one SQL statement over the views, as a pyarrow RecordBatchReader. Raises QueryError."""
+        from pipeline.engines.reading import query
+
+        return query(self._read(), sql)
+
+    def status(self) -> Status:
+        """What is done, left, failed and spent, by the figures of the last run."""
+        from pipeline.engines.reading import status
+
+        return status(self._read())
+
+    def export(self, dest: str | Path) -> int:
+        """Writes one row per id to `dest` (.parquet, .csv or .jsonl); returns the number of rows."""
+        from pipeline.engines.reading import export
+
+        return export(self._read(), Path(dest))
+
+    def _read(self) -> Spec:
+        """What to read: an output that only exists as `…-offline` is read there, so that a first look needs no flag."""
+        spec = self.spec
+        offline = spec.output.with_name(spec.output.name + OFFLINE_SUFFIX)
+        if spec.offline or spec.output.exists() or not offline.exists():
+            return spec
+        return msgspec.structs.replace(spec, output=offline, offline=True)
+
+
+def serve(
+    *,
+    port: int,
+    rpm: float | None = None,
+    tpm: float | None = None,
+    latency_ms: float = 0.0,
+    fail: str | None = None,
+    seed: int = 0,
+) -> None:
+    """Serves the embedded service on 127.0.0.1 until it is interrupted. Raises MissingExtra, JobError."""
+    from pipeline.engines.offline import serve as start
+
+    start(port=port, rpm=rpm, tpm=tpm, latency_ms=latency_ms, fail=fail, seed=seed)
+
+
+def _options(manifest: Any, options: RunOptions | None, settings: Mapping[str, Any]) -> RunOptions:
+    options = options or RunOptions(progress=False)
+    return msgspec.structs.replace(options, **({"manifest": manifest} if manifest is not None else {}), **settings)

@@ -1,0 +1,80 @@
+"""The guard against paying again for a whole table because its job was edited."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pipeline.engines.reading import connect, last_standing
+from pipeline.engines.setup import Setup
+from pipeline.engines.survey import Survey
+from pipeline.errors import JobError
+from pipeline.job.load import Spec
+from pipeline.report.state import count, money
+from pipeline.store import read
+from pipeline.store.pending import State
+
+SHARE = 0.01
+"""Of the answered rows; more than this sent again stops the run until the user decides (product rule)."""
+
+
+def question(setup: Setup) -> dict[str, Any]:
+    """What the job asks of every row, by the keys of the job file."""
+    job = setup.spec.job
+    return {
+        "task": job.task,
+        "provider.name": setup.provider_name,
+        "provider.model": job.provider.model,
+        "provider.parameters": dict(job.provider.parameters),
+        "prompt.system": job.prompt.system,
+        "prompt.text": job.prompt.text,
+        "media.resize": job.media.resize,
+    }
+
+
+def guard(setup: Setup, survey: Survey, changed: str | None) -> Survey:
+    """The survey as it may be sent. Blocking.
+
+    When the job was edited since the last run, and more than SHARE of the answered rows would be sent again for it:
+    raises JobError with what changed, how many rows and what they would cost, unless `changed` decides: `redo` sends
+    them, `keep` leaves changed rows as they are.
+    """
+    counts = survey.counts
+    if changed == "keep":
+        kept = bytearray(State.DONE if state == State.CHANGED else state for state in survey.states)
+        moved = msgspec.structs.replace(counts, changed=0, done=counts.done + counts.changed, rebuy=0)
+        return msgspec.structs.replace(survey, states=kept, counts=moved)
+    if changed == "redo" or counts.rebuy <= SHARE * counts.answered:
+        return survey
+    edits = _edits(setup)
+    if not edits:
+        return survey
+    raise JobError(
+        f"{setup.spec.name}: the job has changed, and {count(counts.rebuy, 'answered row')} of {counts.answered:,} "
+        f"would be sent again{_price(setup.spec, counts.rebuy)}. Changed: {'; '.join(edits)}. "
+        "Decide with --changed redo (send them again) or --changed keep (keep their answers)"
+    )
+
+
+def _edits(setup: Setup) -> list[str]:
+    """What the job asks now and did not ask in the last run, in words."""
+    standing = last_standing(setup.spec.output)
+    before = standing.question if standing else {}
+    now = msgspec.json.decode(msgspec.json.encode(question(setup)))
+    return [
+        f"{key} was {_shown(before.get(key))}, is {_shown(value)}"
+        for key, value in now.items()
+        if before.get(key) != value
+    ]
+
+
+def _shown(value: Any) -> str:
+    text = "not set" if value in (None, {}) else msgspec.json.encode(value).decode()
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def _price(spec: Spec, rows: int) -> str:
+    sql = "select avg(cost), any_value(currency) from versions where cost is not null"
+    average, currency = read.query(connect(spec), sql).fetchone() or (None, None)
+    return "" if average is None else f", at about {money(average * rows, currency)}"

@@ -1,0 +1,175 @@
+"""From a row to the exchange to make: loads media off the loop, fits, uploads, encodes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeVar, TypeVarTuple, Unpack
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from pipeline.dispatch.prepared import Prepared
+from pipeline.engines.identity import Identity, listed
+from pipeline.engines.media import media_of, replaced, uploaded
+from pipeline.engines.setup import Setup
+from pipeline.engines.work import Work
+from pipeline.errors import Fault, refusal
+from pipeline.manifest.load import digest, load
+from pipeline.providers.cost import cost, worst_case
+from pipeline.providers.tokens import estimate
+from pipeline.tasks.quality import Gate
+from pipeline.types import FrameSource, Loaded, Media, MediaLimits, Reader, Reply, Request, Row, Usage
+
+T = TypeVar("T")
+A = TypeVarTuple("A")
+
+LOADERS = 4
+"""Threads that read and fit pictures; Pillow lets go of the interpreter while it decodes."""
+
+
+class Uploads(Protocol):
+    """Brings bytes to where the service reads them; equal files once."""
+
+    async def url(self, media: Loaded, *, renew: bool = False) -> str:
+        """The URL to send instead of the bytes. `renew`: the earlier upload has expired. Raises Fault."""
+        ...
+
+
+class Fetch(Protocol):
+    """Loads a picture behind a URL, for `media.fetch = "here"`."""
+
+    async def __call__(self, media: Media, limits: MediaLimits) -> Loaded:
+        """Raises Fault."""
+        ...
+
+
+class Preparer:
+    """Prepares the rows of one run; what it learns of a row is left in its Work."""
+
+    def __init__(
+        self, setup: Setup, identity: Identity, gate: Gate, root: str, uploads: Uploads | None, fetch: Fetch | None
+    ) -> None:
+        self._setup = setup
+        self._identity = identity
+        self._gate = gate
+        self._root = root
+        self._uploads = uploads
+        self._fetch = fetch
+        self._threads = anyio.CapacityLimiter(LOADERS)
+        self._limits = setup.media_limits()
+
+    async def __call__(self, work: Work, *, renew: bool = False) -> Prepared:
+        """The exchange for a row. Raises Fault for one that cannot be sent; its fingerprint is known then too."""
+        row = work.row
+        if row.problem is not None:
+            work.fingerprint = self._identity.fingerprint(row, _unasked)
+            raise Fault("rejected", f"Local.{row.problem.code.removeprefix('Local.')}", row.problem.message)
+        try:
+            row = await self._listed(row)
+            request, loaded = await self._loaded(work, row)
+        except Fault:
+            work.fingerprint = work.fingerprint or await self._thread(self._fingerprint_unsent, row)
+            raise
+        work.loaded = tuple(media for media in media_of(request) if isinstance(media, Loaded))
+        work.fingerprint = work.fingerprint or self._identity.fingerprint(row, lambda media: loaded[media].sha256 or "")
+        work.request = await self._uploaded(request, renew=renew)
+        return self._prepared(work, work.request)
+
+    async def _listed(self, row: Row) -> Row:
+        if row.frames is not None and isinstance(row.frames.pictures, FrameSource):
+            return await self._thread(listed, row)
+        return listed(row)
+
+    async def _loaded(self, work: Work, row: Row) -> tuple[Request, dict[Media | Loaded, Loaded]]:
+        setup = self._setup
+        request = setup.task.ask(row, setup.spec.job)
+        # What is wrong with the question itself is said before any picture is read.
+        setup.provider.check(request, setup.model, setup.endpoint)
+        media = [found for found in dict.fromkeys(media_of(request)) if isinstance(found, Media)]
+        loaded: dict[Media | Loaded, Loaded] = {}
+        here = [found for found in media if found.url is None]
+        if here:
+            work.stamp, loaded = await self._thread(self._load_files, row, here)
+        for found in media:
+            if found.url is not None:
+                loaded[found] = await self._remote(found)
+        return replaced(request, loaded), loaded
+
+    def _load_files(self, row: Row, media: list[Media]) -> tuple[str | None, dict[Media | Loaded, Loaded]]:
+        """Blocking. The stamp is taken first: a file that changes meanwhile is read again by a later run."""
+        stamp = self._identity.stamp(row)
+        resize = self._setup.spec.job.media.resize
+        return stamp, {
+            found: load(found, self._limits[found.kind], resize=resize, confine=self._root) for found in media
+        }
+
+    async def _remote(self, media: Media) -> Loaded:
+        limits = self._limits[media.kind]
+        if self._fetch is not None and media.url is not None and media.url.startswith(("http://", "https://")):
+            return await self._fetch(media, limits)
+        return load(media, limits)
+
+    async def _uploaded(self, request: Request, *, renew: bool) -> Request:
+        uploads = self._uploads
+        if uploads is None:
+            return request
+
+        async def upload(media: Loaded) -> Loaded:
+            return msgspec.structs.replace(media, url=await uploads.url(media, renew=renew), body=None)
+
+        return await uploaded(request, upload)
+
+    def _prepared(self, work: Work, request: Request) -> Prepared:
+        setup = self._setup
+        http = setup.provider.encode(request, setup.model, setup.endpoint)
+        content = work.fingerprint or ""
+
+        def reader(status: int, headers: Mapping[str, str]) -> Reader:
+            return setup.provider.reader(request, setup.model, status, headers)
+
+        def price(usage: Usage) -> tuple[float | None, str | None]:
+            return (None, None) if setup.spec.offline else cost(usage, setup.model)
+
+        def check(reply: Reply) -> Fault | None:
+            return self._gate(reply, request, content)
+
+        return Prepared(
+            request=http,
+            reader=reader,
+            tokens=estimate(request, setup.model),
+            worst_cost=None if setup.spec.offline else worst_case(request, setup.model),
+            price=price,
+            check=check,
+            renew=functools.partial(self, work, renew=True) if self._uploads is not None else None,
+        )
+
+    def _fingerprint_unsent(self, row: Row) -> str:
+        """The fingerprint of a row whose media cannot all be sent. Blocking."""
+        return unsent_fingerprint(self._identity, row, self._root)
+
+    async def _thread(self, function: Callable[[Unpack[A]], T], *arguments: *A) -> T:
+        return await anyio.to_thread.run_sync(function, *arguments, limiter=self._threads)
+
+
+def unsent_fingerprint(identity: Identity, row: Row, root: str) -> str:
+    """The fingerprint by the bytes of the local files, whether or not they are pictures. Blocking.
+
+    A file that cannot be read counts by the reason, so that the row is new again when that changes.
+    """
+
+    def key(media: Media) -> str:
+        try:
+            return digest(media, confine=root) or ""
+        except Fault as fault:
+            return f"unreadable:{fault.code}"
+
+    try:
+        return identity.fingerprint(listed(row), key)
+    except Fault as fault:
+        return identity.broken(row, fault.code)
+
+
+def _unasked(media: Media) -> str:
+    raise refusal("NotAsked", "a row with a problem has no media")

@@ -1,0 +1,103 @@
+"""Reads an output: views, status, export. Needs no key and sends nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pipeline.errors import JobError
+from pipeline.job.load import Spec
+from pipeline.report.status import Status
+from pipeline.report.summary import FailureGroup
+from pipeline.store import read
+from pipeline.store.layout import Layout
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+class Standing(msgspec.Struct, kw_only=True):
+    """What the last run left for `status`, and for the guard of the next run (`question`: what it asked)."""
+
+    rows: int
+    done: int
+    left: int
+    failed: int
+    failures: tuple[FailureGroup, ...]
+    spend: tuple[dict[str, Any], ...]
+    last_run: dict[str, Any]
+    question: dict[str, Any]
+
+
+def connect(spec: Spec) -> duckdb.DuckDBPyConnection:
+    """A connection with the views over the job's output."""
+    return read.connect(spec.output, spec.job.task)
+
+
+def query(spec: Spec, sql: str) -> Any:
+    """A pyarrow RecordBatchReader of one SQL statement's answer. Raises QueryError."""
+    return read.query(connect(spec), sql).to_arrow_reader(4_096)
+
+
+def export(spec: Spec, dest: Path) -> int:
+    """Writes `results` to a file; returns the number of rows."""
+    from pipeline.store.export import export as write
+
+    return write(spec.output, spec.job.task, dest)
+
+
+def status(spec: Spec) -> Status:
+    """The figures of the last run; nothing is reread."""
+    standing = last_standing(spec.output)
+    base: dict[str, Any] = {"job": spec.name, "output": str(spec.output), "offline": spec.offline}
+    if standing is None:
+        return Status(**base)
+    return Status(
+        **base,
+        rows=standing.rows,
+        done=standing.done,
+        left=standing.left,
+        failed=standing.failed,
+        failures=standing.failures,
+        spend=standing.spend,
+        last_run=standing.last_run,
+    )
+
+
+def last_standing(output: Path) -> Standing | None:
+    """What the last run left, None before the first. Raises JobError where it cannot be read."""
+    path = Layout(output).summary
+    if not path.exists():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Standing)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise JobError(f"{path}: cannot be read ({error}); the next run writes it anew") from None
+
+
+def failure_groups(connection: duckdb.DuckDBPyConnection, run_id: str | None = None) -> tuple[FailureGroup, ...]:
+    """Open failures by fault and code, the most first, with one message and id each."""
+    where = "where run_id = $run_id" if run_id else ""
+    rows = read.query(
+        connection,
+        f"select fault, code, count(*), min_by(message, seq), min_by(id, seq) from failures {where} "
+        "group by fault, code order by count(*) desc, fault, code",
+        {"run_id": run_id} if run_id else None,
+    ).fetchall()
+    return tuple(
+        FailureGroup(fault=fault, code=code, rows=count, message=message or "", id=id_)
+        for fault, code, count, message, id_ in rows
+    )
+
+
+def spend(connection: duckdb.DuckDBPyConnection) -> tuple[dict[str, Any], ...]:
+    """What all runs took, one entry per currency."""
+    reader = read.query(
+        connection,
+        "select currency, sum(attempts)::bigint as attempts, sum(input_tokens)::bigint as input_tokens, "
+        "sum(output_tokens)::bigint as output_tokens, sum(cost) as cost, "
+        "sum(unknown_cost_attempts)::bigint as unknown_cost_attempts from spend group by currency order by currency",
+    )
+    return tuple(reader.to_arrow_table().to_pylist())

@@ -1,0 +1,151 @@
+"""How a call ended, as the records that the store keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pipeline.engines.identity import all_media
+from pipeline.engines.work import Work
+from pipeline.job.load import Spec
+from pipeline.manifest.refs import public, scrubbed
+from pipeline.store.records import AnswerRecord, AttemptRecord, FailureRecord
+from pipeline.tasks import Task
+from pipeline.types import Answered, Attempt, Block, Failed, Loaded, Reply, Row, Usage
+
+MAX_MESSAGE = 2_000
+"""Characters kept of a service's words; some services answer with a page."""
+
+
+class Recorder:
+    """Builds the records of one run. `now` gives µs since the epoch, UTC."""
+
+    def __init__(self, spec: Spec, task: Task, run_id: str, now: Callable[[], int]) -> None:
+        self._spec = spec
+        self._task = task
+        self._run_id = run_id
+        self._now = now
+        self._provider = "offline" if spec.offline else spec.job.provider.name
+
+    def answer(self, work: Work, ending: Answered) -> AnswerRecord:
+        """The record of a row that was answered."""
+        return AnswerRecord(**self._common(work, ending.attempts, ending.reply), own=self._own(work, ending.reply))
+
+    def failure(self, work: Work, ending: Failed) -> FailureRecord:
+        """The record of a row whose call ended in a fault; what came with a suspect is kept beside it."""
+        fault = ending.fault
+        kept = fault.reply if fault.kind == "suspect" else None
+        return FailureRecord(
+            **self._common(work, ending.attempts, fault.reply),
+            fault=fault.kind,
+            code=fault.code,
+            message=fault.message[:MAX_MESSAGE],
+            http_status=fault.http_status,
+            row=kept_row(work.row),
+            answer=None if kept is None else self._own(work, kept),
+        )
+
+    def attempt(self, work: Work, attempt: Attempt) -> AttemptRecord:
+        """The record of one trip on the wire."""
+        return AttemptRecord(
+            id=work.row.id,
+            fingerprint=work.fingerprint or "",
+            run_id=self._run_id,
+            attempt=attempt.attempt,
+            started_at=attempt.started_at,
+            latency_ms=attempt.latency_ms,
+            http_status=attempt.http_status,
+            fault=attempt.fault,
+            code=attempt.code,
+            request_id=attempt.request_id,
+            input_tokens=attempt.usage.input_tokens,
+            output_tokens=attempt.usage.output_tokens,
+            cost=attempt.cost,
+            currency=attempt.currency,
+        )
+
+    def _common(self, work: Work, attempts: tuple[Attempt, ...], reply: Reply | None) -> dict[str, Any]:
+        last = attempts[-1] if attempts else None
+        usage = last.usage if last else Usage()
+        row = work.row
+        return {
+            "id": row.id,
+            "provider": self._provider,
+            "model": self._spec.job.provider.model,
+            "fingerprint": work.fingerprint or "",
+            "stamp": work.stamp,
+            "run_id": self._run_id,
+            "attempt_count": len(attempts),
+            "finished_at": self._now(),
+            "latency_ms": last.latency_ms if last else None,
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "media_tokens": usage.media_tokens,
+            "cost": last.cost if last else None,
+            "currency": last.currency if last else None,
+            "request_id": (reply.request_id if reply else None) or (last.request_id if last else None),
+            "finish_reason": reply.finish_reason if reply else None,
+            "source": tuple(media.source for media in work.loaded) or tuple(public(media) for media in all_media(row)),
+            "extra": _extra(work.loaded, usage, reply),
+            "columns": scrubbed(dict(row.columns)),
+        }
+
+    def _own(self, work: Work, reply: Reply) -> Mapping[str, Any]:
+        if work.request is None:
+            raise TypeError("a reply belongs to a request")
+        own = self._task.columns(reply, work.request)
+        blocks = own.get("blocks")
+        if blocks is not None:
+            own["blocks"] = _blocks(blocks, work.loaded)
+        return own
+
+
+def kept_row(row: Row) -> dict[str, Any]:
+    """The manifest row as a failure keeps it: paths absolute, no signatures, no picture data."""
+    places = {media.ref: public(media) for media in all_media(row)}
+    return {key: _placed(value, places) for key, value in row.raw.items()}
+
+
+def _placed(value: Any, places: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return places.get(value) or scrubbed(value)
+    if isinstance(value, dict):
+        return {key: _placed(item, places) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_placed(item, places) for item in value]
+    return scrubbed(value)
+
+
+def _extra(loaded: tuple[Loaded, ...], usage: Usage, reply: Reply | None) -> dict[str, Any]:
+    extra: dict[str, Any] = dict(reply.extra) if reply else {}
+    if reply is not None and reply.model is not None:
+        extra.setdefault("model", reply.model)
+    changed = [
+        {"source": media.source, "changed": media.changed, "width": media.width, "height": media.height}
+        for media in loaded
+        if media.changed
+    ]
+    if changed:
+        extra["sent"] = changed
+    if usage.input_units is not None:
+        extra["input_units"] = usage.input_units
+    if usage.cached_tokens:
+        extra["cached_tokens"] = usage.cached_tokens
+    return extra
+
+
+def _blocks(blocks: tuple[Block, ...], loaded: tuple[Loaded, ...]) -> list[dict[str, Any]]:
+    """Polygons in pixels of the original picture; a request with several pictures cannot tell whose they are."""
+    from pipeline.manifest.coordinates import original_coordinates
+
+    picture = loaded[0] if len(loaded) == 1 else None
+    return [
+        {
+            "text": block.text,
+            "score": block.score,
+            "polygon": block.polygon
+            if block.polygon is None or picture is None
+            else original_coordinates(picture, block.polygon),
+        }
+        for block in blocks
+    ]

@@ -1,0 +1,80 @@
+"""Everything of a job that is settled before its first row: task, provider, model, endpoint, checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from pipeline import providers, tasks
+from pipeline.engines.endpoint import endpoint
+from pipeline.errors import JobError
+from pipeline.job.load import Spec, user_models
+from pipeline.providers import Provider
+from pipeline.providers.models import Model, check_tables, find
+from pipeline.providers.parameters import check_parameters
+from pipeline.tasks import Task
+from pipeline.tasks.prompts import unknown_column
+from pipeline.tasks.quality import Checks, checks
+from pipeline.types import Endpoint, MediaLimits
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True):
+    """A job with what it is carried out by."""
+
+    spec: Spec
+    task: Task
+    provider: Provider
+    model: Model
+    endpoint: Endpoint
+    checks: Checks
+
+    @property
+    def provider_name(self) -> str:
+        """As recorded: the provider's name, or `offline`."""
+        return "offline" if self.spec.offline else self.spec.job.provider.name
+
+    @property
+    def dimension(self) -> int | None:
+        """The length of this job's vectors, None if it makes none or their length is not known."""
+        return self.model.dimension(self.spec.job.provider.parameters) if self.spec.job.task == "embed" else None
+
+    def media_limits(self) -> Mapping[str, MediaLimits]:
+        """By kind of media. The bound on base64 holds only where files go as base64."""
+        pictures = self.model.media
+        if self.provider.local_files(self.model, self.endpoint) == "upload":
+            pictures = msgspec.structs.replace(pictures, max_encoded_bytes=None)
+        return {"image": pictures, "audio": self.model.sound}
+
+
+def setup(spec: Spec, *, keyless: bool = False) -> Setup:
+    """Checks a job against its provider and model. Raises JobError for the first thing that cannot be.
+
+    keyless: the key is not needed, because nothing will be sent.
+    """
+    job = spec.job
+    own, shared = job.models, user_models()
+    check_tables(own)
+    check_tables(shared, "user-wide models")
+    provider = providers.load(job.provider.name)
+    model = find(job.provider.name, job.provider.model, own, shared)
+    place = endpoint(spec, provider, keyless=keyless)
+    if model.tasks is not None and job.task not in model.tasks:
+        raise spec.fail(f"provider.model: {model.name} is for {', '.join(model.tasks)}, not for {job.task}")
+    for problem in check_parameters(job.provider.parameters, model, place):
+        raise spec.fail(problem)
+    try:
+        gate = checks(job.quality)
+    except JobError as error:
+        raise spec.fail(str(error)) from None
+    return Setup(spec=spec, task=tasks.load(job.task), provider=provider, model=model, endpoint=place, checks=gate)
+
+
+def check_columns(spec: Spec, columns: tuple[str, ...] | None) -> None:
+    """Raises JobError where a prompt uses a column that the manifest is known not to have."""
+    if columns is None:
+        return
+    for key, template in (("prompt.system", spec.job.prompt.system), ("prompt.text", spec.job.prompt.text)):
+        problem = None if template is None else unknown_column(template, columns)
+        if problem:
+            raise spec.fail(f"{key}: {problem}")

@@ -1,0 +1,148 @@
+"""The start-up pass: reads the manifest once and finds what needs sending; no picture is read without need."""
+
+from __future__ import annotations
+
+import zlib
+from array import array
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pipeline.engines.identity import Identity, has_local_files
+from pipeline.engines.prepare import LOADERS, unsent_fingerprint
+from pipeline.engines.work import Work
+from pipeline.errors import ManifestError
+from pipeline.manifest import Manifest
+from pipeline.store.layout import Layout
+from pipeline.store.parts import listed
+from pipeline.store.pending import Counts, Marks, Pending, State
+from pipeline.types import Row, TaskName
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH = 16_384
+"""Rows handed to DuckDB at once."""
+
+SENT: frozenset[int] = frozenset({State.NEW, State.CHANGED, State.RETRY})
+"""What a run sends; other failures are for reprocess."""
+
+
+class Survey(msgspec.Struct, frozen=True, kw_only=True):
+    """`states`: a State per ordinal. `checks`: a checksum of each row's id, to see a manifest change under the run."""
+
+    counts: Counts
+    states: bytearray
+    checks: array[int]
+
+    def ordinals(self, states: frozenset[int] = SENT) -> int:
+        """How many rows are in one of `states`."""
+        return sum(self.states.count(state) for state in states)
+
+
+class Surveyor:
+    """Surveys one manifest against one output. Blocking: for a thread."""
+
+    def __init__(self, manifest: Manifest, identity: Identity, output: Path, task: TaskName) -> None:
+        self._manifest = manifest
+        self._identity = identity
+        self._output = output
+        self._task = task
+        self._checks: array[int] = array("I")
+
+    def survey(self, mark: Callable[[Marks], None], *, rehash: bool = False) -> Survey:
+        """Finds every row's state. `mark` receives what views and later runs must know of the rows' fingerprints.
+
+        Raises ManifestError for an id that is given twice.
+        """
+        layout = Layout(self._output)
+        known = any(listed(layout.dataset(name)) for name in ("results", "failures"))
+        with Pending(self._output, self._task) as pending:
+            pending.load(self._batches(stamped=known), rehash=rehash)
+            self._refuse_duplicates(pending)
+            counts = pending.counts()
+            if counts.unread:
+                pending.settle(self._hashed(pending.states()))
+                counts = pending.counts()
+            marks = pending.marks()
+            if marks.count:
+                mark(marks)
+            return Survey(counts=counts, states=pending.states(), checks=self._checks)
+
+    def _batches(self, *, stamped: bool) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        rows = self._manifest.rows()
+        while batch := list(islice(rows, BATCH)):
+            self._checks.extend(zlib.crc32(row.id.encode()) for row in batch)
+            fingerprints = [self._identity.early(row) for row in batch]
+            stamps = [
+                self._identity.stamp(row) if stamped and fingerprint is None else None
+                for row, fingerprint in zip(batch, fingerprints, strict=True)
+            ]
+            yield pa.record_batch(
+                {
+                    "ordinal": pa.array([row.ordinal for row in batch], pa.int64()),
+                    "id": pa.array([row.id for row in batch], pa.string()),
+                    "given": pa.array([row.given for row in batch], pa.bool_()),
+                    "where": pa.array([row.where for row in batch], pa.string()),
+                    "fingerprint": pa.array(fingerprints, pa.string()),
+                    "stamp": pa.array(stamps, pa.string()),
+                }
+            )
+
+    def _hashed(self, states: bytearray) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        def fingerprint(row: Row) -> str:
+            return unsent_fingerprint(self._identity, row, self._manifest.root)
+
+        rows = (row for row in self._manifest.rows() if states[row.ordinal] == State.UNREAD)
+        with ThreadPoolExecutor(LOADERS) as threads:
+            while batch := list(islice(rows, 256)):
+                yield pa.record_batch(
+                    {
+                        "ordinal": pa.array([row.ordinal for row in batch], pa.int64()),
+                        "fingerprint": pa.array(list(threads.map(fingerprint, batch)), pa.string()),
+                    }
+                )
+
+    def _refuse_duplicates(self, pending: Pending) -> None:
+        found = pending.duplicates(limit=5)
+        if found:
+            listing = "; ".join(f"{twin.id!r} at {twin.first} and {twin.second}" for twin in found)
+            raise ManifestError(f"the manifest gives the same id twice: {listing}")
+
+
+def selected(
+    manifest: Manifest, survey: Survey, identity: Identity, limit: int | None, sample: int | None
+) -> Iterator[Work]:
+    """The rows to send, in manifest order: at most `limit`, or `sample` of them spread evenly.
+
+    Raises ManifestError when the manifest no longer holds what was surveyed.
+    """
+    total = survey.ordinals()
+    wanted = total if limit is None else min(limit, total)
+    step = max(1.0, wanted / sample) if sample else 1.0
+    due, index = 0.0, -1
+    if wanted == 0 or sample == 0:
+        return
+    states = survey.states
+    for row in manifest.rows():
+        if row.ordinal >= len(states):
+            return
+        if states[row.ordinal] not in SENT:
+            continue
+        index += 1
+        if index >= wanted:
+            return
+        if index < due:
+            continue
+        due += step
+        if survey.checks[row.ordinal] != zlib.crc32(row.id.encode()):
+            raise ManifestError(f"{row.where}: the manifest was rewritten while it was read; run again")
+        yield Work(row=row, fingerprint=None if has_local_files(row) else identity.early(row))

@@ -1,0 +1,20 @@
+"""One row on its way through a run: what is learnt of it between the manifest and the journal."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pipeline.types import Loaded, Request, Row
+
+
+class Work(msgspec.Struct, kw_only=True):
+    """`fingerprint` is known early for rows without local files, else once they are read. `stamp`: see identity.py.
+
+    `request` is what was encoded, with its media loaded; None while nothing is asked. `loaded`: in request order.
+    """
+
+    row: Row
+    fingerprint: str | None = None
+    stamp: str | None = None
+    request: Request | None = None
+    loaded: tuple[Loaded, ...] = ()
