@@ -11,7 +11,7 @@ MOST_CONCURRENCY = 1024
 FIRST_CONCURRENCY = 8
 RAMP_START = 16
 RAMP_SECONDS = 1.0
-EPISODE_COUNT = 3
+EPISODE_COUNT = 2.5
 EPISODE_SHARE = 0.1
 
 Verdict = Literal["old", "lone", "episode"]
@@ -36,16 +36,17 @@ class Adaptive:
         self._doubling = not self._named
         self._ramp_from: float | None = None
         self._cut_at = float("-inf")
-        self._first: float | None = None
-        self._recent: deque[tuple[float, bool]] = deque()
-        self._refused = 0
+        self._hold_until = 0.0
+        self._since = 0.0
+        self._sent: deque[float] = deque()
+        self._refused: deque[float] = deque()
         self._latency = 0.0
         self._rounds = _Rounds()
 
     def limit(self, now: float) -> int:
         """The concurrency in force."""
         if not self._named:
-            return int(self._limit)
+            return self._found()
         if self._ramp_from is None:
             return min(self._top, RAMP_START)
         grown = RAMP_START + self._top * max(0.0, now - self._ramp_from) / RAMP_SECONDS
@@ -58,13 +59,14 @@ class Adaptive:
     def began(self, now: float) -> None:
         """An attempt starts."""
         if self._ramp_from is None:
-            self._ramp_from = now
-        if self._first is None:
-            self._first = now
+            self._ramp_from = self._since = now
+        self._sent.append(now)
+        if self._sent[0] < now - self._span:
+            self._forget(now)
 
     def resumed(self, at: float) -> None:
         """The account is paused until `at`: begin gently again then."""
-        self._ramp_from = at
+        self._ramp_from = self._since = at
         if not self._named:
             self._limit = max(1.0, self._limit / 2)
 
@@ -72,8 +74,7 @@ class Adaptive:
         """The service took a request. The flags say what held the queue back."""
         latency = now - started
         self._latency += (latency - self._latency) * (0.1 if self._latency else 1.0)
-        self._note(now, refused=False)
-        self.pace.answered(now, self._latency, bound=rate_bound)
+        self.pace.answered(now, started, self._latency, bound=rate_bound)
         if self._named:
             return
         crowded = self._rounds.crowded(latency, self._limit)
@@ -81,51 +82,59 @@ class Adaptive:
             self._limit = max(4.0, self._limit * 0.85)
         if crowded:
             self._doubling = False
-        elif slot_bound:
+        elif slot_bound and now >= self._hold_until:
             self._limit = min(self._top, self._limit + (1.0 if self._doubling else 1.0 / self._limit))
 
     def throttled(self, now: float, started: float) -> Verdict:
         """The service refused a request for its rate."""
         if started <= self._cut_at:
             return "old"
-        self._note(now, refused=True)
-        self.pace.refused()
-        share = self._refused / len(self._recent)
-        if self._refused >= EPISODE_COUNT and share >= max(EPISODE_SHARE, 2 * self.pace.noise):
+        self._refused.append(now)
+        self._forget(now)
+        share = max(EPISODE_SHARE, 2 * self.pace.noise_at(now))
+        if len(self._refused) >= EPISODE_COUNT + share * len(self._sent):
             self._cut(now)
             return "episode"
-        self.pace.trim(now, self._rate_seen(now), self._span)
-        self._doubling = False
+        self.pace.refused(now, started, self._rate_seen(now))
+        self._hold_until = now + self._latency
         return "lone"
+
+    def _found(self) -> int:
+        """The limit found, but never so low that it would hold back the rate in force."""
+        rate, best = self.pace.rate, self._rounds.best
+        if rate is None or best is None:
+            return int(self._limit)
+        return min(self._top, max(int(self._limit), int(rate * best * 1.5) + 4))
 
     @property
     def _span(self) -> float:
         return min(10.0, max(1.0, 2 * self._latency))
 
-    def _note(self, now: float, *, refused: bool) -> None:
-        self._recent.append((now, refused))
-        self._refused += refused
+    def _forget(self, now: float) -> None:
         oldest = now - self._span
-        while self._recent[0][0] < oldest:
-            self._refused -= self._recent.popleft()[1]
+        for times in (self._sent, self._refused):
+            while times and times[0] < oldest:
+                times.popleft()
 
     def _rate_seen(self, now: float) -> float:
-        """Answers and refusals per second of late."""
-        began = now if self._first is None else self._first + self._latency
-        return len(self._recent) / min(self._span, max(0.25, now - began))
+        """Attempts per second of late; of less than a second, as if it had been one: services that count by the second
+        grant a whole second's worth at once."""
+        return len(self._sent) / self._seconds(now)
+
+    def _seconds(self, now: float) -> float:
+        return min(self._span, max(1.0, now - self._since))
 
     def _cut(self, now: float) -> None:
-        share = self._refused / len(self._recent)
-        taken = self._rate_seen(now) * (1 - share)
+        taken = max(0, len(self._sent) - len(self._refused)) / self._seconds(now)
+        sure = now - self._since >= 1.0
         self.cuts += 1
-        self._cut_at = now
-        self._recent.clear()
-        self._refused = 0
+        self._cut_at = self._since = now
+        self._sent.clear()
+        self._refused.clear()
         self._doubling = False
-        self.pace.cut(now, taken)
+        self.pace.cut(now, taken, sure=sure)
         if not self._named:
-            fits = taken * self._latency * 1.5 + 2 if taken else self._limit / 2
-            self._limit = max(1.0, min(self._limit, fits))
+            self._limit = max(1.0, self._limit / 2)
 
 
 class _Rounds:
@@ -134,7 +143,7 @@ class _Rounds:
     def __init__(self) -> None:
         self._count = 0
         self._sum = 0.0
-        self._best: float | None = None
+        self.best: float | None = None
         self._state: Literal["", "yes", "much"] = ""
 
     def crowded(self, latency: float, limit: float) -> Literal["", "yes", "much"]:
@@ -144,7 +153,7 @@ class _Rounds:
         if self._count < max(16.0, limit):
             return "yes" if self._state else ""
         mean = self._sum / self._count
-        self._best = mean if self._best is None else min(self._best * 1.02, mean)
+        self.best = mean if self.best is None else min(self.best * 1.02, mean)
         self._count, self._sum = 0, 0.0
-        self._state = "much" if mean > 3 * self._best else "yes" if mean > 2 * self._best else ""
+        self._state = "much" if mean > 3 * self.best else "yes" if mean > 2 * self.best else ""
         return self._state

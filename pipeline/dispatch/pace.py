@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-CUT = 0.97
+CUT = 0.95
 TRIM = 0.98
-SUSPICION = 0.9
+SUSPICION = 0.8
 NOISE_SHARE = 0.02
 NOISE_SECONDS = 60.0
-NEAR_PER_ANSWER = 0.02 / 150
-FAR_PER_ANSWER = 0.01
-NEAR_PER_SECOND = 0.01
-FAR_PER_SECOND = 0.05
+TRIAL = 150
+ALIKE = 0.7
+SLOWEST = 1 / 60
 
 
 class Pace:
     """Starts per second; `rate` None is unlimited, `ceiling` the user's or the service's own figure.
 
-    After a cut the rate grows only while it is what holds us back: 5 % a second far from the last limit seen, near it
-    so slowly that the limit is touched about once in 150 answers; each touch trims 2 %. Refusals that stay when the
-    rate is 10 % lower are not about the rate: they are noise, the rate is restored, and noise is ignored for a minute.
+    After a cut the rate grows only while it is what holds us back: a quarter each second where no limit has been seen
+    yet, 5 % far from the last limit seen, and near it so slowly that the limit is touched about once in 150 answers;
+    a touch trims 2 %, once per round trip. Refusals that stay when the rate is a fifth lower are not about the rate:
+    they are noise, the rate is restored, and as many of them are ignored for a minute.
     """
 
     def __init__(self, ceiling: float | None) -> None:
@@ -26,75 +26,119 @@ class Pace:
         self.rate = ceiling
         self.noise = 0.0
         self._peak: float | None = None
-        self._before: float | None = None
-        self._suspect = False
         self._share = 0.0
-        self._since_trim = 0
-        self._trimmed_at = float("-inf")
-        self._grown_at: float | None = None
+        self._seen = 0
         self._noise_until = float("-inf")
+        self._trimmed_at = float("-inf")
+        self._grown_at = 0.0
+        self._trial: _Trial | None = None
 
     def cap(self, ceiling: float) -> None:
-        """The service names its limit: it is a ceiling from now on."""
-        self.ceiling = ceiling if self.ceiling is None else min(self.ceiling, ceiling)
-        self.rate = self.ceiling if self.rate is None else min(self.rate, self.ceiling)
+        """The service names its limit: a ceiling from now on."""
+        self.ceiling = ceiling
+        self.rate = ceiling if self.rate is None else min(self.rate, ceiling)
 
-    def refused(self) -> None:
-        """Counts a refusal into the share of refusals."""
-        self._share += (1.0 - self._share) * 0.01
+    def noise_at(self, now: float) -> float:
+        """The share of refusals that is not about the rate, as far as is known."""
+        return self.noise if now < self._noise_until else 0.0
 
-    def cut(self, now: float, taken: float) -> None:
-        """An episode; the service took `taken` per second while refusing the rest."""
-        found = self.rate is not None
+    def cut(self, now: float, taken: float, *, sure: bool) -> None:
+        """An episode; the service took `taken` per second while refusing the rest. `sure`: measured long enough to be
+        taken for its limit."""
         rate = min(taken * CUT, self.rate or taken) if taken > 0 else (self.rate or 2.0) / 2
-        self._peak = rate / CUT if found and taken > 0 else None
-        self.rate = max(rate, 1 / 60)
+        self.rate = max(rate, SLOWEST)
+        self._peak = taken if sure and taken > 0 else None
         self._trimmed_at = self._grown_at = now
-        self._suspect = False
+        self._trial = None
         self._share = 0.0
 
-    def trim(self, now: float, seen: float, span: float) -> None:
-        """A lone refusal; `seen` is the rate of late. At most one trim in `span` seconds."""
-        if now < self._noise_until and self._share <= 2 * self.noise + NOISE_SHARE:
-            return
-        if now - self._trimmed_at < span or (self.rate is None and self._share < NOISE_SHARE):
-            return
-        if not self._suspect:
-            self._suspect, self._before = True, self.rate
-            self._peak = self.rate or seen
-        self.rate = self.rate * TRIM if self.rate is not None else seen * SUSPICION
-        self._trimmed_at = self._grown_at = now
-        self._since_trim = 0
-
-    def answered(self, now: float, latency: float, *, bound: bool) -> None:
-        """Counts an answer, and grows if the rate is what holds the queue back."""
-        self._share -= self._share * 0.01
-        self._since_trim += 1
-        if self._suspect:
+    def refused(self, now: float, started: float, seen: float) -> None:
+        """A lone refusal of a request sent at `started`; `seen` is the rate of late."""
+        self._share += (1.0 - self._share) * 0.01
+        self._seen += 1
+        if self._trial is not None and self._trial.note(started, refused=True):
             self._judge(now)
-        if self.rate is None or self.rate == self.ceiling:
             return
-        elapsed = now - (self._grown_at if self._grown_at is not None else now)
-        self._grown_at = now
-        if bound:
-            slower = max(1.0, latency)
-            if self._peak is not None and 0.9 * self._peak <= self.rate <= 1.05 * self._peak:
-                growth = min(NEAR_PER_ANSWER, NEAR_PER_SECOND / slower * elapsed)
-            else:
-                growth = min(FAR_PER_ANSWER, FAR_PER_SECOND / slower * elapsed)
-            self.rate *= 1 + growth
-            if self.ceiling is not None:
-                self.rate = min(self.rate, self.ceiling)
+        if started <= self._trimmed_at or (now < self._noise_until and self._share <= 2 * self.noise + NOISE_SHARE):
+            return
+        if self.rate is None and (self._share < NOISE_SHARE or self._seen < TRIAL):
+            return
+        self._trim(now, seen)
+
+    def answered(self, now: float, started: float, latency: float, *, bound: bool) -> None:
+        """An answer to a request sent at `started`; grows if the rate is what holds the queue back (`bound`)."""
+        self._share -= self._share * 0.01
+        self._seen += 1
+        if self._trial is not None and self._trial.note(started, refused=False):
+            self._judge(now)
+        elapsed, self._grown_at = now - self._grown_at, now
+        if self.rate is None or not bound or (self._trial is not None and self._trial.since is not None):
+            return
+        per_answer, per_second = self._growth(self.rate)
+        self.rate *= 1 + min(per_answer, per_second * elapsed / max(1.0, latency))
+        if self.ceiling is not None:
+            self.rate = min(self.rate, self.ceiling)
+
+    def _growth(self, rate: float) -> tuple[float, float]:
+        """The most that the rate may grow by: per answer, per second."""
+        if self._peak is None:
+            return 0.05, 0.25
+        if 0.9 * self._peak <= rate <= 1.05 * self._peak:
+            return 0.02 / 150, 0.01
+        return 0.01, 0.05
+
+    def _trim(self, now: float, seen: float) -> None:
+        if self._trial is None or self._trial.peak < (self.rate or seen):
+            self._trial = _Trial(self.rate, self.rate or seen)
+        self._peak = self.rate or seen
+        self.rate = max(SLOWEST, self.rate * TRIM if self.rate is not None else seen * SUSPICION)
+        self._trimmed_at = now
+        if self.rate <= SUSPICION * self._trial.peak:
+            self._trial.since = now
 
     def _judge(self, now: float) -> None:
-        """Did the trims help? Only an answer to requests sent long enough after them can tell."""
-        if self._since_trim < 100:
+        """A fifth below where refusals began: have they stopped?"""
+        trial = self._trial
+        assert trial is not None
+        if sum(trial.after) < TRIAL:
             return
-        assert self._peak is not None
-        if self._share < NOISE_SHARE / 2:
-            self._suspect = False
-        elif self.rate is not None and self.rate <= SUSPICION * self._peak and self._since_trim >= 150:
-            self.noise = self._share
+        share, before = trial.after[1] / sum(trial.after), trial.ahead[1] / max(1, sum(trial.ahead))
+        if share < NOISE_SHARE:
+            self._trial = None
+        elif share >= ALIKE * before:
+            self._trial = None
+            self.noise = share
             self._noise_until = now + NOISE_SECONDS
-            self.rate = self._before
-            self._suspect = False
+            self.rate = trial.before
+            self._peak = None
+            self._seen = 0
+        else:
+            trial.go_on(self.rate or trial.peak)
+
+
+class _Trial:
+    """Trims in a row, to see whether they help: `before` is the rate in force when they began, `peak` the real one.
+
+    Answers and refusals are counted `ahead` of `since`, when a fifth below the peak is reached, and `after` it.
+    """
+
+    __slots__ = ("after", "ahead", "before", "peak", "since")
+
+    def __init__(self, before: float | None, peak: float) -> None:
+        self.before = before
+        self.peak = peak
+        self.since: float | None = None
+        self.ahead = [0, 1]
+        self.after = [0, 0]
+
+    def note(self, started: float, *, refused: bool) -> bool:
+        """Counts one response; True if it belongs to the time a fifth below."""
+        under_way = self.since is not None and started > self.since
+        (self.after if under_way else self.ahead)[refused] += 1
+        return under_way
+
+    def go_on(self, peak: float) -> None:
+        """They became fewer, but not few: another fifth."""
+        self.peak = peak
+        self.since = None
+        self.ahead, self.after = self.after, [0, 0]

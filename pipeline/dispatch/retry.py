@@ -9,7 +9,8 @@ import msgspec
 
 from pipeline.errors import Fault
 
-BASE_SECONDS = 1.0
+BASE_SECONDS = 0.5
+THROTTLED_BASE_SECONDS = 1.0
 CAP_SECONDS = 60.0
 MALFORMED_ATTEMPTS = 3
 BUDGET_SECONDS = 60.0
@@ -46,7 +47,7 @@ def decide(fault: Fault, past: Past, *, attempts: int, retry_after: float | None
     """The rule for one fault. `retry_after`: seconds the service asked for.
 
     Throttled and transient faults are sent again up to `attempts`; malformed answers up to three attempts; `once` and
-    `upload` one further attempt in all. Waits double from 1 s to 60 s, less a jitter of up to a half, and are never
+    `upload` one further attempt in all. Waits double from half a second (throttled: a second) to 60 s, less a jitter of up to a half, and are never
     shorter than what the service asked for. A wait that would pass the deadline is not begun.
     """
     if fault.retry == "no":
@@ -56,7 +57,8 @@ def decide(fault: Fault, past: Past, *, attempts: int, retry_after: float | None
     most = min(attempts, MALFORMED_ATTEMPTS) if fault.kind == "malformed" else attempts
     if past.attempts >= most:
         return GiveUp(because=f"{past.attempts} attempts failed")
-    seconds = min(CAP_SECONDS, BASE_SECONDS * 2.0 ** (past.attempts - 1)) * rng.uniform(0.5, 1.0)
+    base = THROTTLED_BASE_SECONDS if fault.kind == "throttled" else BASE_SECONDS
+    seconds = min(CAP_SECONDS, base * 2.0 ** (past.attempts - 1)) * rng.uniform(0.5, 1.0)
     if fault.retry == "upload":
         seconds = 0.0
     if retry_after is not None:
