@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.errors import refusal
+from pipeline.errors import Fault, refusal
 from pipeline.manifest.sniff import PICTURE_FORMATS, described, sniff
+from pipeline.manifest.whole import has_end
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -83,8 +84,15 @@ def probe(source: str | Path | bytes, name: str | None = None) -> Facts:
 
 
 def open_picture(body: bytes, name: str) -> Image:
-    """A picture opened but not decoded, its size within MAX_PIXELS. Raises as `probe` does."""
-    return _open(io.BytesIO(body), body, name)
+    """A picture opened but not decoded, its size within MAX_PIXELS. Raises as `probe` does, and Fault
+    `Local.TruncatedPicture` for one that is cut off in its header."""
+    try:
+        return _open(io.BytesIO(body), body, name)
+    except Fault as fault:
+        form = sniff(body)
+        if fault.code == "Local.NotAPicture" and form and has_end(body, form) is False:
+            raise refusal("TruncatedPicture", f"{name}: the {form} is cut off after {len(body):,} bytes") from None
+        raise
 
 
 def facts(picture: Image) -> Facts:

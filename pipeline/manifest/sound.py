@@ -43,11 +43,16 @@ def check_sound(body: bytes, name: str, limits: MediaLimits) -> Sound:
 
 
 def probe_sound(body: bytes, name: str) -> Sound:
-    """Container and length from the headers. Raises Fault `Local.NotASound`, `Local.TruncatedSound`."""
+    """Container and length from the headers. Raises Fault `Local.NotASound`, `Local.TruncatedSound`.
+
+    Only WAV says how many bytes it should have; a cut MP3 or FLAC is a shorter sound.
+    """
     form = sniff(body)
     if form not in SOUND_FORMATS:
         what = f"a {form} picture" if form else described(body)
         raise refusal("NotASound", f"{name}: not a WAV, MP3 or FLAC sound but {what}")
+    if form == "WAV":
+        _check_wave(body, name)
     from tinytag import TinyTag
 
     try:
@@ -56,4 +61,27 @@ def probe_sound(body: bytes, name: str) -> Sound:
         raise
     except Exception as error:  # a parser may raise nearly anything on hostile bytes
         raise refusal("NotASound", f"{name}: begins like {form}, but its header cannot be read ({error})") from None
-    return Sound(format=form, seconds=seconds if seconds and seconds > 0 else None)
+    if not seconds and (form != "FLAC" or not _has_stream_info(body)):
+        raise refusal("NotASound", f"{name}: begins like {form}, but holds no sound")
+    return Sound(format=form, seconds=seconds or None)
+
+
+def _check_wave(body: bytes, name: str) -> None:
+    """The `data` chunk is there and whole. Recorders that stream write 0 or the largest number as its size."""
+    place = 12
+    while place + 8 <= len(body):
+        size = int.from_bytes(body[place + 4 : place + 8], "little")
+        if body[place : place + 4] == b"data":
+            there = len(body) - place - 8
+            if there < size < 0x7FFFF000:
+                raise refusal(
+                    "TruncatedSound", f"{name}: the WAV holds {there:,} of the {size:,} bytes of sound it states"
+                )
+            return
+        place += 8 + size + size % 2
+    raise refusal("NotASound", f"{name}: begins like WAV, but holds no sound data")
+
+
+def _has_stream_info(body: bytes) -> bool:
+    """A FLAC may leave its length open; its first block is STREAMINFO of 34 bytes all the same (RFC 9639, 8.2)."""
+    return len(body) >= 42 and body[4] & 0x7F == 0 and int.from_bytes(body[5:8], "big") == 34
