@@ -127,7 +127,9 @@ def _text(value: Any) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, msgspec.msgpack.Ext):
-        return (_EPOCH + dt.timedelta(microseconds=_ext_micros(value))).isoformat(" ")
+        value = _EPOCH + dt.timedelta(microseconds=_ext_micros(value))
+    if isinstance(value, dt.datetime):
+        return value.isoformat(" ")
     return repr(value)
 
 

@@ -97,7 +97,7 @@ def write_part(files: Files, path: Path, table: pa.Table) -> None:
 
 
 def write_marks(files: Files, path: Path, task: TaskName, first: int, batches: Iterable[pa.RecordBatch]) -> None:
-    """Writes a part of `current` from batches of `id`, `fingerprint`, `stamp`, numbered from `first`. Raises OSError."""
+    """Writes a part of `current` from batches of `id`, `fingerprint`, `stamp`, numbered from `first`."""
     import pyarrow as pa
 
     fixed = schema("current", task)

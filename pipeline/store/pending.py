@@ -75,8 +75,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
         return self.done + self.rebuy
 
 
-class Marks(NamedTuple):
-    """`count` rows of `id`, `fingerprint`, `stamp` for `Store.mark_current`; `batches` may be called once."""
+class Marks(msgspec.Struct, frozen=True):
+    """`count` rows of `id`, `fingerprint`, `stamp` for `Store.mark_current`; `batches` gives them."""
 
     count: int
     batches: Callable[[], Iterator[pa.RecordBatch]]
@@ -183,10 +183,9 @@ def _spool(path: Path, batches: Iterable[pa.RecordBatch]) -> int:
     import pyarrow.parquet as pq
 
     text = pa.string()
-    schema = pa.schema(
-        [("ordinal", pa.int64()), ("id", text), ("given", pa.bool_()), ("where", text)]
-        + [("fingerprint", text), ("stamp", text)]
-    )
+    names = ("ordinal", "id", "given", "where", "fingerprint", "stamp")
+    types = {"ordinal": pa.int64(), "given": pa.bool_()}
+    schema = pa.schema([(name, types.get(name, text)) for name in names])
     rows = 0
     with pq.ParquetWriter(path, schema, compression="lz4", use_dictionary=False, write_statistics=False) as writer:
         for batch in batches:

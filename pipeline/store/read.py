@@ -49,20 +49,21 @@ def attach(connection: duckdb.DuckDBPyConnection, layout: Layout, task: TaskName
             _empty(connection, name, task, dimension)
 
 
-def query(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any = None) -> duckdb.DuckDBPyConnection:
-    """Runs one query. One that meets a part which a compaction has just taken away is run once more.
+def query(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any = None) -> duckdb.DuckDBPyRelation:
+    """Runs one query; the relation holds its rows (`fetchall`, `to_arrow_table`, `to_arrow_reader`, `columns`).
 
-    Raises QueryError with DuckDB's own words.
+    A query that meets a part which a compaction has just taken away is run once more. Raises QueryError with DuckDB's
+    own words.
     """
     import duckdb
 
     try:
         try:
-            return connection.execute(sql, parameters)
+            return connection.sql(sql, params=parameters).materialize()
         except duckdb.Error as error:
             if not _VANISHED.search(str(error)):
                 raise
-            return connection.execute(sql, parameters)
+            return connection.sql(sql, params=parameters).materialize()
     except duckdb.Error as error:
         raise QueryError(str(error)) from error
 

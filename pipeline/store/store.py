@@ -11,11 +11,13 @@ from pathlib import Path
 import msgspec
 
 from pipeline.store import columns
+from pipeline.store.compact import tidy
 from pipeline.store.files import DISK, Files, machine, replacing, write_all
 from pipeline.store.journal import Journal, segments
 from pipeline.store.known import Known
 from pipeline.store.layout import Layout
 from pipeline.store.lock import locked
+from pipeline.store.merge import remove_replaced
 from pipeline.store.parts import listed, part_name, write_marks, write_part
 from pipeline.store.pending import Marks
 from pipeline.store.read import write_catalog
@@ -37,12 +39,21 @@ class Store:
     """Owns an output folder from `open` to `close`. Appending is for the loop's thread, `sync`, `seal` and `close` for
     another one; all may be called at the same time. Every method that writes raises MachineError."""
 
-    def __init__(self, layout: Layout, task: TaskName, run_id: str, files: Files, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        task: TaskName,
+        run_id: str,
+        files: Files,
+        clock: Callable[[], float],
+        now: Callable[[], float],
+    ) -> None:
         self.layout = layout
         self.task = task
         self.run_id = run_id
         self.files = files
         self._clock = clock
+        self._now = now
         self._exit = contextlib.ExitStack()
         self._seal_lock = threading.Lock()
         self._waiting: list[Path] = []
@@ -60,13 +71,15 @@ class Store:
         dimension: int | None = None,
         files: Files = DISK,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
     ) -> Store:
         """Takes the lock, makes the folder if need be, seals what an earlier run left in the journal, writes the views.
 
-        `dimension`: floats of the embeddings that this run will write. `clock`: seconds, only for the age of a segment.
+        `dimension`: floats of the embeddings that this run will write. `clock`: seconds, only for the age of a segment;
+        `now`: seconds since the epoch, only for the age of replaced parts.
         Raises Locked, StoreError (a foreign format, or another task's output) and MachineError.
         """
-        store = cls(Layout(output), task, run_id, files, clock)
+        store = cls(Layout(output), task, run_id, files, clock, now)
         try:
             with machine("open the output", output):
                 store._prepare(dimension)
@@ -154,6 +167,10 @@ class Store:
         try:
             self.seal()
             self.journal.close()
+            # Upkeep that a full disk refuses waits for the next run: nothing is lost by it.
+            with contextlib.suppress(OSError):
+                for known in self.known.values():
+                    tidy(self.files, known)
         finally:
             self._exit.close()
 
@@ -176,6 +193,7 @@ class Store:
         for folder in (layout.journal, *(layout.dataset(name) for name in DATASETS)):
             files.mkdir(folder)
             _sweep(files, folder)
+            remove_replaced(files, folder, self._now)
         if found is None:
             layout.write_format(files, self.task)
         self._load_known(dimension)

@@ -220,3 +220,42 @@ from given as g
 join mark as m on m.ordinal = g.ordinal
 left join hashed as h on h.ordinal = g.ordinal
 left join stamped as s on s.k = keyed(g.id) and s.s = keyed(g.stamp);
+
+-- name: superseded_results
+-- What `--drop-superseded` drops. An id's newest record always stays, whatever it is, since it says what the current
+-- fingerprint is; so does whatever a view shows.
+select seq from parts.results where seq not in (select seq from keys.results);
+
+-- name: superseded_failures
+with newest as (
+    select id, max(seq) as seq
+    from (
+        select id, seq from parts.failures
+        union all
+        select id, seq from parts.results where id in (select id from parts.failures)
+        union all
+        select id, seq from parts.current where id in (select id from parts.failures)
+    )
+    group by id
+)
+select seq from parts.failures
+where seq not in (select seq from keys.failures) and seq not in (select seq from newest);
+
+-- name: superseded_current
+-- Markers that a newer record of their id overrules, and those of outcomes that go.
+select seq from parts.current
+where seq not in (select max(seq) from parts.current group by id)
+    and seq not in (select seq from keys.results) and seq not in (select seq from keys.failures);
+
+-- name: failed
+select f.id, f.seq, coalesce(m.fingerprint, f.fingerprint) as answers, m.stamp, f.fault, f.code, f."row"
+from (select * from failures where {where}) as f
+left join (select seq, fingerprint, stamp from parts.current) as m on m.seq = f.seq
+order by f.seq;
+
+-- name: held_back
+select f.*, m.fingerprint as answers_, m.stamp as stamp_
+from (select * from failures where {where}) as f
+left join (select seq, fingerprint, stamp from parts.current) as m on m.seq = f.seq
+where f.fault = 'suspect' and json_exists(f.extra, '$.answer')
+order by f.seq;

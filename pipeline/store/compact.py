@@ -1,0 +1,125 @@
+"""Upkeep: small parts into well-sized ones, by themselves after each run and thoroughly on request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pipeline.store.files import DISK, Files, machine
+from pipeline.store.known import Known
+from pipeline.store.layout import Layout
+from pipeline.store.merge import merge, mergeable
+from pipeline.store.parts import Part, listed, shown
+from pipeline.store.read import connect
+from pipeline.store.schema import DATASETS
+from pipeline.store.sql import block
+from pipeline.types import TaskName
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TARGET = 128 * 2**20
+"""Bytes of a well-sized part: a thousand of them hold 20 million vectors, and one is rewritten in a second."""
+SMALL = 16 * 2**20
+"""Parts below this are merged after a run; a bulk run's parts of vectors are larger, so it is never written twice."""
+FAN = 8
+"""Neighbours of like size that are merged: each row is rewritten once per eightfold growth, and n nights leave some
+7 × log₈ n parts."""
+
+
+class Compacted(msgspec.Struct, frozen=True, kw_only=True):
+    """Parts that count, before and after, over all datasets, and rows that were dropped."""
+
+    before: int
+    after: int
+    dropped: int
+
+
+def compact(
+    output: Path, task: TaskName, *, run_id: str, drop_superseded: bool = False, files: Files = DISK
+) -> Compacted:
+    """Merges small parts into well-sized ones; readers see every row exactly once all along.
+
+    `drop_superseded`: also drops answers that `results` does not show and failures that are closed (what a later change
+    back to an earlier setting would have found again). Replaced files stay for an hour at least, until a later run.
+    Raises Locked, StoreError, MachineError.
+    """
+    from pipeline.store.store import Store
+
+    with Store.open(output, task, run_id=run_id, files=files) as store, machine("compact", output):
+        before = _count(store.layout)
+        dropped = _superseded(store.layout, task) if drop_superseded else {}
+        for name in DATASETS:
+            known, gone = store.known[name], dropped.get(name)
+            for group in _well_sized(known, shown(listed(known.folder)), gone):
+                merge(files, known, group, gone)
+        return Compacted(before=before, after=_count(store.layout), dropped=sum(len(seqs) for seqs in dropped.values()))
+
+
+def tidy(files: Files, known: Known) -> None:
+    """Merges neighbours of like size until no eight are left. Raises OSError."""
+    while True:
+        groups = list(_like_sized(known, shown(listed(known.folder))))
+        if not groups:
+            return
+        for group in groups:
+            merge(files, known, group)
+
+
+def _like_sized(known: Known, parts: Sequence[Part]) -> Iterator[list[Part]]:
+    """Groups of neighbours to merge next: of the smallest size class that has eight in a row."""
+    small = [(part, part.path.stat().st_size) for part in parts]
+    for limit in (2**14, 2**17, 2**20, 2**23, SMALL):
+        found = False
+        run: list[Part] = []
+        for part, size in [*small, (None, SMALL)]:
+            if part is not None and size < limit:
+                run.append(part)
+                continue
+            for group in mergeable(known, run):
+                if len(group) >= FAN:
+                    found = True
+                    yield group
+            run = []
+        if found:
+            return
+
+
+def _well_sized(known: Known, parts: Sequence[Part], dropped: pa.Array | None) -> Iterator[list[Part]]:
+    """Groups of neighbours up to the target size; alone only a part that holds rows to drop."""
+    for neighbours in mergeable(known, parts):
+        group: list[Part] = []
+        size = 0
+        for part in neighbours:
+            bytes_ = part.path.stat().st_size
+            if group and size + bytes_ > TARGET:
+                yield from _worth(group, dropped)
+                group, size = [], 0
+            group.append(part)
+            size += bytes_
+        yield from _worth(group, dropped)
+
+
+def _worth(group: list[Part], dropped: pa.Array | None) -> Iterator[list[Part]]:
+    import pyarrow.compute as pc
+
+    first, last = group[0].first, max(part.last for part in group)
+    holds = dropped is not None and pc.any(pc.and_(pc.greater_equal(dropped, first), pc.less_equal(dropped, last)))
+    if len(group) > 1 or (holds and holds.as_py()):
+        yield group
+
+
+def _superseded(layout: Layout, task: TaskName) -> dict[str, pa.Array]:
+    """The `seq` of every row to drop, by dataset."""
+    connection = connect(layout.output, task)
+    return {
+        name: connection.sql(block(f"superseded_{name}")).to_arrow_table().column(0).combine_chunks()
+        for name in ("results", "failures", "current")
+    }
+
+
+def _count(layout: Layout) -> int:
+    return sum(len(shown(listed(layout.dataset(name)))) for name in DATASETS)

@@ -1,0 +1,70 @@
+"""Export: the view `results`, one row per id, as one file for other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import JobError, MachineError
+from pipeline.store.files import DISK, Files, machine
+from pipeline.store.parts import ROW_GROUP, writing
+from pipeline.store.read import connect
+from pipeline.store.sql import literal
+from pipeline.types import TaskName
+
+ENDINGS = (".parquet", ".csv", ".jsonl")
+
+
+def export(output: Path, task: TaskName, dest: Path, *, files: Files = DISK) -> int:
+    """Writes `results` to `dest`, Parquet, CSV or JSONL by its ending, in one step; returns the number of rows.
+
+    Parquet keeps all types, vectors as fixed-size lists; CSV has lists as JSON text; JSONL has them as lists and
+    `extra` as an object. Raises JobError for another ending, StoreError and MachineError.
+    """
+    ending = dest.suffix.lower()
+    if ending not in ENDINGS:
+        raise JobError(f"{dest}: the ending says the format; it must be one of {', '.join(ENDINGS)}")
+    if dest.is_dir() or not dest.parent.is_dir():
+        raise JobError(f"{dest}: must be a file in a folder that exists")
+    connection = connect(output, task)
+    with machine("write the export", dest.parent):
+        if ending == ".parquet":
+            return _parquet(files, connection, dest)
+        return _text(files, connection, dest, ending)
+
+
+def _parquet(files: Files, connection: Any, dest: Path) -> int:
+    reader = connection.sql("select * from results").to_arrow_reader(ROW_GROUP)
+    rows = 0
+    with writing(files, dest, reader.schema) as writer:
+        for batch in reader:
+            writer.write_batch(batch)
+            rows += batch.num_rows
+    return rows
+
+
+def _text(files: Files, connection: Any, dest: Path, ending: str) -> int:
+    import duckdb
+
+    described = connection.sql("select * from results limit 0")
+    chosen = [_column(name, str(type_), ending) for name, type_ in zip(described.columns, described.types, strict=True)]
+    options = "format csv, header" if ending == ".csv" else "format json"
+    temporary = dest.with_name(f".{dest.name}.tmp")
+    target = literal(str(temporary))
+    try:
+        copied = connection.execute(f"copy (select {', '.join(chosen)} from results) to '{target}' ({options})")
+        rows = int(copied.fetchall()[0][0])
+    except duckdb.IOException as error:
+        files.unlink(temporary)
+        raise MachineError(f"could not write {dest}: {error}. See to the machine, then run the same again.") from error
+    files.rename(temporary, dest)
+    files.sync_folder(dest.parent)
+    return rows
+
+
+def _column(name: str, type_: str, ending: str) -> str:
+    quoted = '"' + name.replace('"', '""') + '"'
+    if ending == ".jsonl":
+        return f"try_cast(extra as json) as {quoted}" if name == "extra" else quoted
+    nested = type_.endswith("]") or type_.startswith(("STRUCT", "MAP"))
+    return f"to_json({quoted}) as {quoted}" if nested else quoted

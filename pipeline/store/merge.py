@@ -1,0 +1,122 @@
+"""Merging parts: several neighbours become one of the next generation, in one step that no reader can see half of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.store import columns
+from pipeline.store.files import Files
+from pipeline.store.known import Known
+from pipeline.store.parts import ROW_GROUP, Part, listed, part_name, read_schema, writing
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+KEEP_SECONDS = 3600.0
+"""How long replaced parts stay for readers that listed them before; they go when a later run opens the output."""
+TEXT_ROW_GROUP = 20_000
+"""Rows of a row group without vectors: ten times fewer to plan over a million rows, and still tens of MB at most."""
+
+
+def merge(files: Files, known: Known, parts: Sequence[Part], dropped: pa.Array | None = None) -> Part:
+    """Writes the rows of neighbouring parts, in order, as one part that replaces them, without those whose `seq` is in
+    `dropped`. Raises OSError; then nothing has changed."""
+    first, last = min(part.first for part in parts), max(part.last for part in parts)
+    generation = max(part.generation for part in parts) + 1
+    path = parts[0].path.with_name(part_name(first, last, generation))
+    target = _target(known, parts)
+    size = ROW_GROUP if "embedding" in target.names else TEXT_ROW_GROUP
+    with writing(files, path, target) as writer:
+        for table in _grouped(_tables(parts, target, dropped), size):
+            writer.write_table(table, row_group_size=size)
+    return Part(first, last, generation, path)
+
+
+def mergeable(known: Known, parts: Sequence[Part]) -> Iterator[list[Part]]:
+    """Splits neighbours where a merge cannot cross: where the embeddings' dimension changes."""
+    group: list[Part] = []
+    before: Any = None
+    for part in parts:
+        vector = _vector(part) if known.folder.name == "results" and known.task == "embed" else None
+        if group and vector != before:
+            yield group
+            group = []
+        group.append(part)
+        before = vector
+    if group:
+        yield group
+
+
+def remove_replaced(files: Files, folder: Path, now: Callable[[], float] = time.time) -> int:
+    """Deletes parts that were replaced at least an hour ago; returns how many. `now`: seconds since the epoch.
+
+    Raises OSError. A clock that jumped backwards keeps them longer.
+    """
+    parts = listed(folder)
+    made = [(part, part.path.stat().st_mtime) for part in parts if part.generation]
+    old = [part for part in parts if any(other.covers(part) and now() - since >= KEEP_SECONDS for other, since in made)]
+    for part in old:
+        files.unlink(part.path)
+    return len(old)
+
+
+def _target(known: Known, parts: Sequence[Part]) -> pa.Schema:
+    """All columns known so far with the types they are read as, and the vectors as these parts have them."""
+    target = known.schema()
+    index = target.get_field_index("embedding")
+    return target if index < 0 else target.set(index, target.field(index).with_type(_vector(parts[0])))
+
+
+def _vector(part: Part) -> Any:
+    return read_schema(part.path).field("embedding").type
+
+
+def _tables(parts: Sequence[Part], target: pa.Schema, dropped: pa.Array | None) -> Iterator[pa.Table]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    for part in parts:
+        read_schema(part.path)
+        with pq.ParquetFile(part.path) as source:
+            for batch in source.iter_batches(TEXT_ROW_GROUP if "embedding" not in target.names else ROW_GROUP):
+                table = pa.Table.from_batches([batch])
+                if dropped is not None:
+                    table = table.filter(pc.invert(pc.is_in(table.column("seq"), value_set=dropped)))
+                yield _conformed(table, target)
+
+
+def _conformed(table: pa.Table, target: pa.Schema) -> pa.Table:
+    """The table with the target's columns: missing ones null, those whose type has changed meanwhile converted."""
+    import pyarrow as pa
+
+    by_name = {name.lower(): index for index, name in enumerate(table.column_names)}
+    arrays = []
+    for field in target:
+        index = by_name.get(field.name.lower())
+        column = pa.nulls(table.num_rows, field.type) if index is None else table.column(index)
+        if column.type != field.type:
+            changed = field.type == pa.string()
+            column = columns.array(column.to_pylist(), "VARCHAR") if changed else column.cast(field.type)
+        arrays.append(column)
+    return pa.Table.from_arrays(arrays, schema=target)
+
+
+def _grouped(tables: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:
+    """The same rows in tables of whole row groups, the last one excepted."""
+    import pyarrow as pa
+
+    held: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        held.append(table)
+        rows += table.num_rows
+        if rows >= size:
+            whole = pa.concat_tables(held)
+            yield whole.slice(0, rows - rows % size)
+            held, rows = [whole.slice(rows - rows % size)], rows % size
+    if rows:
+        yield pa.concat_tables(held)

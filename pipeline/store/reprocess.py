@@ -1,0 +1,99 @@
+"""Failed rows to look at again: choosing them in SQL, and making a held-back answer the row's answer."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pipeline.store.read import connect, query
+from pipeline.store.records import AnswerRecord
+from pipeline.store.schema import COMMON, DEAD
+from pipeline.store.sql import block
+from pipeline.store.tables import brought_back
+from pipeline.types import TaskName
+
+if TYPE_CHECKING:
+    from pipeline.store.store import Store
+
+DEFAULT = "fault in ('throttled', 'transient', 'malformed')"
+"""What `reprocess` sends when nothing else is said."""
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+
+class FailedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An open failure. `answers`: the fingerprint of its manifest row then; an answer with other settings names it, to
+    count for the row in later runs. `row`: the manifest row as it was, with absolute paths."""
+
+    id: str
+    seq: int
+    answers: str
+    fault: str
+    code: str
+    row: Mapping[str, Any]
+
+
+def failed_rows(output: Path, task: TaskName, where: str | None = None) -> Iterator[FailedRow]:
+    """The open failures that the SQL condition picks, over all columns of the view `failures`, oldest first.
+
+    Raises QueryError.
+    """
+    connection = connect(output, task)
+    relation = query(connection, block("failed", where=_condition(where or DEFAULT)))
+    for batch in relation.to_arrow_reader(4_096):
+        for found in batch.to_pylist():
+            row = msgspec.json.decode(found["row"] or "{}")
+            yield FailedRow(
+                id=found["id"],
+                seq=found["seq"],
+                answers=found["answers"],
+                fault=found["fault"],
+                code=found["code"],
+                row=row,
+            )
+
+
+def accept(store: Store, where: str | None = None) -> int:
+    """Makes the held-back answers of the open suspects that the SQL condition picks their rows' answers.
+
+    Returns how many; failures without a held-back answer are passed over. Raises QueryError and MachineError.
+    """
+    store.seal()
+    connection = connect(store.layout.output, store.task)
+    relation = query(connection, block("held_back", where=_condition(where or "true")))
+    accepted = 0
+    for batch in relation.to_arrow_reader(1_024):
+        for failure in batch.to_pylist():
+            store.answer(_accepted(failure))
+            accepted += 1
+    store.seal()
+    return accepted
+
+
+def _condition(where: str) -> str:
+    # On a line of its own, so that a trailing comment cannot swallow the rest.
+    return f"(\n{where}\n)"
+
+
+def _accepted(failure: dict[str, Any]) -> AnswerRecord:
+    extra = msgspec.json.decode(failure["extra"])
+    answer = brought_back(extra.pop("answer"))
+    answers = failure.pop("answers_")
+    stamp = failure.pop("stamp_")
+    ours = {name: failure[name] for name in COMMON if name not in ("seq", "task", "stale", "extra")}
+    ours["finished_at"] = (ours["finished_at"] - _EPOCH) // _MICROSECOND
+    ours["source"] = tuple(ours["source"] or ())
+    columns = {name: value for name, value in failure.items() if name not in (*COMMON, *DEAD)}
+    return AnswerRecord(
+        **ours,
+        extra=extra,
+        own=answer,
+        columns=columns,
+        answers=answers if answers != failure["fingerprint"] else None,
+        stamp=stamp,
+    )
