@@ -78,7 +78,7 @@ async def _no_path(request: Request, error: Exception) -> Response:
 
 def _native(service: Service) -> Callable[[Request, str], Awaitable[Response]]:
     async def answer(request: Request, request_id: str) -> Response:
-        body = await object_of(request)
+        body = await object_of(request, service)
         stream = request.headers.get("x-dashscope-sse", "").lower() == "enable"
         await service.admit(request, stream=stream)
         service.available(body.get("model"))
@@ -100,7 +100,7 @@ def _native_error(refusal: Refusal, request_id: str) -> bytes:
 
 def _compatible(service: Service, *, dashscope: bool) -> Callable[[Request, str], Awaitable[Response]]:
     async def answer(request: Request, request_id: str) -> Response:
-        body = await object_of(request)
+        body = await object_of(request, service)
         stream = bool(body.get("stream"))
         await service.admit(request, stream=stream)
         service.available(body.get("model"))
@@ -119,7 +119,7 @@ def _compatible(service: Service, *, dashscope: bool) -> Callable[[Request, str]
 
 def _qianfan(service: Service) -> Callable[[Request, str], Awaitable[Response]]:
     async def answer(request: Request, request_id: str) -> Response:
-        body = await object_of(request)
+        body = await object_of(request, service)
         stream = bool(body.get("stream"))
         await service.admit(request, stream=stream)
         service.available(body.get("model"))
@@ -152,7 +152,7 @@ def _stream(request: Request, frames: Iterator[bytes], error: Callable[[Refusal]
 
 def _vectors(service: Service) -> Callable[[Request, str], Awaitable[Response]]:
     async def answer(request: Request, request_id: str) -> Response:
-        body = await object_of(request)
+        body = await object_of(request, service)
         await service.admit(request, stream=False)
         service.available(body.get("model"))
         source = service.source(request, body.get("model"))
@@ -166,7 +166,7 @@ def _vectors(service: Service) -> Callable[[Request, str], Awaitable[Response]]:
 
 def _text_vectors(service: Service) -> Callable[[Request, str], Awaitable[Response]]:
     async def answer(request: Request, request_id: str) -> Response:
-        body = await object_of(request)
+        body = await object_of(request, service)
         await service.admit(request, stream=False)
         service.available(body.get("model"))
         texts = vectors.texts(body)

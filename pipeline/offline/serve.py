@@ -37,5 +37,5 @@ def serve(
     port: int = 8765,
     on_ready: Callable[[int], None] | None = None,
 ) -> None:
-    """Serves until interrupted. Blocking. Raises MissingExtra; SystemExit when the port cannot be had."""
+    """Serves until interrupted. Blocking. Raises MissingExtra; JobError when the port cannot be had."""
     make_server(options, host=host, port=port, on_ready=on_ready).run()

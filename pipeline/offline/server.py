@@ -10,6 +10,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from pipeline.errors import JobError
 from pipeline.offline.faults import App, Receive, Scope, Send
 
 
@@ -37,10 +38,21 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._on_ready = on_ready
 
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Blocking. Raises JobError when the port cannot be had."""
+        super().run(sockets or [self._bound()])
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started and self._on_ready is not None:
             self._on_ready(int(self.servers[0].sockets[0].getsockname()[1]))
+
+    def _bound(self) -> socket.socket:
+        try:
+            return socket.create_server((self.config.host, self.config.port), backlog=2048)
+        except OSError as error:
+            where = f"{self.config.host}:{self.config.port}"
+            raise JobError(f"cannot listen on {where}: {error.strerror}; choose another port") from error
 
     @classmethod
     def over(cls, app: App, host: str, port: int, on_ready: Callable[[int], None] | None) -> Server:

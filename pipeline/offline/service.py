@@ -1,4 +1,4 @@
-"""What every call of the embedded service goes through: key, scripted fault, quota, latency, then work in threads."""
+"""What every call of the embedded service goes through: key, scripted fault, quota, latency, work in threads."""
 
 from __future__ import annotations
 
@@ -60,8 +60,7 @@ class Service:
             raise Refusal("key-invalid")
 
     async def admit(self, request: Request, *, stream: bool) -> None:
-        """Key, scripted fault, quota, latency, in this order. Raises Refusal."""
-        self.authorize(request)
+        """Scripted fault, quota, latency, in this order. Raises Refusal."""
         fault = request.scope.get("state", {}).get("fault", "ok")
         if fault in _FAULT_REFUSALS and not (fault == "stream-error" and stream):
             wait = self.options.retry_after if fault == "429+retry-after" else None
@@ -95,10 +94,12 @@ class Service:
         }
 
 
-async def object_of(request: Request) -> dict[str, Any]:
-    """The JSON object of the body, at most 64 MiB. Raises Refusal."""
+async def object_of(request: Request, service: Service) -> dict[str, Any]:
+    """The JSON object of the body, at most 64 MiB; the key is looked at before what was sent. Raises Refusal."""
+    data = await body_bytes(request, MAX_BODY_BYTES)
+    service.authorize(request)
     try:
-        found = msgspec.json.decode(await body_bytes(request, MAX_BODY_BYTES))
+        found = msgspec.json.decode(data)
     except (msgspec.DecodeError, RecursionError) as error:
         raise Refusal("json") from error
     if not isinstance(found, dict):

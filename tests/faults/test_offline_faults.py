@@ -22,6 +22,7 @@ from pipeline.offline.models.once import Memory, Once
 from pipeline.offline.options import ServiceOptions, parse_faults
 from pipeline.offline.quota import Quota
 from pipeline.offline.refusals import Refusal
+from pipeline.offline.serve import make_server
 
 HELLO = native({"text": "Hello"})
 SSE = {**KEY, "X-DashScope-SSE": "enable"}
@@ -298,6 +299,11 @@ def test_a_missing_extra_is_named_with_what_to_install(monkeypatch: pytest.Monke
         require()
     with pytest.raises(MissingExtra):
         app()
+
+
+def test_a_port_that_is_taken_is_a_clear_refusal() -> None:
+    with running() as url, pytest.raises(JobError, match="choose another port"):
+        make_server(port=int(urlsplit(url).port or 0)).run()
 
 
 def test_no_key_stands_in_the_options_repr() -> None:
