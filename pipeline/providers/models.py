@@ -163,7 +163,10 @@ def find(provider: str, name: str, tables: Tables | None = None, user_wide: Tabl
     and rate limits. A name in no table that begins as a documented family does keeps that family's shared facts.
     Raises JobError naming the key's path for a table that does not fit.
     """
-    layers = [("user-wide models", user_wide or {}), ("models", tables or {})]
+    return _find(provider, name, [("user-wide models", user_wide or {}), ("models", tables or {})])
+
+
+def _find(provider: str, name: str, layers: list[tuple[str, Tables]]) -> Model:
     raw = dict(_builtin(provider, name))
     known = bool(raw)
     for where, layer in layers:
@@ -181,7 +184,8 @@ def find(provider: str, name: str, tables: Tables | None = None, user_wide: Tabl
     try:
         return msgspec.convert(raw, Model)
     except msgspec.ValidationError as error:
-        raise JobError(f"models.{name}: {error}") from error
+        where = next((where for where, layer in reversed(layers) if name in layer), "models")
+        raise JobError(f"{where}.{name}: {error}") from error
 
 
 def check_tables(tables: Tables, where: str = "models") -> None:
@@ -189,7 +193,7 @@ def check_tables(tables: Tables, where: str = "models") -> None:
     for name in tables:
         if not isinstance(tables[name], Mapping):
             raise JobError(f"{where}.{name}: expected a table, found {tables[name]!r}")
-        find("openai", name, tables)
+        _find("openai", name, [(where, tables)])
 
 
 def _like(provider: str, like: str, path: str, layer: Tables) -> dict[str, Any]:
