@@ -140,14 +140,16 @@ def _step(size: int | None, limits: MediaLimits) -> float:
 
 
 def scaled(width: int, height: int, limits: MediaLimits) -> tuple[int, int]:
-    """The largest size of the same shape within `max_pixels`, `useful_pixels` and `max_side`."""
-    factor = 1.0
-    for most in (limits.max_pixels, limits.useful_pixels):
-        if most is not None:
-            factor = min(factor, math.sqrt(most / (width * height)))
+    """The largest size of about the same shape within `max_pixels`, `useful_pixels` and `max_side`."""
+    areas = [most for most in (limits.max_pixels, limits.useful_pixels) if most is not None]
+    factor = min([1.0, *(math.sqrt(most / (width * height)) for most in areas)])
     if limits.max_side is not None:
         factor = min(factor, limits.max_side / max(width, height))
-    return (width, height) if factor >= 1 else shrunk(width, height, factor, limits)
+    if factor >= 1:
+        return width, height
+    width, height = shrunk(width, height, factor, limits)
+    longest = max(1, min([max(width, height), *(most // min(width, height) for most in areas)]))
+    return min(width, longest), min(height, longest)  # differs for a line alone, whose short side stays a pixel
 
 
 def shrunk(width: int, height: int, factor: float, limits: MediaLimits) -> tuple[int, int]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from pipeline.errors import Fault
 from pipeline.job.schema import ColumnsSection, Job, ProviderSection
 from pipeline.manifest import open_manifest
 from pipeline.types import Row, TaskName
+
+T = TypeVar("T")
 
 
 def job_of(task: TaskName = "caption", columns: Mapping[str, str] | None = None) -> Job:
@@ -42,3 +45,11 @@ def ids(rows: list[Row]) -> list[str]:
 def problems(rows: list[Row]) -> dict[str, Any]:
     """id → code of the rows that have a problem."""
     return {row.id: row.problem.code for row in rows if row.problem is not None}
+
+
+def outcome(call: Callable[[], T]) -> tuple[T | None, str | None]:
+    """(what the call gave, None), or (None, the code of its refusal)."""
+    try:
+        return call(), None
+    except Fault as fault:
+        return None, fault.code
