@@ -126,7 +126,7 @@ class Adaptive:
 
     def _cut(self, now: float) -> None:
         taken = max(0, len(self._sent) - len(self._refused)) / self._seconds(now)
-        sure = now - self._since >= 1.0
+        sure = self.pace.rate is not None and now - max(self._since, self.pace.paced_since) >= self._span
         self.cuts += 1
         self._cut_at = self._since = now
         self._sent.clear()

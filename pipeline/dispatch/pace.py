@@ -25,6 +25,7 @@ class Pace:
         self.ceiling = ceiling
         self.rate = ceiling
         self.noise = 0.0
+        self.paced_since = float("-inf") if ceiling is not None else float("inf")
         self._peak: float | None = None
         self._share = 0.0
         self._seen = 0
@@ -46,6 +47,8 @@ class Pace:
         """An episode; the service took `taken` per second while refusing the rest. `sure`: measured long enough to be
         taken for its limit."""
         rate = min(taken * CUT, self.rate or taken) if taken > 0 else (self.rate or 2.0) / 2
+        if self.rate is None:
+            self.paced_since = now
         self.rate = max(rate, SLOWEST)
         self._peak = taken if sure and taken > 0 else None
         self._trimmed_at = self._grown_at = now
@@ -90,7 +93,9 @@ class Pace:
     def _trim(self, now: float, seen: float) -> None:
         if self._trial is None or self._trial.peak < (self.rate or seen):
             self._trial = _Trial(self.rate, self.rate or seen)
-        self._peak = self.rate or seen
+        self._peak = self.rate
+        if self.rate is None:
+            self.paced_since = now
         self.rate = max(SLOWEST, self.rate * TRIM if self.rate is not None else seen * SUSPICION)
         self._trimmed_at = now
         if self.rate <= SUSPICION * self._trial.peak:
