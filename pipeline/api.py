@@ -90,13 +90,20 @@ class Job:
 
         return export(self._read(), Path(dest))
 
+    @property
+    def falls_back(self) -> bool:
+        """Nothing was written to the job's own output yet, but to `…-offline`: that is read then."""
+        offline = self._offline_output
+        return not self.spec.offline and not self.spec.output.exists() and offline.exists()
+
+    @property
+    def _offline_output(self) -> Path:
+        return self.spec.output.with_name(self.spec.output.name + OFFLINE_SUFFIX)
+
     def _read(self) -> Spec:
-        """What to read: an output that only exists as `…-offline` is read there, so that a first look needs no flag."""
-        spec = self.spec
-        offline = spec.output.with_name(spec.output.name + OFFLINE_SUFFIX)
-        if spec.offline or spec.output.exists() or not offline.exists():
-            return spec
-        return msgspec.structs.replace(spec, output=offline, offline=True)
+        if self.falls_back:
+            return msgspec.structs.replace(self.spec, output=self._offline_output, offline=True)
+        return self.spec
 
 
 def serve(

@@ -22,6 +22,7 @@ def status(job: Job, as_json: bool) -> None:
 
     from pipeline.report.status import lines
 
+    _say_where(job)
     figures = job.status()
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(figures), indent=2).decode())
@@ -39,6 +40,7 @@ def query(job: Job, sql: str, form: str, file: Path | None) -> None:
     """Run SQL in DuckDB over results, failures, attempts, runs, spend and versions."""
     from pipeline.report.tables import write
 
+    _say_where(job)
     write(job.query(sql), form, file)
 
 
@@ -47,5 +49,11 @@ def query(job: Job, sql: str, form: str, file: Path | None) -> None:
 @click.argument("dest", type=click.Path(dir_okay=False, path_type=Path))
 def export(job: Job, dest: Path) -> None:
     """Write one row per id to DEST: .parquet, .csv or .jsonl."""
+    _say_where(job)
     rows = job.export(dest)
     click.echo(f"{rows:,} rows written to {dest}", err=True)
+
+
+def _say_where(job: Job) -> None:
+    if job.falls_back:
+        click.echo(f"no paid answers in {job.spec.output} yet: reading those of {job.spec.output}-offline", err=True)

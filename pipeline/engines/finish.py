@@ -39,6 +39,7 @@ def finish(
     code = _exit_code(setup, stopped, received, counts.rows, failed)
     summary = Summary(
         job=spec.name,
+        command=spec.command,
         run_id=record.run_id if state.total else None,
         output=str(spec.output),
         exit_code=code,

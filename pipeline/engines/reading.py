@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipeline.errors import JobError
+from pipeline.errors import JobError, QueryError
 from pipeline.job.load import Spec
 from pipeline.report.status import Status
 from pipeline.report.summary import FailureGroup
@@ -38,7 +38,15 @@ def connect(spec: Spec) -> duckdb.DuckDBPyConnection:
 
 def query(spec: Spec, sql: str) -> Any:
     """A pyarrow RecordBatchReader of one SQL statement's answer. Raises QueryError."""
-    return read.query(connect(spec), sql).to_arrow_reader(4_096)
+    import duckdb
+
+    try:
+        relation = connect(spec).sql(sql)
+    except duckdb.Error as error:
+        raise QueryError(str(error)) from None
+    if relation is None:
+        raise QueryError(f"this statement gives no rows: {sql}")
+    return relation.to_arrow_reader(4_096)
 
 
 def export(spec: Spec, dest: Path) -> int:
@@ -51,7 +59,12 @@ def export(spec: Spec, dest: Path) -> int:
 def status(spec: Spec) -> Status:
     """The figures of the last run; nothing is reread."""
     standing = last_standing(spec.output)
-    base: dict[str, Any] = {"job": spec.name, "output": str(spec.output), "offline": spec.offline}
+    base: dict[str, Any] = {
+        "job": spec.name,
+        "command": spec.command,
+        "output": str(spec.output),
+        "offline": spec.offline,
+    }
     if standing is None:
         return Status(**base)
     return Status(
@@ -94,10 +107,9 @@ def failure_groups(connection: duckdb.DuckDBPyConnection, run_id: str | None = N
 
 def spend(connection: duckdb.DuckDBPyConnection) -> tuple[dict[str, Any], ...]:
     """What all runs took, one entry per currency."""
-    reader = read.query(
-        connection,
+    relation = connection.sql(
         "select currency, sum(attempts)::bigint as attempts, sum(input_tokens)::bigint as input_tokens, "
         "sum(output_tokens)::bigint as output_tokens, sum(cost) as cost, "
         "sum(unknown_cost_attempts)::bigint as unknown_cost_attempts from spend group by currency order by currency",
     )
-    return tuple(reader.to_arrow_table().to_pylist())
+    return tuple(relation.to_arrow_table().to_pylist())

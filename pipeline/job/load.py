@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +24,7 @@ _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
     """A job ready to run: `manifest` is an absolute path, folder or glob, `output` the folder it owns.
 
-    `name` is the job as the user named it, for messages and for the commands that a message proposes.
+    `name` is the job as the user named it; `flags` are what a proposed command needs besides to mean the same job.
     """
 
     name: str
@@ -32,6 +33,12 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     manifest: str
     output: Path
     offline: bool = False
+    flags: str = ""
+
+    @property
+    def command(self) -> str:
+        """The job as a command takes it: "jobs/captions.toml --offline"."""
+        return f"{shlex.quote(self.name)} {self.flags}".rstrip()
 
     def fail(self, text: str) -> JobError:
         """A JobError that begins with the job's name."""
@@ -70,6 +77,7 @@ def load(
         manifest=_absolute(path, _fill(path, "manifest", job.manifest, variables or {})),
         output=_output(path, _fill(path, "output", job.output, variables or {}), output, offline),
         offline=offline,
+        flags=_flags(overrides or {}, variables or {}, output, offline),
     )
     check(spec.name, job)
     return spec
@@ -154,6 +162,17 @@ def _absolute(path: Path, place: str) -> str:
 def _output(path: Path, place: str, instead: str | Path | None, offline: bool) -> Path:
     folder = Path(instead).expanduser().absolute() if instead is not None else Path(_absolute(path, place))
     return folder.with_name(folder.name + OFFLINE_SUFFIX) if offline else folder
+
+
+def _flags(overrides: Mapping[str, Any], variables: Mapping[str, str], output: str | Path | None, offline: bool) -> str:
+    parts = ["--offline"] if offline else []
+    if output is not None:
+        parts += ["--output", str(output)]
+    for option, pairs in (("--set", overrides), ("--var", variables)):
+        for key, value in pairs.items():
+            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            parts += [option, f"{key}={text}"]
+    return shlex.join(parts)
 
 
 def _kind(value: Any) -> str:

@@ -18,6 +18,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     job: str
+    command: str
     output: str
     offline: bool
     rows: int = 0
@@ -32,13 +33,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 def lines(status: Status) -> Iterator[str]:
     """The status for people, line by line."""
-    offline = " --offline" if status.offline else ""
     yield f"job:    {status.job}"
     yield f"output: {status.output}"
     if status.running:
         yield f"a run is going on: {status.running}"
     if status.last_run is None:
-        yield f"nothing has run yet; start with: pipeline run {status.job}{offline}"
+        yield f"nothing has run yet; start with: pipeline run {status.command}"
         return
     yield f"{count(status.rows, 'row')}: {status.done:,} done, {status.left:,} left, {status.failed:,} failed"
     for group in status.failures:

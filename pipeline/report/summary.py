@@ -21,13 +21,16 @@ class FailureGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run did. Counts are rows, but `attempts`; `cost` is NULL-like None where a price is not known.
+    """What a run did. Counts are rows, except `attempts`; `cost` is None where a price is not known.
 
-    rows: of the manifest. sent: rows whose call began. skipped: rows that needed nothing. left: rows not finished
-    because the run stopped. repeated: rows whose derived id stood earlier in the manifest. elapsed: seconds.
+    command: the job with the options that mean the same job again, as a command takes them.
+    rows: of the manifest. sent: rows whose call began. failed: failures that are open now, of this run or an earlier
+    one. skipped: rows that needed nothing. left: rows not finished because the run stopped. repeated: rows whose
+    derived id stood earlier in the manifest. elapsed: seconds.
     """
 
     job: str
+    command: str
     run_id: str | None
     output: str
     exit_code: int
@@ -60,7 +63,6 @@ MOST_GROUPS = 12
 
 def lines(summary: Summary) -> Iterator[str]:
     """The summary for people, line by line; the last line says the outcome and what to do next."""
-    offline = " --offline" if summary.offline else ""
     if summary.sent or summary.answered or summary.failed or summary.left:
         yield from _figures(summary)
     for group in summary.failures[:MOST_GROUPS]:
@@ -70,7 +72,7 @@ def lines(summary: Summary) -> Iterator[str]:
     if summary.message:
         yield summary.message
     yield f"output: {summary.output}"
-    yield f"exit {summary.exit_code}: {_outcome(summary)}; next: {_next(summary, offline)}"
+    yield f"exit {summary.exit_code}: {_outcome(summary)}; next: {_next(summary)}"
 
 
 def _figures(summary: Summary) -> Iterator[str]:
@@ -106,10 +108,10 @@ def _outcome(summary: Summary) -> str:
     return summary.stop_reason
 
 
-def _next(summary: Summary, offline: str) -> str:
-    job = summary.job
+def _next(summary: Summary) -> str:
+    job = summary.command
     if summary.exit_code == EXIT_FAILURES:
-        return f'pipeline query {job}{offline} "select id, fault, code, message from failures"'
+        return f'pipeline query {job} "select id, fault, code, message from failures"'
     if summary.exit_code == EXIT_OK and not summary.left:
-        return f'pipeline query {job}{offline} "select * from results"'
-    return f"pipeline run {job}{offline}"
+        return f'pipeline query {job} "select * from results"'
+    return f"pipeline run {job}"

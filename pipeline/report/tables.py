@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,25 +80,46 @@ def _flat(value: Any) -> Any:
 
 
 def _table(reader: Any, stream: TextIO) -> None:
+    names = _unique(reader.schema.names)
+    numeric = [_numeric(field.type) for field in reader.schema]
+    rows: list[list[str]] = []
+    total = 0
+    for row in _rows(reader):
+        total += 1
+        if total <= MOST_ROWS:
+            rows.append([_short(value) for value in row.values()])
+    width = shutil.get_terminal_size().columns if stream.isatty() else PLAIN_WIDTH
+    # A table whose columns cannot all be read is no table: one line per value then.
+    needed = sum(min(max(len(name), *(len(row[i]) for row in rows), 1), 24) + 3 for i, name in enumerate(names))
+    draw = _grid if needed <= width else _records
+    for line in draw(names, numeric, rows, width):
+        stream.write(line.rstrip() + "\n")
+    if total > MOST_ROWS:
+        print(f"… {total - MOST_ROWS:,} more rows: take --format json or csv", file=sys.stderr)
+
+
+def _grid(names: list[str], numeric: list[bool], rows: list[list[str]], width: int) -> Iterator[str]:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for name, field in zip(_unique(reader.schema.names), reader.schema, strict=True):
-        table.add_column(Text(name), overflow="fold", justify="right" if _numeric(field.type) else "left")
-    total = 0
-    for row in _rows(reader):
-        total += 1
-        if total <= MOST_ROWS:
-            table.add_row(*(Text(_short(value)) for value in row.values()))
-    width = None if stream.isatty() else PLAIN_WIDTH
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name, right in zip(names, numeric, strict=True):
+        table.add_column(Text(name), overflow="fold", justify="right" if right else "left")
+    for row in rows:
+        table.add_row(*(Text(value) for value in row))
     buffer = io.StringIO()
-    Console(file=stream if stream.isatty() else buffer, width=width).print(table)
-    stream.write("".join(line.rstrip() + "\n" for line in buffer.getvalue().splitlines()))
-    if total > MOST_ROWS:
-        print(f"… {total - MOST_ROWS:,} more rows: take --format json or csv", file=sys.stderr)
+    Console(file=buffer, width=width).print(table)
+    yield from buffer.getvalue().strip("\n").splitlines()
+
+
+def _records(names: list[str], numeric: list[bool], rows: list[list[str]], width: int) -> Iterator[str]:
+    margin = max(len(name) for name in names)
+    for number, row in enumerate(rows, 1):
+        yield f"── row {number} " + "─" * 40
+        for name, value in zip(names, row, strict=True):
+            yield f"{name:>{margin}}  {value}"
 
 
 def _numeric(kind: Any) -> bool:
