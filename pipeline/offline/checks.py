@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from math import isfinite
 from typing import Any
 
 from pipeline.offline.refusals import Refusal
 
+_HUGE = 1e300
 _FORCED_INCREMENTAL = re.compile(r"qwen3|qvq|qwq")
 
 
@@ -17,7 +17,7 @@ def number(parameters: Mapping[str, Any], name: str) -> float | None:
     value = parameters.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _HUGE:
         raise Refusal("parameter", f"Parameter {name} should be a number.")
     return float(value)
 

@@ -14,6 +14,7 @@ from pipeline.offline.media import Picture, Source, picture_of
 from pipeline.offline.native import frames_fps, frames_of, model_of
 from pipeline.offline.refusals import Refusal
 
+_LONGEST_NAME = 32
 _ROLES = ("system", "developer", "user", "assistant")
 
 
@@ -63,7 +64,8 @@ def turn(message: object, limits: Limits, source: Source) -> Turn:
         elif kind == "video_url":
             frames = frames_of(_address(part, "video_url"), limits, source)
         else:
-            raise Refusal("messages", f"Content part type {kind!r} is not supported by this model.")
+            named = kind if isinstance(kind, str) and len(kind) < _LONGEST_NAME else "given"
+            raise Refusal("messages", f"Content part of type {named} is not supported by this model.")
     return Turn(role=role, text="\n".join(texts), pictures=tuple(pictures), frames=frames, fps=fps)
 
 

@@ -7,7 +7,6 @@ import re
 from base64 import b64decode
 from collections.abc import Callable
 from ipaddress import ip_address
-from typing import Literal
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
@@ -114,9 +113,8 @@ def sound_of(reference: object, limits: Limits, source: Source, *, cut: bool) ->
 
 
 def _from_data(reference: str, limits: Limits) -> tuple[bytes, str]:
-    kind: Literal["data-uri"] = "data-uri"
     if not limits.data_uris:
-        raise Refusal("parameter", f"The {kind} form is not supported by this model; upload the file or give a URL.")
+        raise Refusal("parameter", "A data: URI is not supported by this model; upload the file or give a URL.")
     match = _DATA.match(reference)
     if match is None:
         raise Refusal("parameter", "The data URI is not of the form data:<type>;base64,<data>.")
@@ -149,8 +147,7 @@ _opener: OpenerDirector = build_opener(ProxyHandler({}), _NoRedirect())
 
 def _fetch(url: str, limit: int) -> bytes:
     """A loopback address is fetched, at most limit + 1 bytes in 10 s a read; any other is a failed download."""
-    host = urlsplit(url).hostname or ""
-    if not _is_loopback(host):
+    if not _is_loopback(url):
         raise Refusal("download")
     try:
         request = Request(url, headers={"User-Agent": "multimodal-batch-offline"})  # noqa: S310 scheme checked above
@@ -160,10 +157,9 @@ def _fetch(url: str, limit: int) -> bytes:
         raise Refusal("download") from error
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
+def _is_loopback(url: str) -> bool:
     try:
-        return ip_address(host).is_loopback
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False

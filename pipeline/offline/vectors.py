@@ -95,7 +95,7 @@ def _factor(value: object) -> float:
     """A weight greater than 0; the service's own documents send it as a string too. Raises Refusal."""
     try:
         factor = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         factor = math.nan
     if not (math.isfinite(factor) and factor > 0):
         raise Refusal("parameter", "Parameter factor should be a number greater than 0.")
