@@ -51,6 +51,7 @@ def _listed(source: FrameSource) -> tuple[Media, ...]:
         for entry in walk(root, pattern):
             if kind_of(entry.relative) == "image" and not entry.foreign:
                 ref = f"./{entry.relative}" if relative else entry.path
+                _check_name(entry.path)
                 found.append(Media(kind="image", ref=ref, path=entry.path))
             if len(found) > MAX_LISTED:
                 break
@@ -59,3 +60,11 @@ def _listed(source: FrameSource) -> tuple[Media, ...]:
     if not found:
         raise refusal("MissingFrames", f"frames: {shown(source.ref)}: no pictures there")
     return tuple(found)
+
+
+def _check_name(path: str) -> None:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        shown_path = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        raise refusal("BadName", f"frames: {shown_path}: the file's name is not valid UTF-8; rename it") from None

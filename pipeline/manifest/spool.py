@@ -78,7 +78,10 @@ class ArrowSpool:
 
 def unboxed(value: Any) -> Any:
     """Plain Python for what rows built in Python hold: numpy scalars and arrays, paths, NaN as no value (pandas)."""
-    if value is None or isinstance(value, (str, bool, int, bytes)):
+    if isinstance(value, str):
+        # Half a surrogate pair is no Unicode and could not be stored.
+        return value if value.isascii() else value.encode(errors="replace").decode()
+    if value is None or isinstance(value, (bool, int, bytes)):
         return value
     if isinstance(value, float):
         return None if value != value else float(value)
@@ -87,7 +90,7 @@ def unboxed(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [unboxed(item) for item in value]
     if isinstance(value, os.PathLike):
-        return os.fspath(value)
+        return unboxed(os.fspath(value))
     if hasattr(value, "tolist") and hasattr(value, "dtype"):
         return unboxed(value.tolist())
     return value

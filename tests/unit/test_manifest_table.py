@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import gc
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,23 +28,25 @@ def generated() -> Iterator[dict[str, Any]]:
         yield {name: values[index] for name, values in VALUES.items()}
 
 
-@pytest.mark.parametrize(
-    "table",
-    [
-        pa.table(VALUES),
-        pa.record_batch(VALUES),
-        pa.table(VALUES).to_reader(),
-        pl.DataFrame(VALUES),
-        duckdb.sql("select * from (values ('a', 'x.jpg', 1), ('b', 'https://h/y.jpg', 2)) t(id, image, n)"),
-        VALUES,
-        list(generated()),
-        tuple(generated()),
-        generated(),
-        map(dict, generated()),
-    ],
-    ids=lambda table: type(table).__name__,
-)
-def test_tables_streams_and_iterables_give_the_same_rows_as_often_as_asked(table: Any) -> None:
+SOURCES: dict[str, Callable[[], Any]] = {
+    "table": lambda: pa.table(VALUES),
+    "batch": lambda: pa.record_batch(VALUES),
+    "batch reader": lambda: pa.table(VALUES).to_reader(),
+    "polars": lambda: pl.DataFrame(VALUES),
+    "duckdb": lambda: duckdb.sql(
+        "select * from (values ('a', 'x.jpg', 1), ('b', 'https://h/y.jpg', 2)) t(id, image, n)"
+    ),
+    "dict of columns": lambda: VALUES,
+    "list": lambda: list(generated()),
+    "tuple": lambda: tuple(generated()),
+    "generator": generated,
+    "iterator": lambda: map(dict, generated()),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_tables_streams_and_iterables_give_the_same_rows_as_often_as_asked(source: str) -> None:
+    table = SOURCES[source]()
     manifest = from_table(table, job_of(), "/base")
     rows = list(manifest.rows())
     assert [(row.id, row.columns, row.where, row.ordinal) for row in rows] == [
@@ -87,6 +89,11 @@ def test_numpy_values_and_nan_become_plain_values() -> None:
         ).rows()
     )
     assert (row.id, row.images, row.columns) == ("7", (), {"x": 0.5, "v": [1.0, 1.0]})
+
+
+def test_half_a_surrogate_pair_does_not_reach_the_row() -> None:
+    row = next(from_table([{"id": "a\ud800", "prompt": "é\udc80", "n": ["\ud800"]}], job_of(), "/b").rows())
+    assert (row.id, row.prompt, row.columns) == ("a?", "é?", {"n": ["?"]})
 
 
 def test_pictures_as_bytes_are_taken_and_never_kept() -> None:
