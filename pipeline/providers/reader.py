@@ -109,7 +109,7 @@ class WireReader:
                 self._fault = fault
             except Exception as error:
                 if not last_may_be_torn:
-                    self._fault = self._malformed(f"{type(error).__name__} in an event")
+                    self._fault = self._malformed(f"{type(error).__name__} in an event", event.data)
 
     def _frame(self, event: Event) -> None:
         body = _DECODE.decode(event.data)
@@ -190,8 +190,8 @@ class WireReader:
             reply=reply,
         )
 
-    def _malformed(self, what: str) -> Fault:
-        words = excerpt(self._head)
+    def _malformed(self, what: str, content: bytes | None = None) -> Fault:
+        words = excerpt(self._head if content is None else content)
         return Fault(
             "malformed",
             "Local.Malformed",
