@@ -51,6 +51,12 @@ def test_the_cat_is_called_a_cat_and_the_coffee_an_espresso() -> None:
     assert "missile" in caption("photos/rocket.jpg")
 
 
+def test_pictures_are_normalised_as_the_weights_were_trained() -> None:
+    best = answering.see((DATA / "photos/coffee.jpg").read_bytes()).tags[0]
+    assert best.name == "espresso"
+    assert best.share == pytest.approx(0.957, abs=0.03)  # ImageNet's own mean and deviation give 0.78
+
+
 def test_a_caption_quotes_the_text_it_found_and_admits_doubt() -> None:
     assert "“City Museum" in caption("texts/sign_en.jpg")
     assert "not sure" in caption("photos/gravel.jpg")
