@@ -138,6 +138,13 @@ def test_trap_66_a_retired_model_says_so_and_names_its_successor(status, code):
     assert "qwen3-vl-plus" in fault.message
 
 
+def test_trap_56_a_picture_host_without_content_length_is_no_reason_to_send_again():
+    for code, text in [("InternalError.Algo", "Missing Content-Length of multimodal url.")]:
+        assert faults.classify("dashscope", 500, ErrorInfo(code=code, message=text)) == ("rejected", "no")
+    download = ErrorInfo(code="invalid_parameter_error", message="Failed to download multimodal content.")
+    assert faults.classify("dashscope", 400, download) == ("transient", "once")
+
+
 def test_an_expired_policy_asks_for_a_new_upload():
     info = ErrorInfo(code="AccessDenied", message="Invalid according to Policy: Policy expired.")
     assert faults.classify("dashscope", 403, info) == ("transient", "upload")

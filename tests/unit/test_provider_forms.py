@@ -126,6 +126,14 @@ def test_trap_16_a_factor_is_a_number():
     assert body["parameters"] == {}
 
 
+def test_trap_24_encoding_changes_nothing_of_the_request():
+    parameters = {"max_tokens": 5, "max_pixels": [100_000, None], "stop": ["a"]}
+    request = asking(Image(URL), Text("x"), parameters=parameters)
+    send(request)
+    assert request.parameters == {"max_tokens": 5, "max_pixels": [100_000, None], "stop": ["a"]}
+    assert request == asking(Image(URL), Text("x"), parameters=parameters)
+
+
 def test_several_items_are_fused_where_the_model_must_be_asked():
     items = (EmbedItem(part=Text("a")), EmbedItem(part=Image(URL)))
     assert send(embedding(*items, model="qwen3-vl-embedding"))[1]["parameters"] == {"enable_fusion": True}

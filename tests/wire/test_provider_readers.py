@@ -81,6 +81,41 @@ def test_a_rewritten_cumulative_text_replaces_the_old_one(decode):
     assert decode(frames(*(native(t, "stop" if t == "Abcde" else "null") for t in texts))).text == "Abcde"
 
 
+def test_trap_06_the_text_of_the_finishing_frame_is_kept(decode):
+    stream = frames(native("It is ", "null"), native("a dog", "stop"))
+    assert decode(stream, parameters={"incremental_output": True}).text == "It is a dog"
+
+
+def test_trap_12_llama_counts_no_pictures_and_no_total(decode):
+    usage = decode(
+        body(native() | {"usage": {"input_tokens": 45, "output_tokens": 79}}), model="llama3.2-11b-vision"
+    ).usage
+    assert (usage.input_tokens, usage.output_tokens, usage.media_tokens) == (45, 79, None)
+
+
+@pytest.mark.parametrize("status", [400, 429, 500])
+def test_trap_34_events_under_an_error_status_are_read(status, decode):
+    value = {"code": "InvalidParameter", "message": "Range of input length", "request_id": "r"}
+    stream = b"id:1\nevent:error\n:HTTP_STATUS/%d\ndata:%s\n\n" % (status, body(value))
+    fault = decode(stream, status=status)
+    assert (fault.code, fault.message, fault.request_id) == ("InvalidParameter", "Range of input length", "r")
+    assert fault.http_status == status
+
+
+@pytest.mark.parametrize("space", [b"", b" "])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_trap_36_fields_with_and_without_a_space_and_with_any_line_end(space, end, decode):
+    lines = [b"id:" + space + b"1", b"event:" + space + b"result", b":HTTP_STATUS/200"]
+    stream = end.join([*lines, b"data:" + space + body(native()), b"", b""])
+    assert decode(stream).text == "hi"
+    assert decode([stream[i : i + 1] for i in range(len(stream))]).text == "hi"
+
+
+def test_trap_48_the_words_of_a_flat_error_are_kept(decode):
+    fault = decode(body({"code": "invalid_argument", "msg": "the picture is odd"}), provider="qianfan", status=400)
+    assert (fault.code, fault.message) == ("invalid_argument", "the picture is odd")
+
+
 def test_trap_07_and_08_the_last_chunk_has_text_and_the_usage_chunk_no_choices(decode):
     chunks = [
         {"id": "c", "choices": [{"index": 0, "delta": {"role": "assistant", "content": None}, "finish_reason": None}]},
