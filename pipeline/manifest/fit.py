@@ -47,18 +47,32 @@ def fit(body: bytes, name: str, limits: MediaLimits, *, resize: Literal["fit", "
     found = facts(open_picture(body, name))
     if has_end(body, found.format) is not True:
         render.verify(body, name)
-    _check_shape(found, name, limits)
-    beyond = list(_beyond(body, found, name, limits))
-    if resize == "off" and beyond:
-        raise beyond[0]
-    useful = limits.useful_pixels is not None and found.width * found.height > limits.useful_pixels
-    odd = found.mode == "CMYK" or found.bits > 8 or found.animated or (upright and found.orientation != 1)
-    if resize == "off" or not (beyond or useful or odd):
+    needed = need(found, len(body), name, limits, resize=resize, upright=upright)
+    if needed == "nothing":
         return _as_is(body, found)
     fitted = _remade(body, found, name, limits)
-    if not beyond and not odd and len(fitted.body) >= len(body):
+    if needed == "useful" and len(fitted.body) >= len(body):
         return _as_is(body, found)  # fewer pixels, but no fewer bytes: the service may as well downscale it
     return fitted
+
+
+def need(
+    found: Facts, size: int, name: str, limits: MediaLimits, *, resize: Literal["fit", "off"], upright: bool = False
+) -> Literal["nothing", "useful", "all"]:
+    """What a picture of `size` bytes needs by its header: nothing, a downscale that only saves bytes, or all there is.
+
+    Raises Fault for what is refused by the header alone.
+    """
+    _check_shape(found, name, limits)
+    beyond = next(_beyond(size, found, name, limits), None)
+    if resize == "off":
+        if beyond is not None:
+            raise beyond
+        return "nothing"
+    if beyond or found.mode == "CMYK" or found.bits > 8 or found.animated or (upright and found.orientation != 1):
+        return "all"
+    useful = limits.useful_pixels is not None and found.width * found.height > limits.useful_pixels
+    return "useful" if useful else "nothing"
 
 
 def _as_is(body: bytes, found: Facts) -> Fitted:
@@ -77,7 +91,7 @@ def _check_shape(found: Facts, name: str, limits: MediaLimits) -> None:
         raise refusal("Ratio", f"{name}: {_size(found)}, {long / short:.1f}:1; the model takes {limits.max_ratio:g}:1")
 
 
-def _beyond(body: bytes, found: Facts, name: str, limits: MediaLimits) -> Iterator[Fault]:
+def _beyond(size: int, found: Facts, name: str, limits: MediaLimits) -> Iterator[Fault]:
     """A refusal for every limit that is exceeded and could be kept by writing the picture anew."""
     if limits.formats is not None and found.format not in limits.formats:
         yield refusal("Format", f"{name}: {found.format}; the model takes {', '.join(limits.formats)}")
@@ -89,10 +103,10 @@ def _beyond(body: bytes, found: Facts, name: str, limits: MediaLimits) -> Iterat
         )
     if limits.max_side is not None and max(found.width, found.height) > limits.max_side:
         yield refusal("TooLongSide", f"{name}: {_size(found)}; the model takes sides up to {limits.max_side} pixels")
-    if limits.max_bytes is not None and len(body) > limits.max_bytes:
-        yield refusal("TooLarge", f"{name}: {len(body):,} bytes; the model takes at most {limits.max_bytes:,}")
-    if limits.max_encoded_bytes is not None and encoded_size(len(body)) > limits.max_encoded_bytes:
-        encoded = f"{encoded_size(len(body)):,} bytes as base64"
+    if limits.max_bytes is not None and size > limits.max_bytes:
+        yield refusal("TooLarge", f"{name}: {size:,} bytes; the model takes at most {limits.max_bytes:,}")
+    if limits.max_encoded_bytes is not None and encoded_size(size) > limits.max_encoded_bytes:
+        encoded = f"{encoded_size(size):,} bytes as base64"
         yield refusal("TooLarge", f"{name}: {encoded}; the model takes at most {limits.max_encoded_bytes:,}")
 
 

@@ -1,6 +1,6 @@
 """Reads Parquet: a file or the parts of a folder, a few thousand rows at a time.
 
-Measured: 4 µs a row of id, image URL, category, Row included.
+Measured: 5 µs a row of id, image URL, category, Row included.
 """
 
 from __future__ import annotations

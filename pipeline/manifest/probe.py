@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 from importlib import import_module
-from io import BufferedReader
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
 from pipeline.errors import Fault, refusal
+from pipeline.manifest.files import opened
+from pipeline.manifest.refs import public
 from pipeline.manifest.sniff import PICTURE_FORMATS, described, sniff
 from pipeline.manifest.whole import has_end
+from pipeline.types import Media
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -65,22 +66,18 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         return self.width if self.orientation in _QUARTER_TURNS else self.height
 
 
-def probe(source: str | Path | bytes, name: str | None = None) -> Facts:
-    """The facts of a file or of its bytes; `name` stands in messages.
+def probe(media: Media, *, confine: str | None = None) -> Facts:
+    """The facts of a picture in a local file (of which only the header is read) or a data: URL.
 
-    Raises Fault `Local.MissingFile`, `Local.EmptyFile`, `Local.NotAPicture`, `Local.TooManyPixels`.
+    Raises Fault as `files.opened` does, and `Local.NotAPicture`, `Local.TooManyPixels`; ValueError for a URL.
     """
-    if isinstance(source, bytes):
-        return facts(open_picture(source, name or "the picture"))
-    path = str(source)
-    try:
-        with Path(path).open("rb") as file:
-            head = file.read(1 << 16)
-            return facts(_open(file, head, name or path))
-    except FileNotFoundError:
-        raise refusal("MissingFile", f"{name or path}: there is no such file") from None
-    except OSError as error:
-        raise refusal("UnreadableFile", f"{name or path}: cannot be read: {error.strerror or error}") from None
+    name = public(media)
+    if media.data is not None:
+        return facts(open_picture(media.data, name))
+    if media.path is None:
+        raise ValueError(f"{name} is not here")
+    with opened(media, confine) as file:
+        return facts(_open(file, file.read(1 << 16), name))
 
 
 def open_picture(body: bytes, name: str) -> Image:
@@ -108,7 +105,7 @@ def facts(picture: Image) -> Facts:
     )
 
 
-def _open(file: io.BytesIO | BufferedReader, head: bytes, name: str) -> Image:
+def _open(file: BinaryIO, head: bytes, name: str) -> Image:
     if not head:
         raise refusal("EmptyFile", f"{name}: the file is empty")
     form = sniff(head)

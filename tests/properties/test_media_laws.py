@@ -4,11 +4,13 @@ from typing import Any
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from support.manifests import outcome
 from support.pictures import drawn, encoded, inline, opened, sound, turned
 
 from pipeline.manifest.fit import encoded_size, scaled
-from pipeline.manifest.load import from_bytes
+from pipeline.manifest.load import from_bytes, load
+from pipeline.manifest.preview import preview
 from pipeline.types import Media, MediaLimits
 
 LIMITS = st.builds(
@@ -66,6 +68,20 @@ def test_after_fitting_every_limit_holds_or_the_picture_is_refused(
     assert (loaded.original_width, loaded.original_height) == (width, height)
     assert (loaded.body == body) == (loaded.changed is None)
     assert opened(loaded.body).size == (loaded.width, loaded.height)
+
+
+@settings(max_examples=60, deadline=None)
+@given(FORMS, st.integers(1, 300), st.integers(1, 200), LIMITS, st.booleans())
+def test_a_preview_gives_the_size_that_loading_sends(
+    form: str, width: int, height: int, limits: MediaLimits, upright: bool
+) -> None:
+    limits = structs.replace(limits, max_bytes=None, max_encoded_bytes=None, useful_pixels=None)
+    media = inline(made(form, "RGB", width, height))
+    loaded, refused = outcome(lambda: load(media, limits, upright=upright))
+    size, foreseen = outcome(lambda: preview(media, limits, upright=upright))
+    if loaded is not None:
+        assert size == (loaded.width, loaded.height)
+    assert foreseen is None or foreseen == refused
 
 
 @settings(max_examples=60, deadline=None)

@@ -12,9 +12,10 @@ from support.manifests import written
 from support.pictures import drawn, encoded, inline, local, noise, png_header, sound, turned
 
 from pipeline.errors import Fault
-from pipeline.manifest import load as loading
+from pipeline.manifest import files
 from pipeline.manifest.coordinates import original_coordinates
 from pipeline.manifest.load import digest, from_bytes, load
+from pipeline.manifest.preview import preview
 from pipeline.manifest.probe import MAX_PIXELS, probe
 from pipeline.types import Loaded, Media, MediaLimits
 
@@ -118,7 +119,7 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:
 
 def test_a_file_beyond_the_bound_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "big.jpg").open("wb") as file:
-        file.truncate(loading.MAX_FILE_BYTES + 1)
+        file.truncate(files.MAX_FILE_BYTES + 1)
     assert code_of(local(tmp_path / "big.jpg")) == "TooLarge"
 
 
@@ -174,12 +175,26 @@ def test_a_picture_too_small_or_too_long_is_refused_with_the_numbers() -> None:
 
 def test_probing_reads_the_header_alone(tmp_path: Path) -> None:
     body = turned(6, 400, 300)
-    facts = probe(written(tmp_path, "a.jpg", body[:3000]))
+    facts = probe(local(written(tmp_path, "a.jpg", body[:3000])))
     assert (facts.format, facts.width, facts.height, facts.orientation) == ("JPEG", 400, 300, 6)
     assert (facts.upright_width, facts.upright_height) == (300, 400)
-    assert probe(png_header(13_000, 13_000, 16)).bits == 16
+    assert probe(inline(png_header(13_000, 13_000, 16))).bits == 16
     with pytest.raises(Fault, match=f"{MAX_PIXELS:,}"):
-        probe(png_header(20_000, 20_000))
+        probe(inline(png_header(20_000, 20_000)))
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(Fault, match="NotAFile"):
+        probe(local(tmp_path / "pipe.jpg"))
+
+
+def test_a_preview_tells_from_the_header_what_would_be_sent_or_refused(tmp_path: Path) -> None:
+    picture = local(written(tmp_path, "a.jpg", turned(6, 400, 300)[:3000]))
+    assert preview(picture, ANY) == (300, 400)
+    assert preview(picture, MediaLimits(max_pixels=30_000)) == (150, 200)
+    with pytest.raises(Fault, match=r"Local\.TooManyPixels"):
+        preview(picture, MediaLimits(max_pixels=30_000), resize="off")
+    with pytest.raises(Fault, match=r"Local\.MissingFile"):
+        preview(local(tmp_path / "gone.jpg"), ANY)
+    assert preview(Media(kind="image", ref="u", url="https://h/a"), ANY) is None
 
 
 def test_positions_are_scaled_to_the_upright_original() -> None:

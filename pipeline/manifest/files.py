@@ -1,0 +1,101 @@
+"""Opens the local files that a manifest refers to, and nothing but plain files within its folder's bounds."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import stat
+from io import BufferedReader
+
+from pipeline.errors import Fault, refusal
+from pipeline.manifest.references import inside, is_relative
+from pipeline.manifest.refs import public
+from pipeline.types import Media
+
+# A bound for memory: 256 MiB is an uncompressed 8-bit RGB picture of 89 megapixels. No service takes a tenth of it.
+MAX_FILE_BYTES = 256 * 1024 * 1024
+
+
+def digest(media: Media, *, confine: str | None = None) -> str | None:
+    """SHA-256 (hex) of the original bytes, read in pieces; None for a URL. Raises Fault as `load` does for the file."""
+    if media.url is not None:
+        return None
+    if media.data is not None:
+        return hashlib.sha256(media.data).hexdigest()
+    with opened(media, confine) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read(media: Media, *, confine: str | None = None) -> bytes:
+    """The original bytes of a local file or a data: URL."""
+    if media.data is not None:
+        return media.data
+    try:
+        with opened(media, confine) as file:
+            return file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise refusal("UnreadableFile", f"{public(media)}: cannot be read: {error.strerror}") from None
+
+
+def file_size(media: Media) -> int:
+    """Bytes of a local file."""
+    try:
+        return os.stat(media.path or "").st_size  # noqa: PTH116
+    except OSError as error:
+        raise _file_fault(error, media.path or "", public(media)) from None
+
+
+def opened(media: Media, confine: str | None) -> BufferedReader:
+    """A plain, non-empty file of bearable size, open for reading; nothing else is opened, and no pipe is waited for.
+
+    Raises Fault `Local.MissingFile`, `Local.NoPermission`, `Local.NotAFile`, `Local.EmptyFile`, `Local.TooLarge`,
+    `Local.OutsideManifest`, `Local.UnreadableFile`.
+    """
+    path = media.path or ""
+    name = public(media)
+    try:
+        if confine is not None and is_relative(media.ref):
+            path = _confined(path, confine, name)
+        facts = os.stat(path)  # noqa: PTH116
+        _check_kind(facts, name)
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise _file_fault(error, path, name) from None
+    try:
+        _check_kind(os.fstat(descriptor), name)
+    except Fault:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "rb")
+
+
+def _confined(path: str, folder: str, name: str) -> str:
+    real = os.path.realpath(path, strict=True)
+    if not inside(real, os.path.realpath(folder)):
+        raise refusal(
+            "OutsideManifest",
+            f"{name}: a link leads out of the manifest's folder {folder}, to {real}; write that path if it is meant",
+        )
+    return real
+
+
+def _check_kind(facts: os.stat_result, name: str) -> None:
+    if stat.S_ISDIR(facts.st_mode):
+        raise refusal("NotAFile", f"{name}: this is a folder; expected a file")
+    if not stat.S_ISREG(facts.st_mode):
+        raise refusal("NotAFile", f"{name}: neither a file nor a folder (a pipe, socket or device)")
+    if facts.st_size == 0:
+        raise refusal("EmptyFile", f"{name}: the file is empty")
+    if facts.st_size > MAX_FILE_BYTES:
+        raise refusal("TooLarge", f"{name}: {facts.st_size:,} bytes; more than {MAX_FILE_BYTES:,} are never read")
+
+
+def _file_fault(error: OSError, path: str, name: str) -> Fault:
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        hint = "; this is a Windows path" if re.match(r"[A-Za-z]:[\\/]", path) and os.name != "nt" else ""
+        return refusal("MissingFile", f"{name}: there is no such file{hint}")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return refusal("NoPermission", f"{name}: no permission to read this file")
+    return refusal("UnreadableFile", f"{name}: cannot be read: {error.strerror or error}")
