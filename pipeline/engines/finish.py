@@ -71,8 +71,8 @@ def _figures(fanout: Fanout) -> dict[str, Any]:
         return {}
     return {
         "attempts": snapshot.attempts,
-        "input_tokens": snapshot.input_tokens,
-        "output_tokens": snapshot.output_tokens,
+        "input_tokens": snapshot.input_tokens or None,
+        "output_tokens": snapshot.output_tokens or None,
         "cost": snapshot.cost if snapshot.currency is not None else None,
         "currency": snapshot.currency,
         "unknown_cost_attempts": snapshot.unknown_costs,
