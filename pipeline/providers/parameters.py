@@ -42,7 +42,7 @@ def check_parameters(parameters: Mapping[str, Any], model: Model, endpoint: Endp
             found.append(f"{path}: is not a parameter here; {OURS[name]}")
         elif bound is not None:
             found.extend(f"{path}: {problem}" for problem in _problems(name, value, bound, model, endpoint))
-        elif (near := meant(name, {*known, *model.bounds})) is not None:
+        elif (near := _nearest(endpoint.provider, name, tuple(model.bounds))) is not None:
             found.append(f"{path}: unknown name; did you mean {near!r}?")
     stated = [name for name in OUTPUT_NAMES if name in parameters]
     if len(stated) > 1 and len({repr(parameters[name]) for name in stated}) > 1:
@@ -56,6 +56,11 @@ def check_parameters(parameters: Mapping[str, Any], model: Model, endpoint: Endp
 def _bounds(provider: str) -> dict[str, Bound]:
     text = resources.files("pipeline.providers").joinpath("parameters.toml").read_text("utf-8")
     return msgspec.convert(tomllib.loads(text).get(provider, {}), dict[str, Bound])
+
+
+@functools.lru_cache(maxsize=512)
+def _nearest(provider: str, name: str, more: tuple[str, ...]) -> str | None:
+    return meant(name, (*_bounds(provider), *more))
 
 
 def _problems(name: str, value: Any, bound: Bound, model: Model, endpoint: Endpoint) -> list[str]:
