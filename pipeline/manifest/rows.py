@@ -58,22 +58,11 @@ class Shaper:
     ) -> Row:
         """One row. `literal` is the id's own spelling where `values` holds a number; `line` names a row without an id
         that cannot be read (`line:17`); `types` turns the texts of the other columns into values."""
-        names, id_name = self.names, self.id_name
-        ours: dict[str, Any] = {}
-        columns: dict[str, Any] = {}
-        for name, value in values.items():
-            field = names.get(name)
-            if field is not None:
-                if value is not None:
-                    ours[field] = value
-            elif name != id_name:
-                if types is not None:
-                    value = value and types[name](value)
-                columns[name] = without_bytes(value) if type(value) in _BOXES else value
+        ours, columns = self._sorted(values, types)
         row_id: str | None = None
         given = False
         try:
-            row_id = literal_id(values.get(id_name), literal, id_name)
+            row_id = literal_id(values.get(self.id_name), literal, self.id_name)
             given = row_id is not None
             if row_id is None:
                 row_id = derived_id(ours or values)
@@ -89,6 +78,24 @@ class Shaper:
                 problem=Problem(code=fault.code, message=fault.message),
             )
         return Row(ordinal=ordinal, where=where, id=row_id, given=given, columns=columns, raw=values, **parsed)
+
+    def _sorted(
+        self, values: Mapping[str, Any], types: Mapping[str, Callable[[str], Any]] | None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """(our fields that have a value, under our names; the other columns)."""
+        names, id_name = self.names, self.id_name
+        ours: dict[str, Any] = {}
+        columns: dict[str, Any] = {}
+        for name, value in values.items():
+            field = names.get(name)
+            if field is not None:
+                if value is not None:
+                    ours[field] = value
+            elif name != id_name:
+                if types is not None:
+                    value = value and types[name](value)
+                columns[name] = without_bytes(value) if type(value) in _BOXES else value
+        return ours, columns
 
     def bad(self, ordinal: int, where: str, line: str, name: str, message: str) -> Row:
         """A row for a line that could not be read at all."""
