@@ -26,9 +26,14 @@ class Exchange(Protocol):
     `complete` False; `complete` is meaningful only after the iteration.
     """
 
-    status: int
-    headers: Mapping[str, str]
-    complete: bool
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    @property
+    def complete(self) -> bool: ...
 
     def chunks(self) -> AsyncIterator[bytes]: ...
 

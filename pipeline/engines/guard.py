@@ -76,5 +76,5 @@ def _shown(value: Any) -> str:
 
 def _price(spec: Spec, rows: int) -> str:
     sql = "select avg(cost), any_value(currency) from versions where cost is not null"
-    average, currency = read.query(connect(spec), sql).fetchone() or (None, None)
+    average, currency = read.query(connect(spec), sql).fetchall()[0]
     return "" if average is None else f", at about {money(average * rows, currency)}"

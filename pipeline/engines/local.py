@@ -158,6 +158,7 @@ class _Run:
 
     async def _send(self, survey: Survey) -> Stopped:
         account = _account(self.setup)
+        stopped = Stopped(reason="finished")
         async with _transport(self.setup) as transport:
             pool: Pool[Work] = Pool(
                 transport=transport,
@@ -183,11 +184,9 @@ class _Run:
                     beside.start_soon(self._until, self.options.until)
                 if self.options.signals:
                     beside.start_soon(self._signals)
-                try:
-                    stopped = await pool.run(rows, preparer, self.fanout.done)
-                finally:
-                    self.fanout.watch(pool.snapshot())
-                    beside.cancel_scope.cancel()
+                stopped = await pool.run(rows, preparer, self.fanout.done)
+                self.fanout.watch(pool.snapshot())
+                beside.cancel_scope.cancel()
         return stopped
 
     async def _keep(self) -> None:
