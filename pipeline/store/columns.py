@@ -22,12 +22,14 @@ _EPOCH = dt.datetime(1970, 1, 1)
 def plain(columns: Mapping[str, Any]) -> Mapping[str, Any]:
     """The columns as the journal can hold them: numbers, text, booleans, None, timestamps; nested ones as JSON text."""
     for value in columns.values():
-        if type(value) not in _PLAIN:
+        if type(value) not in _PLAIN or (type(value) is int and not -(2**63) <= value < 2**63):
             return {str(name): _plain_value(value) for name, value in columns.items()}
     return columns
 
 
 def _plain_value(value: Any) -> Any:
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value)
     if type(value) in _PLAIN:
         return value
     if isinstance(value, dt.datetime):
@@ -82,7 +84,7 @@ def _type(value: Any) -> str:
     if isinstance(value, bool):
         return "BOOLEAN"
     if isinstance(value, int):
-        return "BIGINT" if -(2**63) <= value < 2**63 else "VARCHAR"
+        return "BIGINT"
     if isinstance(value, float):
         return "DOUBLE"
     return "VARCHAR" if isinstance(value, str) else "TIMESTAMP"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import struct
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -22,7 +22,7 @@ READABLE = (1,)
 _MAGIC = b"pipeline journal %d\n"
 _HEAD = struct.Struct("<IIQB")  # length of the body, checksum of the rest of the frame, seq, kind
 _TAIL = struct.Struct("<QB")
-_encode = msgspec.msgpack.Encoder().encode
+_encode = msgspec.msgpack.Encoder(enc_hook=str).encode
 _decoders = {kind: msgspec.msgpack.Decoder(type_) for kind, type_ in TYPES.items()}
 
 
@@ -59,7 +59,7 @@ class Journal:
         self._lock = threading.Lock()
         self._sync_lock = threading.Lock()
         self._current: Segment | None = None
-        self._unsynced: list[Segment] = []
+        self._ended: list[Segment] = []
 
     @property
     def rows(self) -> int:
@@ -104,36 +104,40 @@ class Journal:
         with self._sync_lock:
             with self._lock:
                 upto = self.next_seq - 1
-                segments = [*self._unsynced, *([self._current] if self._current else [])]
+                segments = [*self._ended, *([self._current] if self._current else [])]
             for segment in segments:
                 self._datasync(segment)
             return upto
 
-    def rotate(self) -> Path | None:
-        """Ends the open segment: on disk and closed, its path returned (None if it is empty). Appends may go on."""
-        if not self.rows:
-            return None
-        with machine("start a journal segment", self.folder):
-            fresh = self._create()
-        with self._lock:
-            old, self._current = self._current, fresh
-            assert old is not None
-            self._unsynced.append(old)
-        with self._sync_lock:
-            self._datasync(old)
-            self._unsynced.remove(old)
-            self.files.close(old.fd)
-        return old.path
+    def rotate(self) -> list[Path]:
+        """Ends the open segment and those given up: on disk and closed, their paths returned. Appends may go on."""
+        if self.rows:
+            with machine("start a journal segment", self.folder):
+                fresh = self._create()
+            with self._lock:
+                old, self._current = self._current, fresh
+                if old is not None:
+                    self._ended.append(old)
+        return self._close_ended()
 
-    def close(self) -> None:
-        """Removes the open segment if it is empty; syncs and closes it otherwise."""
-        path = self.rotate()
-        segment, self._current = self._current, None
-        if segment is not None:
-            with machine("close the journal", segment.path):
+    def close(self) -> list[Path]:
+        """Like `rotate`, with no open segment afterwards; one without records is removed."""
+        with self._lock:
+            last, self._current = self._current, None
+            if last is not None:
+                self._ended.append(last)
+        return self._close_ended()
+
+    def _close_ended(self) -> list[Path]:
+        paths = []
+        with self._sync_lock:
+            while self._ended:
+                segment = self._ended[0]
+                self._datasync(segment)
                 self.files.close(segment.fd)
-                self.files.unlink(segment.path)
-        assert path is None or path != (segment and segment.path)
+                self._ended.pop(0)
+                paths.append(segment.path)
+        return paths
 
     def _create(self) -> Segment:
         # Named by a number no greater than its first seq, so that names sort as seqs do.
@@ -151,7 +155,7 @@ class Journal:
         try:
             self.files.truncate(segment.fd, segment.size)
         except OSError:
-            self._unsynced.append(segment)
+            self._ended.append(segment)
             self._current = None
 
     def _datasync(self, segment: Segment) -> None:
@@ -184,9 +188,26 @@ def replay(path: Path) -> Iterator[Entry]:
 
 
 def _frame(seq: int, record: Record) -> bytes:
-    body = _encode(record)
+    try:
+        body = _encode(record)
+    except (OverflowError, UnicodeError, RecursionError):
+        # A paid answer is kept even if a reply or a manifest holds what msgpack cannot say.
+        body = _encode({name: _tamed(getattr(record, name)) for name in record.__struct_fields__})
     tail = _TAIL.pack(seq, KINDS[type(record)])
     return struct.pack("<II", len(body), zlib.crc32(body, zlib.crc32(tail))) + tail + body
+
+
+def _tamed(value: Any, depth: int = 0) -> Any:
+    """The value with whole numbers beyond 64 bits as text, lone surrogates replaced, and no more than 100 levels."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value)
+    if isinstance(value, Mapping):
+        return {_tamed(key): _tamed(item, depth + 1) for key, item in value.items()} if depth < 100 else None
+    if isinstance(value, (list, tuple)):
+        return [_tamed(item, depth + 1) for item in value] if depth < 100 else None
+    return value
 
 
 def _body(path: Path, data: memoryview) -> int:

@@ -126,13 +126,17 @@ class Store:
     def seal(self) -> None:
         """Makes parts of everything appended before the call; blocks for the writing, so call it from a thread."""
         with self._seal_lock:
-            path = self.journal.rotate()
-            if path is not None:
-                self._waiting.append(path)
-            while self._waiting:
-                with machine("seal a part", self.layout.output):
-                    seal_segment(self.files, self.layout, self.task, self.known, self._waiting[0])
-                self._waiting.pop(0)
+            self._seal(self.journal.rotate())
+
+    def _seal(self, paths: list[Path]) -> None:
+        self._waiting += paths
+        dimension = self.known["results"].dimension
+        while self._waiting:
+            with machine("seal a part", self.layout.output):
+                seal_segment(self.files, self.layout, self.task, self.known, self._waiting[0])
+            self._waiting.pop(0)
+        if self.known["results"].dimension != dimension:
+            write_catalog(self.layout, self.task, self.known["results"].dimension, self.files)
 
     def mark_current(self, marks: Marks) -> None:
         """Keeps what the manifest says now of ids that have outcomes (see `Pending.marks`); call it before appending.
@@ -165,8 +169,8 @@ class Store:
     def close(self) -> None:
         """Seals what is left and gives the lock back, whatever happens; a refused write leaves the journal as it is."""
         try:
-            self.seal()
-            self.journal.close()
+            with self._seal_lock:
+                self._seal(self.journal.close())
             # Upkeep that a full disk refuses waits for the next run: nothing is lost by it.
             with contextlib.suppress(OSError):
                 for known in self.known.values():
