@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.errors import Fault
+from pipeline.errors import Fault, refusal
 from pipeline.job.schema import Job
 from pipeline.manifest import fields, turns
 from pipeline.manifest.ids import derived_id, literal_id
@@ -27,6 +27,9 @@ _PARSERS: dict[str, tuple[str, Parser]] = {
 }
 _FRAME_FIELDS = frozenset({"frames", "fps", "max_frames"})
 FIELDS = ("id", *_PARSERS, "frames", "fps", "max_frames")
+# Every later step that walks through a value (scrubbing, storing) is spared a recursion without end.
+MAX_DEPTH = 64
+
 _BOXES = frozenset({bytes, dict, list})
 
 
@@ -58,7 +61,10 @@ class Shaper:
     ) -> Row:
         """One row. `literal` is the id's own spelling where `values` holds a number; `line` names a row without an id
         that cannot be read (`line:17`); `types` turns the texts of the other columns into values."""
-        ours, columns = self._sorted(values, types)
+        try:
+            ours, columns = self._sorted(values, types)
+        except Fault as fault:
+            return self.bad(ordinal, where, line, fault.code.removeprefix("Local."), fault.message)
         row_id: str | None = None
         given = False
         try:
@@ -91,6 +97,8 @@ class Shaper:
             if field is not None:
                 if value is not None:
                     ours[field] = value
+                    if type(value) in _BOXES:
+                        without_bytes(value)
             elif name != id_name:
                 if types is not None:
                     value = value and types[name](value)
@@ -116,12 +124,17 @@ class Shaper:
         return parsed
 
 
-def without_bytes(value: Any) -> Any:
-    """A column's value with bytes (a second picture, say) told by their count: no picture data is ever stored."""
+def without_bytes(value: Any, depth: int = 0) -> Any:
+    """A column's value with bytes (a second picture, say) told by their count: no picture data is ever stored.
+
+    Raises Fault `Local.BadLine` for what is nested deeper than MAX_DEPTH.
+    """
+    if depth > MAX_DEPTH:
+        raise refusal("BadLine", f"nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
     if isinstance(value, dict):
-        return {key: without_bytes(item) for key, item in value.items()}
+        return {key: without_bytes(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
-        return [without_bytes(item) for item in value]
+        return [without_bytes(item, depth + 1) for item in value]
     return value

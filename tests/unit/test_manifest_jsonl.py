@@ -34,9 +34,22 @@ def test_bom_crlf_blank_lines_and_a_missing_last_newline_change_nothing(tmp_path
     assert not problems(rows)
 
 
+DEEP = b'{"n": ' + b"[" * 700 + b"]" * 700 + b"}"
+
+
 @pytest.mark.parametrize(
     "line",
-    [b'{"id": "x"', b"{'id': 1}", b'["a"]', b"3", b'{"id": "\xff"}', b'{"a": NaN}', b'{"a":' + b"[" * 5000, b"\x00"],
+    [
+        b'{"id": "x"',
+        b"{'id': 1}",
+        b'["a"]',
+        b"3",
+        b'{"id": "\xff"}',
+        b'{"a": NaN}',
+        b'{"a":' + b"[" * 5000,
+        b"\x00",
+        DEEP,
+    ],
 )
 def test_a_line_that_cannot_be_read_is_a_failure_and_the_others_go_on(tmp_path: Path, line: bytes) -> None:
     path = written(tmp_path, "m.jsonl", b'{"id":"a"}\n{"id":"b"}\n' + line + b'\n{"id":"c"}\n')
