@@ -33,7 +33,7 @@ def find(body: Any) -> ErrorInfo | None:
     if not isinstance(body, dict):
         return None
     inner = body.get("error")
-    if isinstance(inner, dict):
+    if isinstance(inner, dict) and inner:
         return _info(inner, body)
     if isinstance(inner, str) and inner:
         return _info({"message": inner, **{k: v for k, v in body.items() if k != "error"}}, body)

@@ -40,6 +40,7 @@ MODEL_GONE = frozenset(
         "modelnotfound",
     }
 )
+_MAYBE_GONE = ("invalid_model", "accessdenied", "access_denied", "notfounderror", "not_found_error")
 URL_ERROR = "url error, check url"
 URL_ERROR_HINT = "the model and the endpoint do not match, it is not about the picture's URL: check provider.protocol, \
 provider.base_url and provider.model"
@@ -87,8 +88,8 @@ def fault(
         retry = "no"
     return Fault(
         kind,
-        clean(info.code or info.native_code or info.kind or f"Http{status}", 120),
-        _explained(clean(info.message) or f"HTTP {status} without words", info, kind, model),
+        clean(_shown_code(info, status), 120),
+        _explained(clean(info.message) or f"HTTP {status} without words", status, info, kind, model),
         http_status=http_status or status,
         retry=retry,
         retry_after=stated.retry_after if retry in ("yes", "once") else None,
@@ -148,12 +149,21 @@ def _by_status(status: int) -> tuple[FaultKind, Retry]:
     return "rejected", "no"
 
 
-def _explained(message: str, info: ErrorInfo, kind: FaultKind, model: Model | None) -> str:
+def _shown_code(info: ErrorInfo, status: int) -> str:
+    """The service's code; where it only repeats the status as a number, the type it goes with."""
+    code = info.kind if info.code == str(status) and info.kind else info.code
+    return code or info.native_code or info.kind or f"Http{status}"
+
+
+def _explained(message: str, status: int, info: ErrorInfo, kind: FaultKind, model: Model | None) -> str:
     if URL_ERROR in info.message.lower():
         return f"{message} ({URL_ERROR_HINT})"
-    code = (info.code or "").lower()
-    gone = code in MODEL_GONE or code in ("invalid_model", "accessdenied", "access_denied")
-    if kind == "account" and gone and model is not None:
+    if status == 404 and kind == "rejected" and not info.code:
+        return f"{message} (nothing answers at this address: check provider.base_url and provider.protocol)"
+    code = _shown_code(info, status).lower()
+    if code == "model_not_supported":
+        return f'{message} (this model has no OpenAI-compatible route: set provider.protocol = "native")'
+    if kind == "account" and model is not None and (code in MODEL_GONE or code in _MAYBE_GONE):
         return f"{message} ({model_hint(model)})"
     return message
 

@@ -145,6 +145,16 @@ def test_trap_56_a_picture_host_without_content_length_is_no_reason_to_send_agai
     assert faults.classify("dashscope", 400, download) == ("transient", "once")
 
 
+def test_self_hosted_servers_name_a_missing_model_by_its_type():
+    vllm = find({"error": {"message": "The model `x` does not exist.", "type": "NotFoundError", "code": 404}})
+    fault = faults.fault("openai", 404, vllm, {}, model=models.find("openai", "x"))
+    assert (fault.kind, fault.code) == ("account", "NotFoundError")
+    assert "check provider.model" in fault.message
+    nowhere = faults.fault("openai", 404, find({"detail": "Not Found"}), {})
+    assert (nowhere.kind, nowhere.code) == ("rejected", "Http404")
+    assert "provider.base_url" in nowhere.message
+
+
 def test_an_expired_policy_asks_for_a_new_upload():
     info = ErrorInfo(code="AccessDenied", message="Invalid according to Policy: Policy expired.")
     assert faults.classify("dashscope", 403, info) == ("transient", "upload")
@@ -169,7 +179,10 @@ def test_traps_41_and_65_every_error_shape_is_read(body, code, message, request_
     assert (info.code, info.message, info.request_id) == (code, message, request_id)
 
 
-@pytest.mark.parametrize("body", [{}, [], None, "x", 3, {"choices": [], "code": None}, {"output": {}, "code": "200"}])
+@pytest.mark.parametrize(
+    "body",
+    [{}, [], None, "x", 3, {"choices": [], "code": None}, {"choices": [1], "error": {}}, {"output": {}, "code": "200"}],
+)
 def test_what_is_no_error_is_not_read_as_one(body):
     assert find(body) is None
 
