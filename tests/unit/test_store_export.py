@@ -1,0 +1,69 @@
+"""Export: one row per id, in one file."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from support.store_records import answer, keep, vector
+
+from pipeline.errors import JobError
+from pipeline.store.export import export
+
+
+@pytest.fixture()
+def output(tmp_path: Path) -> Path:
+    first = answer("a", text='a "cat",\non a mat', source=("/p/a.jpg",), extra={"flag": [1]}, columns={"n": 1})
+    keep(tmp_path / "out", answer("a", text="old"), first, answer("b", text="猫"))
+    return tmp_path / "out"
+
+
+def test_csv_has_one_row_per_id_and_lists_as_json(output: Path, tmp_path: Path) -> None:
+    assert export(output, "caption", tmp_path / "x.csv") == 2
+    with (tmp_path / "x.csv").open(newline="") as file:
+        told = {row["id"]: row for row in csv.DictReader(file)}
+    assert told["a"]["caption"] == 'a "cat",\non a mat'
+    assert json.loads(told["a"]["source"]) == ["/p/a.jpg"]
+    assert told["b"]["caption"] == "猫"
+
+
+def test_jsonl_has_one_object_per_id_with_true_lists(output: Path, tmp_path: Path) -> None:
+    assert export(output, "caption", tmp_path / "x.JSONL") == 2
+    told = {row["id"]: row for row in map(json.loads, (tmp_path / "x.JSONL").read_text().splitlines())}
+    assert told["a"]["source"] == ["/p/a.jpg"]
+    assert told["a"]["extra"] == {"flag": [1]}
+    assert told["a"]["n"] == 1
+    assert told["b"]["cost"] is None
+
+
+def test_parquet_keeps_types_and_vectors(tmp_path: Path) -> None:
+    keep(tmp_path / "out", vector("a", [1, 2, 3]), task="embed")
+    assert export(tmp_path / "out", "embed", tmp_path / "x.parquet") == 1
+    table = pq.read_table(tmp_path / "x.parquet")
+    assert table.schema.field("embedding").type == pa.list_(pa.float32(), 3)
+    assert table.schema.field("finished_at").type == pa.timestamp("us", tz="UTC")
+    assert table.column("embedding").to_pylist() == [[1.0, 2.0, 3.0]]
+
+
+def test_an_export_before_anything_was_written_has_the_columns_and_no_row(tmp_path: Path) -> None:
+    assert export(tmp_path / "none", "caption", tmp_path / "x.parquet") == 0
+    assert "caption" in pq.read_schema(tmp_path / "x.parquet").names
+
+
+def test_another_ending_or_a_missing_folder_is_refused_by_name(output: Path, tmp_path: Path) -> None:
+    with pytest.raises(JobError, match=r"one of \.parquet, \.csv, \.jsonl"):
+        export(output, "caption", tmp_path / "x.xlsx")
+    with pytest.raises(JobError, match="in a folder that exists"):
+        export(output, "caption", tmp_path / "no" / "x.csv")
+
+
+def test_an_export_leaves_no_temporary_file_and_replaces_an_older_one(output: Path, tmp_path: Path) -> None:
+    for ending in ("csv", "jsonl", "parquet"):
+        (tmp_path / f"x.{ending}").write_text("old")
+        export(output, "caption", tmp_path / f"x.{ending}")
+        assert (tmp_path / f"x.{ending}").read_bytes() != b"old"
+    assert not list(tmp_path.glob(".*"))

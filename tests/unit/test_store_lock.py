@@ -1,0 +1,59 @@
+"""One run at a time per output."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.store_records import answer, keep, rows
+
+from pipeline.errors import EXIT_LOCKED, Locked
+from pipeline.store import Store
+
+HOLD = """
+import sys
+from pathlib import Path
+from pipeline.store import Store
+store = Store.open(Path(sys.argv[1]), "caption", run_id="run-of-the-child")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_second_run_is_told_who_holds_the_output(tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "held\n"
+        with pytest.raises(Locked, match=rf"process {child.pid} on .* \(run run-of-the-child\)") as told:
+            keep(tmp_path, answer("a"))
+        assert told.value.exit_code == EXIT_LOCKED
+        assert rows(tmp_path, "select count(*) from results") == [(0,)]
+    finally:
+        os.kill(child.pid, signal.SIGKILL)
+        child.communicate()
+    keep(tmp_path, answer("a"))
+    assert rows(tmp_path, "select count(*) from results") == [(1,)]
+
+
+def test_a_second_run_in_the_same_process_is_refused_and_leaves_the_first_alone(tmp_path: Path) -> None:
+    with Store.open(tmp_path, "caption", run_id="first") as store:
+        with pytest.raises(Locked, match="run first"):
+            Store.open(tmp_path, "caption", run_id="second")
+        store.answer(answer("a"))
+    assert rows(tmp_path, "select count(*) from results") == [(1,)]
+
+
+def test_a_lock_file_that_says_nothing_does_not_block_and_does_not_confuse(tmp_path: Path) -> None:
+    keep(tmp_path)
+    (tmp_path / "run.lock").write_bytes(b"\0\0")
+    with Store.open(tmp_path, "caption", run_id="first"):
+        (tmp_path / "run.lock").write_bytes(b"{")
+        with pytest.raises(Locked, match="in use by another process"):
+            Store.open(tmp_path, "caption", run_id="second")
