@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from importlib.metadata import version
 from typing import Any
 
@@ -29,6 +30,8 @@ for command in (run.run, store.status, store.query, store.export, serve.serve):
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; exits with the codes of README.md, "Exit codes"."""
+    # What a picture library thinks of a broken file is said by the row's failure, not between the lines of progress.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     sys.exit(_run(arguments))
 
 

@@ -16,11 +16,11 @@ from pipeline.types import Answered, Attempt, Ending, Failed
 class Fanout:
     """The pool's callbacks of one run; `state` is what a display shows."""
 
-    def __init__(self, setup: Setup, store: Store, run_id: str) -> None:
+    def __init__(self, setup: Setup, store: Store, run_id: str, root: str) -> None:
         self.state = RunState()
         self.latest: Snapshot | None = None
         self._store = store
-        self._recorder = Recorder(setup.spec, setup.task, run_id, _now)
+        self._recorder = Recorder(setup.spec, setup.task, run_id, root, _now)
 
     def attempt(self, work: Work, attempt: Attempt) -> None:
         """Keeps a trip that ended in a fault; the one that ended in an answer is kept with it."""

@@ -8,7 +8,8 @@ import secrets
 import signal
 import sys
 import time
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from pipeline.dispatch.prepared import policy_of
 from pipeline.dispatch.stop import Stop, Stopped
 from pipeline.dispatch.transport import Transport
 from pipeline.engines.fanout import Fanout
+from pipeline.engines.fetch import Fetch
 from pipeline.engines.finish import finish
 from pipeline.engines.guard import guard, question
 from pipeline.engines.identity import Identity
@@ -109,6 +111,19 @@ def _uploads(setup: Setup, transport: Transport) -> Uploads | None:
     return Uploads(transport, setup.endpoint, setup.model.name, setup.spec.job.timeouts)
 
 
+@asynccontextmanager
+async def _fetch(setup: Setup) -> AsyncIterator[Fetch | None]:
+    """Loads URLs here, if the job says so; a key never goes with it."""
+    job = setup.spec.job
+    if job.media.fetch == "service":
+        yield None
+        return
+    from pipeline.dispatch.http import open_transport
+
+    async with open_transport() as transport:
+        yield Fetch(transport, job.timeouts, job.media.resize, upright=setup.upright)
+
+
 class _Run:
     """One run while it lasts."""
 
@@ -127,7 +142,7 @@ class _Run:
             provider=prepared.provider_name,
             model=prepared.model.name,
         )
-        self.fanout = Fanout(prepared, store, run_id)
+        self.fanout = Fanout(prepared, store, run_id, manifest.root)
 
     async def run(self) -> Summary:
         survey = await self._survey()
@@ -145,8 +160,8 @@ class _Run:
             finish, self.setup, self.store, self.fanout, survey, self.record, stopped, self.signal,
             question(self.setup), time.monotonic() - self.began,
         )  # fmt: skip
-        with anyio.CancelScope(shield=True):
-            return await anyio.to_thread.run_sync(ended)
+        # Not cancelled by who waits for us: a thread goes on anyway, and must not do so beside `close`.
+        return await anyio.to_thread.run_sync(ended, abandon_on_cancel=False)
 
     async def _survey(self) -> Survey:
         spec = self.setup.spec
@@ -158,8 +173,7 @@ class _Run:
 
     async def _send(self, survey: Survey) -> Stopped:
         account = _account(self.setup)
-        stopped = Stopped(reason="finished")
-        async with _transport(self.setup) as transport:
+        async with _transport(self.setup) as transport, _fetch(self.setup) as fetch:
             pool: Pool[Work] = Pool(
                 transport=transport,
                 account=account,
@@ -174,7 +188,7 @@ class _Run:
                 Gate(self.setup.checks, self.setup.dimension),
                 self.manifest.root,
                 _uploads(self.setup, transport),
-                None,
+                fetch,
             )
             rows = selected(self.manifest, survey, self.identity, self.options.limit, self.options.sample)
             async with anyio.create_task_group() as beside:

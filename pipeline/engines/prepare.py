@@ -58,7 +58,7 @@ class Preparer:
         self._uploads = uploads
         self._fetch = fetch
         self._threads = anyio.CapacityLimiter(LOADERS)
-        self._limits = setup.media_limits()
+        self._limits = setup.media_limits(setup.spec.job.provider.parameters)
 
     async def __call__(self, work: Work, *, renew: bool = False) -> Prepared:
         """The exchange for a row. Raises Fault for one that cannot be sent; its fingerprint is known then too."""
@@ -87,26 +87,27 @@ class Preparer:
         request = setup.task.ask(row, setup.spec.job)
         # What is wrong with the question itself is said before any picture is read.
         setup.provider.check(request, setup.model, setup.endpoint)
+        limits = setup.media_limits(request.parameters) if row.parameters else self._limits
         media = [found for found in dict.fromkeys(media_of(request)) if isinstance(found, Media)]
         loaded: dict[Media | Loaded, Loaded] = {}
         here = [found for found in media if found.url is None]
         if here:
-            work.stamp, loaded = await self._thread(self._load_files, row, here)
+            work.stamp, loaded = await self._thread(self._load_files, row, here, limits)
         for found in media:
             if found.url is not None:
-                loaded[found] = await self._remote(found)
+                loaded[found] = await self._remote(found, limits[found.kind])
         return replaced(request, loaded), loaded
 
-    def _load_files(self, row: Row, media: list[Media]) -> tuple[str | None, dict[Media | Loaded, Loaded]]:
+    def _load_files(
+        self, row: Row, media: list[Media], limits: Mapping[str, MediaLimits]
+    ) -> tuple[str | None, dict[Media | Loaded, Loaded]]:
         """Blocking. The stamp is taken first: a file that changes meanwhile is read again by a later run."""
         stamp = self._identity.stamp(row)
         resize = self._setup.spec.job.media.resize
-        return stamp, {
-            found: load(found, self._limits[found.kind], resize=resize, confine=self._root) for found in media
-        }
+        one = functools.partial(load, resize=resize, confine=self._root, upright=self._setup.upright)
+        return stamp, {found: one(found, limits[found.kind]) for found in media}
 
-    async def _remote(self, media: Media) -> Loaded:
-        limits = self._limits[media.kind]
+    async def _remote(self, media: Media, limits: MediaLimits) -> Loaded:
         if self._fetch is not None and media.url is not None and media.url.startswith(("http://", "https://")):
             return await self._fetch(media, limits)
         return load(media, limits)

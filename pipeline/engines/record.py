@@ -8,22 +8,24 @@ from typing import Any
 from pipeline.engines.identity import all_media
 from pipeline.engines.work import Work
 from pipeline.job.load import Spec
+from pipeline.manifest.kept import kept_row
 from pipeline.manifest.refs import public, scrubbed
 from pipeline.store.records import AnswerRecord, AttemptRecord, FailureRecord
 from pipeline.tasks import Task
-from pipeline.types import Answered, Attempt, Block, Failed, Loaded, Reply, Row, Usage
+from pipeline.types import Answered, Attempt, Block, Failed, Loaded, Reply, Usage
 
 MAX_MESSAGE = 2_000
 """Characters kept of a service's words; some services answer with a page."""
 
 
 class Recorder:
-    """Builds the records of one run. `now` gives µs since the epoch, UTC."""
+    """Builds the records of one run. `root`: the manifest's folder. `now` gives µs since the epoch, UTC."""
 
-    def __init__(self, spec: Spec, task: Task, run_id: str, now: Callable[[], int]) -> None:
+    def __init__(self, spec: Spec, task: Task, run_id: str, root: str, now: Callable[[], int]) -> None:
         self._spec = spec
         self._task = task
         self._run_id = run_id
+        self._root = root
         self._now = now
         self._provider = "offline" if spec.offline else spec.job.provider.name
 
@@ -41,7 +43,7 @@ class Recorder:
             code=fault.code,
             message=fault.message[:MAX_MESSAGE],
             http_status=fault.http_status,
-            row=kept_row(work.row),
+            row=kept_row(work.row, self._spec.job, self._root),
             answer=None if kept is None else self._own(work, kept),
         )
 
@@ -98,22 +100,6 @@ class Recorder:
         if blocks is not None:
             own["blocks"] = _blocks(blocks, work.loaded)
         return own
-
-
-def kept_row(row: Row) -> dict[str, Any]:
-    """The manifest row as a failure keeps it: paths absolute, no signatures, no picture data."""
-    places = {media.ref: public(media) for media in all_media(row)}
-    return {key: _placed(value, places) for key, value in row.raw.items()}
-
-
-def _placed(value: Any, places: Mapping[str, str]) -> Any:
-    if isinstance(value, str):
-        return places.get(value) or scrubbed(value)
-    if isinstance(value, dict):
-        return {key: _placed(item, places) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_placed(item, places) for item in value]
-    return scrubbed(value)
 
 
 def _extra(loaded: tuple[Loaded, ...], usage: Usage, reply: Reply | None) -> dict[str, Any]:

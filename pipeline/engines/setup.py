@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -11,6 +12,7 @@ from pipeline.engines.endpoint import endpoint
 from pipeline.errors import JobError
 from pipeline.job.load import Spec, user_models
 from pipeline.providers import Provider
+from pipeline.providers.media_limits import picture_limits, sound_limits
 from pipeline.providers.models import Model, check_tables, find
 from pipeline.providers.parameters import check_parameters
 from pipeline.tasks import Task
@@ -39,12 +41,18 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
         """The length of this job's vectors, None if it makes none or their length is not known."""
         return self.model.dimension(self.spec.job.provider.parameters) if self.spec.job.task == "embed" else None
 
-    def media_limits(self) -> Mapping[str, MediaLimits]:
-        """By kind of media. The bound on base64 holds only where files go as base64."""
-        pictures = self.model.media
-        if self.provider.local_files(self.model, self.endpoint) == "upload":
-            pictures = msgspec.structs.replace(pictures, max_encoded_bytes=None)
-        return {"image": pictures, "audio": self.model.sound}
+    @property
+    def upright(self) -> bool:
+        """Pictures are turned as their EXIF orientation says: positions of text mean the picture as it is seen."""
+        return self.spec.job.task == "ocr"
+
+    def media_limits(self, parameters: Mapping[str, Any]) -> Mapping[str, MediaLimits]:
+        """By kind of media, for a request with these parameters."""
+        local = self.provider.local_files(self.model, self.endpoint)
+        sounds = sound_limits(self.model, local)
+        if parameters.get("auto_truncation") is True:
+            sounds = msgspec.structs.replace(sounds, max_seconds=None)
+        return {"image": picture_limits(self.model, local, parameters), "audio": sounds}
 
 
 def setup(spec: Spec, *, keyless: bool = False) -> Setup:

@@ -82,7 +82,7 @@ def test_a_grown_manifest_sends_the_new_row_only(pipeline, tmp_path):
 def test_a_picture_that_changed_is_sent_again_and_one_that_was_only_touched_is_not(pipeline, tmp_path):
     picture, manifest = tmp_path / "one.jpg", tmp_path / "one.jsonl"
     shutil.copy(SAMPLES / "photos" / "chelsea.jpg", picture)
-    manifest.write_text('{"id": "one", "image": "one.jpg"}\n')
+    manifest.write_text('{"id": "one", "image": "one.jpg", "category": "any"}\n')
     setting = ("--set", f"manifest={manifest}")
     run(pipeline, "captions", tmp_path / "out", *setting)
     picture.touch()
