@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from pipeline.report.status import Status
     from pipeline.report.summary import Summary
+    from pipeline.store.compact import Compacted
 
 
 class Job:
@@ -62,6 +63,38 @@ class Job:
         from pipeline.engines.local import execute
 
         return await execute(self.spec, _options(manifest, options, settings))
+
+    def reprocess(self, where: str | None = None, *, options: RunOptions | None = None, **settings: Any) -> Summary:
+        """Sends failed rows again: those that were throttled, transient or malformed, or those that `where` picks.
+
+        where: an SQL condition over the columns of the view `failures`, the row's own among them. With overrides
+        (another model, more tokens), the answers count for the rows in later runs too.
+        """
+        from pipeline.engines.local import execute_reprocess
+
+        chosen = msgspec.structs.replace(_options(None, options, settings), where=where)
+        return anyio.run(execute_reprocess, self.spec, chosen, backend="asyncio")
+
+    def reprocess_groups(self, where: str | None = None) -> dict[tuple[str, str], int]:
+        """How many rows `reprocess` would send, by (fault, code); nothing is sent."""
+        from pipeline.engines.reprocess import groups
+
+        return groups(self._read(), where)
+
+    def accept(self, where: str | None = None) -> int:
+        """Makes the answers that a quality check held back the answers of their rows; returns how many.
+
+        where: an SQL condition over the view `failures`; by default every open suspect.
+        """
+        from pipeline.engines.upkeep import accept
+
+        return accept(self.spec, where)
+
+    def compact(self, *, drop_superseded: bool = False) -> Compacted:
+        """Merges small parts into well-sized ones; readers see every row exactly once all along."""
+        from pipeline.engines.upkeep import compact
+
+        return compact(self.spec, drop_superseded=drop_superseded)
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """A DuckDB connection with the views results, failures, attempts, runs, spend and versions.

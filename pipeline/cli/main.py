@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli import run, serve, store
+from pipeline.cli import failures, run, serve, store
 from pipeline.errors import EXIT_BUG, EXIT_USAGE, PipelineError
 
 
@@ -24,7 +24,9 @@ def cli() -> None:
     """
 
 
-for command in (run.run, store.status, store.query, store.export, serve.serve):
+_COMMANDS = (run.run, store.status, failures.reprocess, failures.accept, store.query, store.export, store.compact)
+
+for command in (*_COMMANDS, serve.serve):
     cli.add_command(command)
 
 

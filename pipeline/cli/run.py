@@ -1,9 +1,10 @@
-"""`pipeline run`."""
+"""`pipeline run`, and the options that it shares with whatever sends."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,51 +13,70 @@ from pipeline.errors import JobError
 
 if TYPE_CHECKING:
     from pipeline.api import Job
+    from pipeline.engines.options import RunOptions
+    from pipeline.report.summary import Summary
+
+_SENDING = (
+    click.option("--limit", type=click.IntRange(min=0), help="Send at most N rows, the first that need it."),
+    click.option("--until", metavar="HH:MM", help="Stop sending at this local time."),
+    click.option("--grace", default="25s", show_default=True, help="How long a stop waits for rows in flight."),
+    click.option("--summary", type=click.Path(dir_okay=False), help="Write the summary as JSON to this file."),
+    click.option("--quiet", is_flag=True, help="No progress display."),
+)
+
+
+def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that sends."""
+    for option in reversed(_SENDING):
+        function = option(function)
+    return function
+
+
+def options_of(chosen: Mapping[str, Any]) -> RunOptions:
+    """The options as the engine takes them. Raises JobError."""
+    from pipeline.engines.options import RunOptions, until_seconds
+    from pipeline.job.units import duration
+
+    try:
+        return RunOptions(
+            limit=chosen["limit"],
+            sample=chosen.get("sample"),
+            changed=chosen.get("changed"),
+            rehash=chosen.get("rehash", False),
+            until=None if chosen["until"] is None else until_seconds(chosen["until"]),
+            grace=duration(chosen["grace"]),
+            progress=not chosen["quiet"],
+            signals=True,
+        )
+    except ValueError as error:
+        raise JobError(str(error)) from None
+
+
+def show(summary: Summary, chosen: Mapping[str, Any]) -> int:
+    """Prints a summary, writes it where --summary says, and gives the exit code."""
+    from pipeline.report.summary import lines
+
+    if chosen["summary"] is not None:
+        _write(Path(chosen["summary"]), summary)
+    for line in lines(summary):
+        click.echo(line, err=True)
+    return summary.exit_code
 
 
 @click.command()
 @job_command
-@click.option("--limit", type=click.IntRange(min=0), help="Send at most N rows, the first that need it.")
+@run_options
 @click.option("--sample", type=click.IntRange(min=0), help="Send at most N rows, spread evenly over the manifest.")
 @click.option(
     "--changed", type=click.Choice(["keep", "redo"]), help="When the job changed: keep answers, or redo rows."
 )
 @click.option("--rehash", is_flag=True, help="Read every answered picture again instead of trusting size and time.")
-@click.option("--until", metavar="HH:MM", help="Stop sending at this local time.")
-@click.option("--grace", default="25s", show_default=True, help="How long a stop waits for rows in flight.")
-@click.option("--summary", type=click.Path(dir_okay=False), help="Write the summary as JSON to this file.")
-@click.option("--quiet", is_flag=True, help="No progress display.")
-def run(
-    job: Job, limit: int | None, sample: int | None, changed: str | None, rehash: bool, until: str | None,
-    grace: str, summary: str | None, quiet: bool,
-) -> int:  # fmt: skip
+def run(job: Job, **chosen: Any) -> int:
     """Run a job, or resume it: sends what is new, changed, left or failed in passing."""
-    from pipeline.engines.options import RunOptions, until_seconds
-    from pipeline.job.units import duration
-    from pipeline.report.summary import lines
-
-    try:
-        options = RunOptions(
-            limit=limit,
-            sample=sample,
-            changed=changed,
-            rehash=rehash,
-            until=None if until is None else until_seconds(until),
-            grace=duration(grace),
-            progress=not quiet,
-            signals=True,
-        )
-    except ValueError as error:
-        raise JobError(str(error)) from None
-    done = job.run(options=options)
-    if summary is not None:
-        _write(Path(summary), done)
-    for line in lines(done):
-        click.echo(line, err=True)
-    return done.exit_code
+    return show(job.run(options=options_of(chosen)), chosen)
 
 
-def _write(path: Path, summary: object) -> None:
+def _write(path: Path, summary: Summary) -> None:
     import msgspec
 
     try:

@@ -1,4 +1,4 @@
-"""`pipeline status`, `query` and `export`: what reads an output without sending anything."""
+"""`pipeline status`, `query`, `export` and `compact`: what needs an output and sends nothing."""
 
 from __future__ import annotations
 
@@ -52,6 +52,16 @@ def export(job: Job, dest: Path) -> None:
     _say_where(job)
     rows = job.export(dest)
     click.echo(f"{rows:,} rows written to {dest}", err=True)
+
+
+@click.command()
+@job_command
+@click.option("--drop-superseded", is_flag=True, help="Also drop answers that results does not show, closed failures.")
+def compact(job: Job, drop_superseded: bool) -> None:
+    """Merge small parts into well-sized ones; readers see every row exactly once all along."""
+    done = job.compact(drop_superseded=drop_superseded)
+    dropped = f", {done.dropped:,} superseded rows dropped" if drop_superseded else ""
+    click.echo(f"{done.before:,} parts before, {done.after:,} after{dropped}", err=True)
 
 
 def _say_where(job: Job) -> None:

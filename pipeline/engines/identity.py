@@ -9,7 +9,7 @@ import msgspec
 
 from pipeline.errors import Fault
 from pipeline.job.fingerprint import Question, digest, encode, fingerprint
-from pipeline.job.load import Spec
+from pipeline.job.schema import Job
 from pipeline.manifest.frames import expand
 from pipeline.manifest.refs import unsigned
 from pipeline.manifest.stamp import stamp
@@ -23,9 +23,9 @@ Key = Callable[[Media], str]
 class Identity:
     """Fingerprints and stamps of rows under one job."""
 
-    def __init__(self, spec: Spec) -> None:
-        self._job = spec.job
-        self._provider = "offline" if spec.offline else spec.job.provider.name
+    def __init__(self, job: Job, *, offline: bool) -> None:
+        self._job = job
+        self._provider = "offline" if offline else job.provider.name
 
     def early(self, row: Row) -> str | None:
         """The fingerprint of a row without local files, else None: those must be read, or recognised by `stamp`."""

@@ -11,7 +11,8 @@ import msgspec
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """limit, sample: at most so many rows are sent. changed: `keep`, `redo` or None (ask). until: seconds from now.
     grace: seconds a stop waits for rows in flight. manifest: a table or iterable instead of the job's manifest.
-    progress: show it on stderr. signals: SIGINT and SIGTERM stop the run cleanly (main thread only).
+    where: of a reprocess, which open failures (SQL). progress: show it on stderr. signals: SIGINT and SIGTERM stop
+    the run cleanly (main thread only).
     """
 
     limit: int | None = None
@@ -21,6 +22,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     until: float | None = None
     grace: float = 25.0
     manifest: Any = None
+    where: str | None = None
     progress: bool = True
     signals: bool = False
 

@@ -46,12 +46,24 @@ class Fetch(Protocol):
 
 
 class Preparer:
-    """Prepares the rows of one run; what it learns of a row is left in its Work."""
+    """Prepares the rows of one run; what it learns of a row is left in its Work.
+
+    base: the identity under the job file as it stands, where a reprocess asks with other settings: its answers count
+    for the rows' own fingerprints too.
+    """
 
     def __init__(
-        self, setup: Setup, identity: Identity, gate: Gate, root: str, uploads: Uploads | None, fetch: Fetch | None
+        self,
+        setup: Setup,
+        identity: Identity,
+        gate: Gate,
+        root: str,
+        uploads: Uploads | None,
+        fetch: Fetch | None,
+        base: Identity | None = None,
     ) -> None:
         self._setup = setup
+        self._base = base
         self._identity = identity
         self._gate = gate
         self._root = root
@@ -73,7 +85,13 @@ class Preparer:
             work.fingerprint = work.fingerprint or await self._thread(self._fingerprint_unsent, row)
             raise
         work.loaded = tuple(media for media in media_of(request) if isinstance(media, Loaded))
-        work.fingerprint = work.fingerprint or self._identity.fingerprint(row, lambda media: loaded[media].sha256 or "")
+
+        def key(media: Media) -> str:
+            return loaded[media].sha256 or ""
+
+        work.fingerprint = work.fingerprint or self._identity.fingerprint(row, key)
+        if self._base is not None and (own := self._base.fingerprint(row, key)) != work.fingerprint:
+            work.answers = own
         work.request = await self._uploaded(request, renew=renew)
         return self._prepared(work, work.request)
 

@@ -27,7 +27,7 @@ class Standing(msgspec.Struct, kw_only=True):
     failed: int
     failures: tuple[FailureGroup, ...]
     spend: tuple[dict[str, Any], ...]
-    last_run: dict[str, Any]
+    last_run: dict[str, Any] | None
     question: dict[str, Any]
 
 

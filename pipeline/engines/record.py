@@ -76,6 +76,7 @@ class Recorder:
             "model": self._spec.job.provider.model,
             "fingerprint": work.fingerprint or "",
             "stamp": work.stamp,
+            "answers": work.answers,
             "run_id": self._run_id,
             "attempt_count": len(attempts),
             "finished_at": self._now(),

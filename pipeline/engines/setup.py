@@ -69,6 +69,11 @@ def setup(spec: Spec, *, keyless: bool = False) -> Setup:
     place = endpoint(spec, provider, keyless=keyless)
     if model.tasks is not None and job.task not in model.tasks:
         raise spec.fail(f"provider.model: {model.name} is for {', '.join(model.tasks)}, not for {job.task}")
+    if job.budget.max_cost is not None and not spec.offline and model.price is None:
+        raise spec.fail(
+            f"budget.max_cost: the price of {model.name} is not known, so a budget cannot be kept: "
+            f'add [models."{model.name}"] price = {{ input = …, output = …, currency = "CNY" }}'
+        )
     for problem in check_parameters(job.provider.parameters, model, place):
         raise spec.fail(problem)
     try:

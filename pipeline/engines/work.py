@@ -10,11 +10,13 @@ from pipeline.types import Loaded, Request, Row
 class Work(msgspec.Struct, kw_only=True):
     """`fingerprint` is known early for rows without local files, else once they are read. `stamp`: see identity.py.
 
+    `answers`: the manifest row's own fingerprint, where a reprocess asks with other settings than the job file's.
     `request` is what was encoded, with its media loaded; None while nothing is asked. `loaded`: in request order.
     """
 
     row: Row
     fingerprint: str | None = None
     stamp: str | None = None
+    answers: str | None = None
     request: Request | None = None
     loaded: tuple[Loaded, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import shlex
@@ -24,7 +25,8 @@ _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
     """A job ready to run: `manifest` is an absolute path, folder or glob, `output` the folder it owns.
 
-    `name` is the job as the user named it; `flags` are what a proposed command needs besides to mean the same job.
+    `base` is the job without its overrides. `name` is the job as the user named it; `flags` are what a proposed
+    command needs besides to mean the same job.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     output: Path
     offline: bool = False
     flags: str = ""
+    base: Job
 
     @property
     def command(self) -> str:
@@ -61,15 +64,10 @@ def load(
     """
     path = Path(path)
     tables = _tables(path)
+    unchanged = copy.deepcopy(tables)
     for key, value in (overrides or {}).items():
         _override(tables, key, value)
-    try:
-        unknown_keys(tables)
-        job = msgspec.convert(tables, Job)
-    except msgspec.ValidationError as error:
-        raise JobError(f"{path}: {_readable(error)}") from None
-    except ValueError as error:
-        raise JobError(f"{path}: {error}") from None
+    job = _job(path, tables)
     spec = Spec(
         name=str(path),
         path=path,
@@ -77,6 +75,7 @@ def load(
         manifest=_absolute(path, _fill(path, "manifest", job.manifest, variables or {})),
         output=_output(path, _fill(path, "output", job.output, variables or {}), output, offline),
         offline=offline,
+        base=_base(path, unchanged, job) if overrides else job,
         flags=_flags(overrides or {}, variables or {}, output, offline),
     )
     check(spec.name, job)
@@ -111,6 +110,24 @@ def user_models() -> dict[str, dict[str, Any]]:
     if tables or not isinstance(models, dict):
         raise JobError(f'{path}: expected only tables [models."name"], found {", ".join(tables) or "models = …"}')
     return models
+
+
+def _job(path: Path, tables: Mapping[str, Any]) -> Job:
+    try:
+        unknown_keys(tables)
+        return msgspec.convert(tables, Job)
+    except msgspec.ValidationError as error:
+        raise JobError(f"{path}: {_readable(error)}") from None
+    except ValueError as error:
+        raise JobError(f"{path}: {error}") from None
+
+
+def _base(path: Path, tables: Mapping[str, Any], job: Job) -> Job:
+    """The job file as it stands; one that only the overrides make whole has no base of its own."""
+    try:
+        return _job(path, tables)
+    except JobError:
+        return job
 
 
 def _tables(path: Path) -> dict[str, Any]:

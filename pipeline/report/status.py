@@ -37,7 +37,7 @@ def lines(status: Status) -> Iterator[str]:
     yield f"output: {status.output}"
     if status.running:
         yield f"a run is going on: {status.running}"
-    if status.last_run is None:
+    if status.last_run is None and not status.rows:
         yield f"nothing has run yet; start with: pipeline run {status.command}"
         return
     yield f"{count(status.rows, 'row')}: {status.done:,} done, {status.left:,} left, {status.failed:,} failed"
@@ -50,4 +50,6 @@ def lines(status: Status) -> Iterator[str]:
         cost = "" if status.offline else f", {money(entry.get('cost'), entry.get('currency'))}{note}"
         yield f"spent:  {count(entry.get('attempts') or 0, 'attempt')}, {tokens}{cost}"
     last = status.last_run
+    if last is None:
+        return
     yield f"last run {last['run_id']}: {last.get('stop_reason') or 'not finished'}, exit {last.get('exit_code')}"

@@ -24,8 +24,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What a run did. Counts are rows, except `attempts`; `cost` is None where a price is not known.
 
     command: the job with the options that mean the same job again, as a command takes them.
-    rows: of the manifest. sent: rows whose call began. failed: failures that are open now, of this run or an earlier
-    one. skipped: rows that needed nothing. left: rows not finished because the run stopped. repeated: rows whose
+    rows: of the manifest. sent: rows whose call began. failed: rows that failed in this run. open: failures that are
+    open now, of this run or an earlier one. skipped: rows that needed nothing. left: rows not finished because the run stopped. repeated: rows whose
     derived id stood earlier in the manifest. elapsed: seconds.
     """
 
@@ -40,6 +40,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     sent: int = 0
     answered: int = 0
     failed: int = 0
+    open: int = 0
     skipped: int = 0
     left: int = 0
     new: int = 0
@@ -63,8 +64,7 @@ MOST_GROUPS = 12
 
 def lines(summary: Summary) -> Iterator[str]:
     """The summary for people, line by line; the last line says the outcome and what to do next."""
-    if summary.sent or summary.answered or summary.failed or summary.left:
-        yield from _figures(summary)
+    yield from _figures(summary) if summary.sent or summary.left else _nothing(summary)
     for group in summary.failures[:MOST_GROUPS]:
         yield f"  {group.rows:>6,} × {group.fault} {group.code}: {group.message} (such as {group.id})"
     if len(summary.failures) > MOST_GROUPS:
@@ -75,6 +75,12 @@ def lines(summary: Summary) -> Iterator[str]:
     yield f"exit {summary.exit_code}: {_outcome(summary)}; next: {_next(summary)}"
 
 
+def _nothing(summary: Summary) -> Iterator[str]:
+    older = f", {count(summary.open, 'failure')} open from earlier runs" if summary.open else ""
+    done = summary.skipped - summary.open
+    yield f"nothing to send: {count(summary.rows, 'row')}, {done:,} done{older}"
+
+
 def _figures(summary: Summary) -> Iterator[str]:
     facts = [f"{summary.answered:,} answered", f"{summary.failed:,} failed"]
     if summary.skipped:
@@ -83,6 +89,8 @@ def _figures(summary: Summary) -> Iterator[str]:
         facts.append(f"{summary.left:,} left")
     if summary.changed:
         facts.append(f"{summary.changed:,} changed")
+    if summary.open > summary.failed:
+        facts.append(f"{summary.open - summary.failed:,} failed earlier")
     if summary.vanished:
         facts.append(f"{summary.vanished:,} no longer in the manifest")
     if summary.repeated:
@@ -102,7 +110,7 @@ def _outcome(summary: Summary) -> str:
             return f"nothing to send, {count(summary.rows, 'row')} done"
         return "the manifest is answered" if not summary.left else f"done, {count(summary.left, 'row')} left"
     if summary.exit_code == EXIT_FAILURES:
-        return count(summary.failed, "failure")
+        return count(summary.open, "failure")
     if summary.exit_code in (EXIT_PLANNED_STOP, EXIT_STOPPED):
         return f"stopped: {summary.stop_reason}"
     return summary.stop_reason

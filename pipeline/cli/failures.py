@@ -1,0 +1,42 @@
+"""`pipeline reprocess` and `accept`: what is done about failures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.cli.options import job_command
+from pipeline.cli.run import options_of, run_options, show
+
+if TYPE_CHECKING:
+    from pipeline.api import Job
+
+_WHERE = click.option("--where", metavar="SQL", help="A condition over the view failures, such as \"code = 'X'\".")
+
+
+@click.command()
+@job_command
+@_WHERE
+@click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+@run_options
+def reprocess(job: Job, where: str | None, dry_run: bool, **chosen: object) -> int:
+    """Send failed rows again: the throttled, transient and malformed ones, or those that --where picks.
+
+    Settings changed with --set (another model, more tokens) apply to these rows only.
+    """
+    if not dry_run:
+        return show(job.reprocess(where, options=options_of(chosen)), chosen)
+    groups = job.reprocess_groups(where)
+    for (fault, code), rows in groups.items():
+        click.echo(f"  {rows:>6,} × {fault} {code}", err=True)
+    click.echo(f"{sum(groups.values()):,} rows would be sent; nothing was", err=True)
+    return 0
+
+
+@click.command()
+@job_command
+@_WHERE
+def accept(job: Job, where: str | None) -> None:
+    """Make the answers that a quality check held back the answers of their rows."""
+    click.echo(f"{job.accept(where):,} answers accepted", err=True)

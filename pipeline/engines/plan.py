@@ -1,0 +1,30 @@
+"""What one run is about to send, whether chosen by the manifest's survey or from the failures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from pipeline.engines.work import Work
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts are rows. rows: of the manifest. total: to be sent now. done: answered before. failed: failures that are
+    open and not sent now. new, changed, vanished, repeated: as in the summary. source: the rows to send, once."""
+
+    command: str
+    rows: int
+    total: int
+    done: int
+    failed: int
+    new: int = 0
+    changed: int = 0
+    vanished: int = 0
+    repeated: int = 0
+    source: Callable[[], Iterator[Work]]
+
+    @property
+    def skipped(self) -> int:
+        """Rows that need nothing now."""
+        return self.done + self.failed

@@ -1,0 +1,69 @@
+"""Which failed rows a reprocess sends, and what their answers stand for. Blocking: for a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from pipeline.engines.identity import Identity, has_local_files
+from pipeline.engines.plan import Plan
+from pipeline.engines.reading import last_standing
+from pipeline.engines.work import Work
+from pipeline.errors import ManifestError
+from pipeline.job.load import Spec
+from pipeline.manifest import Manifest, from_table, open_manifest
+from pipeline.store.reprocess import FailedRow, failed_rows
+from pipeline.types import Row
+
+
+def plan_reprocess(spec: Spec, identity: Identity, where: str | None, limit: int | None) -> Plan:
+    """The open failures that `where` picks (by default throttled, transient and malformed). Raises QueryError."""
+    chosen = {failed.id: failed for failed in failed_rows(spec.output, spec.job.task, where)}
+    if limit is not None:
+        chosen = dict(list(chosen.items())[:limit])
+    standing = last_standing(spec.output)
+    return Plan(
+        command="reprocess",
+        rows=standing.rows if standing else len(chosen),
+        total=len(chosen),
+        done=standing.done if standing else 0,
+        failed=max(0, standing.failed - len(chosen)) if standing else 0,
+        source=lambda: _rows(spec, identity, chosen),
+    )
+
+
+def groups(spec: Spec, where: str | None) -> dict[tuple[str, str], int]:
+    """How many rows a reprocess would send, by fault and code, the most first."""
+    counted: dict[tuple[str, str], int] = {}
+    for failed in failed_rows(spec.output, spec.job.task, where):
+        key = failed.fault, failed.code
+        counted[key] = counted.get(key, 0) + 1
+    return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _rows(spec: Spec, identity: Identity, chosen: dict[str, FailedRow]) -> Iterator[Work]:
+    """The manifest's rows where they are still there, else the ones that the failures kept."""
+    missing = dict(chosen)
+    for row in _manifest_rows(spec):
+        if not missing:
+            return
+        if missing.pop(row.id, None) is not None:
+            yield Work(row=row, fingerprint=None if has_local_files(row) else identity.early(row))
+    for failed in missing.values():
+        yield from _kept(spec, identity, failed)
+
+
+def _manifest_rows(spec: Spec) -> Iterator[Row]:
+    """None where the manifest has moved on altogether."""
+    try:
+        yield from open_manifest(spec.manifest, spec.job).rows()
+    except ManifestError:
+        return
+
+
+def _kept(spec: Spec, identity: Identity, failed: FailedRow) -> Iterator[Work]:
+    manifest: Manifest = from_table([dict(failed.row)], spec.job, "/")
+    for row in manifest.rows():
+        named = msgspec.structs.replace(row, id=failed.id)
+        yield Work(row=named, fingerprint=None if has_local_files(named) else identity.early(named))

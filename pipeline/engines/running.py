@@ -1,0 +1,139 @@
+"""One run while it lasts: the pool at work, and what goes on beside it."""
+
+from __future__ import annotations
+
+import functools
+import signal
+import sys
+import time
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from pipeline.dispatch.budget import Budget
+from pipeline.dispatch.pool import Pool
+from pipeline.dispatch.prepared import policy_of
+from pipeline.dispatch.stop import Stop, Stopped
+from pipeline.engines import wiring
+from pipeline.engines.fanout import Fanout
+from pipeline.engines.finish import Ended, finish
+from pipeline.engines.identity import Identity
+from pipeline.engines.options import RunOptions
+from pipeline.engines.plan import Plan
+from pipeline.engines.prepare import Preparer
+from pipeline.engines.setup import Setup
+from pipeline.engines.work import Work
+from pipeline.errors import MachineError
+from pipeline.report.progress import progress
+from pipeline.report.summary import Summary
+from pipeline.store import RunRecord, Store
+from pipeline.tasks.quality import Gate
+
+SYNC_SECONDS = 0.1
+"""A power cut may lose what was counted in this time; a kill of the process loses nothing."""
+
+DRAW_SECONDS = 0.25
+
+
+class Running:
+    """A planned run of an open store."""
+
+    def __init__(
+        self, setup: Setup, options: RunOptions, root: str, store: Store, record: RunRecord, plan: Plan
+    ) -> None:
+        self._setup = setup
+        self._options = options
+        self._root = root
+        self._store = store
+        self._record = record
+        self._plan = plan
+        self._began = time.monotonic()
+        self._stop = Stop()
+        self._signal: signal.Signals | None = None
+        self._fanout = Fanout(setup, store, record.run_id, root)
+
+    async def run(self) -> Summary:
+        """Sends what is planned and records how it went. Raises only for bugs and for a manifest that went away."""
+        state, plan = self._fanout.state, self._plan
+        state.total, state.skipped = plan.total, plan.skipped
+        stopped = Stopped(reason="finished")
+        if plan.total:
+            self._record = self._started()
+            await anyio.to_thread.run_sync(self._store.start_run, self._record)
+            stopped = await self._send()
+        elapsed = time.monotonic() - self._began
+        ended = Ended(stopped=stopped, signal=self._signal, elapsed=elapsed)
+        summed = functools.partial(finish, self._setup, self._store, self._fanout, plan, self._record, ended)
+        return await anyio.to_thread.run_sync(summed)
+
+    def _started(self) -> RunRecord:
+        return msgspec.structs.replace(self._record, command=self._plan.command, rows=self._plan.rows)
+
+    async def _send(self) -> Stopped:
+        setup = self._setup
+        async with wiring.transport(setup) as wire, wiring.downloads(setup) as fetch:
+            pool: Pool[Work] = Pool(
+                transport=wire,
+                account=wiring.account(setup),
+                policy=policy_of(setup.spec.job),
+                budget=Budget(setup.spec.job.budget.max_cost),
+                stop=self._stop,
+                on_attempt=self._fanout.attempt,
+            )
+            preparer = Preparer(
+                setup,
+                Identity(setup.spec.job, offline=setup.spec.offline),
+                Gate(setup.checks, setup.dimension),
+                self._root,
+                wiring.uploads(setup, wire),
+                fetch,
+                self._base(),
+            )
+            async with anyio.create_task_group() as beside:
+                beside.start_soon(self._keep)
+                beside.start_soon(self._draw, pool)
+                if self._options.until is not None:
+                    beside.start_soon(self._until, self._options.until)
+                if self._options.signals:
+                    beside.start_soon(self._signals)
+                stopped = await pool.run(self._plan.source(), preparer, self._fanout.done)
+                self._fanout.watch(pool.snapshot())
+                beside.cancel_scope.cancel()
+        return stopped
+
+    def _base(self) -> Identity | None:
+        spec = self._setup.spec
+        if self._plan.command != "reprocess" or spec.base == spec.job:
+            return None
+        return Identity(spec.base, offline=spec.offline)
+
+    async def _keep(self) -> None:
+        """Syncs the journal and makes parts of it, off the loop."""
+        while True:
+            await anyio.sleep(SYNC_SECONDS)
+            try:
+                await anyio.to_thread.run_sync(self._store.sync)
+                if self._store.seal_due():
+                    await anyio.to_thread.run_sync(self._store.seal)
+            except MachineError as error:
+                self._stop.drain("machine", message=str(error))
+                return
+
+    async def _draw(self, pool: Pool[Work]) -> None:
+        name = self._setup.spec.path.stem
+        with progress(name, stream=sys.stderr, quiet=not self._options.progress) as display:
+            while True:
+                self._fanout.watch(pool.snapshot())
+                display.update(self._fanout.state, time.monotonic() - self._began)
+                await anyio.sleep(DRAW_SECONDS)
+
+    async def _until(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+        self._stop.request_stop("until", self._options.grace, message="the time given by --until has come")
+
+    async def _signals(self) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+            async for number in received:
+                self._signal = self._signal or number
+                self._stop.request_stop("signal", self._options.grace, message=f"stopped by {number.name}")

@@ -1,0 +1,63 @@
+"""What a run is wired to: the transport, the account's shared state, uploads and downloads."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from urllib.parse import urlsplit
+
+from pipeline.dispatch.account import Account, AccountKey, Accounts, Limits
+from pipeline.dispatch.transport import Transport
+from pipeline.dispatch.uploads import Uploads
+from pipeline.engines.fetch import Fetch
+from pipeline.engines.setup import Setup
+
+OFFLINE_CONCURRENCY = 8
+"""Two cores work at two rows; the others are being loaded, uploaded and written meanwhile."""
+
+_accounts = Accounts()
+
+
+def transport(setup: Setup) -> AbstractAsyncContextManager[Transport]:
+    """HTTP, or the embedded service in this process. Raises MissingExtra."""
+    if setup.spec.offline:
+        from pipeline.engines.offline import in_process
+
+        return nullcontext(in_process())
+    from pipeline.dispatch.http import open_transport
+
+    return open_transport()
+
+
+def account(setup: Setup) -> Account:
+    """The account's state, shared by every job of this process that uses it.
+
+    The embedded service has no quota, only two cores: a fixed number in flight.
+    """
+    limits = setup.spec.job.limits
+    if setup.spec.offline:
+        return Account(Limits(concurrency=limits.concurrency or OFFLINE_CONCURRENCY))
+    place = setup.endpoint
+    host = urlsplit(place.base_url).netloc
+    key = AccountKey(provider=place.provider, host=host, key=place.key, model=setup.model.name)
+    return _accounts.get(key, Limits(rpm=limits.rpm, tpm=limits.tpm, concurrency=limits.concurrency))
+
+
+def uploads(setup: Setup, wire: Transport) -> Uploads | None:
+    """The way local files take where the service reads uploads, else None."""
+    if setup.provider.local_files(setup.model, setup.endpoint) != "upload":
+        return None
+    return Uploads(wire, setup.endpoint, setup.model.name, setup.spec.job.timeouts)
+
+
+@asynccontextmanager
+async def downloads(setup: Setup) -> AsyncIterator[Fetch | None]:
+    """Loads URLs here, if the job says so; a key never goes with it."""
+    job = setup.spec.job
+    if job.media.fetch == "service":
+        yield None
+        return
+    from pipeline.dispatch.http import open_transport
+
+    async with open_transport() as wire:
+        yield Fetch(wire, job.timeouts, job.media.resize, upright=setup.upright)
