@@ -47,7 +47,7 @@ def finish(setup: Setup, store: Store, fanout: Fanout, plan: Plan, record: RunRe
         answered=state.answered,
         failed=state.failures,
         open=still_open,
-        skipped=plan.skipped,
+        skipped=plan.done,
         left=max(0, plan.total - state.ended),
         new=plan.new,
         changed=plan.changed,

@@ -23,8 +23,3 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     vanished: int = 0
     repeated: int = 0
     source: Callable[[], Iterator[Work]]
-
-    @property
-    def skipped(self) -> int:
-        """Rows that need nothing now."""
-        return self.done + self.failed

@@ -56,7 +56,7 @@ class Running:
     async def run(self) -> Summary:
         """Sends what is planned and records how it went. Raises only for bugs and for a manifest that went away."""
         state, plan = self._fanout.state, self._plan
-        state.total, state.skipped = plan.total, plan.skipped
+        state.total, state.skipped = plan.total, plan.done
         stopped = Stopped(reason="finished")
         if plan.total:
             self._record = self._started()

@@ -25,8 +25,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     command: the job with the options that mean the same job again, as a command takes them.
     rows: of the manifest. sent: rows whose call began. failed: rows that failed in this run. open: failures that are
-    open now, of this run or an earlier one. skipped: rows that needed nothing. left: rows not finished because the run stopped. repeated: rows whose
-    derived id stood earlier in the manifest. elapsed: seconds.
+    open now, of this run or an earlier one. skipped: rows that were answered before. left: rows not finished because
+    the run stopped. new, changed: rows of these kinds before the run. vanished: ids with an outcome that the manifest
+    no longer has. repeated: rows whose derived id stood earlier in the manifest. elapsed: seconds.
     """
 
     job: str
@@ -77,8 +78,7 @@ def lines(summary: Summary) -> Iterator[str]:
 
 def _nothing(summary: Summary) -> Iterator[str]:
     older = f", {count(summary.open, 'failure')} open from earlier runs" if summary.open else ""
-    done = summary.skipped - summary.open
-    yield f"nothing to send: {count(summary.rows, 'row')}, {done:,} done{older}"
+    yield f"nothing to send: {count(summary.rows, 'row')}, {summary.skipped:,} done{older}"
 
 
 def _figures(summary: Summary) -> Iterator[str]:
@@ -87,6 +87,8 @@ def _figures(summary: Summary) -> Iterator[str]:
         facts.append(f"{summary.skipped:,} skipped")
     if summary.left:
         facts.append(f"{summary.left:,} left")
+    if summary.skipped and summary.new:
+        facts.append(f"{summary.new:,} new")
     if summary.changed:
         facts.append(f"{summary.changed:,} changed")
     if summary.open > summary.failed:
