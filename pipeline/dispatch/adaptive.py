@@ -9,6 +9,8 @@ from pipeline.dispatch.pace import Pace
 
 MOST_CONCURRENCY = 1024
 FIRST_CONCURRENCY = 8
+PACED_SECONDS = 10.0
+"""A rate that the user gives paces the starts: enough concurrency for answers that take as long is harmless."""
 RAMP_START = 16
 RAMP_SECONDS = 1.0
 EPISODE_COUNT = 2.5
@@ -32,7 +34,8 @@ class Adaptive:
         self.cuts = 0
         self._named = concurrency is not None
         self._top = concurrency or MOST_CONCURRENCY
-        self._limit = float(self._top if self._named else min(FIRST_CONCURRENCY, self._top))
+        paced = FIRST_CONCURRENCY + (ceiling or 0.0) * PACED_SECONDS
+        self._limit = float(self._top if self._named else min(paced, self._top))
         self._doubling = not self._named
         self._ramp_from: float | None = None
         self._cut_at = float("-inf")

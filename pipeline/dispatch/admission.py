@@ -16,20 +16,23 @@ NEVER = float("inf")
 class Ticket:
     """One admitted attempt: it holds a slot until `Admission.release`. `at` is when it was admitted."""
 
-    __slots__ = ("at", "tokens")
+    __slots__ = ("at", "estimate", "tokens")
 
-    def __init__(self, at: float, tokens: int) -> None:
+    def __init__(self, at: float, tokens: int, estimate: int | None) -> None:
         self.at = at
         self.tokens = tokens
+        self.estimate = estimate
 
 
 class _Waiter:
-    __slots__ = ("event", "gone", "ticket", "tokens")
+    __slots__ = ("estimate", "event", "gone", "ticket", "tokens", "wakes_at")
 
-    def __init__(self, tokens: int) -> None:
+    def __init__(self, tokens: int, estimate: int | None) -> None:
         self.tokens = tokens
+        self.estimate = estimate
         self.event = anyio.Event()
         self.ticket: Ticket | None = None
+        self.wakes_at = NEVER
         self.gone = False
 
 
@@ -62,6 +65,7 @@ class Admission:
         self._ramp = ramp
         self._queue: deque[_Waiter] = deque()
         self._mean_tokens = 0.0
+        self._ratio = 1.0
 
     @property
     def waiting(self) -> int:
@@ -72,18 +76,18 @@ class Admission:
 
         Raises Fault (`Local.TooManyTokens`) for more tokens than a minute allows.
         """
-        waiter = _Waiter(self._reservation(tokens))
+        waiter = _Waiter(self._reservation(tokens), tokens)
         self._queue.append(waiter)
         try:
             while waiter.ticket is None:
                 self.wake()
                 if waiter.ticket is not None:
                     break
+                waiter.event = anyio.Event()
                 if self._queue[0] is waiter:
                     await self._first(waiter)
                 else:
                     await waiter.event.wait()
-                    waiter.event = anyio.Event()
         except BaseException:
             self._abandon(waiter)
             raise
@@ -93,7 +97,7 @@ class Admission:
         """Gives the slot back and settles the tokens: `used` as the service counted them, None = as reserved."""
         self.in_flight -= 1
         if used is not None:
-            self._mean_tokens += (used - self._mean_tokens) * (0.05 if self._mean_tokens else 1.0)
+            self._learn(used, ticket.estimate)
             self.tokens.correct(anyio.current_time(), used - ticket.tokens)
         self.wake()
 
@@ -105,12 +109,14 @@ class Admission:
                 self._queue.popleft()
                 continue
             now = anyio.current_time()
-            if self._delay(now) > 0:
+            delay = self._delay(now)
+            if delay > 0:
+                if now + delay < waiter.wakes_at:
+                    waiter.event.set()
                 return
             self._queue.popleft()
             self._admit(waiter, now)
-            if self._queue:
-                self._queue[0].event.set()
+        self.slot_bound = self.rate_bound = False
 
     def nudge(self) -> None:
         """The limits in force have changed: the first in the queue looks again."""
@@ -125,7 +131,17 @@ class Admission:
             return min(round(self._mean_tokens), int(per_second * 60))
         if tokens > per_second * 60:
             raise too_many_tokens(tokens, per_second * 60)
-        return tokens
+        return min(tokens, round(tokens * self._ratio))
+
+    def _learn(self, used: int, estimate: int | None) -> None:
+        """Estimates are upper bounds. What is reserved beyond need comes back too late to be used in full, so the
+        largest share of late that replies used of their estimate scales the next reservations."""
+        if not used:
+            return
+        self._mean_tokens += (used - self._mean_tokens) * (0.05 if self._mean_tokens else 1.0)
+        if estimate:
+            share = min(1.0, used / estimate)
+            self._ratio = max(share, self._ratio + (share - self._ratio) * 0.02)
 
     def _delay(self, now: float) -> float:
         """Seconds until the first in the queue may start; NEVER while only a release can help."""
@@ -145,20 +161,18 @@ class Admission:
         self.tokens.charge(now, waiter.tokens)
         self.in_flight += 1
         self.admitted += 1
-        waiter.ticket = Ticket(now, waiter.tokens)
+        waiter.ticket = Ticket(now, waiter.tokens, waiter.estimate)
         waiter.event.set()
 
     async def _first(self, waiter: _Waiter) -> None:
         """The first in the queue sleeps until it may start, or until something changes."""
         now = anyio.current_time()
         delay = self._delay(now)
+        waiter.wakes_at = now + delay
         slower = self.requests if self.requests.wait(now) >= self.tokens.wait(now) else self.tokens
         with anyio.move_on_after(None if delay == NEVER else delay) as scope:
             await waiter.event.wait()
-        if waiter.ticket is not None:
-            return
-        waiter.event = anyio.Event()
-        if scope.cancelled_caught and self.rate_bound:
+        if waiter.ticket is None and scope.cancelled_caught and self.rate_bound:
             slower.waited_for(anyio.current_time())
 
     def _abandon(self, waiter: _Waiter) -> None:
@@ -166,9 +180,7 @@ class Admission:
         if waiter.ticket is not None:
             self.in_flight -= 1
         waiter.gone = True
-        while self._queue and self._queue[0].gone:
-            self._queue.popleft()
-        self.nudge()
+        self.wake()
 
 
 def too_many_tokens(tokens: int, per_minute: float) -> Fault:

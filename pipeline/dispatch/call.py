@@ -219,8 +219,7 @@ class Call(Generic[T]):
         """Before a retry: uploads made anew if they had expired, and room in the account's retry budget."""
         account = self._wiring.account
         if fault.kind != "throttled":
-            while not account.retries.take(anyio.current_time()):  # noqa: ASYNC110 - time is what it waits for
-                await anyio.sleep(account.rng.uniform(0.5, 1.5))
+            await account.retries.turn(account.rng)
         if isinstance(self._decision, Again) and self._decision.renewed and self.prepared.renew is not None:
             self.prepared = await self.prepared.renew()
         self._wiring.counters.retries += 1

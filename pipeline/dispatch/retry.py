@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import deque
 
+import anyio
 import msgspec
 
 from pipeline.errors import Fault
@@ -47,8 +48,9 @@ def decide(fault: Fault, past: Past, *, attempts: int, retry_after: float | None
     """The rule for one fault. `retry_after`: seconds the service asked for.
 
     Throttled and transient faults are sent again up to `attempts`; malformed answers up to three attempts; `once` and
-    `upload` one further attempt in all. Waits double from half a second (throttled: a second) to 60 s, less a jitter of up to a half, and are never
-    shorter than what the service asked for. A wait that would pass the deadline is not begun.
+    `upload` one further attempt in all. Waits double from half a second (throttled: a second) to 60 s, less a jitter
+    of up to a half, and are never shorter than what the service asked for. A wait that would pass the deadline is not
+    begun.
     """
     if fault.retry == "no":
         return GiveUp(because="the same request would fail again")
@@ -73,6 +75,7 @@ class RetryBudget:
     of the last minute, with a floor of 30. A retry that does not fit waits; it is not lost."""
 
     def __init__(self, share: float = BUDGET_SHARE, floor: int = BUDGET_FLOOR, seconds: float = BUDGET_SECONDS) -> None:
+        self.waiting = 0
         self._share = share
         self._floor = floor
         self._seconds = seconds
@@ -82,6 +85,15 @@ class RetryBudget:
     def first(self, now: float) -> None:
         """Counts a first attempt."""
         self._firsts.add(now)
+
+    async def turn(self, rng: random.Random) -> None:
+        """Waits until a retry fits, and counts it. The more wait, the more seldom each of them looks."""
+        self.waiting += 1
+        try:
+            while not self.take(anyio.current_time()):  # noqa: ASYNC110 - time is what it waits for
+                await anyio.sleep(rng.uniform(0.5, 1.5) * (1 + self.waiting * self._seconds / self._floor / 10))
+        finally:
+            self.waiting -= 1
 
     def take(self, now: float) -> bool:
         """Counts a retry if it fits; False if it must wait."""

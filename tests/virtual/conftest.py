@@ -1,0 +1,36 @@
+"""Runs coroutines on trio's MockClock: hours pass in milliseconds, exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import anyio
+import pytest
+from support.night import Night
+from support.scripted import Answer
+from trio.testing import MockClock
+
+
+def on_mock_clock(function: Callable[[], Any]) -> Any:
+    return anyio.run(function, backend="trio", backend_options={"clock": MockClock(autojump_threshold=0)})
+
+
+@pytest.fixture(scope="session")
+def virtual() -> Callable[[Callable[[], Any]], Any]:
+    """virtual(coroutine_function) runs it to its end on a clock that jumps over waiting."""
+    return on_mock_clock
+
+
+@pytest.fixture(scope="session")
+def night() -> Callable[..., Night]:
+    """night(script, rows, **settings) runs a pool on the mock clock and returns the Night."""
+
+    def run(script: Callable[[int, float], Answer], rows: int | Iterable[int], **settings: Any) -> Night:
+        async def main() -> Night:
+            return await Night(script, **settings).run(rows)
+
+        result: Night = on_mock_clock(main)
+        return result
+
+    return run
