@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 
@@ -60,20 +61,26 @@ class Identity:
     def _question(self, row: Row, key: Key) -> Question:
         job = self._job
         system, prompt = prompts(row, job)
+        rest: dict[str, Any] = {}
+        if row.messages:
+            rest["messages"] = [
+                [message.role, message.text, [_key(media, key) for media in message.images]]
+                for message in row.messages
+            ]
+        if row.frames is not None and row.frames.fps is not None:
+            rest["fps"] = float(row.frames.fps)
+        if row.contents:
+            rest["factors"] = [None if item.factor is None else float(item.factor) for item in row.contents]
         return Question(
             task=job.task,
             provider=self._provider,
             model=job.provider.model,
             system=system,
-            messages=[
-                [message.role, message.text, [_key(media, key) for media in message.images]] for message in row.messages
-            ],
             prompt=prompt,
-            media=list(_media(row, key)),
-            fps=_number(row.frames.fps if row.frames else None),
-            factors=[_number(item.factor) for item in row.contents],
+            media=_media(row, key),
             parameters=parameters(row, job),
             resize=job.media.resize,
+            **rest,
         )
 
 
@@ -86,6 +93,8 @@ def listed(row: Row) -> Row:
 
 def has_local_files(row: Row) -> bool:
     """Something of the row must be read before its fingerprint is known."""
+    if row.frames is None and not (row.messages or row.audio or row.contents):
+        return any(media.path is not None for media in row.images)
     if row.frames is not None and isinstance(row.frames.pictures, FrameSource):
         return True
     return any(media.path is not None for media in all_media(row))
@@ -104,21 +113,20 @@ def all_media(row: Row) -> Iterator[Media]:
             yield item.content
 
 
-def _media(row: Row, key: Key) -> Iterator[tuple[str, str]]:
-    for media in row.images:
-        yield "image", _key(media, key)
+def _media(row: Row, key: Key) -> list[tuple[str, str]]:
+    found = [("image", _key(media, key)) for media in row.images]
     if row.frames is not None:
         if isinstance(row.frames.pictures, FrameSource):
-            yield "frames", row.frames.pictures.pattern
+            found.append(("frames", row.frames.pictures.pattern))
         else:
-            yield from (("frame", _key(media, key)) for media in row.frames.pictures)
-    for media in row.audio:
-        yield "audio", _key(media, key)
+            found += [("frame", _key(media, key)) for media in row.frames.pictures]
+    found += [("audio", _key(media, key)) for media in row.audio]
     if row.text is not None:
-        yield "text", row.text
+        found.append(("text", row.text))
     for item in row.contents:
         content = item.content
-        yield ("text", content) if isinstance(content, str) else (content.kind, _key(content, key))
+        found.append(("text", content) if isinstance(content, str) else (content.kind, _key(content, key)))
+    return found
 
 
 def _key(media: Media, key: Key) -> str:
@@ -127,11 +135,6 @@ def _key(media: Media, key: Key) -> str:
     if media.data is not None:
         return hashlib.sha256(media.data).hexdigest()
     return key(media)
-
-
-def _number(value: float | None) -> float | None:
-    """2 and 2.0 are the same question."""
-    return None if value is None else float(value)
 
 
 def _no_local_file(media: Media) -> str:
