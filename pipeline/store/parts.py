@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 ROW_GROUP = 2_000
 """Rows of a row group: one row of a vector search reads 12 MB of 1536-float vectors at most."""
 
+_BUFFER = 2**20
+"""Bytes held back before a write call: pyarrow makes one for every page header."""
+
 _NAME = re.compile(r"(\d{12,})-(\d{12,})(?:\.(\d+))?\.parquet")
 _FORMAT_KEY = b"pipeline.format"
 SCHEMA_PART = f"{0:012d}-{0:012d}.parquet"
@@ -77,7 +80,7 @@ def writing(files: Files, path: Path, columns: pa.Schema) -> Iterator[Any]:
     columns = columns.with_metadata({_FORMAT_KEY: str(FORMAT).encode()})
     leaves = [leaf for field in columns if not _is_vector(field.type) for leaf in _leaves(field.name, field.type)]
     with replacing(files, path) as fd:
-        sink = pa.PythonFile(_Sink(files, fd), mode="w")
+        sink = pa.BufferedOutputStream(pa.PythonFile(_Sink(files, fd), mode="w"), _BUFFER)
         writer = pq.ParquetWriter(
             sink,
             columns,
@@ -88,6 +91,7 @@ def writing(files: Files, path: Path, columns: pa.Schema) -> Iterator[Any]:
         )
         with writer:
             yield writer
+        sink.close()
 
 
 def write_part(files: Files, path: Path, table: pa.Table) -> None:

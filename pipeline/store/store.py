@@ -199,6 +199,10 @@ class Store:
             _sweep(files, folder)
             remove_replaced(files, folder, self._now)
         if found is None:
+            for folder in (layout.runs, layout.output):
+                files.sync_folder(folder)
+            with contextlib.suppress(PermissionError):  # a parent may be closed to us although the output is not
+                files.sync_folder(layout.output.parent)
             layout.write_format(files, self.task)
         self._load_known(dimension)
         last = max((part.last for name in DATASETS for part in listed(layout.dataset(name))), default=0)

@@ -1,6 +1,6 @@
 """Measures the store: appending, sealing against pyarrow's defaults and DuckDB's COPY, and planning a million rows.
 
-    python tests/bench/bench_store.py [append|seal|plan]
+python tests/bench/bench_store.py [append|seal|plan]
 """
 
 from __future__ import annotations
@@ -191,7 +191,9 @@ def bench_plan() -> None:
         spent = time.perf_counter() - began - making
         print(f"plan a million done rows: {spent:.1f} s, peak {before} → {peak()} MB")
         for view in ("results", "failures"):
-            seconds = best(2, lambda view=view: connect(output, "caption").sql(f"select count(*) from {view}").fetchall())
+            seconds = best(
+                2, lambda view=view: connect(output, "caption").sql(f"select count(*) from {view}").fetchall()
+            )
             print(f"  count {view}: {seconds:.2f} s")
 
 

@@ -155,6 +155,8 @@ class PowerCut:
     def restore(self, target: Path, luck: random.Random | None) -> None:
         """Writes what is left to `target`: the least that is certain, or with `luck` some of the rest."""
         for folder in {*self._names, *self._changes}:
+            if not folder.is_relative_to(self._root):
+                continue
             names = dict(self._names.get(folder, {}))
             pending = self._changes.get(folder, [])
             for change in pending[: luck.randint(0, len(pending)) if luck else 0]:

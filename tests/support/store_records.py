@@ -44,7 +44,9 @@ def attempt(id_: str, number: int = 1, **more: Any) -> AttemptRecord:
 
 
 def run(run_id: str = "run-1", **more: Any) -> RunRecord:
-    return RunRecord(**{"started_at": WHEN, "provider": "dashscope", "model": "qwen3-vl-plus", **more, "run_id": run_id})
+    return RunRecord(
+        **{"started_at": WHEN, "provider": "dashscope", "model": "qwen3-vl-plus", **more, "run_id": run_id}
+    )
 
 
 def keep(output: Path, *records: Any, task: Any = "caption", **more: Any) -> None:

@@ -50,10 +50,13 @@ def test_failures_and_attempts_have_the_columns_of_the_contract_in_order(tmp_pat
     keep(tmp_path, attempt("a"), failure("a", columns={"category": "x"}, http_status=400))
     dead = ["fault", "code", "http_status", "message", "row"]
     assert pq.read_schema(the_part(tmp_path, "failures")).names == [*RESULT_COLUMNS, *dead, "category"]
-    assert pq.read_schema(the_part(tmp_path, "attempts")).names == (
-        "id fingerprint run_id attempt started_at latency_ms http_status fault code request_id input_tokens "
-        "output_tokens cost currency"
-    ).split()
+    assert (
+        pq.read_schema(the_part(tmp_path, "attempts")).names
+        == (
+            "id fingerprint run_id attempt started_at latency_ms http_status fault code request_id input_tokens "
+            "output_tokens cost currency"
+        ).split()
+    )
     assert rows(tmp_path, "select \"row\"->>'image' from failures") == [("/pictures/a",)]
 
 

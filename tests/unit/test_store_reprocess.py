@@ -48,9 +48,7 @@ def test_accept_makes_the_held_back_answer_the_rows_answer(tmp_path: Path) -> No
         assert accept(store, "code = 'Local.Test'") == 1
         assert accept(store) == 0
     told = 'select id, caption, fingerprint, stale, extra, cost, source, "when", "row_ID", provider from results'
-    assert rows(tmp_path, told) == [
-        ("a", "cut off", "A", False, '{"flag":1}', 0.5, ["/p/a.jpg"], when, 7, "dashscope")
-    ]
+    assert rows(tmp_path, told) == [("a", "cut off", "A", False, '{"flag":1}', 0.5, ["/p/a.jpg"], when, 7, "dashscope")]
     assert rows(tmp_path, "select id from failures order by id") == [("b",), ("c",)]
     assert states(tmp_path, ("a", None, "s1")) == ["done"]
 
