@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import takewhile
 from typing import Literal
 
 from pipeline.dispatch.pace import Pace
@@ -11,6 +12,7 @@ MOST_CONCURRENCY = 1024
 FIRST_CONCURRENCY = 8
 PACED_SECONDS = 10.0
 """A rate that the user gives paces the starts: enough concurrency for answers that take as long is harmless."""
+GROWTH = 0.6
 RAMP_START = 16
 RAMP_SECONDS = 1.0
 EPISODE_COUNT = 2.5
@@ -22,9 +24,9 @@ Verdict = Literal["old", "lone", "episode"]
 class Adaptive:
     """Rate and concurrency in force for one account.
 
-    A concurrency that the user names is reached by a ramp of one second; an unnamed one starts at 8 and grows by one
-    for each answer while it is what holds us back (doubling each round trip), until throttling or a latency that
-    doubles says that more only queues. The rate is unlimited, or the user's, until throttling shows a limit; then
+    A concurrency that the user names is reached by a ramp of one second; an unnamed one starts at 8 and grows by 0.6
+    for each answer while it is what holds us back (doubling in one and a half round trips), until throttling or a
+    latency that doubles says that more only queues. The rate is unlimited, or the user's, until throttling shows a limit; then
     `Pace` looks for it. One episode of throttling makes one cut, however many refusals it brings: a refusal of a
     request that was sent before the last cut says nothing new.
     """
@@ -44,6 +46,7 @@ class Adaptive:
         self._sent: deque[float] = deque()
         self._refused: deque[float] = deque()
         self._latency = 0.0
+        self._refusal_takes = 0.0
         self._rounds = _Rounds()
 
     def limit(self, now: float) -> int:
@@ -86,17 +89,19 @@ class Adaptive:
         if crowded:
             self._doubling = False
         elif slot_bound and now >= self._hold_until:
-            self._limit = min(self._top, self._limit + (1.0 if self._doubling else 1.0 / self._limit))
+            self._limit = min(self._top, self._limit + (GROWTH if self._doubling else 1.0 / self._limit))
 
     def throttled(self, now: float, started: float) -> Verdict:
         """The service refused a request for its rate."""
         if started <= self._cut_at:
             return "old"
         self._refused.append(now)
+        self._refusal_takes += (now - started - self._refusal_takes) * (0.2 if self._refusal_takes else 1.0)
         self._forget(now)
+        told = self._told(now)
         share = max(EPISODE_SHARE, 2 * self.pace.noise_at(now))
-        if len(self._refused) >= EPISODE_COUNT + share * len(self._sent):
-            self._cut(now)
+        if len(self._refused) >= EPISODE_COUNT + share * told:
+            self._cut(now, told)
             return "episode"
         self.pace.refused(now, started, self._rate_seen(now))
         self._hold_until = now + self._latency
@@ -127,9 +132,14 @@ class Adaptive:
     def _seconds(self, now: float) -> float:
         return min(self._span, max(1.0, now - self._since))
 
-    def _cut(self, now: float) -> None:
-        taken = max(0, len(self._sent) - len(self._refused)) / self._seconds(now)
-        sure = self.pace.rate is not None and now - max(self._since, self.pace.paced_since) >= self._span
+    def _told(self, now: float) -> int:
+        """How many of the attempts of late were sent long enough ago that a refusal would be back."""
+        since = now - self._refusal_takes
+        return len(self._sent) - sum(1 for _ in takewhile(lambda at: at > since, reversed(self._sent)))
+
+    def _cut(self, now: float, told: int) -> None:
+        taken = max(0, told - len(self._refused)) / self._seconds(now - self._refusal_takes)
+        sure = now - max(self._since, self.pace.paced_since) >= 2 * self._span
         self.cuts += 1
         self._cut_at = self._since = now
         self._sent.clear()

@@ -45,12 +45,17 @@ class Pace:
 
     def cut(self, now: float, taken: float, *, sure: bool) -> None:
         """An episode; the service took `taken` per second while refusing the rest. `sure`: measured long enough to be
-        taken for its limit."""
-        rate = min(taken * CUT, self.rate or taken) if taken > 0 else (self.rate or 2.0) / 2
+        taken for its limit. A rate in force is at most halved."""
+        before = self.rate
+        rate = taken * CUT
+        if before is None:
+            self._peak = None
+        else:
+            self._peak = taken if sure and taken > 0 else before
+            rate = min(before, max(rate, before / 2))
         if self.rate is None:
             self.paced_since = now
         self.rate = max(rate, SLOWEST)
-        self._peak = taken if sure and taken > 0 else None
         self._trimmed_at = self._grown_at = now
         self._trial = None
         self._share = 0.0
