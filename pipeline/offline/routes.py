@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -11,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from pipeline.offline import compatible, native, qianfan, vectors
+from pipeline.offline import compatible, native, openai_vectors, qianfan, vectors
 from pipeline.offline.faults import App, Scripted
 from pipeline.offline.options import ServiceOptions
 from pipeline.offline.refusals import Protocol, Refusal, body_of, status_of
@@ -44,12 +45,14 @@ def build(options: ServiceOptions) -> App:
         Route("/api/v1/uploads", _refusing(_certificate(service), "native"), methods=["GET"]),
         Route(OSS_PATH, _oss(service), methods=["POST"]),
         Route("/v2/chat/completions", _refusing(_qianfan(service), "qianfan"), methods=["POST"]),
+        Route("/v2/embeddings", _refusing(_qianfan_vectors(service), "qianfan"), methods=["POST"]),
     ]
     for base in ("/compatible-mode/v1", "/v1"):
         chat = _compatible(service, dashscope=base != "/v1")
+        embeddings = _openai_vectors(service, messages=base == "/v1")
         routes += [
             Route(f"{base}/chat/completions", _refusing(chat, "compatible"), methods=["POST"]),
-            Route(f"{base}/embeddings", _refusing(_text_vectors(service), "compatible"), methods=["POST"]),
+            Route(f"{base}/embeddings", _refusing(embeddings, "compatible"), methods=["POST"]),
             Route(f"{base}/models", _refusing(_models(service), "compatible"), methods=["GET"]),
         ]
     app = Starlette(routes=routes, exception_handlers={404: _no_path, 405: _no_path})
@@ -164,17 +167,24 @@ def _vectors(service: Service) -> Callable[[Request, str], Awaitable[Response]]:
     return answer
 
 
-def _text_vectors(service: Service) -> Callable[[Request, str], Awaitable[Response]]:
+def _openai_vectors(service: Service, **taken: Any) -> Callable[[Request, str], Awaitable[Response]]:
+    """`taken`: what this service's `/embeddings` takes, as `openai_vectors.read` has it."""
+
     async def answer(request: Request, request_id: str) -> Response:
         body = await object_of(request, service)
         await service.admit(request, stream=False)
         service.available(body.get("model"))
-        texts = vectors.texts(body)
-        found = await in_model(lambda: vectors.openai_reply(body, texts, request_id))
+        source = service.source(request, body.get("model"))
+        wanted = await in_reader(lambda: openai_vectors.read(body, source, **taken))
+        found = await in_model(lambda: openai_vectors.reply(body, wanted, request_id))
         service.settle(found["usage"]["total_tokens"])
         return json_response(found, headers={"x-request-id": request_id})
 
     return answer
+
+
+def _qianfan_vectors(service: Service) -> Callable[[Request, str], Awaitable[Response]]:
+    return _openai_vectors(service, single=False, encodings=(None, "float"))
 
 
 def _models(service: Service) -> Callable[[Request, str], Awaitable[Response]]:

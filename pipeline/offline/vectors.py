@@ -1,9 +1,8 @@
-"""The embedding protocols: DashScope's multimodal endpoint and the OpenAI-compatible text one."""
+"""DashScope's multimodal embedding endpoint: checked items in, fused or single vectors out."""
 
 from __future__ import annotations
 
 import math
-from base64 import b64encode
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -114,13 +113,14 @@ def _text(value: object, limits: Limits, *, cut: bool) -> str:
 
 def compute(wanted: Wanted) -> list[tuple[str, np.ndarray[Any, Any]]]:
     """(type, vector) for each item, or one of type `fusion`. Blocking. Raises sound.NotSound, picture.Unreadable."""
-    pieces = [_piece(item, wanted.seconds) for item in wanted.items]
+    pieces = [piece(item, wanted.seconds) for item in wanted.items]
     if wanted.fused:
         return [("fusion", embedding.fuse(pieces))]
     return [(item.kind, embedding.fuse([piece])) for item, piece in zip(wanted.items, pieces, strict=True)]
 
 
-def _piece(item: Item, seconds: float | None) -> embedding.Piece:
+def piece(item: Item, seconds: float | None) -> embedding.Piece:
+    """One item as the models see it. Blocking. Raises sound.NotSound, picture.Unreadable."""
     if isinstance(item.content, str):
         return embedding.of_text(item.content, item.factor)
     if item.kind == "audio":
@@ -160,30 +160,3 @@ def _counted(wanted: Wanted) -> dict[str, int]:
 def cost(wanted: Wanted) -> int:
     """Tokens, for the quota."""
     return sum(item.tokens for item in wanted.items)
-
-
-def texts(body: Mapping[str, Any]) -> list[str]:
-    """The inputs of an OpenAI-compatible `/embeddings` request. Raises Refusal."""
-    model_of(body)
-    given = body.get("input")
-    found = [given] if isinstance(given, str) else given
-    if not isinstance(found, list) or not found or not all(isinstance(one, str) and one.strip() for one in found):
-        raise Refusal("input-empty", "input should be a text or a list of texts, none of them empty")
-    if body.get("dimensions") not in (None, embedding.DIMENSION):
-        raise Refusal("parameter", f"The embedded service only has vectors of dimension {embedding.DIMENSION}.")
-    if body.get("encoding_format") not in (None, "float", "base64"):
-        raise Refusal("parameter", "encoding_format should be float or base64")
-    return found
-
-
-def openai_reply(body: Mapping[str, Any], found: list[str], identity: str) -> dict[str, Any]:
-    """Vectors as numbers, or as base64 of little-endian float32 where asked."""
-    packed = body.get("encoding_format") == "base64"
-    data = []
-    for index, text in enumerate(found):
-        vector = embedding.fuse([embedding.of_text(text)])
-        shown: Any = b64encode(vector.astype("<f4").tobytes()).decode() if packed else vector.tolist()
-        data.append({"object": "embedding", "index": index, "embedding": shown})
-    count = sum(tokens.text_tokens(text) for text in found)
-    usage = {"prompt_tokens": count, "total_tokens": count}
-    return {"object": "list", "data": data, "model": body["model"], "usage": usage, "id": identity}

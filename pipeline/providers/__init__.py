@@ -32,6 +32,10 @@ class Provider(Protocol):
         """How a picture or sound whose bytes we hold reaches the service."""
         ...
 
+    def check_endpoint(self, model: Model, endpoint: Endpoint) -> None:
+        """Raises Fault (`Local.…`) where model, protocol and base URL do not go together; `check` does it too."""
+        ...
+
     def check(self, request: Request, model: Model, endpoint: Endpoint) -> None:
         """Raises Fault (`Local.…`) for what must not be sent. Media may be unresolved or loaded."""
         ...

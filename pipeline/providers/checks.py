@@ -13,17 +13,30 @@ from pipeline.providers.models import Model
 from pipeline.providers.parameters import check_parameters
 from pipeline.types import Audio, Endpoint, HttpRequest, Image, Loaded, Media, Request, Text, Video
 
+_PATHS = (
+    "/chat/completions",
+    "/embeddings",
+    "/services/aigc/multimodal-generation/generation",
+    "/services/embeddings/multimodal-embedding/multimodal-embedding",
+)
 
-def endpoint_fits(model: Model, endpoint: Endpoint, foreign: Mapping[str, tuple[str, ...]]) -> None:
-    """The base URL is of this protocol, and the model is served over it. `foreign`: endings of the other protocols."""
-    for ending in foreign.get(endpoint.protocol, ()):
-        if endpoint.base_url.rstrip("/").endswith(ending):
-            message = f"provider.base_url ends in {ending}, which is not of protocol {endpoint.protocol!r}"
-            raise refusal("BaseUrl", f"{message}; change provider.protocol or provider.base_url")
+
+def endpoint_fits(model: Model, endpoint: Endpoint, endings: Mapping[str, str]) -> None:
+    """The base URL is of this protocol and no more than a base, and the model is served over it.
+
+    endings: how the official base URL of each of the service's protocols ends.
+    """
+    base = endpoint.base_url.rstrip("/")
+    for protocol, ending in endings.items():
+        if protocol != endpoint.protocol and base.endswith(ending):
+            message = f"{ending} is the address of protocol {protocol!r}, the job's is {endpoint.protocol!r}"
+            raise refusal("BaseUrl", f'provider.base_url: {message}; set provider.protocol = "{protocol}"')
+    for path in _PATHS:
+        if base.endswith(path):
+            raise refusal("BaseUrl", f"provider.base_url: leave out {path}, it is added to the base URL")
     if model.protocols is not None and endpoint.protocol not in model.protocols:
-        raise refusal(
-            "Protocol", f"{model.name} is served over {' and '.join(model.protocols)} only; set provider.protocol"
-        )
+        where = " and ".join(model.protocols)
+        raise refusal("Protocol", f"provider.protocol: {model.name} is served over {where} only")
 
 
 def no_workspace(endpoint: Endpoint) -> None:
@@ -59,6 +72,13 @@ def no_frames(request: Request, service: str) -> None:
 def no_factors(request: Request) -> None:
     if any(item.factor not in (None, 1) for item in request.items):
         raise refusal("Factor", "factors work with DashScope's native multimodal embeddings only; leave them out")
+
+
+def one_text(request: Request, who: str) -> None:
+    """`/embeddings` of the hosted services takes texts; pictures and fusion are of DashScope's native protocol."""
+    if request.task == "embed" and not (len(request.items) == 1 and isinstance(request.items[0].part, Text)):
+        how = "pictures, sounds and several items go over DashScope's native protocol"
+        raise refusal("OneText", f"{who} one text per row; {how}")
 
 
 def body_fits(http: HttpRequest, most: int) -> HttpRequest:

@@ -39,13 +39,19 @@ def local_files(model: Model, endpoint: Endpoint) -> LocalFiles:
     return "upload" if endpoint.protocol == "native" else "base64"
 
 
+def check_endpoint(model: Model, endpoint: Endpoint) -> None:
+    """Raises Fault (`Local.BaseUrl`, `Local.Protocol`) for what no request of a job could change."""
+    checks.endpoint_fits(model, endpoint, {"native": "/api/v1", "openai": "/compatible-mode/v1"})
+
+
 def check(request: Request, model: Model, endpoint: Endpoint) -> None:
     """Raises Fault (`Local.…`) for what DashScope would refuse, or charge for without use."""
-    checks.endpoint_fits(model, endpoint, {"native": ("/compatible-mode/v1",), "openai": ("/api/v1",)})
+    check_endpoint(model, endpoint)
     checks.common(request, model, endpoint, local_files(model, endpoint))
     checks.parameters_fit(request, model, endpoint)
     if endpoint.protocol != "native":
         checks.no_factors(request)
+        checks.one_text(request, "DashScope's OpenAI-compatible mode embeds")
 
 
 def encode(request: Request, model: Model, endpoint: Endpoint) -> HttpRequest:

@@ -48,7 +48,9 @@ def _content(item: EmbedItem) -> dict[str, Any]:
 
 def openai_body(request: Request, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """`{model, input, encoding_format, …}` for one text; for pictures and sounds, and for several items that a server
-    fuses, the one user message that vLLM's embeddings API takes in place of `input`."""
+    fuses, one user message in place of `input`, as vLLM's embeddings API has it (its EmbeddingChatRequest).
+
+    base64 is asked for, as the official client does; a server that cannot gives numbers."""
     part_options, rest = options(parameters, "openai")
     body: dict[str, Any] = {"model": request.model}
     if len(request.items) == 1 and isinstance(part := request.items[0].part, Text):
@@ -59,6 +61,12 @@ def openai_body(request: Request, parameters: Mapping[str, Any]) -> dict[str, An
     body["encoding_format"] = "base64"
     body.update(rest)
     return body
+
+
+def qianfan_body(request: Request, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """`{model, input: [text], …}`: Qianfan takes a list of texts and gives numbers only."""
+    texts = [item.part.text for item in request.items if isinstance(item.part, Text)]
+    return {"model": request.model, "input": texts, **parameters}
 
 
 def vector(value: Any) -> bytes:

@@ -30,10 +30,15 @@ def local_files(model: Model, endpoint: Endpoint) -> LocalFiles:
     return "refuse" if model.urls_only else "base64"
 
 
-def check(request: Request, model: Model, endpoint: Endpoint) -> None:
-    """Raises Fault (`Local.…`) for what no such server takes, or what is known of the model."""
+def check_endpoint(model: Model, endpoint: Endpoint) -> None:
+    """Raises Fault (`Local.BaseUrl`, `Local.Protocol`, `Local.Workspace`) for what no request of a job could change."""
     checks.endpoint_fits(model, endpoint, {})
     checks.no_workspace(endpoint)
+
+
+def check(request: Request, model: Model, endpoint: Endpoint) -> None:
+    """Raises Fault (`Local.…`) for what no such server takes, or what is known of the model."""
+    check_endpoint(model, endpoint)
     checks.common(request, model, endpoint, local_files(model, endpoint))
     checks.parameters_fit(request, model, endpoint)
     checks.no_factors(request)

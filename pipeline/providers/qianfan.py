@@ -8,7 +8,7 @@ from pipeline.providers import LocalFiles, checks
 from pipeline.providers.body import post
 from pipeline.providers.chat_reply import ChatCollector
 from pipeline.providers.chat_wire import PATH, chat_body
-from pipeline.providers.embedding_wire import OPENAI_PATH, VectorCollector, openai_body
+from pipeline.providers.embedding_wire import OPENAI_PATH, VectorCollector, qianfan_body
 from pipeline.providers.models import Model
 from pipeline.providers.output_bound import renamed
 from pipeline.providers.reader import WireReader
@@ -29,14 +29,20 @@ def local_files(model: Model, endpoint: Endpoint) -> LocalFiles:
     return "refuse" if model.urls_only else "base64"
 
 
+def check_endpoint(model: Model, endpoint: Endpoint) -> None:
+    """Raises Fault (`Local.BaseUrl`, `Local.Protocol`) for what no request of a job could change."""
+    checks.endpoint_fits(model, endpoint, {})
+
+
 def check(request: Request, model: Model, endpoint: Endpoint) -> None:
     """Raises Fault (`Local.…`) for what Qianfan would refuse."""
-    checks.endpoint_fits(model, endpoint, {})
+    check_endpoint(model, endpoint)
     checks.common(request, model, endpoint, local_files(model, endpoint))
     checks.no_frames(request, "Qianfan")
     checks.qianfan_extras(request, model)
     checks.parameters_fit(request, model, endpoint)
     checks.no_factors(request)
+    checks.one_text(request, "Qianfan embeds")
 
 
 def encode(request: Request, model: Model, endpoint: Endpoint) -> HttpRequest:
@@ -45,7 +51,7 @@ def encode(request: Request, model: Model, endpoint: Endpoint) -> HttpRequest:
     parameters = renamed(request.parameters, model, endpoint.protocol)
     headers = (("appid", endpoint.workspace),) if endpoint.workspace else ()
     if request.task == "embed":
-        return post(endpoint, OPENAI_PATH, openai_body(request, parameters), headers)
+        return post(endpoint, OPENAI_PATH, qianfan_body(request, parameters), headers)
     return post(endpoint, PATH, chat_body(request, parameters, "qianfan"), headers)
 
 

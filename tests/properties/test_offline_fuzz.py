@@ -61,6 +61,8 @@ VALID: tuple[tuple[str, dict[str, Any]], ...] = (
         {"model": "qwen-vl-max", "messages": TURNS, "stream_options": {"include_usage": True}, **COMMON},
     ),
     ("/v1/embeddings", {"model": "m", "input": ["a"], "dimensions": 1536, "encoding_format": "base64"}),
+    ("/v1/embeddings", {"model": "m", "messages": TURNS, "encoding_format": "float"}),
+    ("/v2/embeddings", {"model": "m", "input": ["a"], "encoding_format": "float"}),
     (
         "/v2/chat/completions",
         {"model": "ernie-4.5-8k-preview", "messages": TURNS, "web_search": {"enable": True}, "max_tokens": 99},
