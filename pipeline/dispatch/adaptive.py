@@ -26,9 +26,9 @@ class Adaptive:
 
     A concurrency that the user names is reached by a ramp of one second; an unnamed one starts at 8 and grows by 0.6
     for each answer while it is what holds us back (doubling in one and a half round trips), until throttling or a
-    latency that doubles says that more only queues. The rate is unlimited, or the user's, until throttling shows a limit; then
-    `Pace` looks for it. One episode of throttling makes one cut, however many refusals it brings: a refusal of a
-    request that was sent before the last cut says nothing new.
+    latency that doubles says that more only queues. The rate is unlimited, or the user's, until throttling shows a
+    limit; then `Pace` looks for it. One episode of throttling makes one cut, however many refusals it brings: a
+    refusal of a request that was sent before the last cut says nothing new.
     """
 
     def __init__(self, ceiling: float | None, concurrency: int | None) -> None:

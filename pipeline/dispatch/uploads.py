@@ -1,14 +1,19 @@
-"""Brings local files to where DashScope reads them: one certificate for many files, one upload for equal files."""
+"""Uploads of local files to DashScope: one certificate for many, one upload for equal files."""
 
 from __future__ import annotations
 
+import hashlib
 import random
 import secrets
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import anyio
+import msgspec
 
-from pipeline.dispatch.transport import Timeouts, Transport, whole
+from pipeline.dispatch.retry import GiveUp, Past, decide
+from pipeline.dispatch.transport import Response, Timeouts, Transport, whole
 from pipeline.errors import Fault
 from pipeline.providers.uploads import (
     OBJECT_SECONDS,
@@ -19,97 +24,154 @@ from pipeline.providers.uploads import (
     read_certificate,
     upload_request,
 )
-from pipeline.types import Endpoint, Loaded
+from pipeline.types import Endpoint, HttpRequest, Loaded
 
-CERTIFICATE_MARGIN = 30.0
-"""Seconds before its expiry from which a certificate is no longer begun with: an upload takes its time."""
-OBJECT_MARGIN = 3600.0
-"""Seconds before its expiry from which an object is not named any more: a request may wait for hours."""
-REMEMBERED = 20_000
-"""Objects remembered, some 4 MB; a file seen again later is uploaded again."""
+R = TypeVar("R")
+
+MARGIN_SECONDS = 3600.0
+"""A file counts as gone an hour before the service drops it: a row may wait long before it is sent."""
+CERTIFICATE_MARGIN_SECONDS = 60.0
+MOST_REMEMBERED = 20_000
 ATTEMPTS = 4
-
-Key = tuple[str | None, str | None, int]
+PATIENCE_SECONDS = 300.0
 
 
 class Uploads:
-    """The uploads of one account and model. Certificates and objects are reused until shortly before they expire."""
+    """The uploads of one (endpoint, model): the model named at upload must be the model called.
+
+    Nothing here is admitted or counted as an attempt: certificates have a quota of their own (100 a second).
+    """
 
     def __init__(
         self,
         transport: Transport,
         endpoint: Endpoint,
-        model: str,
-        timeouts: Timeouts,
+        model_name: str,
         *,
+        timeouts: Timeouts | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self._transport = transport
         self._endpoint = endpoint
-        self._model = model
-        self._timeouts = timeouts
+        self._model_name = model_name
+        self._timeouts = timeouts or Timeouts()
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not secrets
-        self._objects: OrderedDict[Key, tuple[str, float]] = OrderedDict()
-        self._flying: dict[Key, anyio.Event] = {}
         self._certificate: tuple[Certificate, float] | None = None
-        self._certificate_lock = anyio.Lock()
+        self._lock: anyio.Lock | None = None
+        self._files: OrderedDict[str, _File] = OrderedDict()
 
-    async def url(self, media: Loaded, *, renew: bool = False) -> str:
-        """The `oss://` URL of `media`, uploaded if need be; callers with equal files wait for one upload.
+    async def place(self, loaded: Loaded) -> Loaded:
+        """`loaded` with its `oss://` reference instead of its bytes. Raises Fault.
 
-        renew: the URL given before was refused as expired. Raises Fault: the service's words after the retries.
+        Equal files are uploaded once, also when they are asked for at the same time; a reference is given out again
+        until an hour before it expires. Transient faults are tried again up to four times.
         """
-        key = (media.sha256, media.mime, len(media.body or b""))
-        if renew:
-            self._objects.pop(key, None)
-            self._certificate = None
-        while (event := self._flying.get(key)) is not None:
-            await event.wait()
-        known = self._objects.get(key)
-        if known is not None and known[1] > anyio.current_time():
-            self._objects.move_to_end(key)
-            return known[0]
-        self._flying[key] = event = anyio.Event()
+        url = await self._reference(loaded)
+        return msgspec.structs.replace(loaded, url=url, body=None)
+
+    def forget(self, loaded: Loaded) -> None:
+        """The service does not know the reference any more: the next `place` uploads the file again."""
+        file = self._files.get(_digest(loaded))
+        if file is not None and file.url is not None:
+            del self._files[_digest(loaded)]
+
+    async def _reference(self, loaded: Loaded) -> str:
+        digest = _digest(loaded)
+        while True:
+            file = self._files.get(digest)
+            if file is None or (file.url is not None and anyio.current_time() >= file.expires):
+                return await self._fresh(digest, loaded)
+            if file.url is not None:
+                self._files.move_to_end(digest)
+                return file.url
+            await file.ready.wait()
+
+    async def _fresh(self, digest: str, loaded: Loaded) -> str:
+        """The upload itself. Should it fail, whoever waits for it tries on its own."""
+        file = self._files[digest] = _File()
         try:
-            url = await self._uploaded(media)
+            file.url = await self._patiently(lambda: self._upload(loaded))
+            file.expires = anyio.current_time() + OBJECT_SECONDS - MARGIN_SECONDS
         finally:
-            del self._flying[key]
-            event.set()
-        self._objects[key] = (url, anyio.current_time() + OBJECT_SECONDS - OBJECT_MARGIN)
-        while len(self._objects) > REMEMBERED:
-            self._objects.popitem(last=False)
-        return url
+            if file.url is None:
+                del self._files[digest]
+            file.ready.set()
+        while len(self._files) > MOST_REMEMBERED:
+            self._files.popitem(last=False)
+        return file.url
 
-    async def _uploaded(self, media: Loaded) -> str:
-        """Uploads with a few attempts of its own: the row's attempts count trips to the model."""
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return await self._once(media)
-            except Fault as fault:
-                if fault.retry == "no" or attempt == ATTEMPTS:
-                    raise
-                if fault.retry == "upload":
-                    self._certificate = None
-                pause = fault.retry_after or self._rng.uniform(0.5, 1.0) * 2 ** (attempt - 1)
-            await anyio.sleep(pause)
-        raise AssertionError("the last attempt returns or raises")
-
-    async def _once(self, media: Loaded) -> str:
+    async def _upload(self, loaded: Loaded) -> str:
         certificate = await self._certified()
-        # Unique for each upload: OSS refuses to overwrite, and two files may have one name.
         unique = secrets.token_hex(8)
-        response = await whole(self._transport, upload_request(certificate, media, unique), self._timeouts)
+        response = await self._send(upload_request(certificate, loaded, unique))
         fault = check_upload(response.status, response.body)
-        if fault is not None:
-            raise fault
-        return object_url(certificate, media, unique)
+        if fault is None:
+            return object_url(certificate, loaded, unique)
+        if fault.retry == "upload":
+            self._certificate = None
+        raise fault
 
     async def _certified(self) -> Certificate:
-        async with self._certificate_lock:
+        if self._lock is None:
+            self._lock = anyio.Lock()
+        async with self._lock:
             now = anyio.current_time()
-            if self._certificate is None or self._certificate[1] <= now:
-                request = certificate_request(self._endpoint, self._model)
-                response = await whole(self._transport, request, self._timeouts)
+            if self._certificate is None or now >= self._certificate[1]:
+                response = await self._send(certificate_request(self._endpoint, self._model_name))
                 certificate = read_certificate(response.status, response.headers, response.body)
-                self._certificate = (certificate, now + max(1.0, certificate.expires_in - CERTIFICATE_MARGIN))
+                margin = min(CERTIFICATE_MARGIN_SECONDS, certificate.expires_in / 2)
+                self._certificate = (certificate, now + certificate.expires_in - margin)
             return self._certificate[0]
+
+    async def _send(self, request: HttpRequest) -> Response:
+        response = await whole(self._transport, request, self._timeouts)
+        if not response.complete:
+            raise Fault("transient", "Local.Disconnected", "the answer to an upload was cut", retry="yes")
+        return response
+
+    async def _patiently(self, step: Callable[[], Awaitable[R]]) -> R:
+        """A step with its retries: an upload is not a row's attempt, and waits beside the wire."""
+        from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+
+        began = anyio.current_time()
+        state = {"attempts": 0, "once": 0, "seconds": 0.0}
+
+        def again(error: BaseException) -> bool:
+            if not isinstance(error, Fault):
+                return False
+            state["attempts"] += 1
+            past = Past(
+                attempts=int(state["attempts"]),
+                once=int(state["once"]),
+                remaining=began + PATIENCE_SECONDS - anyio.current_time(),
+            )
+            decision = decide(error, past, attempts=ATTEMPTS, retry_after=error.retry_after, rng=self._rng)
+            if isinstance(decision, GiveUp):
+                return False
+            state["once"] += error.retry in ("once", "upload")
+            state["seconds"] = decision.seconds
+            return True
+
+        def seconds(_call: RetryCallState) -> float:
+            return state["seconds"]
+
+        retrying = AsyncRetrying(sleep=anyio.sleep, retry=retry_if_exception(again), wait=seconds, reraise=True)
+        return await retrying(step)
+
+
+class _File:
+    """One file: `url` is None while it is being uploaded."""
+
+    __slots__ = ("expires", "ready", "url")
+
+    def __init__(self) -> None:
+        self.url: str | None = None
+        self.expires = 0.0
+        self.ready = anyio.Event()
+
+
+def _digest(loaded: Loaded) -> str:
+    """Identity of what is sent: the bytes after fitting, under the name and type that the service will see."""
+    body = loaded.body or b""
+    content = hashlib.blake2b(body, digest_size=16).hexdigest()
+    return f"{content}:{loaded.mime}"

@@ -24,13 +24,13 @@ def ask(script: Callable[[Asked], Act] | Act, *, body: bytes = b"{}", times: int
     """The last response of `times` requests to a server that acts so."""
 
     async def main() -> Response:
-        async with serving(script if callable(script) else lambda asked: script) as server:
-            async with open_transport(**options) as transport:
-                request = HttpRequest(method="POST", url=server.url + "/v1/x", headers=(("A", "b"),), body=body)
-                for _ in range(times):
-                    response = await whole(transport, request, QUICK)
-                ask.server = server  # type: ignore[attr-defined]
-                return response
+        acting = script if callable(script) else lambda asked: script
+        async with serving(acting) as server, open_transport(**options) as transport:
+            request = HttpRequest(method="POST", url=server.url + "/v1/x", headers=(("A", "b"),), body=body)
+            for _ in range(times):
+                response = await whole(transport, request, QUICK)
+            ask.server = server  # type: ignore[attr-defined]
+            return response
 
     return asyncio.run(main())
 
