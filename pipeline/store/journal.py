@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import threading
 import zlib
@@ -20,6 +21,7 @@ READABLE = (1,)
 """Journal formats this version reads: its own and, once there is one, the one before."""
 
 _MAGIC = b"pipeline journal %d\n"
+_BLOCK = 4096  # what a file system may hand back as rubbish around a head that never reached the disk
 _HEAD = struct.Struct("<IIQB")  # length of the body, checksum of the rest of the frame, seq, kind
 _TAIL = struct.Struct("<QB")
 _encode = msgspec.msgpack.Encoder(enc_hook=str).encode
@@ -179,10 +181,10 @@ def replay(path: Path) -> Iterator[Entry]:
     data = memoryview(path.read_bytes())
     offset = _body(path, data)
     while offset + _HEAD.size <= len(data):
-        length, checksum, seq, kind = _HEAD.unpack_from(data, offset)
-        end = offset + _HEAD.size + length
-        if end > len(data) or zlib.crc32(data[offset + 8 : end]) != checksum:
+        if not _whole(data, offset):
             return
+        length, _, seq, kind = _HEAD.unpack_from(data, offset)
+        end = offset + _HEAD.size + length
         yield Entry(seq, _decoders[kind].decode(data[offset + _HEAD.size : end]))
         offset = end
 
@@ -211,14 +213,22 @@ def _tamed(value: Any, depth: int = 0) -> Any:
 
 
 def _body(path: Path, data: memoryview) -> int:
-    for version in READABLE:
-        magic = _MAGIC % version
-        if data[: len(magic)] == magic:
-            return len(magic)
+    """Where the records begin. A head that a crash tore has none behind it, since it is synced before the first."""
     head = bytes(data[:64])
-    if (_MAGIC % FORMAT).startswith(head) or not head.strip(b"\0"):
-        return len(data)
+    told = re.match(rb"pipeline journal (\d+)\n", head)
+    begin = len(_MAGIC % FORMAT)
+    if told is not None and int(told[1]) in READABLE:
+        return told.end()
+    if told is None and (len(data) < _BLOCK or _whole(data, begin)):
+        return begin
     raise StoreError(
         f"{path} is not a journal that this version reads (it reads format {', '.join(map(str, READABLE))}). "
         "Open this output with the version that wrote it, or set another output."
     )
+
+
+def _whole(data: memoryview, offset: int) -> bool:
+    """A whole frame begins here."""
+    length, checksum, _, _ = _HEAD.unpack_from(data, offset)
+    end = offset + _HEAD.size + length
+    return end <= len(data) and bool(zlib.crc32(data[offset + 8 : end]) == checksum)

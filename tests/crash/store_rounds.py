@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +94,15 @@ def main(output: Path, log_path: Path, seed: int, rows: int, kills: int) -> None
         pid = os.fork()
         if pid == 0:
             killer = Killer(point, nth) if round_ < kills else (lambda name, argument: None)
-            play(output, log, ids, killer, random.Random(own))
-            os._exit(0)
-        os.waitpid(pid, 0)
+            status = 1
+            try:
+                play(output, log, ids, killer, random.Random(own))
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            os._exit(status)
+        if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) not in (0, -signal.SIGKILL):
+            raise SystemExit(f"round {round_} failed")
         if (output / "journal").is_dir():
             tear(output, luck)
 

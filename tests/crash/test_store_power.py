@@ -19,7 +19,7 @@ def note(disk: Recording, name: str, text: str) -> None:
 
 
 def two_nights(output: Path, disk: Recording) -> None:
-    """Two runs with syncs, seals, a changing column and a compaction; notes say what was written and what was synced."""
+    """Two runs with syncs, seals, a changing column and a compaction; notes say what was written and synced."""
     for night in range(2):
         with Store.open(output, "caption", run_id=f"run-{night}", files=disk) as store:
             store.start_run(run(f"run-{night}"))

@@ -15,7 +15,7 @@ from pipeline.errors import JobError
 from pipeline.store.export import export
 
 
-@pytest.fixture()
+@pytest.fixture
 def output(tmp_path: Path) -> Path:
     first = answer("a", text='a "cat",\non a mat', source=("/p/a.jpg",), extra={"flag": [1]}, columns={"n": 1})
     keep(tmp_path / "out", answer("a", text="old"), first, answer("b", text="猫"))

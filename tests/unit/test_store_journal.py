@@ -76,10 +76,19 @@ def test_a_journal_of_an_unknown_format_is_refused_and_kept(tmp_path: Path) -> N
 
 
 def test_a_segment_whose_head_never_reached_the_disk_is_empty(tmp_path: Path) -> None:
-    for head in (b"", b"pipeline jour", b"\0" * 30):
+    for head in (b"", b"pipeline jour", b"\0" * 30, b"pipeline jou\x07\xffrubbish", b"\0" * 4095):
         path = tmp_path / "000000000001.journal"
         path.write_bytes(head)
         assert ids(path) == []
+
+
+def test_records_behind_a_damaged_head_are_not_lost_and_a_strangers_file_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, 2)
+    path.write_bytes(b"\0" + path.read_bytes()[1:])
+    assert ids(path) == ["0", "1"]
+    path.write_bytes(b"something else altogether" * 200)
+    with pytest.raises(StoreError, match="is not a journal"):
+        ids(path)
 
 
 def test_duplicate_records_count_once(tmp_path: Path) -> None:
