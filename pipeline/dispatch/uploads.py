@@ -28,8 +28,9 @@ from pipeline.types import Endpoint, HttpRequest, Loaded
 
 R = TypeVar("R")
 
-MARGIN_SECONDS = 3600.0
+KEPT_SECONDS = OBJECT_SECONDS - 3600.0
 """A file counts as gone an hour before the service drops it: a row may wait long before it is sent."""
+RENEWED_SECONDS = 30.0
 CERTIFICATE_MARGIN_SECONDS = 60.0
 MOST_REMEMBERED = 20_000
 ATTEMPTS = 4
@@ -47,8 +48,8 @@ class Uploads:
         transport: Transport,
         endpoint: Endpoint,
         model_name: str,
-        *,
         timeouts: Timeouts | None = None,
+        *,
         rng: random.Random | None = None,
     ) -> None:
         self._transport = transport
@@ -60,26 +61,28 @@ class Uploads:
         self._lock: anyio.Lock | None = None
         self._files: OrderedDict[str, _File] = OrderedDict()
 
-    async def place(self, loaded: Loaded) -> Loaded:
-        """`loaded` with its `oss://` reference instead of its bytes. Raises Fault.
+    async def url(self, media: Loaded, *, renew: bool = False) -> str:
+        """The `oss://` reference to send instead of the bytes. Raises Fault.
 
         Equal files are uploaded once, also when they are asked for at the same time; a reference is given out again
-        until an hour before it expires. Transient faults are tried again up to four times.
+        until an hour before it expires, or until `renew` says that the service does not know it any more (several
+        rows may say so of one file: a younger reference than half a minute is not meant). Transient faults are tried
+        again up to four times.
         """
-        url = await self._reference(loaded)
-        return msgspec.structs.replace(loaded, url=url, body=None)
+        if renew:
+            self._forget(_digest(media))
+        return await self._reference(media)
 
-    def forget(self, loaded: Loaded) -> None:
-        """The service does not know the reference any more: the next `place` uploads the file again."""
-        file = self._files.get(_digest(loaded))
-        if file is not None and file.url is not None:
-            del self._files[_digest(loaded)]
+    def _forget(self, digest: str) -> None:
+        file = self._files.get(digest)
+        if file is not None and file.url is not None and anyio.current_time() - file.since > RENEWED_SECONDS:
+            del self._files[digest]
 
     async def _reference(self, loaded: Loaded) -> str:
         digest = _digest(loaded)
         while True:
             file = self._files.get(digest)
-            if file is None or (file.url is not None and anyio.current_time() >= file.expires):
+            if file is None or (file.url is not None and anyio.current_time() - file.since >= KEPT_SECONDS):
                 return await self._fresh(digest, loaded)
             if file.url is not None:
                 self._files.move_to_end(digest)
@@ -91,7 +94,7 @@ class Uploads:
         file = self._files[digest] = _File()
         try:
             file.url = await self._patiently(lambda: self._upload(loaded))
-            file.expires = anyio.current_time() + OBJECT_SECONDS - MARGIN_SECONDS
+            file.since = anyio.current_time()
         finally:
             if file.url is None:
                 del self._files[digest]
@@ -162,11 +165,11 @@ class Uploads:
 class _File:
     """One file: `url` is None while it is being uploaded."""
 
-    __slots__ = ("expires", "ready", "url")
+    __slots__ = ("ready", "since", "url")
 
     def __init__(self) -> None:
         self.url: str | None = None
-        self.expires = 0.0
+        self.since = 0.0
         self.ready = anyio.Event()
 
 
