@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import anyio
-import msgspec
 
 from pipeline.dispatch.retry import GiveUp, Past, decide
 from pipeline.dispatch.transport import Response, Timeouts, Transport, whole

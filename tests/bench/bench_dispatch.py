@@ -1,0 +1,166 @@
+"""Client CPU per row and rows per second, side by side: `python tests/bench/bench_dispatch.py [rows] [case …]`.
+
+Ours with admission and a journal line per row (appended, no Parquet), a hand-written aiohttp loop with the same
+journal, the openai SDK under gather and a semaphore, and its aiohttp variant. The server is another process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pybase64
+
+HERE = Path(__file__).parent
+PICTURE = b"\xff\xd8" + bytes(range(256)) * 780
+PROMPT = "Describe this picture for a search index. " * 24
+
+Client = Callable[[str, str, int, int, BinaryIO], Awaitable[None]]
+
+
+def payload(kind: str) -> bytes:
+    content: Any = PROMPT
+    if kind == "picture":
+        url = "data:image/jpeg;base64," + pybase64.b64encode(PICTURE).decode()
+        content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": PROMPT}]
+    if kind == "embedding":
+        return json.dumps({"model": "m", "input": PROMPT, "encoding_format": "base64"}).encode()
+    return json.dumps({"model": "m", "messages": [{"role": "user", "content": content}]}).encode()
+
+
+def text_of(kind: str, body: bytes) -> bytes:
+    import msgspec
+
+    value = msgspec.json.decode(body)
+    if kind == "embedding":
+        return pybase64.b64decode(value["data"][0]["embedding"])
+    return bytes(value["choices"][0]["message"]["content"], "utf-8")
+
+
+async def ours(base: str, kind: str, rows: int, concurrency: int, journal: BinaryIO) -> None:
+    from pipeline.dispatch.account import Account, Limits
+    from pipeline.dispatch.http import open_transport
+    from pipeline.dispatch.pool import run
+    from pipeline.dispatch.prepared import Policy, Prepared
+    from pipeline.types import Answered, Ending, HttpRequest, Reply
+
+    class BodyReader:
+        def __init__(self, status: int, headers: Mapping[str, str]) -> None:
+            self.pieces: list[bytes] = []
+
+        def feed(self, chunk: bytes) -> None:
+            self.pieces.append(chunk)
+
+        def end(self, *, complete: bool = True) -> Reply:
+            return Reply(embedding=text_of(kind, b"".join(self.pieces)))
+
+    headers = (("Content-Type", "application/json"), ("Authorization", "Bearer x"))
+
+    async def ask(row: int) -> Prepared:
+        request = HttpRequest(method="POST", url=f"{base}/{path_of(kind)}", headers=headers, body=payload(kind))
+        return Prepared(request=request, reader=BodyReader)
+
+    def done(row: int, ending: Ending) -> None:
+        assert isinstance(ending, Answered)
+        journal.write(ending.reply.embedding or b"")
+
+    async with open_transport() as transport:
+        account = Account(Limits(concurrency=concurrency))
+        await run(iter(range(rows)), ask, done, transport=transport, account=account, policy=Policy())
+
+
+async def by_hand(base: str, kind: str, rows: int, concurrency: int, journal: BinaryIO) -> None:
+    import aiohttp
+
+    source = iter(range(rows))
+    headers = {"Content-Type": "application/json", "Authorization": "Bearer x"}
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def work() -> None:
+            for _ in source:
+                url = f"{base}/{path_of(kind)}"
+                async with session.post(url, data=payload(kind), headers=headers) as response:
+                    journal.write(text_of(kind, await response.read()))
+
+        await asyncio.gather(*(work() for _ in range(concurrency)))
+
+
+async def sdk(base: str, kind: str, rows: int, concurrency: int, journal: BinaryIO, *, fast: bool = False) -> None:
+    import openai
+
+    options: dict[str, Any] = {"http_client": openai.DefaultAioHttpClient()} if fast else {}
+    gate = asyncio.Semaphore(concurrency)
+    async with openai.AsyncOpenAI(api_key="x", base_url=base, max_retries=0, **options) as client:
+        body = json.loads(payload(kind))
+
+        async def one() -> None:
+            async with gate:
+                if kind == "embedding":
+                    vector = await client.embeddings.create(**body)
+                    journal.write(bytes(str(vector.data[0].embedding), "ascii"))
+                else:
+                    answer = await client.chat.completions.create(**body)
+                    journal.write(bytes(answer.choices[0].message.content or "", "utf-8"))
+
+        await asyncio.gather(*(one() for _ in range(rows)))
+
+
+async def sdk_aiohttp(base: str, kind: str, rows: int, concurrency: int, journal: BinaryIO) -> None:
+    await sdk(base, kind, rows, concurrency, journal, fast=True)
+
+
+def path_of(kind: str) -> str:
+    return "embeddings" if kind == "embedding" else "chat/completions"
+
+
+CLIENTS: dict[str, Client] = {"ours": ours, "aiohttp": by_hand, "openai": sdk, "openai-aiohttp": sdk_aiohttp}
+CASES = {
+    f"{kind}-{latency}ms-{concurrency}": (kind, latency, concurrency)
+    for kind in ("prompt", "picture", "embedding")
+    for latency, concurrency in ((20, 16), (20, 64), (20, 256), (3000, 2000))
+}
+
+
+def measure(name: str, case: str, rows: int, port: int) -> str:
+    """One client on one case, in a process of its own so that peaks are its own."""
+    kind, latency, concurrency = CASES[case]
+    with tempfile.TemporaryFile() as journal:
+        cpu, wall = time.process_time(), time.perf_counter()
+        base = f"http://127.0.0.1:{port}/{latency}"
+        asyncio.run(CLIENTS[name](base, kind, rows, concurrency, journal))
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    possible = concurrency / (latency / 1000)
+    share = rows / wall / possible
+    return f"{case:24} {name:16} {cpu / rows * 1e6:8.0f} µs {rows / wall:8.0f}/s {share:6.0%} {peak:6.0f} MB"
+
+
+def main() -> None:
+    if len(sys.argv) > 1 and sys.argv[1] == "--one":
+        print(measure(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])))
+        return
+    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
+    cases = [case for case in CASES if not sys.argv[2:] or any(part in case for part in sys.argv[2:])]
+    server = subprocess.Popen([sys.executable, str(HERE / "bench_server.py")], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    port = server.stdout.readline().strip()
+    try:
+        for case in cases:
+            for name in CLIENTS:
+                command = [sys.executable, __file__, "--one", name, case, str(rows), port]
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                print(done.stdout.strip() or f"{case:24} {name:16} {done.stderr.strip().splitlines()[-1]}", flush=True)
+    finally:
+        server.terminate()
+
+
+if __name__ == "__main__":
+    main()
