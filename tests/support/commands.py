@@ -1,0 +1,167 @@
+"""Whole commands in child processes that may be killed: forked from one process that has everything imported.
+
+Run as a program, this file is that process: one JSON order a line on stdin, one JSON reply a line on stdout.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+TESTS = Path(__file__).parents[1]
+ENVIRONMENT = {"OPENAI_API_KEY": "sk-counting", "PYTHONPATH": str(TESTS)}
+
+
+_HEAVY = (
+    "anyio._backends._asyncio",
+    "duckdb",
+    "pipeline.api",
+    "pipeline.dispatch.http",
+    "pipeline.engines.local",
+    "pipeline.engines.upkeep",
+    "pipeline.providers.openai",
+    "pyarrow.compute",
+    "pyarrow.parquet",
+)
+"""Imported once: a command then starts in some 20 ms."""
+
+
+class Child:
+    """One command under way. `code` is its exit code, negative for the signal that killed it."""
+
+    def __init__(self, nursery: Nursery, pid: int, stderr: Path) -> None:
+        self.pid = pid
+        self._nursery = nursery
+        self._stderr = stderr
+        self._code: int | None = None
+        self._pidfd = os.pidfd_open(pid)
+        self._poll = select.poll()
+        self._poll.register(self._pidfd, select.POLLIN)
+
+    @property
+    def err(self) -> str:
+        return self._stderr.read_text()
+
+    @property
+    def last(self) -> str:
+        return self.err.strip().splitlines()[-1]
+
+    def ended(self, seconds: float) -> bool:
+        """Waits so long at most for the end."""
+        if self._code is None and self._poll.poll(seconds * 1000):
+            self._code = self._nursery.order(wait=self.pid)["code"]
+            os.close(self._pidfd)
+        return self._code is not None
+
+    def wait(self, seconds: float = 60.0) -> int:
+        assert self.ended(seconds), f"the command is still running: {self.err}"
+        assert self._code is not None
+        return self._code
+
+    def signal(self, number: signal.Signals) -> None:
+        signal.pidfd_send_signal(self._pidfd, number)
+
+    def kill(self) -> int:
+        """kill -9, unless it has ended by itself."""
+        if not self.ended(0):
+            self.signal(signal.SIGKILL)
+        return self.wait()
+
+
+class Nursery:
+    """The process that commands are forked from. Use as a context manager; `folder` takes their stderr."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._count = 0
+
+    def __enter__(self) -> Nursery:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **ENVIRONMENT},
+            text=True,
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+        self._process.stdout.close()
+
+    def order(self, **what: Any) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps(what, default=str), file=self._process.stdin, flush=True)
+        return json.loads(self._process.stdout.readline())
+
+    def start(self, *arguments: Any, **how: Any) -> Child:
+        """`pipeline ARGUMENTS`. how: `output` and `rules` (see breaking.py), `uid`, `cwd`, `tmpfs` (see `_become`)."""
+        self._count += 1
+        stderr = self._folder / f"stderr-{self._count}"
+        reply = self.order(arguments=[str(argument) for argument in arguments], stderr=stderr, **how)
+        return Child(self, reply["pid"], stderr)
+
+    def run(self, *arguments: Any, **how: Any) -> Child:
+        child = self.start(*arguments, **how)
+        child.wait()
+        return child
+
+
+def _serve() -> None:
+    from pipeline.cli import main
+
+    for name in _HEAVY:
+        importlib.import_module(name)
+    for line in sys.stdin:
+        order = json.loads(line)
+        if "wait" in order:
+            _, status = os.waitpid(order["wait"], 0)
+            reply = {"code": os.waitstatus_to_exitcode(status)}
+        else:
+            pid = os.fork()
+            if pid == 0:
+                _become(order, main)
+            reply = {"pid": pid}
+        print(json.dumps(reply), flush=True)
+
+
+def _become(order: dict[str, Any], main: Any) -> None:
+    """The forked child: the command, with its own stderr, and what the test wants broken."""
+    code = 99
+    try:
+        os.setsid()
+        fd = os.open(order["stderr"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(fd, 2)
+        os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+        os.dup2(0, 1)
+        if order.get("cwd"):
+            os.chdir(order["cwd"])
+        if order.get("uid"):
+            os.setgroups([])
+            os.setgid(order["uid"])
+            os.setuid(order["uid"])
+        if order.get("rules"):
+            from support.breaking import broken
+
+            broken(order["output"], order["rules"])
+        main(order["arguments"])
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    _serve()
