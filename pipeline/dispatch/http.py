@@ -1,6 +1,10 @@
 """The only file that knows httpx: real HTTP on asyncio, by httpx's requests over httpx-aiohttp's transport.
 
-FIGURES
+The choice, measured side by side on a shared 2-core machine, 1 KB prompts, 20 ms latency, CPU per exchange in µs at
+16 / 64 / 256 connections: httpx's client over httpx-aiohttp 336 / 347 / 399; this file, which hands httpx's request
+to the same transport without the client around it, 215 / 184 / 204; aiohttp alone 129 / 107 / 137. All three are flat
+in the number of connections; httpx's own pool is not (8 ms at 64), so it is never used. What httpx still buys is its
+exceptions, URLs, decoders and TLS defaults, and a move to its successor that touches this file alone.
 """
 
 from __future__ import annotations
@@ -14,9 +18,9 @@ from contextvars import ContextVar
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 import aiohttp
 import anyio
@@ -29,6 +33,9 @@ from pipeline.types import HttpRequest
 
 KEEP_ALIVE_SECONDS = 30.0
 """Below the idle times after which load balancers hang up (60 s is common), so that few connections go stale."""
+
+UNBLOCKED_BYTES = 32 * 1024
+"""A body that asyncio's write buffer (64 KiB) takes at once: writing it cannot hang, and needs no timer."""
 
 _reused: ContextVar[bool] = ContextVar("_reused", default=False)
 
@@ -80,6 +87,8 @@ class Http:
         for stale_allowed in (True, False):
             _reused.set(False)
             try:
+                if len(request.body) <= UNBLOCKED_BYTES:
+                    return await transport.handle_async_request(wire)
                 with anyio.move_on_after(timeouts.connect + timeouts.write + timeouts.read):
                     return await transport.handle_async_request(wire)
             except Exception as error:
@@ -105,12 +114,24 @@ class Http:
         return transport
 
     def _session(self) -> aiohttp.ClientSession:
-        trace = aiohttp.TraceConfig()
-        trace.on_connection_reuseconn.append(_note_reuse)
-        connector = aiohttp.TCPConnector(limit=0, ssl=self._context, keepalive_timeout=KEEP_ALIVE_SECONDS)
-        return aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[trace], auto_decompress=False
-        )
+        connector = _Connector(limit=0, ssl=self._context, keepalive_timeout=KEEP_ALIVE_SECONDS)
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Notes for the request under way whether its connection has served one before."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._known: WeakSet[Any] = WeakSet()
+
+    async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109 - aiohttp's signature
+        connection = await super().connect(req, traces, timeout)
+        if connection.protocol in self._known:
+            _reused.set(True)
+        else:
+            self._known.add(connection.protocol)
+        return connection
 
 
 class _Exchange:
@@ -164,10 +185,6 @@ def _headers(response: httpx.Response) -> Mapping[str, str]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
-
-
-async def _note_reuse(_session: aiohttp.ClientSession, _context: SimpleNamespace, _params: Any) -> None:
-    _reused.set(True)
 
 
 def _fault(error: Exception, timeouts: Timeouts) -> Fault | None:

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import msgspec
 import pybase64
 
 HERE = Path(__file__).parent
@@ -32,13 +33,11 @@ def payload(kind: str) -> bytes:
         url = "data:image/jpeg;base64," + pybase64.b64encode(PICTURE).decode()
         content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": PROMPT}]
     if kind == "embedding":
-        return json.dumps({"model": "m", "input": PROMPT, "encoding_format": "base64"}).encode()
-    return json.dumps({"model": "m", "messages": [{"role": "user", "content": content}]}).encode()
+        return msgspec.json.encode({"model": "m", "input": PROMPT, "encoding_format": "base64"})
+    return msgspec.json.encode({"model": "m", "messages": [{"role": "user", "content": content}]})
 
 
 def text_of(kind: str, body: bytes) -> bytes:
-    import msgspec
-
     value = msgspec.json.decode(body)
     if kind == "embedding":
         return pybase64.b64decode(value["data"][0]["embedding"])
