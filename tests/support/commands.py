@@ -12,6 +12,8 @@ import select
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,15 +78,23 @@ class Child:
 
 
 class Nursery:
-    """The process that commands are forked from. Use as a context manager; `folder` takes their stderr."""
+    """The process that commands are forked from. Use as a context manager; `folder` takes their stderr.
 
-    def __init__(self, folder: Path) -> None:
+    under: a command line that starts it, such as `unshare -m`, for all commands to run under.
+    """
+
+    def __init__(self, folder: Path, under: Sequence[str] = ()) -> None:
         self._folder = folder
+        self._under = under
         self._count = 0
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def __enter__(self) -> Nursery:
         self._process = subprocess.Popen(
-            [sys.executable, __file__],
+            [*self._under, sys.executable, __file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **ENVIRONMENT},
@@ -106,7 +116,7 @@ class Nursery:
         return json.loads(self._process.stdout.readline())
 
     def start(self, *arguments: Any, **how: Any) -> Child:
-        """`pipeline ARGUMENTS`. how: `output` and `rules` (see breaking.py), `uid`, `cwd`, `tmpfs` (see `_become`)."""
+        """`pipeline ARGUMENTS`. how: `output` and `rules` (see breaking.py), `uid`, `clock`: seconds it is off."""
         self._count += 1
         stderr = self._folder / f"stderr-{self._count}"
         reply = self.order(arguments=[str(argument) for argument in arguments], stderr=stderr, **how)
@@ -145,8 +155,8 @@ def _become(order: dict[str, Any], main: Any) -> None:
         os.dup2(fd, 2)
         os.dup2(os.open(os.devnull, os.O_RDWR), 0)
         os.dup2(0, 1)
-        if order.get("cwd"):
-            os.chdir(order["cwd"])
+        if order.get("clock"):
+            _set_clock(order["clock"])
         if order.get("uid"):
             os.setgroups([])
             os.setgid(order["uid"])
@@ -161,6 +171,12 @@ def _become(order: dict[str, Any], main: Any) -> None:
     finally:
         sys.stderr.flush()
         os._exit(code)
+
+
+def _set_clock(off: float) -> None:
+    now, now_ns = time.time, time.time_ns
+    time.time = lambda: now() + off
+    time.time_ns = lambda: now_ns() + round(off * 1e9)
 
 
 if __name__ == "__main__":
