@@ -41,6 +41,7 @@ MODEL_GONE = frozenset(
     }
 )
 _MAYBE_GONE = ("invalid_model", "accessdenied", "access_denied", "notfounderror", "not_found_error")
+_NO_PATH = ("", "404", "notfound", "not_found", "unknown_url")
 URL_ERROR = "url error, check url"
 URL_ERROR_HINT = "the model and the endpoint do not match, it is not about the picture's URL: check provider.protocol, \
 provider.base_url and provider.model"
@@ -158,7 +159,7 @@ def _shown_code(info: ErrorInfo, status: int) -> str:
 def _explained(message: str, status: int, info: ErrorInfo, kind: FaultKind, model: Model | None) -> str:
     if URL_ERROR in info.message.lower():
         return f"{message} ({URL_ERROR_HINT})"
-    if status == 404 and kind == "rejected" and not info.code:
+    if status == 404 and kind == "rejected" and (info.code or "").lower() in _NO_PATH:
         return f"{message} (nothing answers at this address: check provider.base_url and provider.protocol)"
     code = _shown_code(info, status).lower()
     if code == "model_not_supported":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
@@ -58,25 +58,37 @@ class Service:
         return [one for one in self.seen if one.path.endswith(ending)]
 
 
+Instead = Callable[[Seen], "tuple[int, bytes] | None"]
+
+
+async def _answer(send: Any, status: int, body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+
 @contextmanager
-def serving(options: ServiceOptions | None = None) -> Iterator[Service]:
-    """The embedded service on a loopback port of its own, with a log of what came."""
+def serving(options: ServiceOptions | None = None, instead: Instead = lambda _seen: None) -> Iterator[Service]:
+    """The embedded service on a loopback port of its own, with a log of what came.
+
+    instead: gives (status, body) for a request that the service is not to answer itself.
+    """
     app, service = create_app(options), Service("")
 
     async def logging(scope: Any, receive: Any, send: Any) -> None:
-        pieces: list[bytes] = []
-        if scope["method"] == "GET":
-            service.seen.append(Seen(scope, b""))
+        messages = [await receive()]
+        while messages[-1].get("more_body", False):
+            messages.append(await receive())
+        seen = Seen(scope, b"".join(message.get("body", b"") for message in messages))
+        service.seen.append(seen)
 
-        async def listening() -> Any:
-            message = await receive()
-            if message["type"] == "http.request" and scope["method"] == "POST":
-                pieces.append(message.get("body", b""))
-                if not message.get("more_body", False):
-                    service.seen.append(Seen(scope, b"".join(pieces)))
-            return message
+        async def again() -> Any:
+            return messages.pop(0) if messages else await receive()
 
-        await app(scope, listening, send)
+        given = instead(seen)
+        if given is not None:
+            await _answer(send, *given)
+        else:
+            await app(scope, again, send)
 
     ready = Event()
 
