@@ -28,8 +28,10 @@ from pipeline.types import TaskName
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MEMORY = "100MB"
-"""DuckDB's share; more is spilled to the temporary folder. A million rows need 3.3 s and 115 MB with it (2 cores)."""
+MEMORY = 110
+"""Bytes per row, and MB at least, that DuckDB may take; more is spilled to the temporary folder, and with half of it a
+million rows do not fit. A million rows, all done, are planned in 4 to 5 s (the first pass over the manifest not counted)
+with 225 MB more than before, DuckDB itself and pyarrow included (tests/bench/bench_store.py, 2 cores)."""
 
 
 class State(enum.IntEnum):
@@ -85,14 +87,14 @@ class Marks(msgspec.Struct, frozen=True):
 class Pending:
     """A plan of what to send, in a temporary database beside the output's parts. Use as a context manager."""
 
-    def __init__(self, output: Path, task: TaskName, *, memory: str = MEMORY) -> None:
+    def __init__(self, output: Path, task: TaskName) -> None:
         import duckdb
 
         self._folder = tempfile.TemporaryDirectory(prefix="pipeline-plan-")
         folder = Path(self._folder.name)
         self._spool = folder / "rows.parquet"
         options: dict[str, Any] = {
-            "memory_limit": memory,
+            "memory_limit": f"{MEMORY}MB",
             "temp_directory": str(folder),
             "threads": 2,
             "preserve_insertion_order": False,
@@ -109,6 +111,9 @@ class Pending:
         """
         rows = _spool(self._spool, batches)
         run = self._connection.execute
+        known = (self._one(f"select count(*) from parts.{name}") for name in ("results", "failures", "current"))
+        millions = -(-max(rows, *known) // 1_000_000)
+        run(f"set memory_limit = '{MEMORY * max(1, millions)}MB'")
         run(block("plan_load", spool=literal(str(self._spool))))
         run(block("plan_outcomes"))
         run(block("plan_stamps"))

@@ -6,6 +6,7 @@ import errno
 from pathlib import Path
 
 import pytest
+from support.store_disk import Hooked
 from support.store_records import answer, attempt, failure, keep, rows
 
 from pipeline.errors import MachineError, StoreError
@@ -181,3 +182,18 @@ def test_an_answer_is_kept_even_if_it_holds_what_the_frame_cannot_say(tmp_path: 
         tmp_path, "select extra->>'huge', extra->>'half', extra->>'path', half from results"
     )
     assert (huge, half, path, column) == (str(2**80), "?", "/x", "?")
+
+
+def test_what_a_kill_left_is_synced_before_parts_are_made_of_it(tmp_path: Path) -> None:
+    """Else a power cut could take back records of which a part was already made."""
+    keep(tmp_path)
+    written(tmp_path / "journal", 2)
+    order: list[str] = []
+
+    def watch(name: str, argument: object) -> None:
+        if name == "datasync_path" or (name == "rename" and "results" in str(argument)):
+            order.append(name)
+
+    keep(tmp_path, files=Hooked(watch))
+    assert order[0] == "datasync_path"
+    assert "rename" in order
