@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.commands import Nursery
 from support.counted_job import CountedJob
-from support.counting_server import PLAIN, Asked, CountingServer, Told
+from support.counting_server import PLAIN, CountingServer, Told
 from support.store_disk import rounds
 
 CONCURRENCY = 8
