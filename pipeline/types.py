@@ -1,6 +1,6 @@
 """The values that pass between the rooms: frozen, and free of I/O.
 
-    manifest line → Row → Request → HttpRequest ═ wire ═ Reply → Answer or Failure → journal
+manifest line → Row → Request → HttpRequest ═ wire ═ Reply → Answer or Failure → journal
 """
 
 from __future__ import annotations
@@ -53,6 +53,10 @@ class Media(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     url: str | None = None
     data: bytes | None = None
     mime: str | None = None
+
+    def __repr__(self) -> str:
+        place = self.path or (self.url or "data:").split("?")[0]
+        return f"Media({self.kind}, {place})"
 
 
 class FrameSource(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -119,6 +123,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     raw: Mapping[str, Any] = {}
     problem: Problem | None = None
 
+    def __repr__(self) -> str:
+        """Without the fields: they may hold picture data and signed URLs."""
+        return f"Row({self.where}, id={self.id!r})"
+
 
 class MediaLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What a model takes, as data. None means not known: nothing is refused or changed for its sake.
@@ -162,6 +170,9 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     original_height: int | None = None
     seconds: float | None = None
     changed: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Loaded({self.kind}, {self.source}, {len(self.body or b'')} bytes)"
 
 
 class Text(msgspec.Struct, frozen=True, tag="text"):
