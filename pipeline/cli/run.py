@@ -22,6 +22,8 @@ _SENDING = (
     click.option("--grace", default="25s", show_default=True, help="How long a stop waits for rows in flight."),
     click.option("--summary", type=click.Path(dir_okay=False), help="Write the summary as JSON to this file."),
     click.option("--quiet", is_flag=True, help="No progress display."),
+    click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="Of what goes to stderr."),
+    click.option("--metrics", type=click.Path(dir_okay=False), help="Keep a Prometheus text file up to date."),
 )
 
 
@@ -46,6 +48,8 @@ def options_of(chosen: Mapping[str, Any]) -> RunOptions:
             until=None if chosen["until"] is None else until_seconds(chosen["until"]),
             grace=duration(chosen["grace"]),
             progress=not chosen["quiet"],
+            log_format=chosen["log_format"],
+            metrics=chosen["metrics"],
             signals=True,
         )
     except ValueError as error:
@@ -54,11 +58,11 @@ def options_of(chosen: Mapping[str, Any]) -> RunOptions:
 
 def show(summary: Summary, chosen: Mapping[str, Any]) -> int:
     """Prints a summary, writes it where --summary says, and gives the exit code."""
-    from pipeline.report.summary import lines
+    from pipeline.report.summary import json_line, lines
 
     if chosen["summary"] is not None:
         _write(Path(chosen["summary"]), summary)
-    for line in lines(summary):
+    for line in [json_line(summary)] if chosen["log_format"] == "json" else lines(summary):
         click.echo(line, err=True)
     return summary.exit_code
 

@@ -51,10 +51,17 @@ class Fanout:
         state.cost = snapshot.cost
         state.currency = snapshot.currency
         state.unknown_cost = snapshot.unknown_costs
-        state.in_flight = snapshot.in_flight
-        state.waiting = snapshot.waiting_retries
+        state.attempts = snapshot.attempts
+        state.retries = snapshot.retries
         state.throttled = snapshot.throttled
+        state.cooldowns = snapshot.cooldowns
+        state.admitted = snapshot.admitted_per_second
+        state.in_flight = snapshot.in_flight
+        state.concurrency = snapshot.concurrency_limit
         state.rate = None if snapshot.rate_limit is None else snapshot.rate_limit * 60
+        state.waiting = snapshot.waiting_retries
+        state.paused = snapshot.paused_seconds
+        state.queued = snapshot.bytes_prepared
 
 
 def _now() -> int:

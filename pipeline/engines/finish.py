@@ -55,6 +55,7 @@ def finish(setup: Setup, store: Store, fanout: Fanout, plan: Plan, record: RunRe
         repeated=plan.repeated,
         elapsed=round(ended.elapsed, 3),
         offline=spec.offline,
+        figures=state.figures(),
         **_figures(fanout),
     )
     try:

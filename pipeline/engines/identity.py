@@ -64,8 +64,7 @@ class Identity:
         rest: dict[str, Any] = {}
         if row.messages:
             rest["messages"] = [
-                [message.role, message.text, [_key(media, key) for media in message.images]]
-                for message in row.messages
+                [message.role, message.text, [_key(media, key) for media in message.images]] for message in row.messages
             ]
         if row.frames is not None and row.frames.fps is not None:
             rest["fps"] = float(row.frames.fps)

@@ -11,7 +11,8 @@ import msgspec
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """limit, sample: at most so many rows are sent. changed: `keep`, `redo` or None (ask). until: seconds from now.
     grace: seconds a stop waits for rows in flight. manifest: a table or iterable instead of the job's manifest.
-    where: of a reprocess, which open failures (SQL). progress: show it on stderr. signals: SIGINT and SIGTERM stop
+    where: of a reprocess, which open failures (SQL). progress: show it on stderr, as `text` or `json` (log_format).
+    metrics: a Prometheus text file kept up to date. signals: SIGINT and SIGTERM stop
     the run cleanly (main thread only).
     """
 
@@ -24,6 +25,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     manifest: Any = None
     where: str | None = None
     progress: bool = True
+    log_format: str = "text"
+    metrics: str | None = None
     signals: bool = False
 
 

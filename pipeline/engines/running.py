@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import signal
-import sys
 import time
 
 import anyio
@@ -25,6 +24,7 @@ from pipeline.engines.prepare import Preparer
 from pipeline.engines.setup import Setup
 from pipeline.engines.work import Work
 from pipeline.errors import MachineError
+from pipeline.report.display import Progress
 from pipeline.report.progress import progress
 from pipeline.report.summary import Summary
 from pipeline.store import RunRecord, Store
@@ -90,16 +90,21 @@ class Running:
                 fetch,
                 self._base(),
             )
-            async with anyio.create_task_group() as beside:
-                beside.start_soon(self._keep)
-                beside.start_soon(self._draw, pool)
-                if self._options.until is not None:
-                    beside.start_soon(self._until, self._options.until)
-                if self._options.signals:
-                    beside.start_soon(self._signals)
-                stopped = await pool.run(self._plan.source(), preparer, self._fanout.done)
-                self._fanout.watch(pool.snapshot())
-                beside.cancel_scope.cancel()
+            with self._display() as display:
+                stopped = await self._fan_out(pool, preparer, display)
+        return stopped
+
+    async def _fan_out(self, pool: Pool[Work], preparer: Preparer, display: Progress) -> Stopped:
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(self._keep)
+            beside.start_soon(self._draw, pool, display)
+            if self._options.until is not None:
+                beside.start_soon(self._until, self._options.until)
+            if self._options.signals:
+                beside.start_soon(self._signals)
+            stopped = await pool.run(self._plan.source(), preparer, self._fanout.done)
+            self._show(pool, display)
+            beside.cancel_scope.cancel()
         return stopped
 
     def _base(self) -> Identity | None:
@@ -120,13 +125,23 @@ class Running:
                 self._stop.drain("machine", message=str(error))
                 return
 
-    async def _draw(self, pool: Pool[Work]) -> None:
-        name = self._setup.spec.path.stem
-        with progress(name, stream=sys.stderr, quiet=not self._options.progress) as display:
-            while True:
-                self._fanout.watch(pool.snapshot())
-                display.update(self._fanout.state, time.monotonic() - self._began)
-                await anyio.sleep(DRAW_SECONDS)
+    def _display(self) -> Progress:
+        options = self._options
+        return progress(
+            self._setup.spec.path.stem,
+            quiet=not options.progress,
+            form=options.log_format,
+            metrics=options.metrics,
+        )
+
+    async def _draw(self, pool: Pool[Work], display: Progress) -> None:
+        while True:
+            self._show(pool, display)
+            await anyio.sleep(DRAW_SECONDS)
+
+    def _show(self, pool: Pool[Work], display: Progress) -> None:
+        self._fanout.watch(pool.snapshot())
+        display.update(self._fanout.state, time.monotonic() - self._began)
 
     async def _until(self, seconds: float) -> None:
         await anyio.sleep(seconds)

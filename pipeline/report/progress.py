@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import sys
-from types import TracebackType
-from typing import Any, Protocol, TextIO
+from pathlib import Path
+from typing import Any, TextIO
 
+import msgspec
+
+from pipeline.report.display import Progress, Quiet
+from pipeline.report.metrics import Metrics
 from pipeline.report.state import RunState, count, money, span
 
 PLAIN_EVERY = 60.0
 """Seconds between lines where stderr is not a terminal; a night's log stays readable."""
 
 
-class Progress(Protocol):
-    """Shows a RunState; `update` is called a few times a second, `elapsed` in seconds since the run began."""
-
-    def __enter__(self) -> Progress: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def update(self, state: RunState, elapsed: float) -> None: ...
-
-
-def progress(name: str, *, stream: TextIO | None = None, quiet: bool = False) -> Progress:
-    """The display that fits `stream` (stderr by default)."""
+def progress(
+    name: str, *, stream: TextIO | None = None, quiet: bool = False, form: str = "text", metrics: str | None = None
+) -> Progress:
+    """The display that fits `stream` (stderr by default) and `form` (`text` or `json`), with a metrics file beside."""
     stream = stream or sys.stderr
+    shown: Progress
     if quiet:
-        return Quiet()
-    return Live(name, stream) if stream.isatty() else Plain(name, stream)
+        shown = Quiet()
+    elif form == "json":
+        shown = JsonLines(name, stream)
+    else:
+        shown = Live(name, stream) if stream.isatty() else Plain(name, stream)
+    return Metrics(name, Path(metrics), shown) if metrics else shown
 
 
 def describe(state: RunState, elapsed: float) -> str:
@@ -50,19 +49,6 @@ def describe(state: RunState, elapsed: float) -> str:
     return " · ".join(parts)
 
 
-class Quiet:
-    """Shows nothing."""
-
-    def __enter__(self) -> Quiet:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def update(self, state: RunState, elapsed: float) -> None:
-        return None
-
-
 class Plain(Quiet):
     """A line a minute, for logs."""
 
@@ -75,6 +61,16 @@ class Plain(Quiet):
         if elapsed >= self._next:
             self._next = elapsed + PLAIN_EVERY
             print(f"{self._name}: {describe(state, elapsed)}", file=self._stream, flush=True)
+
+
+class JsonLines(Plain):
+    """A JSON object a minute, for log collectors."""
+
+    def update(self, state: RunState, elapsed: float) -> None:
+        if elapsed >= self._next:
+            self._next = elapsed + PLAIN_EVERY
+            fields = {"event": "progress", "job": self._name, "elapsed": round(elapsed, 3), **state.figures()}
+            print(msgspec.json.encode(fields).decode(), file=self._stream, flush=True)
 
 
 class Live(Quiet):

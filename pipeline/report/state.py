@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import msgspec
 
@@ -12,7 +13,9 @@ class RunState(msgspec.Struct, kw_only=True):
 
     `total`: rows to send in this run. `skipped`: rows of the manifest that need nothing. `failed` by (fault, code).
     Tokens are summed over all attempts whose usage is known; `cost` likewise, `unknown_cost` counts the others.
-    `in_flight`, `waiting` (retries), `rate` (requests a minute in force) and `throttled` (429s) are of the moment.
+    `attempts`, `retries`, `throttled` (429s) and `cooldowns` count since the run began. Of the moment: attempts
+    `admitted` a second and `in_flight`, the limits in force (`concurrency`; `rate` in requests a minute, None =
+    unlimited), retries `waiting`, seconds for which the account is `paused`, bytes `queued` for sending.
     """
 
     total: int = 0
@@ -26,10 +29,17 @@ class RunState(msgspec.Struct, kw_only=True):
     cost: float = 0.0
     currency: str | None = None
     unknown_cost: int = 0
-    in_flight: int = 0
-    waiting: int = 0
+    attempts: int = 0
+    retries: int = 0
     throttled: int = 0
+    cooldowns: int = 0
+    admitted: float = 0.0
+    in_flight: int = 0
+    concurrency: int = 0
     rate: float | None = None
+    waiting: int = 0
+    paused: float = 0.0
+    queued: int = 0
 
     @property
     def failures(self) -> int:
@@ -38,6 +48,11 @@ class RunState(msgspec.Struct, kw_only=True):
     @property
     def ended(self) -> int:
         return self.answered + self.failures
+
+    def figures(self) -> dict[str, Any]:
+        """All counters and gauges by name, for logs, metrics and the summary file."""
+        figures = {name: getattr(self, name) for name in self.__struct_fields__ if name != "failed"}
+        return {**figures, "failed": self.failures}
 
 
 def money(amount: float | None, currency: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -27,7 +28,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     rows: of the manifest. sent: rows whose call began. failed: rows that failed in this run. open: failures that are
     open now, of this run or an earlier one. skipped: rows that were answered before. left: rows not finished because
     the run stopped. new, changed: rows of these kinds before the run. vanished: ids with an outcome that the manifest
-    no longer has. repeated: rows whose derived id stood earlier in the manifest. elapsed: seconds.
+    no longer has. repeated: rows whose derived id stood earlier in the manifest. elapsed: seconds. figures:
+    the counters and gauges at the end, as progress shows them (pipeline.report.state.RunState).
     """
 
     job: str
@@ -57,6 +59,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     elapsed: float = 0.0
     failures: tuple[FailureGroup, ...] = ()
     offline: bool = False
+    figures: dict[str, Any] = {}
 
 
 MOST_GROUPS = 12
@@ -74,6 +77,11 @@ def lines(summary: Summary) -> Iterator[str]:
         yield summary.message
     yield f"output: {summary.output}"
     yield f"exit {summary.exit_code}: {_outcome(summary)}; next: {_next(summary)}"
+
+
+def json_line(summary: Summary) -> str:
+    """The summary for log collectors: one object, `event` = `end`."""
+    return msgspec.json.encode({"event": "end", **msgspec.to_builtins(summary)}).decode()
 
 
 def _nothing(summary: Summary) -> Iterator[str]:
