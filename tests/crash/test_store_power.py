@@ -57,7 +57,7 @@ def test_every_synced_outcome_survives_a_power_cut_at_any_step(tmp_path: Path) -
     two_nights(tmp_path / "out", disk)
     luck = random.Random(7)
     cuts = range(len(disk.steps) + 1)
-    chosen = sorted(luck.sample(cuts, min(len(cuts), rounds(60))))
+    chosen = sorted(luck.sample(cuts, min(len(cuts), rounds(36))))
     for cut in chosen:
         steps = disk.steps[:cut]
         notes = [step for step in steps if step.name.startswith("note")]

@@ -213,7 +213,7 @@ class Histories(RuleBasedStateMachine):
 
 
 Histories.TestCase.settings = settings(
-    max_examples=rounds(5),
+    max_examples=rounds(4),
     stateful_step_count=9,
     deadline=None,
     derandomize=True,
