@@ -98,6 +98,8 @@ class Pace:
     def _trim(self, now: float, seen: float) -> None:
         if self._trial is None or self._trial.peak < (self.rate or seen):
             self._trial = _Trial(self.rate, self.rate or seen)
+            if self.rate is None:
+                self._trial.ahead = [round(TRIAL * (1 - self._share)), round(TRIAL * self._share)]
         self._peak = self.rate
         if self.rate is None:
             self.paced_since = now
