@@ -8,12 +8,11 @@ import msgspec
 
 from pipeline.engines.reading import connect, last_standing
 from pipeline.engines.setup import Setup
-from pipeline.engines.survey import Survey
 from pipeline.errors import JobError
 from pipeline.job.load import Spec
 from pipeline.report.state import count, money
 from pipeline.store import read
-from pipeline.store.pending import State
+from pipeline.store.pending import Counts
 
 SHARE = 0.01
 """Of the answered rows; more than this sent again stops the run until the user decides (product rule)."""
@@ -33,23 +32,18 @@ def question(setup: Setup) -> dict[str, Any]:
     }
 
 
-def guard(setup: Setup, survey: Survey, changed: str | None) -> Survey:
-    """The survey as it may be sent. Blocking.
+def redo(setup: Setup, changed: str | None, counts: Counts) -> bool:
+    """Whether rows that changed since they were answered are sent again. Blocking.
 
     When the job was edited since the last run, and more than SHARE of the answered rows would be sent again for it:
     raises JobError with what changed, how many rows and what they would cost, unless `changed` decides: `redo` sends
-    them, `keep` leaves changed rows as they are.
+    them, `keep` leaves them as they are.
     """
-    counts = survey.counts
-    if changed == "keep":
-        kept = bytearray(State.DONE if state == State.CHANGED else state for state in survey.states)
-        moved = msgspec.structs.replace(counts, changed=0, done=counts.done + counts.changed, rebuy=0)
-        return msgspec.structs.replace(survey, states=kept, counts=moved)
-    if changed == "redo" or counts.rebuy <= SHARE * counts.answered:
-        return survey
+    if changed is not None or counts.rebuy <= SHARE * counts.answered:
+        return changed != "keep"
     edits = _edits(setup)
     if not edits:
-        return survey
+        return True
     raise JobError(
         f"{setup.spec.name}: the job has changed, and {count(counts.rebuy, 'answered row')} of {counts.answered:,} "
         f"would be sent again{_price(setup.spec, counts.rebuy)}. Changed: {'; '.join(edits)}. "

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import anyio
 import anyio.to_thread
 
-from pipeline.engines.guard import guard
+from pipeline.engines.guard import redo
 from pipeline.engines.identity import Identity
 from pipeline.engines.options import RunOptions
 from pipeline.engines.plan import Plan
@@ -78,7 +78,8 @@ def _plan_run(prepared: Setup, options: RunOptions, manifest: Manifest, store: S
     spec = prepared.spec
     identity = Identity(spec.job, offline=spec.offline)
     surveyor = Surveyor(manifest, identity, spec.output, spec.job.task)
-    survey = guard(prepared, surveyor.survey(store.mark_current, rehash=options.rehash), options.changed)
+    decide = functools.partial(redo, prepared, options.changed)
+    survey = surveyor.survey(store.mark_current, decide, rehash=options.rehash)
     total = survey.ordinals()
     for cap in (options.limit, options.sample):
         total = total if cap is None else min(cap, total)

@@ -54,10 +54,12 @@ class Surveyor:
         self._task = task
         self._checks: array[int] = array("I")
 
-    def survey(self, mark: Callable[[Marks], None], *, rehash: bool = False) -> Survey:
-        """Finds every row's state. `mark` receives what views and later runs must know of the rows' fingerprints.
+    def survey(self, mark: Callable[[Marks], None], redo: Callable[[Counts], bool], *, rehash: bool = False) -> Survey:
+        """Finds every row's state.
 
-        Raises ManifestError for an id that is given twice.
+        redo: asked before anything is decided, whether changed rows are to be sent; it may raise instead. mark:
+        receives what views and later runs must know of the rows' fingerprints. Raises ManifestError for an id that
+        is given twice.
         """
         layout = Layout(self._output)
         known = any(listed(layout.dataset(name)) for name in ("results", "failures"))
@@ -68,10 +70,14 @@ class Surveyor:
             if counts.unread:
                 pending.settle(self._hashed(pending.states()))
                 counts = pending.counts()
+            states = pending.states()
+            if not redo(counts):
+                # Kept answers stay the current ones: nothing is marked, so that no view calls them stale.
+                return _kept(counts, states, self._checks)
             marks = pending.marks()
             if marks.count:
                 mark(marks)
-            return Survey(counts=counts, states=pending.states(), checks=self._checks)
+            return Survey(counts=counts, states=states, checks=self._checks)
 
     def _batches(self, *, stamped: bool) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
@@ -116,6 +122,12 @@ class Surveyor:
         if found:
             listing = "; ".join(f"{twin.id!r} at {twin.first} and {twin.second}" for twin in found)
             raise ManifestError(f"the manifest gives the same id twice: {listing}")
+
+
+def _kept(counts: Counts, states: bytearray, checks: array[int]) -> Survey:
+    moved = msgspec.structs.replace(counts, changed=0, done=counts.done + counts.changed, rebuy=0)
+    kept = states.translate(bytes(State.DONE if state == State.CHANGED else state for state in range(256)))
+    return Survey(counts=moved, states=kept, checks=checks)
 
 
 def selected(

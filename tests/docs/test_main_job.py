@@ -104,6 +104,7 @@ def test_a_changed_job_asks_before_it_buys_answers_again(pipeline, tmp_path):
     assert "prompt.text was" in refused.err
     kept = run(pipeline, "captions", output, *changed, "--changed", "keep", "--limit", "1")
     assert "1 answered, 0 failed, 3 skipped" in kept.err
+    assert rows(pipeline, "captions", output, "select count(*) as n from results where stale") == [{"n": 0}]
     redone = run(pipeline, "captions", output, *changed, "--changed", "redo", "--limit", "2")
     assert "2 answered" in redone.err
 
