@@ -1,4 +1,4 @@
-"""A machine that refuses writes under a whole run: exit 4 with words, what was answered is kept, a later run resumes."""
+"""A machine that refuses writes under a whole run: exit 4 with words, all that was answered is kept, the next resumes."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_a_full_disk_stops_the_run_and_once_there_is_space_the_next_one_complete
         disk.fill(left=96 * 1024)
         stopped(disk.run(), "the disk is full: free some space")
         sent = len({asked.id for asked in server.asked})
-        assert 20 <= sent < len(ids)
+        assert CONCURRENCY < sent < len(ids)
         stopped(disk.run(), "the disk is full: free some space")
         assert len(server.asked) <= sent + 2 * CONCURRENCY + 1
         disk.empty()
