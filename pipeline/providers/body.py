@@ -12,6 +12,7 @@ import msgspec
 import pybase64
 
 from pipeline.errors import refusal
+from pipeline.providers.redact import hide
 from pipeline.types import Audio, EmbedItem, Endpoint, HttpRequest, Image, Loaded, Media, Part, Request, Video
 
 _JSON = msgspec.json.Encoder()
@@ -67,7 +68,7 @@ def post(endpoint: Endpoint, path: str, body: dict[str, Any], headers: tuple[tup
         method="POST",
         url=endpoint.base_url.rstrip("/") + path,
         headers=(
-            ("Authorization", f"Bearer {endpoint.key.reveal()}"),
+            ("Authorization", f"Bearer {hide(endpoint.key)}"),
             ("Content-Type", "application/json"),
             *headers,
         ),

@@ -31,7 +31,8 @@ def check_parameters(parameters: Mapping[str, Any], model: Model, endpoint: Endp
     """What is wrong with the parameters, one line each with the key's path, what was found and what is expected:
     `provider.parameters.temperature: 3 is outside [0, 2)`. Empty when nothing is known to be wrong.
 
-    A name that is not known is passed on, unless it is within two edits of a known one.
+    A name that is not known is passed on to a server or model of which little is known, unless it is within two edits
+    of a known one. For a model that is known, the services refuse or ignore it for every row, so it must be declared.
     """
     known = _bounds(endpoint.provider)
     found: list[str] = []
@@ -44,6 +45,9 @@ def check_parameters(parameters: Mapping[str, Any], model: Model, endpoint: Endp
             found.extend(f"{path}: {problem}" for problem in _problems(name, value, bound, model, endpoint))
         elif (near := _nearest(endpoint.provider, name, tuple(model.bounds))) is not None:
             found.append(f"{path}: unknown name; did you mean {near!r}?")
+        elif model.known and endpoint.provider != "openai":
+            declare = f'[models."{model.name}".bounds] {name} = {{}}'
+            found.append(f"{path}: not among the published parameters; if {model.name} takes it, declare it: {declare}")
     stated = [name for name in OUTPUT_NAMES if name in parameters]
     if len(stated) > 1 and len({repr(parameters[name]) for name in stated}) > 1:
         found.append(f"provider.parameters: {' and '.join(stated)} mean the same and differ")

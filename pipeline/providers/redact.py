@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from pipeline.types import Secret
+
 MAX_MESSAGE = 2_000
 MAX_EXCERPT = 200
 
@@ -17,10 +19,23 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"[A-Za-z0-9+/_-]{200,}={0,2}"), "…"),
 )
 
+_SHORTEST_KEY = 8
+_keys: set[str] = set()
+
+
+def hide(key: Secret) -> str:
+    """The key, for a header; from now on `clean` takes it out of whatever a service says back, in any spelling."""
+    value = key.reveal()
+    if len(value) >= _SHORTEST_KEY:
+        _keys.add(value)
+    return value
+
 
 def clean(text: str, limit: int = MAX_MESSAGE) -> str:
     """`text` without keys, picture data and URL queries (they may sign), on one line, at most `limit` characters."""
     shown = text[: 4 * limit + 4_000]
+    for key in _keys:
+        shown = shown.replace(key, "…")
     for pattern, replacement in _RULES:
         shown = pattern.sub(replacement, shown)
     shown = " ".join("".join(c if c.isprintable() else " " for c in shown).split())

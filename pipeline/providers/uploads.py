@@ -17,7 +17,7 @@ import msgspec
 from pipeline.errors import Fault, refusal
 from pipeline.providers import error_body, faults
 from pipeline.providers.error_body import ErrorInfo
-from pipeline.providers.redact import clean, excerpt
+from pipeline.providers.redact import clean, excerpt, hide
 from pipeline.types import Endpoint, HttpRequest, Loaded
 
 OBJECT_SECONDS = 48 * 3600
@@ -47,7 +47,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 def certificate_request(endpoint: Endpoint, model_name: str) -> HttpRequest:
     """`GET …/uploads?action=getPolicy&model=…`. The model named here must be the model called later."""
     query = urlencode({"action": "getPolicy", "model": model_name}, quote_via=quote)
-    headers = [("Authorization", f"Bearer {endpoint.key.reveal()}"), ("Accept", "application/json")]
+    headers = [("Authorization", f"Bearer {hide(endpoint.key)}"), ("Accept", "application/json")]
     if endpoint.workspace:
         headers.append(("X-DashScope-WorkSpace", endpoint.workspace))
     return HttpRequest(method="GET", url=f"{endpoint.base_url.rstrip('/')}/uploads?{query}", headers=tuple(headers))
