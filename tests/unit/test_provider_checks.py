@@ -200,14 +200,27 @@ def test_a_wrong_parameter_is_named_with_what_was_found_and_expected(parameters,
 
 @pytest.mark.parametrize(
     "parameters",
-    [{}, {"temperature": 0}, {"top_p": 1}, {"seed": 3407}, {"something_else": [1]}, {"min_pixels": [3136, None]},
+    [{}, {"temperature": 0}, {"top_p": 1}, {"seed": 3407}, {"min_pixels": [3136, None]},
      {"max_tokens": 5, "max_completion_tokens": 5}, {"top_k": None}, {"stop": ["a"]}],
 )  # fmt: skip
-def test_a_right_or_unknown_parameter_passes(parameters):
+def test_a_right_parameter_passes(parameters):
     if "max_completion_tokens" in parameters:
         assert lines(parameters, protocol="openai") == []
     else:
         assert lines(parameters) == []
+
+
+def test_an_unknown_parameter_of_a_known_model_must_be_declared():
+    (line,) = lines({"sparkle": [1]})
+    assert line.startswith("provider.parameters.sparkle: not among the published parameters")
+    assert '[models."qwen-vl-max".bounds] sparkle = {}' in line
+    declared = models.find("dashscope", "qwen-vl-max", {"qwen-vl-max": {"bounds": {"sparkle": {}}}})
+    assert check_parameters({"sparkle": [1]}, declared, endpoint("dashscope", "native")) == []
+
+
+def test_an_unknown_parameter_of_an_unknown_model_or_server_is_passed_on():
+    assert lines({"sparkle": 1}, model="qwen-from-tomorrow") == []
+    assert lines({"sparkle": 1}, model="my-model", provider="openai", protocol="openai") == []
 
 
 def test_a_models_own_bounds_go_before_the_services():

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from pipeline.providers import cost, models, tokens
-from pipeline.providers.media_limits import picture_limits
+from pipeline.providers.media_limits import MARGIN, picture_limits
 from pipeline.providers.models import Price, Tier
 from pipeline.types import EmbedItem, Image, Loaded, Request, Text, Turn, Usage, Video
 
@@ -156,8 +156,20 @@ def test_an_embedding_is_billed_by_tokens_or_by_units():
 
 
 def test_fitting_takes_away_only_what_the_request_does_not_look_at():
-    assert picture_limits(MAX, "upload", {}).useful_pixels == 1_003_520
-    assert picture_limits(MAX, "upload", {"vl_high_resolution_images": True}).useful_pixels == 12_845_056
-    assert picture_limits(MAX, "upload", {"max_pixels": 2_000_000}).useful_pixels == 2_000_000
+    def useful(parameters):
+        return picture_limits(MAX, "upload", parameters).useful_pixels
+
+    assert useful({}) == round(1_003_520 * MARGIN)
+    assert useful({"vl_high_resolution_images": True}) == round(12_845_056 * MARGIN)
+    assert useful({"max_pixels": 2_000_000}) == round(2_000_000 * MARGIN)
     assert picture_limits(MAX, "upload", {}).max_encoded_bytes is None
     assert picture_limits(MAX, "base64", {}).max_encoded_bytes == 10_485_760
+
+
+@pytest.mark.parametrize("size", [(3000, 2000), (4000, 3000), (1024, 1024), (6000, 4000), (1280, 960)])
+def test_a_fitted_picture_counts_the_tokens_of_the_original(size):
+    width, height = size
+    most = picture_limits(MAX, "upload", {}).useful_pixels
+    scale = min(1.0, (most / (width * height)) ** 0.5)
+    sent = tokens.picture_tokens(round(width * scale), round(height * scale), MAX.tokens)
+    assert sent == tokens.picture_tokens(width, height, MAX.tokens)
