@@ -70,7 +70,7 @@ class Account:
             self.adaptive.answered(
                 now, ticket.at, slot_bound=self.admission.slot_bound, rate_bound=self.admission.rate_bound
             )
-            self.cooldown.alive(ticket.at)
+            self.cooldown.alive(now, ticket.at)
         elif fault.kind == "throttled":
             self._throttled(now, ticket, wait_asked(fault, hints))
         else:

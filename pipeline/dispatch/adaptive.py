@@ -103,7 +103,8 @@ class Adaptive:
         if len(self._refused) >= EPISODE_COUNT + share * told:
             self._cut(now, told)
             return "episode"
-        self.pace.refused(now, started, self._rate_seen(now))
+        if self.pace.rate is not None or now - self._since >= 2 * self._span:
+            self.pace.refused(now, started, self._rate_seen(now))
         self._hold_until = now + self._latency
         return "lone"
 

@@ -228,7 +228,15 @@ class Call(Generic[T]):
         assert self._deadline is not None
         past = Past(attempts=len(self.attempts), once=self._once, remaining=self._deadline - anyio.current_time())
         policy = self._wiring.policy
-        return decide(fault, past, attempts=policy.attempts, retry_after=self._asked, rng=self._wiring.account.rng)
+        account = self._wiring.account
+        return decide(
+            fault,
+            past,
+            attempts=policy.attempts,
+            retry_after=self._asked,
+            rng=account.rng,
+            lone=not account.cooldown.streak,
+        )
 
     def _wants_more(self, error: BaseException) -> bool:
         if not isinstance(error, Fault) or not _resumable(error):

@@ -24,6 +24,7 @@ class Cooldown:
         self.streak = 0
         self._began = float("-inf")
         self._in_a_row = 0
+        self._answered_at = float("-inf")
         self._rng = rng
 
     def wait(self, now: float) -> float:
@@ -45,15 +46,20 @@ class Cooldown:
         self.until = max(self.until, now + seconds * self._rng.uniform(0.5, 1.0))
         self._begin(now)
 
-    def alive(self, started: float) -> None:
+    def alive(self, now: float, started: float) -> None:
         """The service answered a request that started at `started`."""
         self._in_a_row = 0
+        self._answered_at = now
         if started >= self._began:
             self.streak = 0
 
     def failed(self, now: float, started: float) -> bool:
-        """A transient fault. True when it makes an outage, which pauses the account; while probing, each one does."""
-        if started < self._began:
+        """A transient fault. True when it makes an outage, which pauses the account; while probing, each one does.
+
+        A request that was under way when another was answered does not count: at the end of a run, what hangs comes
+        last, and is no outage.
+        """
+        if started < max(self._began, self._answered_at):
             return False
         self._in_a_row += 1
         if self._in_a_row < (1 if self.streak else OUTAGE_FAULTS):

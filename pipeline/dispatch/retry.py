@@ -13,6 +13,8 @@ from pipeline.errors import Fault
 BASE_SECONDS = 0.5
 THROTTLED_BASE_SECONDS = 1.0
 CAP_SECONDS = 60.0
+LONE_CAP_SECONDS = 2.0
+"""For a row that fails while others are answered: what it waits at the end of a run, everybody waits."""
 MALFORMED_ATTEMPTS = 3
 BUDGET_SECONDS = 60.0
 BUDGET_SHARE = 0.1
@@ -44,13 +46,15 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     remaining: float
 
 
-def decide(fault: Fault, past: Past, *, attempts: int, retry_after: float | None, rng: random.Random) -> Decision:
+def decide(
+    fault: Fault, past: Past, *, attempts: int, retry_after: float | None, rng: random.Random, lone: bool = False
+) -> Decision:
     """The rule for one fault. `retry_after`: seconds the service asked for.
 
     Throttled and transient faults are sent again up to `attempts`; malformed answers up to three attempts; `once` and
-    `upload` one further attempt in all. Waits double from half a second (throttled: a second) to 60 s, less a jitter
-    of up to a half, and are never shorter than what the service asked for. A wait that would pass the deadline is not
-    begun.
+    `upload` one further attempt in all. Waits double from half a second (throttled: a second) to 60 s (2 s for a
+    `lone` fault, while the account is well), less a jitter of up to a half, and are never shorter than what the
+    service asked for. A wait that would pass the deadline is not begun.
     """
     if fault.retry == "no":
         return GiveUp(because="the same request would fail again")
@@ -60,7 +64,7 @@ def decide(fault: Fault, past: Past, *, attempts: int, retry_after: float | None
     if past.attempts >= most:
         return GiveUp(because=f"{past.attempts} attempts failed")
     base = THROTTLED_BASE_SECONDS if fault.kind == "throttled" else BASE_SECONDS
-    seconds = min(CAP_SECONDS, base * 2.0 ** (past.attempts - 1)) * rng.uniform(0.5, 1.0)
+    seconds = min(LONE_CAP_SECONDS if lone else CAP_SECONDS, base * 2.0 ** (past.attempts - 1)) * rng.uniform(0.5, 1.0)
     if fault.retry == "upload":
         seconds = 0.0
     if retry_after is not None:
