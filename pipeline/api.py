@@ -16,6 +16,7 @@ from pipeline.job.load import load as load_spec
 if TYPE_CHECKING:
     import duckdb
 
+    from pipeline.report.forecast import Forecast
     from pipeline.report.status import Status
     from pipeline.report.summary import Summary
     from pipeline.store.compact import Compacted
@@ -63,6 +64,12 @@ class Job:
         from pipeline.engines.local import execute
 
         return await execute(self.spec, _options(manifest, options, settings))
+
+    def plan(self) -> Forecast:
+        """What `run` would send, refuse, cost and take; nothing is sent, and no key is needed."""
+        from pipeline.engines.forecasting import forecast
+
+        return forecast(self.spec)
 
     def reprocess(self, where: str | None = None, *, options: RunOptions | None = None, **settings: Any) -> Summary:
         """Sends failed rows again: those that were throttled, transient or malformed, or those that `where` picks.

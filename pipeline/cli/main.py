@@ -24,7 +24,16 @@ def cli() -> None:
     """
 
 
-_COMMANDS = (run.run, store.status, failures.reprocess, failures.accept, store.query, store.export, store.compact)
+_COMMANDS = (
+    run.run,
+    store.plan,
+    store.status,
+    failures.reprocess,
+    failures.accept,
+    store.query,
+    store.export,
+    store.compact,
+)
 
 for command in (*_COMMANDS, serve.serve):
     cli.add_command(command)

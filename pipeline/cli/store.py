@@ -1,7 +1,8 @@
-"""`pipeline status`, `query`, `export` and `compact`: what needs an output and sends nothing."""
+"""`pipeline plan`, `status`, `query`, `export` and `compact`: what sends nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,22 +14,30 @@ if TYPE_CHECKING:
     from pipeline.api import Job
 
 
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
+
+
 @click.command()
 @job_command
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
+@_JSON
+def plan(job: Job, as_json: bool) -> None:
+    """Say what a run would send, refuse, cost and take, without sending anything."""
+    from pipeline.report.forecast import lines
+
+    forecast = job.plan()
+    _echo(forecast, [] if as_json else lines(forecast))
+
+
+@click.command()
+@job_command
+@_JSON
 def status(job: Job, as_json: bool) -> None:
     """Show what is done, left, failed (by fault and code) and spent."""
-    import msgspec
-
     from pipeline.report.status import lines
 
     _say_where(job)
     figures = job.status()
-    if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(figures), indent=2).decode())
-        return
-    for line in lines(figures):
-        click.echo(line)
+    _echo(figures, [] if as_json else lines(figures))
 
 
 @click.command()
@@ -62,6 +71,14 @@ def compact(job: Job, drop_superseded: bool) -> None:
     done = job.compact(drop_superseded=drop_superseded)
     dropped = f", {done.dropped:,} superseded rows dropped" if drop_superseded else ""
     click.echo(f"{done.before:,} parts before, {done.after:,} after{dropped}", err=True)
+
+
+def _echo(figures: object, lines: Iterable[str]) -> None:
+    """The lines, or without any the figures as JSON."""
+    import msgspec
+
+    for line in lines or [msgspec.json.format(msgspec.json.encode(figures), indent=2).decode()]:
+        click.echo(line)
 
 
 def _say_where(job: Job) -> None:

@@ -1,0 +1,83 @@
+"""`pipeline plan`: what a run would send, what it would cost and how long it would take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from pipeline.report.state import count, money, span
+from pipeline.report.summary import FailureGroup
+
+
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts are rows of the manifest by state; `send` is what a run would send now, `looked_at` how many of these
+    were looked at more closely (spread evenly; the figures below are scaled to all).
+
+    refused: what would be refused before sending. media_tokens, input_tokens: expected, None where they cannot be
+    counted. output_tokens: by the mean of the answers so far, None without any. cost: expected, the input alone where
+    no answer's length is known. worst_cost: the most it can come to. seconds: at least, under `limit` (None: no limit
+    is known).
+    """
+
+    job: str
+    command: str
+    output: str
+    rows: int
+    done: int
+    new: int
+    changed: int
+    retry: int
+    failed: int
+    repeated: int
+    vanished: int
+    send: int
+    looked_at: int
+    refused: tuple[FailureGroup, ...] = ()
+    media_tokens: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: float | None = None
+    worst_cost: float | None = None
+    currency: str | None = None
+    seconds: float | None = None
+    limit: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def lines(forecast: Forecast) -> Iterator[str]:
+    """The forecast for people, line by line."""
+    f = forecast
+    yield f"job:     {f.job}"
+    yield f"output:  {f.output}"
+    states = {"done": f.done, "new": f.new, "changed": f.changed, "failed in passing": f.retry, "failed": f.failed}
+    shown = ", ".join(f"{number:,} {name}" for name, number in states.items() if number)
+    yield f"rows:    {f.rows:,} in the manifest" + (f": {shown}" if shown else "")
+    if f.repeated:
+        yield f"         {f.repeated:,} repeat an earlier row and are sent once"
+    if f.vanished:
+        yield f"         {f.vanished:,} answered or failed before are no longer in it"
+    yield f"to send: {count(f.send, 'row')}" + ("; nothing to send" if not f.send else "")
+    if f.looked_at < f.send:
+        yield f"         (figures below from {f.looked_at:,} of them, spread evenly)"
+    for group in f.refused:
+        yield f"  {group.rows:>6,} × refused {group.code}: {group.message} (such as {group.id})"
+    if f.send:
+        yield from _figures(f)
+    for note in f.notes:
+        yield f"note:    {note}"
+    yield f"next: pipeline run {f.command}" if f.send else f"next: pipeline status {f.command}"
+
+
+def _figures(f: Forecast) -> Iterator[str]:
+    media = "" if f.media_tokens is None else f", {f.media_tokens:,} of them for pictures"
+    tokens = "cannot be counted" if f.input_tokens is None else f"{f.input_tokens:,} in{media}"
+    yield f"tokens:  {tokens}" + ("" if f.output_tokens is None else f"; {f.output_tokens:,} out expected")
+    if f.cost is None and f.worst_cost is None:
+        yield "cost:    not known (no price for this model)"
+    else:
+        alone = " for the input alone" if f.output_tokens is None else ""
+        worst = "" if f.worst_cost is None else f", at worst {money(f.worst_cost, f.currency)}"
+        yield f"cost:    {money(f.cost, f.currency)} expected{alone}{worst}"
+    if f.seconds is not None:
+        yield f"time:    at least {span(f.seconds)} under {f.limit}"
