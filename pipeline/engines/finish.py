@@ -109,10 +109,18 @@ def _written(setup: Setup, store: Store, plan: Plan, record: RunRecord, summary:
         failures=failures,
         spend=spent,
         last_run=last_run,
-        question=before.question if before and plan.command == "reprocess" else question(setup),
+        questions=_questions(setup, plan, before.questions if before else ()),
     )
     store.write_summary(msgspec.json.encode(standing, enc_hook=str))
     return msgspec.structs.replace(summary, failures=failures if summary.open else ())
+
+
+def _questions(setup: Setup, plan: Plan, before: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """What the answered rows were asked: what a reprocess or kept answers leave open, the guard asks about again."""
+    if plan.command == "reprocess" or (plan.kept and not before):
+        return before
+    now = question(setup)
+    return (*(asked for asked in before if plan.kept and asked != now), now)
 
 
 def _recorded(record: RunRecord, summary: Summary) -> RunRecord:

@@ -21,7 +21,7 @@ SHARE = 0.01
 def question(setup: Setup) -> dict[str, Any]:
     """What the job asks of every row, by the keys of the job file."""
     job = setup.spec.job
-    return {
+    asked = {
         "task": job.task,
         "provider.name": setup.provider_name,
         "provider.model": job.provider.model,
@@ -30,6 +30,7 @@ def question(setup: Setup) -> dict[str, Any]:
         "prompt.text": job.prompt.text,
         "media.resize": job.media.resize,
     }
+    return dict(msgspec.json.decode(msgspec.json.encode(asked)))
 
 
 def redo(setup: Setup, changed: str | None, counts: Counts) -> bool:
@@ -52,10 +53,10 @@ def redo(setup: Setup, changed: str | None, counts: Counts) -> bool:
 
 
 def _edits(setup: Setup) -> list[str]:
-    """What the job asks now and did not ask in the last run, in words."""
+    """What the job asks now and some answered rows were not asked, in words."""
     standing = last_standing(setup.spec.output)
-    before = standing.question if standing else {}
-    now = msgspec.json.decode(msgspec.json.encode(question(setup)))
+    now = question(setup)
+    before = next((asked for asked in (standing and standing.questions) or ({},) if asked != now), now)
     return [
         f"{key} was {_shown(before.get(key))}, is {_shown(value)}"
         for key, value in now.items()

@@ -94,6 +94,7 @@ def _plan_run(prepared: Setup, options: RunOptions, manifest: Manifest, store: S
         changed=counts.changed,
         vanished=counts.vanished,
         repeated=counts.repeat,
+        kept=survey.kept,
         source=lambda: selected(manifest, survey, identity, options.limit, options.sample),
     )
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 class Standing(msgspec.Struct, kw_only=True):
-    """What the last run left for `status`, and for the guard of the next run (`question`: what it asked)."""
+    """What the last run left for `status`, and for the guard of the next run (`questions`: what the answered
+    rows were asked: one, more after `--changed keep`, none where it is not known)."""
 
     rows: int
     done: int
@@ -28,7 +29,7 @@ class Standing(msgspec.Struct, kw_only=True):
     failures: tuple[FailureGroup, ...]
     spend: tuple[dict[str, Any], ...]
     last_run: dict[str, Any] | None
-    question: dict[str, Any]
+    questions: tuple[dict[str, Any], ...] = ()
 
 
 def connect(spec: Spec) -> duckdb.DuckDBPyConnection:

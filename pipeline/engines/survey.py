@@ -33,11 +33,13 @@ SENT: frozenset[int] = frozenset({State.NEW, State.CHANGED, State.RETRY})
 
 
 class Survey(msgspec.Struct, frozen=True, kw_only=True):
-    """`states`: a State per ordinal. `checks`: a checksum of each row's id, to see a manifest change under the run."""
+    """`states`: a State per ordinal. `checks`: a checksum of each row's id, to see a manifest change under the run.
+    `kept`: answered rows that are done only because their answers are kept."""
 
     counts: Counts
     states: bytearray
     checks: array[int]
+    kept: int = 0
 
     def ordinals(self, states: frozenset[int] = SENT) -> int:
         """How many rows are in one of `states`."""
@@ -70,14 +72,14 @@ class Surveyor:
             if counts.unread:
                 pending.settle(self._hashed(pending.states()))
                 counts = pending.counts()
-            states = pending.states()
             if not redo(counts):
                 # Kept answers stay the current ones: nothing is marked, so that no view calls them stale.
-                return _kept(counts, states, self._checks)
+                pending.keep()
+                return Survey(counts=pending.counts(), states=pending.states(), checks=self._checks, kept=counts.rebuy)
             marks = pending.marks()
             if marks.count:
                 mark(marks)
-            return Survey(counts=counts, states=states, checks=self._checks)
+            return Survey(counts=counts, states=pending.states(), checks=self._checks)
 
     def _batches(self, *, stamped: bool) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
@@ -122,12 +124,6 @@ class Surveyor:
         if found:
             listing = "; ".join(f"{twin.id!r} at {twin.first} and {twin.second}" for twin in found)
             raise ManifestError(f"the manifest gives the same id twice: {listing}")
-
-
-def _kept(counts: Counts, states: bytearray, checks: array[int]) -> Survey:
-    moved = msgspec.structs.replace(counts, changed=0, done=counts.done + counts.changed, rebuy=0)
-    kept = states.translate(bytes(State.DONE if state == State.CHANGED else state for state in range(256)))
-    return Survey(counts=moved, states=kept, checks=checks)
 
 
 def selected(

@@ -129,6 +129,10 @@ class Pending:
             self._connection.unregister("batch")
         self._find_states()
 
+    def keep(self) -> None:
+        """Changed rows whose id has an answer count as done; those that only ever failed stay changed."""
+        self._connection.execute(block("plan_keep", **_codes()))
+
     def states(self) -> bytearray:
         """One `State` per ordinal."""
         import numpy as np

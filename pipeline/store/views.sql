@@ -189,6 +189,9 @@ select state, count(*) as rows_ from state group by state;
 -- name: plan_rebuy
 select count(*) from state where state = {changed} and k in (select k from outcome where answered);
 
+-- name: plan_keep
+update state set state = {done} where state = {changed} and k in (select k from outcome where answered);
+
 -- name: plan_vanished
 select count(distinct k) from outcome where k not in (select k from item);
 
