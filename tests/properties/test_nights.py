@@ -1,0 +1,254 @@
+"""Any sequence of nights (runs, kills, full disks, edits, reprocessing, upkeep): the views show what the rules say."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+import signal
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+from support.commands import Child, Nursery
+from support.counted_job import CountedJob
+from support.counting_server import PLAIN, CountingServer, Told, answer_to
+from support.nights_model import REPROCESSED, Model, Outcome, Question
+from support.store_disk import rounds
+
+from pipeline.engines.reading import last_standing
+
+CONCURRENCY = 2
+TEMPLATES = ("Say [{id}] {topic}", "Tell [{id}] of {topic}")
+MODELS = ("m1", "m2")
+IDS = ("a", "b", "c", "d", "e")
+TOPICS = ("cats", "dogs", "fish")
+
+MOODS = {
+    "rejected": Told(400, code="invalid_request"),
+    "transient": Told(500),
+    "blocked": Told(finish="content_filter"),
+    "suspect": Told(finish="length"),
+    "malformed": Told(raw=b'{"choices": 7}'),
+}
+
+ids = st.sampled_from(IDS)
+topics = st.sampled_from(TOPICS)
+moods = st.dictionaries(ids, st.sampled_from(sorted(MOODS)), max_size=4)
+breaks = st.builds(
+    dict,
+    call=st.sampled_from(["*", "write", "replace", "fdatasync", "unlink"]),
+    nth=st.integers(1, 40),
+    do=st.sampled_from(["before", "after", "ENOSPC"]),
+)
+
+
+class Nights(RuleBasedStateMachine):
+    nursery: Nursery
+    server: CountingServer
+
+    @initialize(rows=st.dictionaries(ids, topics, min_size=2))
+    def begin(self, rows: dict[str, str]) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="nights-"))
+        self.job = CountedJob(self.folder, self.server)
+        self.asks = ("m1", TEMPLATES[0])
+        self.questions: tuple[Question, ...] = ()
+        self.rows = rows
+        self.model = Model()
+        self.write()
+
+    def teardown(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def write(self) -> None:
+        model, template = self.asks
+        self.job.write(model=model, prompt=template, concurrency=CONCURRENCY, more="[retry]\nattempts = 1\n")
+        self.job.rows({"id": id_, "topic": topic} for id_, topic in self.rows.items())
+
+    def question(self, id_: str, topic: str, model: str | None = None) -> Question:
+        return model or self.asks[0], self.asks[1].format(id=id_, topic=topic)
+
+    @rule(id_=ids, topic=topics)
+    def add_or_change_a_row(self, id_: str, topic: str) -> None:
+        self.rows[id_] = topic
+        self.write()
+
+    @rule(id_=ids)
+    def remove_a_row(self, id_: str) -> None:
+        self.rows.pop(id_, None)
+        self.write()
+
+    @rule(model=st.sampled_from(MODELS), template=st.sampled_from(TEMPLATES))
+    def change_the_job(self, model: str, template: str) -> None:
+        self.asks = (model, template)
+        self.write()
+
+    @rule(moods=moods, changed=st.sampled_from([None, None, "keep", "redo"]))
+    def run(self, moods: dict[str, str], changed: str | None) -> None:
+        self.go_through_a_night(moods, changed, [])
+
+    @rule(moods=moods, changed=st.sampled_from([None, "redo"]), broken=breaks)
+    def run_on_a_machine_that_breaks(self, moods: dict[str, str], changed: str | None, broken: dict[str, Any]) -> None:
+        self.go_through_a_night(moods, changed, [broken])
+
+    def go_through_a_night(self, moods: dict[str, str], changed: str | None, broken: list[dict[str, Any]]) -> None:
+        asked = {id_: self.question(id_, topic) for id_, topic in self.rows.items()}
+        states = {id_: self.model.of(id_).state(question) for id_, question in asked.items()}
+        before = copy.deepcopy(self.model)
+        rebuy = [id_ for id_, state in states.items() if state == "changed" and self.model.of(id_).answers]
+        refused = changed is None and bool(rebuy) and self.questions != (self.asks,)
+        questions = self.asked_after(changed == "keep" and bool(rebuy))
+        if not refused and changed != "keep":
+            self.model.mark(asked.items())
+        sent = {id_ for id_, state in states.items() if state in ("new", "resent", "changed")}
+        if changed == "keep":
+            sent -= set(rebuy)
+        option = [] if changed is None else ["--changed", changed]
+        child = self.command(moods, "run", *option, rules=broken)
+        code = child.wait()
+        works = {id_: (asked[id_], None, self.rows[id_]) for id_ in sent}
+        if broken and code in (4, -signal.SIGKILL):
+            self.recover(before, works)
+            assert self.told() in (self.questions, questions)
+            self.questions = self.told()
+            return
+        if refused:
+            assert code == 2, child.err
+            assert "the job has changed" in child.err
+            assert not self.server.asked
+            return
+        assert self.server.times_asked() == dict.fromkeys(sent, 1), child.err
+        self.keep(works, moods)
+        self.questions = questions
+        failed = [id_ for id_ in self.rows if (one := self.model.of(id_).open()) and one.counts_for(asked[id_])]
+        assert code == (1 if failed else 0), child.err
+        status = self.job.job().status()
+        assert (status.rows, status.failed, status.left) == (len(self.rows), len(failed), 0)
+
+    def recover(self, before: Model, works: dict[str, Any]) -> None:
+        """Of a night that was cut short, all is kept but what was in flight; the survey is kept whole or not at all."""
+        assert self.nursery.run("compact", self.job.path).wait() == 0
+        kept = Counter(self.job.on_disk())
+        kept.subtract(self.model.kept())
+        assert all(count in (0, 1) for count in kept.values()), kept
+        new = {id_ for id_, count in kept.items() if count}
+        assert new <= set(self.server.times_asked()) <= set(works)
+        assert len(set(self.server.times_asked()) - new) <= CONCURRENCY
+        done = {id_: works[id_] for id_ in new}
+        candidates = []
+        for model in (self.model, before):
+            self.model = model
+            self.keep(done, self.moods)
+            candidates.append(model)
+        shown = self.shown()
+        fitting = [model for model in candidates if (model.results(), model.failures()) == shown]
+        assert fitting, shown
+        self.model = fitting[0]
+
+    def asked_after(self, kept: bool) -> tuple[Question, ...]:
+        """What answered rows were asked, for the guard of later runs, once this night has ended."""
+        if not kept:
+            return (self.asks,)
+        return (*(one for one in self.questions if one != self.asks), self.asks) if self.questions else ()
+
+    def told(self) -> tuple[Question, ...]:
+        standing = last_standing(self.job.output)
+        return tuple((one["provider.model"], one["prompt.text"]) for one in standing.questions) if standing else ()
+
+    @rule(
+        moods=moods,
+        where=st.sampled_from([None, "true", "fault = 'suspect'", "fault = 'rejected' and id < 'c'"]),
+        model=st.sampled_from([None, None, "m9"]),
+    )
+    def reprocess(self, moods: dict[str, str], where: str | None, model: str | None) -> None:
+        wanted = {
+            None: lambda id_, fault: fault in REPROCESSED,
+            "true": lambda id_, fault: True,
+            "fault = 'suspect'": lambda id_, fault: fault == "suspect",
+            "fault = 'rejected' and id < 'c'": lambda id_, fault: fault == "rejected" and id_ < "c",
+        }[where]
+        works = {}
+        for id_, failure in self.model.open().items():
+            if wanted(id_, failure.fault):
+                topic = self.rows.get(id_, failure.topic)
+                own = self.question(id_, topic, model)
+                base = self.question(id_, topic)
+                works[id_] = (own, base if base != own else None, topic)
+        options = (["--where", where] if where else []) + (["--set", f"provider.model={model}"] if model else [])
+        child = self.command(moods, "reprocess", *options)
+        assert child.wait() in (0, 1), child.err
+        assert self.server.times_asked() == dict.fromkeys(works, 1), child.err
+        self.keep(works, moods)
+
+    @rule()
+    def accept(self) -> None:
+        child = self.command({}, "accept")
+        assert child.wait() == 0, child.err
+        assert child.last == f"{self.model.accept()} answers accepted"
+
+    @rule(drop=st.booleans())
+    def compact(self, drop: bool) -> None:
+        child = self.command({}, "compact", *(["--drop-superseded"] if drop else []))
+        assert child.wait() == 0, child.err
+        if drop:
+            for history in self.model.histories.values():
+                history.drop_superseded()
+
+    def command(self, moods: dict[str, str], name: str, *options: str, rules: Any = ()) -> Child:
+        self.server.forget()
+        self.moods = moods
+        self.server.script = lambda asked, n: MOODS[moods[asked.id]] if asked.id in moods else PLAIN
+        quiet = ["--quiet"] if name in ("run", "reprocess") else []
+        child = self.nursery.run(name, self.job.path, *quiet, *options, output=self.job.output, rules=list(rules))
+        assert "Traceback" not in child.err, child.err
+        self.server.wait_idle()
+        return child
+
+    def keep(self, works: dict[str, Any], moods: dict[str, str]) -> None:
+        """What was sent ends as the server told it."""
+        for id_, (own, stands_for, topic) in works.items():
+            fault = moods.get(id_)
+            text = answer_to(*own) if fault in (None, "suspect") else None
+            self.model.of(id_).outcomes.append(Outcome(self.model.next(), own, topic, stands_for, fault, text))
+
+    def shown(self) -> tuple[set[Any], set[Any]]:
+        with self.job.job().connect() as views:
+            results = views.sql("select id, answer, stale from results").fetchall()
+            failures = views.sql("select id, fault from failures").fetchall()
+        assert len(results) == len({row[0] for row in results})
+        assert len(failures) == len({row[0] for row in failures})
+        return set(results), set(failures)
+
+    @invariant()
+    def the_views_equal_the_model(self) -> None:
+        assert self.shown() == (self.model.results(), self.model.failures())
+        assert Counter(self.job.on_disk()) == self.model.kept()
+
+
+def test_the_views_equal_a_simple_model_after_every_step(tmp_path: Path) -> None:
+    many = "PIPELINE_CRASH_ROUNDS" in os.environ
+    with Nursery(tmp_path) as nursery, CountingServer() as server:
+        Nights.nursery, Nights.server = nursery, server
+        run_state_machine_as_test(
+            Nights,
+            settings=settings(
+                max_examples=rounds(5),
+                stateful_step_count=20 if many else 10,
+                deadline=None,
+                derandomize=not many,
+                phases=(Phase.generate,),  # to shrink a failure takes many minutes of commands
+                print_blob=True,
+                database=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
