@@ -1,4 +1,4 @@
-"""A machine that refuses writes under a whole run: exit 4 with words, all that was answered is kept, the next resumes."""
+"""A machine that refuses writes under a whole run: exit 4 with words, all answers kept, and the next run resumes."""
 
 from __future__ import annotations
 
