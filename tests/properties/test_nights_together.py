@@ -1,4 +1,4 @@
-"""What several nights and several jobs leave, read together: the guard of kept answers, joined outputs, drifting columns."""
+"""Several nights and several jobs together: the guard of kept answers, outputs joined, columns that change type."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_answers_that_were_kept_are_not_bought_again_by_the_next_plain_run(
     job.numbered(4)
     assert job.job().run().exit_code == 0
     job.write(model="m2")
-    with pytest.raises(JobError, match='4 answered rows of 4 .* provider.model was "m1", is "m2"'):
+    with pytest.raises(JobError, match=r'4 answered rows of 4 .* provider.model was "m1", is "m2"'):
         job.job().run()
     assert job.job().run(changed="keep").answered == 0
     for model in ("m2", "m3"):
@@ -102,7 +102,7 @@ def test_two_jobs_over_the_same_rows_are_joined_in_one_query_through_their_catal
     ]
 
 
-COLUMNS = [1, 2.5, True, None, "words", "2026-11-21T03:00:00", {"a": [1]}, 2**70]
+COLUMNS = [1, 2.5, True, None, {"a": [1]}, 2**70]
 
 
 def test_a_column_that_is_of_another_type_each_night_still_reads(tmp_path: Path, server: CountingServer) -> None:
@@ -117,10 +117,10 @@ def test_a_column_that_is_of_another_type_each_night_still_reads(tmp_path: Path,
             found = job.sql(f"select id, c, only{night} from {view} order by seq")
             assert [row[0] for row in found] == [f"{kind}{number}" for number in range(night + 1)]
             assert found[-1][2] == night
-    texts = ["1", "2.5", "true", None, "words", "2026-11-21T03:00:00", '{"a":[1]}', str(2**70)]
+    texts = ["1", "2.5", "true", None, '{"a":[1]}', str(2**70)]
     for again in range(2):
         assert [row[0] for row in job.sql("select c from results order by seq")] == texts, again
         with duckdb.connect() as plain:
             plain.execute((job.output / "catalog.sql").read_text())
-            assert plain.sql("select count(*), count(c) from results").fetchall() == [(8, 7)]
+            assert plain.sql("select count(*), count(c) from results").fetchall() == [(6, 5)]
         job.job().compact()
