@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipeline.errors import JobError, QueryError
+from pipeline.errors import QueryError
 from pipeline.job.load import Spec
 from pipeline.report.status import Status
 from pipeline.report.summary import FailureGroup
 from pipeline.store import read
 from pipeline.store.layout import Layout
+from pipeline.store.lock import running
 
 if TYPE_CHECKING:
     import duckdb
@@ -65,6 +66,7 @@ def status(spec: Spec) -> Status:
         "command": spec.command,
         "output": str(spec.output),
         "offline": spec.offline,
+        "running": running(Layout(spec.output).lock),
     }
     if standing is None:
         return Status(**base)
@@ -81,14 +83,12 @@ def status(spec: Spec) -> Status:
 
 
 def last_standing(output: Path) -> Standing | None:
-    """What the last run left, None before the first. Raises JobError where it cannot be read."""
+    """What the last run left; None before the first, and where another version wrote it: the next run does so anew."""
     path = Layout(output).summary
-    if not path.exists():
-        return None
     try:
         return msgspec.json.decode(path.read_bytes(), type=Standing)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise JobError(f"{path}: cannot be read ({error}); the next run writes it anew") from None
+    except (OSError, msgspec.MsgspecError):
+        return None
 
 
 def failure_groups(connection: duckdb.DuckDBPyConnection, run_id: str | None = None) -> tuple[FailureGroup, ...]:

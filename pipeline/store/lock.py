@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,9 +45,35 @@ def locked(path: Path, run_id: str) -> Iterator[None]:
         os.close(fd)
 
 
+def running(path: Path) -> str | None:
+    """Who holds the lock just now, in words; None when nobody does."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return _who(_holder(fd))
+    finally:
+        os.close(fd)
+    return None
+
+
+def _exclusive(fd: int) -> None:
+    """Takes the lock. Raises OSError; a look of `running` holds it for some microseconds, which is waited for."""
+    for _ in range(5):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError:
+            threading.Event().wait(0.01)
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def _take(fd: int, path: Path, run_id: str) -> None:
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _exclusive(fd)
     except OSError as error:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
             raise Locked(_message(path, _holder(fd))) from None
@@ -66,12 +93,15 @@ def _holder(fd: int) -> Holder | None:
         return None
 
 
+def _who(holder: Holder | None) -> str:
+    if holder is None:
+        return "another process"
+    return f"process {holder.pid} on {holder.host} since {holder.started_at} (run {holder.run_id})"
+
+
 def _message(path: Path, holder: Holder | None) -> str:
-    who = "another process"
-    if holder is not None:
-        who = f"process {holder.pid} on {holder.host} since {holder.started_at} (run {holder.run_id})"
     return (
-        f"{path.parent} is in use by {who}. Wait for it to end, or end it; then run the same command again. "
+        f"{path.parent} is in use by {_who(holder)}. Wait for it to end, or end it; then run the same command again. "
         "Reading (query, status, export, report) works meanwhile. On a folder shared between hosts the lock is only as "
         "good as the file system's own: never run one job on two hosts at once there."
     )

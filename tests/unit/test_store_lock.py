@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from support.store_records import answer, keep, rows
 
 from pipeline.errors import EXIT_LOCKED, Locked
 from pipeline.store import Store
+from pipeline.store.lock import running
 
 HOLD = """
 import sys
@@ -57,3 +60,15 @@ def test_a_lock_file_that_says_nothing_does_not_block_and_does_not_confuse(tmp_p
         (tmp_path / "run.lock").write_bytes(b"{")
         with pytest.raises(Locked, match="in use by another process"):
             Store.open(tmp_path, "caption", run_id="second")
+
+
+def test_status_says_who_runs_and_never_keeps_a_run_from_starting(tmp_path: Path) -> None:
+    lock = tmp_path / "run.lock"
+    assert running(lock) is None
+    with Store.open(tmp_path, "caption", run_id="the-run"):
+        assert "run the-run" in (running(lock) or "")
+    assert running(lock) is None
+    with lock.open("rb") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        threading.Timer(0.02, lambda: fcntl.flock(looking, fcntl.LOCK_UN)).start()
+        keep(tmp_path, answer("a"))
