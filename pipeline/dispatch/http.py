@@ -1,10 +1,11 @@
-"""The only file that knows httpx: real HTTP on asyncio, by httpx's requests over httpx-aiohttp's transport.
+"""The only file that knows httpx: real HTTP on asyncio, aiohttp carrying it.
 
 The choice, measured side by side on a shared 2-core machine, 1 KB prompts, 20 ms latency, CPU per exchange in µs at
-16 / 64 / 256 connections: httpx's client over httpx-aiohttp 336 / 347 / 399; this file, which hands httpx's request
-to the same transport without the client around it, 215 / 184 / 204; aiohttp alone 129 / 107 / 137. All three are flat
-in the number of connections; httpx's own pool is not (8 ms at 64), so it is never used. What httpx still buys is its
-exceptions, URLs, decoders and TLS defaults, and a move to its successor that touches this file alone.
+16 / 64 / 256 connections: httpx's client over httpx-aiohttp 336 / 347 / 399; httpx's request handed to that transport
+without the client around it 215 / 184 / 204; aiohttp alone 129 / 107 / 137. All three are flat in the number of
+connections; httpx's own pool is not (8 ms at 64), so it is never used. Building httpx's request and response costs as
+much as sending, so that aiohttp's are used as they are: a row of the fan-out came from 383 to 240 µs. What httpx still
+gives is its reading of URLs, its decoders and its TLS defaults, and a move to its successor touches this file alone.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import os
 import ssl
 import urllib.request
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -25,7 +26,6 @@ from weakref import WeakSet
 import aiohttp
 import anyio
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
 from pipeline.dispatch.transport import MAX_RESPONSE_BYTES, Timeouts, read_timeout, redirect, too_large
 from pipeline.errors import Fault, JobError
@@ -57,40 +57,33 @@ async def open_transport(*, max_response: int = MAX_RESPONSE_BYTES) -> AsyncIter
 
 
 class Http:
-    """Transport over sockets. One pool of connections per proxy, kept alive and reused."""
+    """Transport over sockets: one pool of connections, kept alive and reused."""
 
     def __init__(self, max_response: int) -> None:
         self._max_response = max_response
         self._context = _tls()
         self._proxies = _proxies()
-        self._transports: dict[str | None, AiohttpTransport] = {}
+        connector = _Connector(limit=0, ssl=self._context, keepalive_timeout=KEEP_ALIVE_SECONDS)
+        self._session = aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+        )
 
     async def aclose(self) -> None:
-        for transport in self._transports.values():
-            await transport.aclose()
+        await self._session.close()
 
-    @asynccontextmanager
-    async def exchange(self, request: HttpRequest, timeouts: Timeouts) -> AsyncIterator[_Exchange]:
+    def exchange(self, request: HttpRequest, timeouts: Timeouts) -> _Exchange:
         """As `Transport.exchange`. Leaving the block before the body's end closes the connection."""
-        response = await self._send(request, timeouts)
-        try:
-            if 300 <= response.status_code < 400:
-                raise redirect(response.status_code, response.headers.get("location", ""))
-            yield _Exchange(response, timeouts, self._max_response)
-        finally:
-            await response.aclose()
+        return _Exchange(self._send(request, timeouts), timeouts, self._max_response)
 
-    async def _send(self, request: HttpRequest, timeouts: Timeouts) -> httpx.Response:
+    async def _send(self, request: HttpRequest, timeouts: Timeouts) -> aiohttp.ClientResponse:
         """The response's head. A reused connection that the server closed before a byte came is replaced once."""
-        wire = _wire(request, timeouts)
-        transport = self._transport(request.url)
         for stale_allowed in (True, False):
             _reused.set(False)
             try:
                 if len(request.body) <= UNBLOCKED_BYTES:
-                    return await transport.handle_async_request(wire)
+                    return await self._request(request, timeouts)
                 with anyio.move_on_after(timeouts.connect + timeouts.write + timeouts.read):
-                    return await transport.handle_async_request(wire)
+                    return await self._request(request, timeouts)
             except Exception as error:
                 fault = _fault(error, timeouts)
                 if fault is None:
@@ -101,21 +94,16 @@ class Http:
                 raise _write_timeout(timeouts.write)
         raise AssertionError("unreachable")
 
-    def _transport(self, url: str) -> AiohttpTransport:
-        proxy = _proxy_for(url, self._proxies)
-        transport = self._transports.get(proxy)
-        if transport is None:
-            transport = AiohttpTransport(
-                verify=self._context,
-                proxy=httpx.Proxy(proxy) if proxy else None,
-                client=self._session,
-            )
-            self._transports[proxy] = transport
-        return transport
-
-    def _session(self) -> aiohttp.ClientSession:
-        connector = _Connector(limit=0, ssl=self._context, keepalive_timeout=KEEP_ALIVE_SECONDS)
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
+    async def _request(self, request: HttpRequest, timeouts: Timeouts) -> aiohttp.ClientResponse:
+        return await self._session.request(
+            request.method,
+            _url(request.url),
+            headers=[*request.headers, ("Accept-Encoding", "identity")],
+            data=request.body or None,
+            allow_redirects=False,
+            timeout=_stages(timeouts),
+            proxy=_proxy_for(request.url, self._proxies),
+        )
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -135,26 +123,46 @@ class _Connector(aiohttp.TCPConnector):
 
 
 class _Exchange:
-    def __init__(self, response: httpx.Response, timeouts: Timeouts, max_response: int) -> None:
-        self.status = response.status_code
-        self.headers = _headers(response)
-        self.complete = False
-        self._response = response
+    """The block of one exchange, and in it the response."""
+
+    status = 0
+    headers: Mapping[str, str] = {}
+    complete = False
+
+    def __init__(
+        self, sending: Coroutine[Any, Any, aiohttp.ClientResponse], timeouts: Timeouts, max_response: int
+    ) -> None:
+        self._sending = sending
         self._timeouts = timeouts
         self._max_response = max_response
 
+    async def __aenter__(self) -> _Exchange:
+        self._response = response = await self._sending
+        self.status = response.status
+        self.headers = _headers(response)
+        if 300 <= self.status < 400:
+            response.close()
+            raise redirect(self.status, self.headers.get("location", ""))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if not self._response.closed:
+            self._response.close()
+
     async def chunks(self) -> AsyncIterator[bytes]:
         size = 0
-        encoded = "content-encoding" in self.headers
-        source = self._response.aiter_bytes() if encoded else self._response.stream
-        assert isinstance(source, AsyncIterable)
+        source = _body(self._response)
+        if "content-encoding" in self.headers:
+            source = _decoded(self._response, source)
         try:
             async for chunk in source:
                 size += len(chunk)
                 if size > self._max_response:
                     raise too_large(self._max_response)
                 yield chunk
-        except (httpx.TransportError, aiohttp.ClientError) as error:
+        except httpx.DecodingError as error:
+            raise Fault("malformed", "Local.NotHttp", f"the body is not as encoded: {error}", retry="yes") from None
+        except aiohttp.ClientError as error:
             fault = _fault(error, self._timeouts)
             if fault is not None and fault.code == "Local.ReadTimeout":
                 raise fault from None
@@ -162,26 +170,42 @@ class _Exchange:
         self.complete = True
 
 
-def _wire(request: HttpRequest, timeouts: Timeouts) -> httpx.Request:
-    headers = [*request.headers, ("Accept-Encoding", "identity")]
-    stages = {"connect": timeouts.connect, "pool": timeouts.connect, "read": timeouts.read}
-    try:
-        url = _url(request.url)
-    except httpx.InvalidURL as error:
-        raise Fault("rejected", "Local.InvalidUrl", f"{request.url.split('?')[0]}: {error}") from None
-    return httpx.Request(
-        request.method, url, headers=headers, content=request.body or None, extensions={"timeout": stages}
-    )
+async def _body(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    while chunk := await response.content.readany():
+        yield chunk
+
+
+class _Encoded(httpx.AsyncByteStream):
+    def __init__(self, source: AsyncIterator[bytes]) -> None:
+        self._source = source
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._source
+
+
+def _decoded(response: aiohttp.ClientResponse, source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """A body that is encoded although we asked for none: httpx has the decoders."""
+    return httpx.Response(response.status, headers=response.raw_headers, stream=_Encoded(source)).aiter_bytes()
 
 
 @lru_cache(maxsize=64)
-def _url(text: str) -> httpx.URL:
-    return httpx.URL(text)
+def _url(text: str) -> str:
+    try:
+        return str(httpx.URL(text))
+    except httpx.InvalidURL as error:
+        raise Fault("rejected", "Local.InvalidUrl", f"{text.split('?')[0]}: {error}") from None
 
 
-def _headers(response: httpx.Response) -> Mapping[str, str]:
+@lru_cache(maxsize=8)
+def _stages(timeouts: Timeouts) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(
+        total=None, connect=timeouts.connect, sock_connect=timeouts.connect, sock_read=timeouts.read
+    )
+
+
+def _headers(response: aiohttp.ClientResponse) -> Mapping[str, str]:
     headers: dict[str, str] = {}
-    for raw_name, raw_value in response.headers.raw:
+    for raw_name, raw_value in response.raw_headers:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import ssl
 import time
 from collections.abc import Callable
@@ -76,6 +77,14 @@ def test_a_slow_body_that_keeps_coming_is_complete() -> None:
     response = ask(Act("drip", gap=0.02))
     assert response.complete
     assert response.body == b'{"text":"ok"}'
+
+
+def test_a_body_that_is_encoded_unasked_is_decoded_and_a_broken_one_is_malformed() -> None:
+    encoded = (("content-encoding", "gzip"),)
+    assert ask(Act(body=gzip.compress(b"hello"), headers=encoded)).body == b"hello"
+    with pytest.raises(Fault) as caught:
+        ask(Act(body=b"not gzip", headers=encoded))
+    assert (caught.value.kind, caught.value.code) == ("malformed", "Local.NotHttp")
 
 
 @pytest.mark.parametrize("status", [400, 429, 500, 502, 503])
