@@ -30,8 +30,7 @@ from pipeline.engines.reading import last_standing
 
 CONCURRENCY = 2
 TEMPLATES = ("Say [{id}] {topic}", "Tell [{id}] of {topic}")
-MODELS = ("m1", "m2")
-IDS = ("a", "b", "c", "d", "e")
+IDS = ("a", "b", "c", "d")
 TOPICS = ("cats", "dogs", "fish")
 
 MOODS = {
@@ -44,7 +43,9 @@ MOODS = {
 
 ids = st.sampled_from(IDS)
 topics = st.sampled_from(TOPICS)
-moods = st.dictionaries(ids, st.sampled_from(sorted(MOODS)), max_size=4)
+moods = st.dictionaries(ids, st.sampled_from(sorted(MOODS)), max_size=len(IDS))
+edits = st.lists(st.tuples(ids, st.sampled_from([*TOPICS, None])), max_size=3)
+asks = st.tuples(st.sampled_from(("m1", "m1", "m2")), st.sampled_from(TEMPLATES))
 breaks = st.builds(
     dict,
     call=st.sampled_from(["*", "write", "replace", "fdatasync", "unlink"]),
@@ -78,28 +79,24 @@ class Nights(RuleBasedStateMachine):
     def question(self, id_: str, topic: str, model: str | None = None) -> Question:
         return model or self.asks[0], self.asks[1].format(id=id_, topic=topic)
 
-    @rule(id_=ids, topic=topics)
-    def add_or_change_a_row(self, id_: str, topic: str) -> None:
-        self.rows[id_] = topic
+    def edit(self, edits: list[tuple[str, str | None]], asks: Question) -> None:
+        """The user's day: rows come, change and (topic None) go; the job may ask something else."""
+        for id_, topic in edits:
+            self.rows.pop(id_, None)
+            if topic is not None:
+                self.rows[id_] = topic
+        self.asks = asks
         self.write()
 
-    @rule(id_=ids)
-    def remove_a_row(self, id_: str) -> None:
-        self.rows.pop(id_, None)
-        self.write()
-
-    @rule(model=st.sampled_from(MODELS), template=st.sampled_from(TEMPLATES))
-    def change_the_job(self, model: str, template: str) -> None:
-        self.asks = (model, template)
-        self.write()
-
-    @rule(moods=moods, changed=st.sampled_from([None, None, "keep", "redo"]))
-    def run(self, moods: dict[str, str], changed: str | None) -> None:
+    @rule(edits=edits, asks=asks, moods=moods, changed=st.sampled_from([None, "redo", "redo", "keep"]))
+    def run(self, edits: Any, asks: Question, moods: dict[str, str], changed: str | None) -> None:
+        self.edit(edits, asks)
         self.go_through_a_night(moods, changed, [])
 
-    @rule(moods=moods, changed=st.sampled_from([None, "redo"]), broken=breaks)
-    def run_on_a_machine_that_breaks(self, moods: dict[str, str], changed: str | None, broken: dict[str, Any]) -> None:
-        self.go_through_a_night(moods, changed, [broken])
+    @rule(edits=edits, moods=moods, broken=breaks)
+    def run_on_a_machine_that_breaks(self, edits: Any, moods: dict[str, str], broken: dict[str, Any]) -> None:
+        self.edit(edits, self.asks)
+        self.go_through_a_night(moods, "redo", [broken])
 
     def go_through_a_night(self, moods: dict[str, str], changed: str | None, broken: list[dict[str, Any]]) -> None:
         asked = {id_: self.question(id_, topic) for id_, topic in self.rows.items()}
@@ -242,8 +239,8 @@ def test_the_views_equal_a_simple_model_after_every_step(tmp_path: Path) -> None
         run_state_machine_as_test(
             Nights,
             settings=settings(
-                max_examples=rounds(5),
-                stateful_step_count=20 if many else 10,
+                max_examples=rounds(8),
+                stateful_step_count=20 if many else 8,
                 deadline=None,
                 derandomize=not many,
                 phases=(Phase.generate,),  # to shrink a failure takes many minutes of commands

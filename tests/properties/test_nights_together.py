@@ -78,6 +78,16 @@ def test_a_reprocess_does_not_answer_for_rows_that_it_did_not_send(tmp_path: Pat
         job.job().run()
 
 
+def test_a_row_that_asks_again_what_it_once_asked_shows_that_answer_and_is_not_paid_again(
+    tmp_path: Path, server: CountingServer
+) -> None:
+    job = CountedJob(tmp_path, server)
+    for night, (topic, sent) in enumerate((("cats", 1), ("dogs", 1), ("cats", 0), ("dogs", 0))):
+        job.rows([{"id": "a", "topic": topic}])
+        assert job.job().run().sent == sent, night
+        assert job.sql("select answer, stale from results") == [(f"m1 says of Say [a] {topic}", False)], night
+
+
 def test_two_jobs_over_the_same_rows_are_joined_in_one_query_through_their_catalogs(
     tmp_path: Path, server: CountingServer
 ) -> None:
