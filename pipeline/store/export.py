@@ -34,11 +34,13 @@ def export(output: Path, task: TaskName, dest: Path, *, files: Files = DISK) -> 
 
 
 def _parquet(files: Files, connection: Any, dest: Path) -> int:
+    import pyarrow as pa
+
     reader = connection.sql("select * from results").to_arrow_reader(ROW_GROUP)
     rows = 0
     with writing(files, dest, reader.schema) as writer:
         for batch in reader:
-            writer.write_batch(batch)
+            writer.write(pa.Table.from_batches([batch]), ROW_GROUP)
             rows += batch.num_rows
     return rows
 

@@ -31,7 +31,7 @@ def merge(files: Files, known: Known, parts: Sequence[Part], dropped: pa.Array |
     size = ROW_GROUP if "embedding" in target.names else TEXT_ROW_GROUP
     with writing(files, path, target) as writer:
         for table in _grouped(_tables(parts, target, dropped), size):
-            writer.write_table(table, row_group_size=size)
+            writer.write(table, size)
     return Part(first, last, generation, path)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.errors import StoreError
+from pipeline.store import vectors
 from pipeline.store.files import Files, replacing, write_all
 from pipeline.store.schema import FORMAT, READABLE, schema
 from pipeline.types import TaskName
@@ -26,7 +27,7 @@ ROW_GROUP = 2_000
 """Rows of a row group: one row of a vector search reads 12 MB of 1536-float vectors at most."""
 
 _BUFFER = 2**20
-"""Bytes held back before a write call: pyarrow makes one for every page header."""
+"""Bytes gathered for a write call: pyarrow makes one for every page header."""
 
 _NAME = re.compile(r"(\d{12,})-(\d{12,})(?:\.(\d+))?\.parquet")
 _FORMAT_KEY = b"pipeline.format"
@@ -68,37 +69,77 @@ def shown(parts: Iterable[Part]) -> list[Part]:
 
 
 @contextmanager
-def writing(files: Files, path: Path, columns: pa.Schema) -> Iterator[Any]:
-    """Yields a pyarrow ParquetWriter; at the end the part is on disk under its name. Raises OSError.
-
-    Text is dictionary-coded and zstd; vectors are neither, since random mantissas do not compress: 4,000 vectors of
-    1536 floats take 46 ms of CPU, pyarrow's defaults 69 ms and DuckDB's COPY 125 ms, for files of one size
-    (tests/bench/bench_store.py). Half of what is left is pyarrow's coding of list levels.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns = columns.with_metadata({_FORMAT_KEY: str(FORMAT).encode()})
-    leaves = [leaf for field in columns if not _is_vector(field.type) for leaf in _leaves(field.name, field.type)]
+def writing(files: Files, path: Path, columns: pa.Schema) -> Iterator[PartWriter]:
+    """Yields a writer of tables with these columns; at the end the part is on disk under its name. Raises OSError."""
     with replacing(files, path) as fd:
-        sink = pa.BufferedOutputStream(pa.PythonFile(_Sink(files, fd), mode="w"), _BUFFER)
-        writer = pq.ParquetWriter(
-            sink,
+        writer = PartWriter(files, fd, columns)
+        try:
+            yield writer
+            writer.close()
+        finally:
+            writer.let_go()
+
+
+class PartWriter:
+    """Writes one Parquet file. Text is dictionary-coded and zstd; vectors are neither, since random mantissas do not
+    compress, and go to disk as they are (see vectors.py): 4,000 of 1536 floats take 20 ms of CPU, pyarrow's defaults
+    80 ms and DuckDB's COPY 150 ms, for files of one size, none of them synced (tests/bench/bench_store.py)."""
+
+    def __init__(self, files: Files, fd: int, columns: pa.Schema) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns = columns.with_metadata({_FORMAT_KEY: str(FORMAT).encode()})
+        leaves = [leaf for field in columns if not _is_vector(field.type) for leaf in _leaves(field.name, field.type)]
+        self._sink = _Sink(files, fd)
+        self._groups = 0
+        self._chunks: dict[int, list[vectors.Chunk]] = {}
+        self._file = pa.PythonFile(self._sink, mode="w")
+        self._writer = pq.ParquetWriter(
+            self._file,
             columns,
             compression=dict.fromkeys(leaves, "zstd"),  # a column not named here stays uncompressed
             use_dictionary=leaves,
             write_statistics=leaves,
             store_schema=True,
         )
-        with writer:
-            yield writer
-        sink.close()
+
+    def write(self, table: pa.Table, row_group: int) -> None:
+        """Adds the rows, `row_group` of them to a row group."""
+        for first in range(0, table.num_rows, row_group):
+            self._write_group(table.slice(first, row_group))
+
+    def close(self) -> None:
+        """Ends the file; nothing is synced."""
+        self._sink.flush()
+        self._sink.holds = True
+        self._writer.close()
+        self._sink.end(vectors.footer(self._sink.held(), self._chunks))
+
+    def let_go(self) -> None:
+        """Writes nothing from here on: pyarrow ends a forgotten file later, when the descriptor may be another's."""
+        self._sink.open = False
+
+    def _write_group(self, rows: pa.Table) -> None:
+        import pyarrow as pa
+
+        raw = [at for at, field in enumerate(rows.schema) if vectors.plain_floats(field, rows.column(at))]
+        rest = rows
+        for at in raw:
+            field = rows.schema.field(at)
+            rest = rest.set_column(at, field, pa.nulls(rows.num_rows, field.type))
+        self._writer.write_table(rest, row_group_size=max(1, rows.num_rows))
+        for at in raw:
+            place, field = self._file.tell(), rows.schema.field(at)
+            chunk = vectors.write_chunk(self._file.write, place, field, rows.column(at))
+            self._chunks.setdefault(self._groups, []).append(chunk)
+        self._groups += 1
 
 
 def write_part(files: Files, path: Path, table: pa.Table) -> None:
     """Writes one whole part. Raises OSError."""
     with writing(files, path, table.schema) as writer:
-        writer.write_table(table, row_group_size=ROW_GROUP)
+        writer.write(table, ROW_GROUP)
 
 
 def write_marks(files: Files, path: Path, task: TaskName, first: int, batches: Iterable[pa.RecordBatch]) -> None:
@@ -109,7 +150,8 @@ def write_marks(files: Files, path: Path, task: TaskName, first: int, batches: I
     with writing(files, path, fixed) as writer:
         for batch in batches:
             seqs = pa.array(range(first, first + batch.num_rows), pa.int64())
-            writer.write_table(pa.Table.from_arrays([seqs, *batch.columns], names=fixed.names).cast(fixed))
+            table = pa.Table.from_arrays([seqs, *batch.columns], names=fixed.names).cast(fixed)
+            writer.write(table, table.num_rows)
             first += batch.num_rows
 
 
@@ -146,7 +188,7 @@ def _leaves(path: str, type_: Any) -> list[str]:
 
 
 class _Sink:
-    """What pyarrow writes to: a file object over one descriptor."""
+    """What pyarrow writes to: a file object over one descriptor, which gathers small writes."""
 
     closed = False
 
@@ -154,18 +196,46 @@ class _Sink:
         self._files = files
         self._fd = fd
         self._size = 0
+        self._held: list[bytes] = []
+        self._waiting = 0
+        self.holds = False
+        self.open = True
 
     def write(self, data: Any) -> int:
-        view = memoryview(data)
-        write_all(self._files, self._fd, view)
-        self._size += view.nbytes
-        return view.nbytes
+        view = memoryview(data).cast("B")
+        size = view.nbytes
+        self._size += size
+        if self.holds or size < _BUFFER // 4:
+            self._held.append(bytes(view))
+            self._waiting += size
+            if not self.holds and self._waiting >= _BUFFER:
+                self._spill()
+        else:
+            self._spill()
+            if self.open:
+                write_all(self._files, self._fd, view)
+        return size
+
+    def held(self) -> bytes:
+        """What was written since `holds` was set."""
+        return b"".join(self._held)
+
+    def end(self, data: bytes) -> None:
+        """Puts `data` in the place of what is held."""
+        self._held = [data]
+        self._spill()
+
+    def flush(self) -> None:
+        if not self.holds:
+            self._spill()
+
+    def _spill(self) -> None:
+        data, self._held, self._waiting = b"".join(self._held), [], 0
+        if data and self.open:
+            write_all(self._files, self._fd, data)
 
     def tell(self) -> int:
         return self._size
-
-    def flush(self) -> None:
-        """Nothing is held back."""
 
     def close(self) -> None:
         """The descriptor is closed by whoever opened it."""

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 MEMORY = 110
 """Bytes per row, and MB at least, that DuckDB may take; more is spilled to the temporary folder, and with half of it a
-million rows do not fit. A million rows, all done, are planned in 4 to 5 s (the first pass over the manifest not counted)
-with 225 MB more than before, DuckDB itself and pyarrow included (tests/bench/bench_store.py, 2 cores)."""
+million rows do not fit. A million rows, all done, are planned in 4 to 5 s (the first pass over the manifest not
+counted) with 225 MB more than before, DuckDB itself and pyarrow included (tests/bench/bench_store.py, 2 cores)."""
 
 
 class State(enum.IntEnum):
