@@ -240,7 +240,7 @@ def test_the_views_equal_a_simple_model_after_every_step(tmp_path: Path) -> None
             Nights,
             settings=settings(
                 max_examples=rounds(8),
-                stateful_step_count=20 if many else 8,
+                stateful_step_count=8,
                 deadline=None,
                 derandomize=not many,
                 phases=(Phase.generate,),  # to shrink a failure takes many minutes of commands
