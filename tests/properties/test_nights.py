@@ -127,7 +127,7 @@ class Nights(RuleBasedStateMachine):
         assert self.server.times_asked() == dict.fromkeys(sent, 1), child.err
         self.keep(works, moods)
         self.questions = questions
-        failed = [id_ for id_ in self.rows if (one := self.model.of(id_).open()) and one.counts_for(asked[id_])]
+        failed = [id_ for id_ in self.rows if self.model.of(id_).state(asked[id_]) in ("failed", "resent")]
         assert code == (1 if failed else 0), child.err
         status = self.job.job().status()
         assert (status.rows, status.failed, status.left) == (len(self.rows), len(failed), 0)
