@@ -60,12 +60,20 @@ class Account:
         self.adaptive.began(ticket.at)
         return ticket
 
-    def settle(self, ticket: Ticket, fault: Fault | None, *, used: int | None = None, hints: Hints = NOTHING) -> None:
+    def settle(
+        self,
+        ticket: Ticket,
+        fault: Fault | None,
+        *,
+        used: int | None = None,
+        hints: Hints = NOTHING,
+        now: float | None = None,
+    ) -> None:
         """An attempt is over: its slot is free, its tokens are settled, and what it taught is kept.
 
         fault: None for an answer. used: tokens as the service counted them. hints: of the response's headers.
         """
-        now = anyio.current_time()
+        now = anyio.current_time() if now is None else now
         if fault is None or fault.kind not in ("throttled", "transient"):
             self.adaptive.answered(
                 now, ticket.at, slot_bound=self.admission.slot_bound, rate_bound=self.admission.rate_bound
@@ -78,8 +86,7 @@ class Account:
         if hints is not NOTHING:
             self._learn(hints)
         self.requests.per_second = self.adaptive.pace.rate
-        self.admission.release(ticket, used)
-        self.admission.nudge()
+        self.admission.release(ticket, used, now=now)
 
     def abandon(self, ticket: Ticket) -> None:
         """An attempt was cut off by us: its slot is free, nothing is learnt."""

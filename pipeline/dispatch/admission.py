@@ -30,7 +30,7 @@ class _Waiter:
     def __init__(self, tokens: int, estimate: int | None) -> None:
         self.tokens = tokens
         self.estimate = estimate
-        self.event = anyio.Event()
+        self.event: anyio.Event | None = None
         self.ticket: Ticket | None = None
         self.wakes_at = NEVER
         self.gone = False
@@ -80,48 +80,46 @@ class Admission:
         self._queue.append(waiter)
         try:
             while waiter.ticket is None:
-                self.wake()
-                if waiter.ticket is not None:
-                    break
-                waiter.event = anyio.Event()
-                if self._queue[0] is waiter:
-                    await self._first(waiter)
-                else:
-                    await waiter.event.wait()
+                first = self._queue[0] is waiter
+                if first:
+                    now = anyio.current_time()
+                    self.wake(now)
+                    if waiter.ticket is not None:
+                        break
+                waiter.event = event = anyio.Event()
+                await (self._first(waiter, event, now) if first else event.wait())
         except BaseException:
             self._abandon(waiter)
             raise
         return waiter.ticket
 
-    def release(self, ticket: Ticket, used: int | None = None) -> None:
-        """Gives the slot back and settles the tokens: `used` as the service counted them, None = as reserved."""
+    def release(self, ticket: Ticket, used: int | None = None, *, now: float | None = None) -> None:
+        """Gives the slot back and settles the tokens: `used` as the service counted them, None = as reserved.
+
+        Limits that have changed since the last decision count from here on.
+        """
         self.in_flight -= 1
+        now = anyio.current_time() if now is None else now
         if used is not None:
             self._learn(used, ticket.estimate)
-            self.tokens.correct(anyio.current_time(), used - ticket.tokens)
-        self.wake()
+            self.tokens.correct(now, used - ticket.tokens)
+        self.wake(now)
 
-    def wake(self) -> None:
+    def wake(self, now: float) -> None:
         """Admits from the front of the queue as far as the limits allow now."""
         while self._queue:
             waiter = self._queue[0]
             if waiter.gone:
                 self._queue.popleft()
                 continue
-            now = anyio.current_time()
             delay = self._delay(now)
             if delay > 0:
-                if now + delay < waiter.wakes_at:
+                if now + delay < waiter.wakes_at - ROUNDING and waiter.event is not None:
                     waiter.event.set()
                 return
             self._queue.popleft()
             self._admit(waiter, now)
         self.slot_bound = self.rate_bound = False
-
-    def nudge(self) -> None:
-        """The limits in force have changed: the first in the queue looks again."""
-        if self._queue:
-            self._queue[0].event.set()
 
     def _reservation(self, tokens: int | None) -> int:
         per_second = self.tokens.per_second
@@ -162,16 +160,16 @@ class Admission:
         self.in_flight += 1
         self.admitted += 1
         waiter.ticket = Ticket(now, waiter.tokens, waiter.estimate)
-        waiter.event.set()
+        if waiter.event is not None:
+            waiter.event.set()
 
-    async def _first(self, waiter: _Waiter) -> None:
+    async def _first(self, waiter: _Waiter, event: anyio.Event, now: float) -> None:
         """The first in the queue sleeps until it may start, or until something changes."""
-        now = anyio.current_time()
         delay = self._delay(now)
         waiter.wakes_at = now + delay
         slower = self.requests if self.requests.wait(now) >= self.tokens.wait(now) else self.tokens
         with anyio.move_on_after(None if delay == NEVER else delay) as scope:
-            await waiter.event.wait()
+            await event.wait()
         if waiter.ticket is None and scope.cancelled_caught and self.rate_bound:
             slower.waited_for(anyio.current_time())
 
@@ -180,7 +178,7 @@ class Admission:
         if waiter.ticket is not None:
             self.in_flight -= 1
         waiter.gone = True
-        self.wake()
+        self.wake(anyio.current_time())
 
 
 def too_many_tokens(tokens: int, per_minute: float) -> Fault:

@@ -48,7 +48,8 @@ class Wiring(Generic[T]):
         self.wall = wall
         self.counters = Counters()
         self.flying: set[anyio.CancelScope] = set()
-        self.admitted: Callable[[], None] = lambda: None
+        self.admitted: Callable[[float], None] = lambda now: None
+        self.halted = False
 
     def land(self, deadline: float) -> None:
         """What is in flight must be down by `deadline`."""
@@ -65,6 +66,7 @@ class Call(Generic[T]):
         self.attempts: list[Attempt] = []
         self._wiring = wiring
         self._deadline: float | None = None
+        self._landed = 0.0
         self._once = 0
         self._asked: float | None = None
         self._decision: Again | GiveUp | None = None
@@ -77,11 +79,8 @@ class Call(Generic[T]):
         cost: float | None = 0.0
         try:
             ticket = await self._wiring.account.admit(self.prepared.tokens)
-            try:
-                await anyio.lowlevel.checkpoint_if_cancelled()
-            except BaseException:
-                self._wiring.account.abandon(ticket)
-                raise
+            if self._wiring.halted:
+                await self._turned_back(ticket)
             cost = None
             started = self._wiring.wall()
             outcome = await self._fly(ticket, started)
@@ -138,6 +137,14 @@ class Call(Generic[T]):
             )
         return worst or 0.0
 
+    async def _turned_back(self, ticket: Ticket) -> None:
+        """Admitted in the moment in which the run was stopped: it does not start any more."""
+        try:
+            await anyio.lowlevel.checkpoint_if_cancelled()
+        except BaseException:
+            self._wiring.account.abandon(ticket)
+            raise
+
     async def _fly(self, ticket: Ticket, started: float) -> Outcome:
         """The time on the wire: nobody cancels it but the clock and a stop whose grace is over."""
         wiring = self._wiring
@@ -146,7 +153,7 @@ class Call(Generic[T]):
             self._deadline = ticket.at + wiring.policy.deadline
             wiring.account.retries.first(ticket.at)
         wiring.counters.admitted(ticket.at)
-        wiring.admitted()
+        wiring.admitted(ticket.at)
         flight = anyio.CancelScope(deadline=min(ticket.at + timeouts.total, self._deadline), shield=True)
         outcome: Outcome | None = None
         wiring.flying.add(flight)
@@ -158,6 +165,7 @@ class Call(Generic[T]):
             raise
         finally:
             wiring.flying.discard(flight)
+        self._landed = anyio.current_time()
         if outcome is None:
             outcome = Outcome(fault=self._cut_off(ticket))
         self._settle(ticket, outcome)
@@ -173,12 +181,12 @@ class Call(Generic[T]):
             used = usage.input_tokens + (usage.output_tokens or 0)
         elif outcome.free:
             used = 0
-        self._wiring.account.settle(ticket, outcome.fault, used=used, hints=outcome.hints)
+        self._wiring.account.settle(ticket, outcome.fault, used=used, hints=outcome.hints, now=self._landed)
         self._asked = wait_asked(outcome.fault, outcome.hints) if outcome.fault is not None else None
 
     def _cut_off(self, ticket: Ticket) -> Fault:
         """Why the scope around an attempt was cancelled."""
-        now = anyio.current_time()
+        now = self._landed
         policy = self._wiring.policy
         assert self._deadline is not None
         if now >= self._deadline:
@@ -198,7 +206,7 @@ class Call(Generic[T]):
         attempt = Attempt(
             attempt=len(self.attempts) + 1,
             started_at=round(started * 1e6),
-            latency_ms=round((anyio.current_time() - ticket.at) * 1000),
+            latency_ms=round((self._landed - ticket.at) * 1000),
             http_status=(fault.http_status if fault else None) or outcome.status,
             fault=fault.kind if fault else None,
             code=fault.code if fault else None,

@@ -81,7 +81,7 @@ class Pool(Generic[T]):
             self._group = group
             self._stop.listen(self._stopping)
             group.start_soon(self._watch)
-            self._more_workers()
+            self._more_workers(self._began)
             self._if_over()
         if self._bug is not None:
             raise self._bug
@@ -91,9 +91,9 @@ class Pool(Generic[T]):
         """The counters and gauges of now; to be called from the loop's thread."""
         return snapshot(self._wiring, self._room, self._began)
 
-    def _more_workers(self) -> None:
+    def _more_workers(self, now: float) -> None:
         """Keeps a few rows prepared ahead of the wire; called whenever one has gone out."""
-        limit = self._account.adaptive.limit(anyio.current_time())
+        limit = self._account.adaptive.limit(now)
         ahead = self._policy.ahead or max(LEAST_AHEAD, min(MOST_AHEAD, limit // 4))
         assert self._group is not None
         while not self._exhausted and self._workers - len(self._wiring.flying) < ahead:
@@ -102,15 +102,17 @@ class Pool(Generic[T]):
 
     async def _work(self) -> None:
         try:
-            while not self._exhausted:
+            while not self._exhausted and not self._wiring.halted:
                 taken = await self._room.enter()
-                await anyio.lowlevel.checkpoint_if_cancelled()
                 item = next(self._source, _END)
                 if isinstance(item, _End):
                     self._exhausted = True
                     self._room.leave(taken)
                 else:
-                    await self._see(_Row(item, taken), self._first)
+                    row = _Row(item, taken)
+                    await self._see(row, self._first)
+                    if row.call is None:  # Refused rows may come by the thousand, and nothing of theirs waits.
+                        await anyio.lowlevel.checkpoint()
         except Exception as error:
             self._broken(error)
         finally:
@@ -199,6 +201,7 @@ class Pool(Generic[T]):
     def _stopping(self) -> None:
         """A stop was asked for: what waits is left at once, what flies has the grace."""
         assert self._group is not None
+        self._wiring.halted = True
         self._group.cancel_scope.cancel()
         if self._stop.now:
             self._wiring.land(anyio.current_time())
@@ -210,6 +213,7 @@ class Pool(Generic[T]):
         if self._bug is None:
             self._bug = error
         assert self._group is not None
+        self._wiring.halted = True
         self._group.cancel_scope.cancel()
 
     def _if_over(self) -> None:
@@ -222,6 +226,7 @@ class Pool(Generic[T]):
             with self._watching:
                 await anyio.sleep_forever()
         except BaseException:
+            self._wiring.halted = True
             if self._stop.stopped is None and self._bug is None:
                 self._wiring.land(anyio.current_time())
             raise
