@@ -12,7 +12,6 @@ MOST_CONCURRENCY = 1024
 FIRST_CONCURRENCY = 8
 PACED_SECONDS = 10.0
 """A rate that the user gives paces the starts: enough concurrency for answers that take as long is harmless."""
-GROWTH = 0.6
 RAMP_START = 16
 RAMP_SECONDS = 1.0
 EPISODE_COUNT = 2.5
@@ -24,8 +23,8 @@ Verdict = Literal["old", "lone", "episode"]
 class Adaptive:
     """Rate and concurrency in force for one account.
 
-    A concurrency that the user names is reached by a ramp of one second; an unnamed one starts at 8 and grows by 0.6
-    for each answer while it is what holds us back (doubling in one and a half round trips), until throttling or a
+    A concurrency that the user names is reached by a ramp of one second; an unnamed one starts at 8 and grows by one
+    for each answer while it is what holds us back (doubling in a round trip, at an even pace), until throttling or a
     latency that doubles says that more only queues. The rate is unlimited, or the user's, until throttling shows a
     limit; then `Pace` looks for it. One episode of throttling makes one cut, however many refusals it brings: a
     refusal of a request that was sent before the last cut says nothing new.
@@ -46,6 +45,7 @@ class Adaptive:
         self._sent: deque[float] = deque()
         self._refused: deque[float] = deque()
         self._latency = 0.0
+        self._refused_at = 0.0
         self._refusal_takes = 0.0
         self._rounds = _Rounds()
 
@@ -67,6 +67,8 @@ class Adaptive:
         if self._ramp_from is None:
             self._ramp_from = self._since = now
         self._sent.append(now)
+        if self.pace.found is None:
+            self.pace.start.began(now)
         if self._sent[0] < now - self._span:
             self._forget(now)
 
@@ -87,14 +89,18 @@ class Adaptive:
         if crowded == "much":
             self._limit = max(4.0, self._limit * 0.85)
         if crowded:
-            self._doubling = False
+            self._settled()
+        elif self._doubling and (slot_bound or rate_bound) and now >= self._hold_until:
+            self._double()
         elif slot_bound and now >= self._hold_until:
-            self._limit = min(self._top, self._limit + (GROWTH if self._doubling else 1.0 / self._limit))
+            self._limit = min(self._top, self._limit + 1.0 / self._limit)
 
     def throttled(self, now: float, started: float) -> Verdict:
         """The service refused a request for its rate."""
         if started <= self._cut_at:
             return "old"
+        if not self._refused:
+            self._refused_at = started
         self._refused.append(now)
         self._refusal_takes += (now - started - self._refusal_takes) * (0.2 if self._refusal_takes else 1.0)
         self._forget(now)
@@ -103,17 +109,37 @@ class Adaptive:
         if len(self._refused) >= EPISODE_COUNT + share * told:
             self._cut(now, told)
             return "episode"
-        if self.pace.rate is not None or now - self._since >= 2 * self._span:
+        if now >= self.pace.noise_until:
+            self._hold_until = now + self._latency
+        if self.pace.start.set_back(now, started, rare=self.pace.rare):
+            self.pace.count_refused()
+            if self.pace.start.limit is not None:
+                self.pace.settle(now, self.pace.start.limit)
+                self._settled()
+        elif self.pace.found is not None or now - self._since >= 2 * self._span:
             self.pace.refused(now, started, self._rate_seen(now))
-        self._hold_until = now + self._latency
         return "lone"
 
     def _found(self) -> int:
         """The limit found, but never so low that it would hold back the rate in force."""
-        rate, best = self.pace.rate, self._rounds.best
+        rate, best = self.pace.found, self._rounds.best
         if rate is None or best is None:
             return int(self._limit)
         return min(self._top, max(int(self._limit), int(rate * best * 1.5) + 4))
+
+    def _double(self) -> None:
+        """One more slot for an answer: twice as many in a round trip."""
+        self._limit += 1.0
+        if self._limit < self._top:
+            self.pace.start.grow(self._limit, self._latency)
+        else:
+            self._limit = float(self._top)
+            self._settled()
+
+    def _settled(self) -> None:
+        """The slow start is over."""
+        self._doubling = False
+        self.pace.start.end()
 
     @property
     def _span(self) -> float:
@@ -141,11 +167,14 @@ class Adaptive:
     def _cut(self, now: float, told: int) -> None:
         taken = max(0, told - len(self._refused)) / self._seconds(now - self._refusal_takes)
         sure = now - max(self._since, self.pace.paced_since) >= 2 * self._span
+        before = self.pace.start.rate_before(self._refused_at) if self.pace.found is None else None
+        if before:
+            taken, sure = before, True
         self.cuts += 1
         self._cut_at = self._since = now
         self._sent.clear()
         self._refused.clear()
-        self._doubling = False
+        self._settled()
         self.pace.cut(now, taken, sure=sure)
         if not self._named:
             self._limit = max(1.0, self._limit / 2)

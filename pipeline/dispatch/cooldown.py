@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 BASE_SECONDS = 1.0
+"""The least pause: a service that counts by the second has forgotten the refused ones' second after it."""
 CAP_SECONDS = 60.0
 OUTAGE_FAULTS = 5
 """Transient faults in a row, nothing else between them, that make an outage of bad luck (at 5 % each: 3 in 10^7)."""
@@ -14,7 +15,7 @@ class Cooldown:
     """What holds every sender of an account back.
 
     `until` is on the pipeline's clock. `streak` counts pauses without a sign of life between them; each doubles the
-    next, up to 60 s, less a jitter of up to a half. Faults of requests that started before the last pause belong to
+    next, up to 60 s, plus a jitter of up to a half. Faults of requests that started before the last pause belong to
     the episode which that pause answered.
     """
 
@@ -42,8 +43,8 @@ class Cooldown:
     def back_off(self, now: float) -> None:
         """An episode or an outage: a pause of our own choosing."""
         self.streak += 1
-        seconds = min(CAP_SECONDS, BASE_SECONDS * 2.0 ** min(self.streak - 1, 10))
-        self.until = max(self.until, now + seconds * self._rng.uniform(0.5, 1.0))
+        seconds = min(CAP_SECONDS / 1.5, BASE_SECONDS * 2.0 ** min(self.streak - 1, 10))
+        self.until = max(self.until, now + seconds * self._rng.uniform(1.0, 1.5))
         self._begin(now)
 
     def alive(self, now: float, started: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pipeline.dispatch.start import Start
+
 CUT = 0.95
 TRIM = 0.98
 SUSPICION = 0.8
@@ -13,63 +15,95 @@ SLOWEST = 1 / 60
 
 
 class Pace:
-    """Starts per second; `rate` None is unlimited, `ceiling` the user's or the service's own figure.
+    """Starts per second; `found` None is unlimited, `ceiling` the user's or the service's own figure.
 
     After a cut the rate grows only while it is what holds us back: a quarter each second where no limit has been seen
-    yet, 5 % far from the last limit seen, and near it so slowly that the limit is touched about once in 150 answers;
-    a touch trims 2 %, once per round trip. Refusals that stay when the rate is a fifth lower are not about the rate:
+    yet, 15 % far below the last limit seen, 5 % above it, and near it so slowly that the limit is touched at most once
+    in 150 answers; a touch trims 2 %, once per round trip. Refusals that stay when the rate is a fifth lower are not about the rate:
     they are noise, the rate is restored, and as many of them are ignored for a minute.
     """
 
     def __init__(self, ceiling: float | None) -> None:
-        self.ceiling = ceiling
-        self.rate = ceiling
+        self._ceiling = ceiling
+        self.found = ceiling
+        self.start = Start()
         self.noise = 0.0
         self.paced_since = float("-inf") if ceiling is not None else float("inf")
         self._peak: float | None = None
         self._share = 0.0
         self._seen = 0
-        self._noise_until = float("-inf")
+        self.noise_until = float("-inf")
         self._trimmed_at = float("-inf")
         self._grown_at = 0.0
         self._trial: _Trial | None = None
 
-    def cap(self, ceiling: float) -> None:
-        """The service names its limit: a ceiling from now on."""
-        self.ceiling = ceiling
-        self.rate = ceiling if self.rate is None else min(self.rate, ceiling)
+    @property
+    def rate(self) -> float | None:
+        """Starts per second in force: as found, or that of the slow start."""
+        return self.found if self.found is not None else self.start.rate
+
+    @rate.setter
+    def rate(self, rate: float | None) -> None:
+        self.found = rate
+
+    @property
+    def ceiling(self) -> float | None:
+        """What the rate never passes."""
+        return self._ceiling
+
+    @ceiling.setter
+    def ceiling(self, ceiling: float | None) -> None:
+        """The service names its limit: there is nothing to start slowly for."""
+        self._ceiling = ceiling
+        if ceiling is not None:
+            self.found = ceiling if self.found is None else min(self.found, ceiling)
 
     def noise_at(self, now: float) -> float:
         """The share of refusals that is not about the rate, as far as is known."""
-        return self.noise if now < self._noise_until else 0.0
+        return self.noise if now < self.noise_until else 0.0
 
     def cut(self, now: float, taken: float, *, sure: bool) -> None:
         """An episode; the service took `taken` per second while refusing the rest. `sure`: measured long enough to be
         taken for its limit. A rate in force is at most halved."""
-        before = self.rate
+        before = self.found
         rate = taken * CUT
         if before is None:
-            self._peak = None
+            self._peak = taken if sure and taken > 0 else None
         else:
             self._peak = taken if sure and taken > 0 else before
             rate = min(before, max(rate, before / 2))
-        if self.rate is None:
+        if self.found is None:
             self.paced_since = now
-        self.rate = max(rate, SLOWEST)
+        self.found = max(rate, SLOWEST)
         self._trimmed_at = self._grown_at = now
         self._trial = None
         self._share = 0.0
 
-    def refused(self, now: float, started: float, seen: float) -> None:
-        """A lone refusal of a request sent at `started`; `seen` is the rate of late."""
+    @property
+    def rare(self) -> bool:
+        """Refusals have been few of late."""
+        return self._share < NOISE_SHARE
+
+    def count_refused(self) -> None:
+        """A refusal that asks for nothing but to be counted."""
         self._share += (1.0 - self._share) * 0.01
         self._seen += 1
+
+    def settle(self, now: float, limit: float) -> None:
+        """The slow start met its limit without an episode."""
+        self.found = self._peak = limit
+        self.paced_since = self._grown_at = now
+        self._trim(now, limit)
+
+    def refused(self, now: float, started: float, seen: float) -> None:
+        """A lone refusal of a request sent at `started`; `seen` is the rate of late."""
+        self.count_refused()
         if self._trial is not None and self._trial.note(started, refused=True):
             self._judge(now)
             return
-        if started <= self._trimmed_at or (now < self._noise_until and self._share <= 2 * self.noise + NOISE_SHARE):
+        if started <= self._trimmed_at or (now < self.noise_until and self._share <= 2 * self.noise + NOISE_SHARE):
             return
-        if self.rate is None and (self._share < NOISE_SHARE or self._seen < TRIAL):
+        if self.found is None and (self._share < NOISE_SHARE or self._seen < TRIAL):
             return
         self._trim(now, seen)
 
@@ -80,32 +114,34 @@ class Pace:
         if self._trial is not None and self._trial.note(started, refused=False):
             self._judge(now)
         elapsed, self._grown_at = now - self._grown_at, now
-        if self.rate is None or not bound or (self._trial is not None and self._trial.since is not None):
+        if self.found is None or not bound or (self._trial is not None and self._trial.since is not None):
             return
-        per_answer, per_second = self._growth(self.rate)
-        self.rate *= 1 + min(per_answer, per_second * elapsed / max(1.0, latency))
-        if self.ceiling is not None:
-            self.rate = min(self.rate, self.ceiling)
+        per_answer, per_second = self._growth(self.found)
+        self.found *= 1 + min(per_answer, per_second * elapsed / max(1.0, latency))
+        if self._ceiling is not None:
+            self.found = min(self.found, self._ceiling)
 
     def _growth(self, rate: float) -> tuple[float, float]:
         """The most that the rate may grow by: per answer, per second."""
         if self._peak is None:
             return 0.05, 0.25
-        if 0.9 * self._peak <= rate <= 1.05 * self._peak:
-            return 0.02 / 150, 0.01
+        if rate < 0.9 * self._peak:
+            return 0.02, 0.15
+        if rate <= 1.05 * self._peak:
+            return 0.02 / 150, 0.005
         return 0.01, 0.05
 
     def _trim(self, now: float, seen: float) -> None:
-        if self._trial is None or self._trial.peak < (self.rate or seen):
-            self._trial = _Trial(self.rate, self.rate or seen)
-            if self.rate is None:
+        if self._trial is None or self._trial.peak < (self.found or seen):
+            self._trial = _Trial(self.found, self.found or seen)
+            if self.found is None:
                 self._trial.ahead = [round(TRIAL * (1 - self._share)), round(TRIAL * self._share)]
-        self._peak = self.rate
-        if self.rate is None:
+        self._peak = self.found
+        if self.found is None:
             self.paced_since = now
-        self.rate = max(SLOWEST, self.rate * TRIM if self.rate is not None else seen * SUSPICION)
+        self.found = max(SLOWEST, self.found * TRIM if self.found is not None else seen * SUSPICION)
         self._trimmed_at = now
-        if self.rate <= SUSPICION * self._trial.peak:
+        if self.found <= SUSPICION * self._trial.peak:
             self._trial.since = now
 
     def _judge(self, now: float) -> None:
@@ -120,12 +156,12 @@ class Pace:
         elif share >= ALIKE * before:
             self._trial = None
             self.noise = share
-            self._noise_until = now + NOISE_SECONDS
-            self.rate = trial.before
+            self.noise_until = now + NOISE_SECONDS
+            self.found = trial.before
             self._peak = None
             self._seen = 0
         else:
-            trial.go_on(self.rate or trial.peak)
+            trial.go_on(self.found or trial.peak)
 
 
 class _Trial:

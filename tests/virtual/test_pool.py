@@ -246,7 +246,7 @@ def test_the_circuit_opens_on_a_ratio_and_never_on_a_few_bad_rows(night: Any) ->
     assert few.stopped.reason == "finished"
     many = night(lambda row, now: Answer(status=400 if row % 3 else 200), 3000)
     assert many.stopped.reason == "circuit"
-    assert len(many.wire.sent) < 100
+    assert len(many.wire.sent) <= 2 * 50 + 8, "the circuit judges 50; a slow start from 8 has twice as many under way"
     blocked = night(lambda row, now: Answer(status=403), 300)
     assert blocked.stopped.reason == "finished"
 
