@@ -15,6 +15,7 @@ from __future__ import annotations
 import enum
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -109,17 +110,28 @@ class Pending:
         has local files), `stamp` (null: none). A stamp must stand for everything the fingerprint covers, with path,
         size and time in the place of a file's content. `rehash`: stamps are not believed.
         """
-        rows = _spool(self._spool, batches)
+        with ThreadPoolExecutor(1) as beside:
+            outcomes = beside.submit(self._read_outcomes)
+            rows = _spool(self._spool, batches)
+            known = outcomes.result()
+        self._limit(max(rows, known))
         run = self._connection.execute
-        known = (self._one(f"select count(*) from parts.{name}") for name in ("results", "failures", "current"))
-        millions = -(-max(rows, *known) // 1_000_000)
-        run(f"set memory_limit = '{MEMORY * max(1, millions)}MB'")
         run(block("plan_load", spool=literal(str(self._spool))))
-        run(block("plan_outcomes"))
-        run(block("plan_stamps"))
         run(block("plan_rows", by_stamp="false" if rehash else "g.fingerprint is null"))
         self._rows = rows
         self._find_states()
+
+    def _read_outcomes(self) -> int:
+        """Reads what is kept, while the manifest is read: the connection is this thread's until then."""
+        self._connection.execute(block("plan_keys"))
+        known = max(self._one(f"select count(*) from parts.{name}") for name in ("results", "failures", "current"))
+        self._limit(known)
+        self._connection.execute(block("plan_outcomes"))
+        self._connection.execute(block("plan_stamps"))
+        return known
+
+    def _limit(self, rows: int) -> None:
+        self._connection.execute(f"set memory_limit = '{MEMORY * max(1, -(-rows // 1_000_000))}MB'")
 
     def settle(self, hashed: Iterable[pa.RecordBatch]) -> None:
         """Takes the fingerprints of rows that were `unread` (`ordinal`, `fingerprint`) and finds their states."""
@@ -152,6 +164,8 @@ class Pending:
 
     def duplicates(self, limit: int = 10) -> list[Duplicate]:
         """Given ids that stand more than once, in manifest order; a manifest with any must be refused."""
+        if not self._one("select count(*) from repeated"):
+            return []
         rows = self._connection.execute(block("plan_duplicates", limit=limit)).fetchall()
         return [Duplicate(id_, places[0], places[1]) for id_, places in rows]
 

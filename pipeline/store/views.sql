@@ -120,28 +120,30 @@ order by all;
 -- A vector of another dimension than the newest answers' is NULL: a column has one type.
 case when len(embedding) = {dimension} then embedding::float[{dimension}] end as embedding
 
--- name: plan_load
--- Ids and fingerprints as 128-bit numbers take a third of the memory of their text. `given` is what the first pass over
--- the manifest found, one row per manifest row.
+-- name: plan_keys
+-- Ids and fingerprints as 128-bit numbers take a third of the memory of their text.
 create or replace macro keyed(text) as md5_number(text);
+
+-- name: plan_load
+-- `given` is what the first pass over the manifest found, one row per manifest row.
 create or replace view given as select * from read_parquet('{spool}');
 create table hashed (ordinal bigint, fingerprint varchar);
 
 -- name: plan_outcomes
 -- One row per id and fingerprint that has an outcome; an outcome counts for its own fingerprint and for the one that
--- a row of `current` with its seq names.
+-- a row of `current` with its seq names. `age` is as in keys.now.
 create table outcome as
 with told as (
     select id, seq, fingerprint, true as answer, null as fault from parts.results
     union all
     select id, seq, fingerprint, false, fault from parts.failures
 ), counted as (
-    select keyed(id) as k, seq, keyed(fingerprint) as f, answer, fault from told
+    select keyed(id) as k, seq, keyed(fingerprint) as f, answer, fault, seq * 2 as age from told
     union all
-    select keyed(m.id), m.seq, keyed(m.fingerprint), t.answer, t.fault
+    select keyed(m.id), m.seq, keyed(m.fingerprint), t.answer, t.fault, m.seq * 2 + 1
     from told as t join parts.current as m on m.seq = t.seq and m.fingerprint <> t.fingerprint
 )
-select k, f, bool_or(answer) as answered, arg_max(fault, seq) filter (not answer) as fault
+select k, f, bool_or(answer) as answered, arg_max(fault, seq) filter (not answer) as fault, max(age) as age
 from counted group by k, f;
 
 -- name: plan_stamps
@@ -158,7 +160,8 @@ from given as g
 left join stamped as s on {by_stamp} and s.k = keyed(g.id) and s.s = keyed(g.stamp);
 
 create table repeated as
-select unnest(list(ordinal order by given desc, ordinal)[2:]) as ordinal from item group by k having count(*) > 1;
+select unnest(list(ordinal order by given desc, ordinal)[2:]) as ordinal
+from item where k in (select k from item group by k having count(*) > 1) group by k;
 
 -- name: plan_duplicates
 -- Given ids that stand more than once, with the first two places.
@@ -202,9 +205,7 @@ create or replace temp table mark as
 with now as (
     select k, arg_max(f, age) as f
     from (
-        select keyed(id) as k, keyed(fingerprint) as f, seq * 2 as age from parts.results
-        union all
-        select keyed(id), keyed(fingerprint), seq * 2 from parts.failures
+        select k, f, age from outcome
         union all
         select keyed(id), keyed(fingerprint), seq * 2 + 1 from parts.current
     )
