@@ -17,6 +17,7 @@ from pipeline.dispatch.circuit import Circuit
 from pipeline.dispatch.observe import Snapshot, snapshot
 from pipeline.dispatch.prepared import Policy, Prepared
 from pipeline.dispatch.room import Room
+from pipeline.dispatch.source import LATER, Inline, Mark, Source
 from pipeline.dispatch.stop import Stop, Stopped
 from pipeline.dispatch.transport import Transport
 from pipeline.errors import Fault, MachineError
@@ -66,16 +67,20 @@ class Pool(Generic[T]):
         self._group: TaskGroup | None = None
 
     async def run(
-        self, source: Iterator[T], ask: Callable[[T], Awaitable[Prepared]], done: Callable[[T, Ending], None]
+        self,
+        source: Iterator[T] | Source[T],
+        ask: Callable[[T], Awaitable[Prepared]],
+        done: Callable[[T, Ending], None],
     ) -> Stopped:
         """Sends every row of `source` until it ends or the run is stopped.
 
-        source: its `next` must not block for long; rows that a stop leaves unread are not touched. ask: prepares a
-        row (loads its media off the loop); a Fault that it raises is the row's failure, nothing is sent. done: called
-        exactly once for each row that was read, in the loop's thread. A MachineError from `done` or `on_attempt`
-        stops the run and drains it; any other error does too, and is raised when all that flew has landed.
+        source: an iterator's `next` must not block for long; rows that a stop leaves unread are not touched. ask:
+        prepares a row (loads its media off the loop); a Fault that it raises is the row's failure, nothing is sent.
+        done: called exactly once for each row that was read, in the loop's thread. A MachineError from `done` or
+        `on_attempt` stops the run and drains it; any other error does too, and is raised when all that flew has landed.
         """
-        self._source, self._ask, self._done = source, ask, done
+        self._source: Source[T] = Inline(source) if isinstance(source, Iterator) else source
+        self._ask, self._done = ask, done
         self._began = anyio.current_time()
         async with anyio.create_task_group() as group:
             self._group = group
@@ -104,8 +109,9 @@ class Pool(Generic[T]):
         try:
             while not self._exhausted and not self._wiring.halted:
                 taken = await self._room.enter()
-                item = next(self._source, _END)
-                if isinstance(item, _End):
+                while (item := self._source.poll()) is LATER:
+                    await self._source.wait()
+                if isinstance(item, Mark):
                     self._exhausted = True
                     self._room.leave(taken)
                 else:
@@ -233,7 +239,7 @@ class Pool(Generic[T]):
 
 
 async def run(
-    source: Iterator[T],
+    source: Iterator[T] | Source[T],
     ask: Callable[[T], Awaitable[Prepared]],
     done: Callable[[T, Ending], None],
     *,
@@ -256,13 +262,6 @@ async def run(
         wall=wall,
     )
     return await pool.run(source, ask, done)
-
-
-class _End:
-    pass
-
-
-_END = _End()
 
 
 class _Row(Generic[T]):

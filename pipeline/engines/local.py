@@ -95,7 +95,7 @@ def _plan_run(prepared: Setup, options: RunOptions, manifest: Manifest, store: S
         vanished=counts.vanished,
         repeated=counts.repeat,
         kept=survey.kept,
-        source=lambda: selected(manifest, survey, identity, options.limit, options.sample),
+        source=lambda going: selected(manifest, survey, identity, options.limit, options.sample, going),
     )
 
 

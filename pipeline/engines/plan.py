@@ -12,7 +12,8 @@ from pipeline.engines.work import Work
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Counts are rows. rows: of the manifest. total: to be sent now. done: answered before. failed: failures that are
     open and not sent now. new, changed, vanished, repeated: as in the summary. kept: answered rows that the job as it
-    stands would ask anew, left as they are. source: the rows to send, once."""
+    stands would ask anew, left as they are. source: given whether to go on, the
+    rows to send, once."""
 
     command: str
     rows: int
@@ -24,4 +25,4 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     vanished: int = 0
     repeated: int = 0
     kept: int = 0
-    source: Callable[[], Iterator[Work]]
+    source: Callable[[Callable[[], bool]], Iterator[Work]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -29,7 +29,7 @@ def plan_reprocess(spec: Spec, identity: Identity, where: str | None, limit: int
         total=len(chosen),
         done=standing.done if standing else 0,
         failed=max(0, standing.failed - len(chosen)) if standing else 0,
-        source=lambda: _rows(spec, identity, chosen),
+        source=lambda going: _rows(spec, identity, chosen, going),
     )
 
 
@@ -42,11 +42,13 @@ def groups(spec: Spec, where: str | None) -> dict[tuple[str, str], int]:
     return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _rows(spec: Spec, identity: Identity, chosen: dict[str, FailedRow]) -> Iterator[Work]:
+def _rows(
+    spec: Spec, identity: Identity, chosen: dict[str, FailedRow], going: Callable[[], bool]
+) -> Iterator[Work]:
     """The manifest's rows where they are still there, else the ones that the failures kept."""
     missing = dict(chosen)
     for row in _manifest_rows(spec):
-        if not missing:
+        if not missing or not going():
             return
         if missing.pop(row.id, None) is not None:
             yield Work(row=row, fingerprint=None if has_local_files(row) else identity.early(row))

@@ -15,6 +15,7 @@ from pipeline.dispatch.pool import Pool
 from pipeline.dispatch.prepared import policy_of
 from pipeline.dispatch.stop import Stop, Stopped
 from pipeline.engines import wiring
+from pipeline.engines.ahead import Ahead
 from pipeline.engines.fanout import Fanout
 from pipeline.engines.finish import Ended, finish
 from pipeline.engines.identity import Identity
@@ -102,7 +103,9 @@ class Running:
                 beside.start_soon(self._until, self._options.until)
             if self._options.signals:
                 beside.start_soon(self._signals)
-            stopped = await pool.run(self._plan.source(), preparer, self._fanout.done)
+            with Ahead(self._plan.source) as ahead:
+                beside.start_soon(ahead.read)
+                stopped = await pool.run(ahead, preparer, self._fanout.done)
             self._show(pool, display)
             beside.cancel_scope.cancel()
         return stopped

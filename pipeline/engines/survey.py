@@ -127,9 +127,14 @@ class Surveyor:
 
 
 def selected(
-    manifest: Manifest, survey: Survey, identity: Identity, limit: int | None, sample: int | None
+    manifest: Manifest,
+    survey: Survey,
+    identity: Identity,
+    limit: int | None,
+    sample: int | None,
+    going: Callable[[], bool] = lambda: True,
 ) -> Iterator[Work]:
-    """The rows to send, in manifest order: at most `limit`, or `sample` of them spread evenly.
+    """The rows to send, in manifest order: at most `limit`, or `sample` of them spread evenly, while `going`.
 
     Raises ManifestError when the manifest no longer holds what was surveyed.
     """
@@ -143,7 +148,7 @@ def selected(
     # A night's new rows mostly stand at the end: what comes before is passed over without being made into rows.
     first = min(place for state in SENT if (place := states.find(state)) >= 0)
     for row in manifest.rows(first):
-        if row.ordinal >= len(states):
+        if row.ordinal >= len(states) or not going():
             return
         if states[row.ordinal] not in SENT:
             continue

@@ -1,0 +1,88 @@
+"""Reads the rows to send ahead of the pool, in a thread: passing over a million done rows blocks no answer."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Generic, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from pipeline.dispatch.source import END, LATER, Mark
+
+T = TypeVar("T")
+
+MOST_ROWS = 512
+"""Rows read and not yet taken; a quarter of a second's worth at the fastest."""
+
+STEP_SECONDS = 0.05
+"""What was found is handed over after this time, where rows to send are rare."""
+
+
+class Ahead(Generic[T]):
+    """A source for the pool; `read` runs beside it, for as long as the block lasts.
+
+    source: given a function that says whether to go on, the rows; it must ask it now and then while it finds none,
+    since the end of the block waits for the thread.
+    """
+
+    def __init__(self, source: Callable[[Callable[[], bool]], Iterator[T]], most: int = MOST_ROWS) -> None:
+        self._rows: deque[T] = deque()
+        self._most = most
+        self._few = most // 2
+        self._going = True
+        self._source = source(lambda: self._going)
+        self._ended = False
+        self._error: Exception | None = None
+        self._filled = anyio.Event()
+        self._wanted = anyio.Event()
+
+    def __enter__(self) -> Ahead[T]:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._going = False
+
+    def poll(self) -> T | Mark:
+        """As `Source.poll`."""
+        if self._rows:
+            row = self._rows.popleft()
+            if len(self._rows) == self._few:
+                self._wanted.set()
+            return row
+        if self._error is not None:
+            raise self._error
+        return END if self._ended else LATER
+
+    async def wait(self) -> None:
+        """As `Source.wait`."""
+        await self._filled.wait()
+
+    async def read(self) -> None:
+        """Keeps up to `most` rows read. Returns at their end; what reading raises is for `poll` to raise."""
+        one = anyio.CapacityLimiter(1)
+        while not self._ended and self._going:
+            self._rows.extend(await anyio.to_thread.run_sync(self._some, self._most - len(self._rows), limiter=one))
+            self._filled.set()
+            if not self._ended:
+                self._filled = anyio.Event()
+            if len(self._rows) > self._few:
+                self._wanted = anyio.Event()
+                await self._wanted.wait()
+
+    def _some(self, most: int) -> list[T]:
+        """Blocking. At least a row, unless the rows have ended or the block has."""
+        rows: list[T] = []
+        due = time.monotonic() + STEP_SECONDS
+        try:
+            for row in self._source:
+                rows.append(row)
+                if len(rows) >= most or time.monotonic() >= due:
+                    return rows
+        except Exception as error:
+            self._error = error
+        self._ended = True
+        return rows
