@@ -9,7 +9,7 @@ import msgspec
 
 from pipeline import providers, tasks
 from pipeline.engines.endpoint import endpoint
-from pipeline.errors import JobError
+from pipeline.errors import Fault, JobError
 from pipeline.job.load import Spec, user_models
 from pipeline.providers import Provider
 from pipeline.providers.media_limits import picture_limits, sound_limits
@@ -67,6 +67,10 @@ def setup(spec: Spec, *, keyless: bool = False) -> Setup:
     provider = providers.load(job.provider.name)
     model = find(job.provider.name, job.provider.model, own, shared)
     place = endpoint(spec, provider, keyless=keyless)
+    try:
+        provider.check_endpoint(model, place)
+    except Fault as fault:
+        raise spec.fail(fault.message) from None
     if model.tasks is not None and job.task not in model.tasks:
         raise spec.fail(f"provider.model: {model.name} is for {', '.join(model.tasks)}, not for {job.task}")
     if job.budget.max_cost is not None and not spec.offline and model.price is None:
