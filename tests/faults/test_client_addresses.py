@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.client import CAT, FAKE_KEY, KEY_NAME, Client, failures, serving
 
-from pipeline.errors import JobError
+from pipeline.errors import EXIT_USAGE, JobError
 
 NATIVE = {"name": "dashscope", "model": "qwen3-vl-plus"}
 ASK = [{"id": "a", "prompt": "Hello"}]
@@ -61,13 +62,9 @@ def test_an_address_that_cannot_be_right_is_said_and_nothing_is_sent(
 ) -> None:
     with serving() as service:
         job = Client(tmp_path, service.url).job(ASK, provider={**provider, "base_url": service.url + base})
-        said = ""
-        try:
-            assert job.run().exit_code == 1
-            said = failures(job)[0]["message"]
-        except JobError as error:
-            said = str(error)
-        assert words in said
+        with pytest.raises(JobError, match=re.escape(words)) as refused:
+            job.run()
+        assert refused.value.exit_code == EXIT_USAGE
         assert service.seen == []
 
 
