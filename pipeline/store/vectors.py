@@ -75,6 +75,8 @@ def write_chunk(write: Callable[[Any], object], offset: int, field: pa.Field, co
 
 def footer(data: bytes, chunks: dict[int, list[Chunk]]) -> bytes:
     """The end of a Parquet file (metadata, its length, magic) with columns placed; `chunks`: by row group."""
+    if not chunks:
+        return data
     (length,) = struct.unpack("<I", data[-8:-4])
     meta, _ = decode(data, len(data) - 8 - length)
     groups = meta[4][1][1]

@@ -197,3 +197,20 @@ def test_what_a_kill_left_is_synced_before_parts_are_made_of_it(tmp_path: Path) 
     keep(tmp_path, files=Hooked(watch))
     assert order[0] == "datasync_path"
     assert "rename" in order
+
+
+def test_a_seal_that_a_kill_cut_short_finishes_and_writes_no_part_twice(tmp_path: Path) -> None:
+    """A part is immutable: a reader that has begun with it must not find another file under its name."""
+
+    def kill(name: str, argument: object) -> None:
+        if name == "unlink" and str(argument).endswith(".journal"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        keep(tmp_path, answer("a"), failure("b"), attempt("a"), files=Hooked(kill))
+    before = {path: path.stat().st_ino for path in tmp_path.glob("*/*-*.parquet")}
+    assert len(segments(tmp_path / "journal")) == 1
+    keep(tmp_path)
+    assert segments(tmp_path / "journal") == []
+    assert {path: path.stat().st_ino for path in tmp_path.glob("*/*-*.parquet")} == before
+    assert rows(tmp_path, "select id from results union all select id from failures order by id") == [("a",), ("b",)]
