@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.store import columns
 from pipeline.store.files import Files
 from pipeline.store.known import Known
-from pipeline.store.parts import ROW_GROUP, Part, listed, part_name, read_schema, writing
+from pipeline.store.parts import ROW_GROUP, Part, intact, listed, part_name, read_schema, writing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -77,16 +77,29 @@ def _vector(part: Part) -> Any:
 def _tables(parts: Sequence[Part], target: pa.Schema, dropped: pa.Array | None) -> Iterator[pa.Table]:
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     for part in parts:
-        read_schema(part.path)
-        with pq.ParquetFile(part.path) as source:
-            for batch in source.iter_batches(TEXT_ROW_GROUP if "embedding" not in target.names else ROW_GROUP):
-                table = pa.Table.from_batches([batch])
-                if dropped is not None:
-                    table = table.filter(pc.invert(pc.is_in(table.column("seq"), value_set=dropped)))
-                yield _conformed(table, target)
+        for batch in _batches(part.path, TEXT_ROW_GROUP if "embedding" not in target.names else ROW_GROUP):
+            table = pa.Table.from_batches([batch])
+            if dropped is not None:
+                table = table.filter(pc.invert(pc.is_in(table.column("seq"), value_set=dropped)))
+            yield _conformed(table, target)
+
+
+def _batches(path: Path, size: int) -> Iterator[pa.RecordBatch]:
+    import pyarrow.parquet as pq
+
+    read_schema(path)
+    with intact(path):
+        source = pq.ParquetFile(path)
+    with source:
+        batches = source.iter_batches(size)
+        while True:
+            with intact(path):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
 
 
 def _conformed(table: pa.Table, target: pa.Schema) -> pa.Table:

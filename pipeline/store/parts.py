@@ -156,10 +156,11 @@ def write_marks(files: Files, path: Path, task: TaskName, first: int, batches: I
 
 
 def read_schema(path: Path) -> pa.Schema:
-    """A part's Arrow schema. Raises StoreError if it was written in a format that this version does not read."""
+    """A part's Arrow schema. Raises StoreError for a damaged part, and for a format that this version does not read."""
     import pyarrow.parquet as pq
 
-    columns = pq.read_schema(path)
+    with intact(path):
+        columns = pq.read_schema(path)
     found = (columns.metadata or {}).get(_FORMAT_KEY, b"none").decode()
     if found not in map(str, READABLE):
         raise StoreError(
@@ -167,6 +168,38 @@ def read_schema(path: Path) -> pa.Schema:
             "Open this output with the version that wrote it, or set another output."
         )
     return columns.remove_metadata()
+
+
+@contextmanager
+def intact(path: Path) -> Iterator[None]:
+    """Around the reading of one part: what its bytes do not allow becomes a StoreError; the machine's errors pass."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        # What pyarrow itself finds wrong has no number; what the system refuses has one.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        told = str(error).partition("\n")[0]
+        raise StoreError(
+            f"{path} is damaged ({told}). Put it back from a copy, or move it out of the output: "
+            "rows whose answers it held are then new, and are sent again by the next run."
+        ) from error
+
+
+def refuse_damaged(folders: Iterable[Path]) -> None:
+    """Reads every part that counts, and the lists of columns, to the last byte. Raises StoreError for the first damaged
+    one: for when DuckDB has met something it cannot read."""
+    import pyarrow.parquet as pq
+
+    for folder in folders:
+        lists = [folder / SCHEMA_PART] if (folder / SCHEMA_PART).exists() else []
+        for path in (*lists, *(part.path for part in shown(listed(folder)))):
+            read_schema(path)
+            with intact(path), pq.ParquetFile(path) as source:
+                for _ in source.iter_batches(ROW_GROUP):
+                    pass
 
 
 def _is_vector(type_: Any) -> bool:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from pipeline.store.layout import Layout
-from pipeline.store.read import attach
+from pipeline.store.read import attach, readable
 from pipeline.store.sql import block, literal
 from pipeline.types import TaskName
 
@@ -101,7 +101,9 @@ class Pending:
             "preserve_insertion_order": False,
         }
         self._connection = duckdb.connect(str(folder / "plan.duckdb"), config=options)
-        attach(self._connection, Layout(output), task)
+        self._layout = Layout(output)
+        with readable(self._layout):
+            attach(self._connection, self._layout, task)
 
     def load(self, batches: Iterable[pa.RecordBatch], *, rehash: bool = False) -> None:
         """Takes the first pass over the manifest and finds every row's state; call it once.
@@ -123,11 +125,12 @@ class Pending:
 
     def _read_outcomes(self) -> int:
         """Reads what is kept, while the manifest is read: the connection is this thread's until then."""
-        self._connection.execute(block("plan_keys"))
-        known = max(self._one(f"select count(*) from parts.{name}") for name in ("results", "failures", "current"))
-        self._limit(known)
-        self._connection.execute(block("plan_outcomes"))
-        self._connection.execute(block("plan_stamps"))
+        with readable(self._layout):
+            self._connection.execute(block("plan_keys"))
+            known = max(self._one(f"select count(*) from parts.{name}") for name in ("results", "failures", "current"))
+            self._limit(known)
+            self._connection.execute(block("plan_outcomes"))
+            self._connection.execute(block("plan_stamps"))
         return known
 
     def _limit(self, rows: int) -> None:

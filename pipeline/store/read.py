@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,7 @@ from pipeline.errors import QueryError
 from pipeline.store.files import DISK, Files, machine, replacing, write_all
 from pipeline.store.known import Known
 from pipeline.store.layout import Layout
-from pipeline.store.parts import SCHEMA_PART
+from pipeline.store.parts import SCHEMA_PART, refuse_damaged
 from pipeline.store.schema import DATASETS, schema
 from pipeline.store.sql import block, pattern
 from pipeline.types import TaskName
@@ -33,7 +35,8 @@ def connect(output: Path, task: TaskName, dimension: int | None = None) -> duckd
     layout.check(task)
     connection = duckdb.connect()
     connection.execute("set timezone = 'UTC'")
-    attach(connection, layout, task, dimension)
+    with readable(layout):
+        attach(connection, layout, task, dimension)
     dimension = dimension or Known.load(layout.dataset("results"), task).dimension
     connection.execute(block("keys") + _views(task, dimension))
     return connection
@@ -47,6 +50,18 @@ def attach(connection: duckdb.DuckDBPyConnection, layout: Layout, task: TaskName
             connection.execute(_shown(layout, name))
         else:
             _empty(connection, name, task, dimension)
+
+
+@contextmanager
+def readable(layout: Layout) -> Iterator[None]:
+    """Around DuckDB's reading of the parts: where a damaged one is the reason for its error, raises StoreError."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error:
+        refuse_damaged(layout.dataset(name) for name in DATASETS)
+        raise
 
 
 def query(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any = None) -> duckdb.DuckDBPyRelation:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from pipeline.errors import StoreError
 from pipeline.store import columns
 from pipeline.store.compact import tidy
 from pipeline.store.files import DISK, Files, machine, replacing, write_all
@@ -171,8 +172,8 @@ class Store:
         try:
             with self._seal_lock:
                 self._seal(self.journal.close())
-            # Upkeep that a full disk refuses waits for the next run: nothing is lost by it.
-            with contextlib.suppress(OSError):
+            # Upkeep that a full disk or a damaged part refuses waits for the next run: nothing is lost by it.
+            with contextlib.suppress(OSError, StoreError):
                 for known in self.known.values():
                     tidy(self.files, known)
         finally:

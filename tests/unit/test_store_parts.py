@@ -13,10 +13,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.store_records import WHEN, answer, attempt, failure, keep, rows, vector
+from support.store_records import WHEN, answer, attempt, failure, keep, rows, states, vector
 
 from pipeline.errors import StoreError
 from pipeline.store import AnswerRecord
+from pipeline.store.compact import compact
 from pipeline.store.parts import Part, listed, part_name, read_schema, shown
 from pipeline.store.schema import COMMON
 
@@ -136,6 +137,25 @@ def test_a_part_of_an_unknown_format_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": ["a"]}), path)
     with pytest.raises(StoreError, match="in format none; this version reads 1"):
         read_schema(path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "emptied", "overwritten"])
+@pytest.mark.parametrize("reader", ["views", "plan", "compaction"])
+def test_a_damaged_part_is_named_with_what_to_do(tmp_path: Path, damage: str, reader: str) -> None:
+    for name in ("a", "b"):
+        keep(tmp_path, *(answer(f"{name}{number}", text=f"{number}" * 500) for number in range(9)))
+    part = listed(tmp_path / "results")[1].path
+    data = part.read_bytes()
+    ruined = {"cut": data[:-9], "emptied": b"", "overwritten": data[:4] + bytes(len(data) - 600) + data[-596:]}
+    part.write_bytes(ruined[damage])
+    work = {
+        "views": lambda: rows(tmp_path, "select * from results"),
+        "plan": lambda: states(tmp_path, ("a", "A")),
+        "compaction": lambda: compact(tmp_path, "caption", run_id="c"),
+    }[reader]
+    with pytest.raises(StoreError, match=r"is damaged .*Put it back from a copy, or move it out") as told:
+        work()
+    assert str(part) in str(told.value)
 
 
 def test_a_new_run_goes_on_counting_where_the_last_one_ended(tmp_path: Path) -> None:
