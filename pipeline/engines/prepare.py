@@ -103,12 +103,13 @@ class Preparer:
     async def _loaded(self, work: Work, row: Row) -> tuple[Request, dict[Media | Loaded, Loaded]]:
         setup = self._setup
         request = setup.task.ask(row, setup.spec.job)
-        # What is wrong with the question itself is said before any picture is read.
-        setup.provider.check(request, setup.model, setup.endpoint)
-        limits = setup.media_limits(request.parameters) if row.parameters else self._limits
         media = [found for found in dict.fromkeys(media_of(request)) if isinstance(found, Media)]
-        loaded: dict[Media | Loaded, Loaded] = {}
         here = [found for found in media if found.url is None]
+        if here or self._fetch is not None or row.parameters:
+            # What is wrong with the question itself is said before any picture is read; else encoding says it.
+            setup.provider.check(request, setup.model, setup.endpoint)
+        limits = setup.media_limits(request.parameters) if row.parameters else self._limits
+        loaded: dict[Media | Loaded, Loaded] = {}
         if here:
             work.stamp, loaded = await self._thread(self._load_files, row, here, limits)
         for found in media:
