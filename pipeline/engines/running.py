@@ -121,12 +121,19 @@ class Running:
         while True:
             await anyio.sleep(SYNC_SECONDS)
             try:
-                await anyio.to_thread.run_sync(self._store.sync)
+                await anyio.to_thread.run_sync(self._sync)
                 if self._store.seal_due():
                     await anyio.to_thread.run_sync(self._store.seal)
             except MachineError as error:
                 self._stop.drain("machine", message=str(error))
                 return
+
+    def _sync(self) -> None:
+        """Blocking. A folder that was removed takes appends without a word: they would be lost with it."""
+        self._store.sync()
+        folder = self._store.layout.journal
+        if not folder.is_dir():
+            raise MachineError(f"{folder.parent} was removed or moved away while the run wrote to it; the run stops")
 
     def _display(self) -> Progress:
         options = self._options

@@ -103,8 +103,10 @@ def user_models() -> dict[str, dict[str, Any]]:
     """
     home = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     path = Path(home) / "multimodal-batch" / "models.toml"
-    if not path.exists():
-        return {}
+    try:
+        path.stat()
+    except OSError:
+        return {}  # Not there, or in a home that is not ours to look into (a service's user).
     tables = _tables(path)
     models = tables.pop("models", {})
     if tables or not isinstance(models, dict):

@@ -143,3 +143,9 @@ def test_other_durations_are_refused(text):
 @pytest.mark.parametrize(("text", "rows"), [("1%", 2), ("0.5%", 1), (3, 3), ("3", 3), ("100%", 200), (0, 0)])
 def test_an_allowance_is_a_count_or_a_share(text, rows):
     assert allowance(text, 200) == rows
+
+
+def test_a_home_that_cannot_be_read_holds_no_models(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "file"))
+    assert user_models() == {}
