@@ -14,6 +14,7 @@ PACED_SECONDS = 10.0
 """A rate that the user gives paces the starts: enough concurrency for answers that take as long is harmless."""
 RAMP_START = 16
 RAMP_SECONDS = 1.0
+LONGEST_SPAN = 60.0
 EPISODE_COUNT = 2.5
 EPISODE_SHARE = 0.1
 
@@ -101,7 +102,7 @@ class Adaptive:
             return "old"
         if not self._refused:
             self._refused_at = started
-        self._refused.append(now)
+        self._refused.append(started)
         self._refusal_takes += (now - started - self._refusal_takes) * (0.2 if self._refusal_takes else 1.0)
         self._forget(now)
         told = self._told(now)
@@ -143,7 +144,7 @@ class Adaptive:
 
     @property
     def _span(self) -> float:
-        return min(10.0, max(1.0, 2 * self._latency))
+        return min(LONGEST_SPAN, max(1.0, 2 * self._latency, 2 * self._refusal_takes))
 
     def _forget(self, now: float) -> None:
         oldest = now - self._span

@@ -7,6 +7,7 @@ import random
 BASE_SECONDS = 1.0
 """The least pause: a service that counts by the second has forgotten the refused ones' second after it."""
 CAP_SECONDS = 60.0
+HOLD_CAP_SECONDS = 3600.0
 OUTAGE_FAULTS = 5
 """Transient faults in a row, nothing else between them, that make an outage of bad luck (at 5 % each: 3 in 10^7)."""
 
@@ -24,6 +25,7 @@ class Cooldown:
         self.count = 0
         self.streak = 0
         self._began = float("-inf")
+        self._held_at = float("-inf")
         self._in_a_row = 0
         self._answered_at = float("-inf")
         self._rng = rng
@@ -38,6 +40,17 @@ class Cooldown:
         if started < self._began:
             return False
         self._begin(now)
+        return True
+
+    def hold(self, now: float, seconds: float, started: float) -> bool:
+        """The service took a request that started at `started` and said that it was the last one for `seconds`. True
+        for a new hold: what was in flight when it began says the same, and is not asked. No fault, so no pause is
+        counted; never longer than an hour, for the next refusal says what is left.
+        """
+        if started < max(self._held_at, self._began):
+            return False
+        self.until = max(self.until, now + min(seconds, HOLD_CAP_SECONDS))
+        self._held_at = now
         return True
 
     def back_off(self, now: float) -> None:

@@ -26,6 +26,17 @@ class Hints(msgspec.Struct, frozen=True, kw_only=True):
     token_remaining: float | None = None
     token_reset: float | None = None
 
+    @property
+    def used_up(self) -> float | None:
+        """Seconds until the reset of what is used up, requests or tokens: the later one. None while something is left,
+        or when its reset is not said."""
+        resets = [
+            reset
+            for remaining, reset in ((self.remaining, self.reset), (self.token_remaining, self.token_reset))
+            if remaining == 0 and reset is not None
+        ]
+        return max(resets, default=None)
+
 
 NOTHING = Hints()
 
@@ -35,10 +46,10 @@ def read(headers: Mapping[str, str], wall: float) -> Hints:
 
     Forms: Retry-After (seconds or an HTTP date, RFC 9110 §10.2.3), retry-after-ms (OpenAI, Azure),
     x-ratelimit-{limit,remaining,reset}-{requests,tokens} with resets such as "6m0s", "12ms" or seconds (OpenAI;
-    Qianfan without resets), x-ratelimit-{limit,remaining,reset} and ratelimit-* (IETF draft), resets also as times
-    since the epoch.
+    Qianfan without resets), x-ratelimit-{limit,remaining,reset}, ratelimit-{limit,remaining,reset} (IETF draft up to
+    07) and RateLimit: "name";r=remaining;t=seconds (from 08 on). Resets also as times: HTTP, ISO, since the epoch.
     """
-    if not any("ratelimit" in name or name.startswith("retry-after") for name in headers):
+    if not any("ratelimit" in name or "rate-limit" in name or name.startswith("retry-after") for name in headers):
         return NOTHING
     date = _date(headers.get("date", ""))
     now = date.timestamp() if date is not None else wall
@@ -57,9 +68,7 @@ def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
     milliseconds = _number(headers.get("retry-after-ms", ""))
     if milliseconds is not None:
         return milliseconds / 1000
-    text = headers.get("retry-after", "").strip()
-    date = _date(text) if text[:1].isalpha() else None
-    return max(0.0, date.timestamp() - now) if date is not None else _seconds(text, now)
+    return _seconds(headers.get("retry-after", ""), now)
 
 
 def _texts(headers: Mapping[str, str], what: str, unit: str) -> list[str]:
@@ -74,6 +83,15 @@ def _count(headers: Mapping[str, str], what: str, unit: str) -> float | None:
         number = _number(re.split(r"[,;]", text)[0])
         if number is not None:
             return number
+    return _parameter(headers, "r") if (what, unit) == ("remaining", "requests") else None
+
+
+def _parameter(headers: Mapping[str, str], name: str) -> float | None:
+    """A parameter of the first policy in RateLimit (draft-ietf-httpapi-ratelimit-headers-08)."""
+    for part in headers.get("ratelimit", "").split(",")[0].split(";")[1:]:
+        key, _, value = part.partition("=")
+        if key.strip() == name:
+            return _number(value)
     return None
 
 
@@ -82,21 +100,22 @@ def _reset(headers: Mapping[str, str], unit: str, now: float) -> float | None:
         seconds = _seconds(text, now)
         if seconds is not None:
             return seconds
-    return None
+    return _parameter(headers, "t") if unit == "requests" else None
 
 
 def _seconds(text: str, now: float) -> float | None:
-    """Seconds of "12", "1.5", "6m0s", "120ms", an epoch in seconds or milliseconds, or an ISO time."""
+    """Seconds of "12", "1.5", "6m0s", "120ms", an epoch in seconds or milliseconds, an ISO time or an HTTP date."""
     text = text.strip()
     number = _number(text)
     if number is not None:
         if number >= _EPOCH_MS:
             return max(0.0, number / 1000 - now)
         return max(0.0, number - now) if number >= _EPOCH_SECONDS else number
-    if text and not _SPAN.sub("", text):
+    if text and not _SPAN.sub("", text).strip():
         return sum(float(value) * _UNITS[unit] for value, unit in _SPAN.findall(text))
+    date = _date(text) if text[:1].isalpha() else None
     try:
-        return max(0.0, datetime.fromisoformat(text).timestamp() - now)
+        return max(0.0, (date or datetime.fromisoformat(text)).timestamp() - now)
     except ValueError:
         return None
 

@@ -10,7 +10,9 @@ SUSPICION = 0.8
 NOISE_SHARE = 0.02
 NOISE_SECONDS = 60.0
 TRIAL = 150
-ALIKE = 0.7
+ALIKE = 0.4
+"""Refusals of a limit, at most a tenth of the starts or they were an episode, end a fifth lower. Chance alone makes
+noise of 5 % look like less than this in one trial of fifty."""
 SLOWEST = 1 / 60
 
 
@@ -19,8 +21,8 @@ class Pace:
 
     After a cut the rate grows only while it is what holds us back: a quarter each second where no limit has been seen
     yet, 15 % far below the last limit seen, 5 % above it, and near it so slowly that the limit is touched at most once
-    in 150 answers; a touch trims 2 %, once per round trip. Refusals that stay when the rate is a fifth lower are not about the rate:
-    they are noise, the rate is restored, and as many of them are ignored for a minute.
+    in 150 answers; a touch trims 2 %, once per round trip. Refusals that stay when the rate is a fifth lower are not
+    about the rate: they are noise, the rate is restored, and as many of them are ignored for a minute.
     """
 
     def __init__(self, ceiling: float | None) -> None:
@@ -125,10 +127,10 @@ class Pace:
         """The most that the rate may grow by: per answer, per second."""
         if self._peak is None:
             return 0.05, 0.25
-        if rate < 0.9 * self._peak:
+        if rate < 0.94 * self._peak:
             return 0.02, 0.15
         if rate <= 1.05 * self._peak:
-            return 0.02 / 150, 0.005
+            return 0.02 / 150, 0.003
         return 0.01, 0.05
 
     def _trim(self, now: float, seen: float) -> None:

@@ -13,7 +13,7 @@ from pipeline.errors import Fault
 BASE_SECONDS = 0.5
 THROTTLED_BASE_SECONDS = 1.0
 CAP_SECONDS = 60.0
-LONE_CAP_SECONDS = 2.0
+LONE_CAP_SECONDS = 1.0
 """For a row that fails while others are answered: what it waits at the end of a run, everybody waits."""
 MALFORMED_ATTEMPTS = 3
 BUDGET_SECONDS = 60.0
@@ -52,7 +52,7 @@ def decide(
     """The rule for one fault. `retry_after`: seconds the service asked for.
 
     Throttled and transient faults are sent again up to `attempts`; malformed answers up to three attempts; `once` and
-    `upload` one further attempt in all. Waits double from half a second (throttled: a second) to 60 s (2 s for a
+    `upload` one further attempt in all. Waits double from half a second (throttled: a second) to 60 s (1 s for a
     `lone` fault, while the account is well), less a jitter of up to a half, and are never shorter than what the
     service asked for. A wait that would pass the deadline is not begun.
     """

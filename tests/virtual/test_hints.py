@@ -42,6 +42,15 @@ def test_retry_after_in_all_its_forms(headers: dict[str, str], seconds: float | 
         (str(int(WALL) + 20), 20.0),
         (str((int(WALL) + 20) * 1000), 20.0),
         ("2027-01-15T08:00:05Z", 5.0),
+        ("20ms", 0.02),
+        ("1m 30s", 90.0),
+        ("1.5", 1.5),
+        ("2d", 172_800.0),
+        ("250us", 0.00025),
+        ("Fri, 15 Jan 2027 08:00:30 GMT", 30.0),
+        (str(int(WALL) - 20), 0.0),
+        ("-1", None),
+        ("", None),
         ("later", None),
     ],
 )
@@ -60,6 +69,43 @@ def test_limits_of_requests_and_tokens() -> None:
     assert read(headers, WALL) == Hints(limit=600, remaining=0, token_limit=90000, token_remaining=89000)
     assert read({"ratelimit-limit": "10, 10;w=1", "ratelimit-reset": "1"}, WALL) == Hints(limit=10, reset=1)
     assert read({"content-type": "x"}, WALL) is NOTHING
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}, 360.0),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "20ms"}, 0.02),
+        ({"x-ratelimit-remaining-requests": "1", "x-ratelimit-reset-requests": "6m0s"}, None),
+        ({"x-ratelimit-remaining-requests": "0"}, None),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "7s"}, 7.0),
+        (
+            {
+                "x-ratelimit-remaining-requests": "0",
+                "x-ratelimit-reset-requests": "1s",
+                "x-ratelimit-remaining-tokens": "0",
+                "x-ratelimit-reset-tokens": "7s",
+            },
+            7.0,
+        ),
+        (
+            {
+                "x-ratelimit-remaining-requests": "9",
+                "x-ratelimit-reset-requests": "60s",
+                "x-ratelimit-remaining-tokens": "0",
+                "x-ratelimit-reset-tokens": "7s",
+            },
+            7.0,
+        ),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(int(WALL) + 20)}, 20.0),
+        ({"x-rate-limit-remaining": "0", "x-rate-limit-reset": "Fri, 15 Jan 2027 08:00:30 GMT"}, 30.0),
+        ({"ratelimit-remaining": "0", "ratelimit-reset": "5"}, 5.0),
+        ({"ratelimit": '"default";r=0;t=30, "day";r=50;t=900'}, 30.0),
+        ({"ratelimit": '"default";r=50;t=30'}, None),
+    ],
+)
+def test_what_is_used_up_and_until_when(headers: dict[str, str], seconds: float | None) -> None:
+    assert read(headers, WALL).used_up == seconds
 
 
 def test_a_published_limit_is_a_ceiling_and_the_users_own_stands() -> None:

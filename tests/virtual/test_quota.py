@@ -1,0 +1,95 @@
+"""A quota that nobody told us is found and used: the promise of two minutes, on a clock that jumps."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import Any
+
+import anyio
+import pytest
+from support.night import Night
+from support.scripted import Answer, SlidingQuota
+
+from pipeline.dispatch.account import Limits
+from pipeline.errors import Fault
+from pipeline.types import Answered, Failed
+
+SECONDS = 120.0
+WARM = 10.0
+PER_SECOND = 50
+
+
+@pytest.mark.parametrize("latency", [0.02, 0.2, 1.0, 3.0])
+@pytest.mark.parametrize(("seed", "quick"), [(1, False), (2, False), (3, True)], ids=["one", "two", "quick-refusals"])
+def test_a_quota_of_50_a_second_is_used_to_90_per_cent_with_less_than_2_per_cent_refused(
+    virtual: Any, latency: float, seed: int, quick: bool
+) -> None:
+    quota, rng = SlidingQuota(PER_SECOND), random.Random(seed)
+
+    def script(row: int, now: float) -> Answer:
+        taken = quota.admits(now + rng.uniform(0, 0.01))
+        slow = latency * rng.uniform(0.9, 1.1)
+        return Answer(status=200 if taken else 429, latency=slow if taken or not quick else min(0.05, latency))
+
+    one = Night(script)
+    one.account.rng.seed(seed)
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(one.run, itertools.count())
+            await anyio.sleep(SECONDS)
+            one.stop.request_stop("until", 0)
+
+    virtual(main)
+    late = [sent.status == 200 for sent in one.wire.sent if sent.at - one.began >= WARM]
+    assert sum(late) >= 0.9 * PER_SECOND * (SECONDS - WARM)
+    assert quota.refused < 0.02 * len(one.wire.sent)
+    assert late.count(False) < 0.02 * len(late)
+
+
+def test_a_slow_start_doubles_in_each_round_trip_up_to_1024(night: Any) -> None:
+    result = night(lambda row, now: Answer(latency=3.0), 20_000)
+    starts = [at - result.began for at in result.wire.starts()]
+    rounds = [sum(3.0 * number <= at < 3.0 * (number + 1) for at in starts) for number in range(10)]
+    assert rounds[0] == 8
+    assert all(after >= 1.8 * before for before, after in itertools.pairwise(rounds[1:7]))
+    assert all(after <= 2.2 * before for before, after in itertools.pairwise(rounds[1:7]))
+    assert result.wire.most_in_flight == 1024
+    assert max(rounds) <= 1.1 * 1024
+
+
+def mixed(seed: int) -> Any:
+    """5 % 429, 2 % 5xx, 1 % cuts, 1 % malformed, 1 % hangs of 2 s; each hundredth row is refused for good."""
+    rng = random.Random(seed)
+    spent: list[float] = []
+    table = [
+        (0.05, Answer(status=429)),
+        (0.02, Answer(status=500)),
+        (0.01, Answer(complete=False)),
+        (0.01, Answer(status=599)),
+        (0.01, Answer(latency=2.0, fault=Fault("transient", "Local.ReadTimeout", "hang", retry="yes"))),
+    ]
+
+    def script(row: int, now: float) -> Answer:
+        draw, answer = rng.random(), Answer()
+        for share, other in table:
+            if 0 <= draw < share:
+                answer = other
+            draw -= share
+        answer = Answer(status=400) if row % 100 == 7 else answer
+        spent.append(answer.latency)
+        return answer
+
+    return script, spent
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_mixed_weather_ends_within_a_third_of_its_scripted_time_and_a_timeout(night: Any, seed: int) -> None:
+    script, spent = mixed(seed)
+    result = night(script, 3000, limits=Limits(concurrency=64))
+    assert result.took <= 1.3 * (sum(spent) / 64 + 2.0)
+    assert result.account.adaptive.cuts == 0
+    assert all(len(result.wire.of_row(row)) == 1 for row in range(7, 3000, 100))
+    assert result.count(Answered) + result.count(Failed) == 3000
+    assert result.count(Answered) >= 0.99 * (3000 - 30)
