@@ -65,7 +65,9 @@ class Ahead(Generic[T]):
         """Keeps up to `most` rows read. Returns at their end; what reading raises is for `poll` to raise."""
         one = anyio.CapacityLimiter(1)
         while not self._ended and self._going:
-            self._rows.extend(await anyio.to_thread.run_sync(self._some, self._most - len(self._rows), limiter=one))
+            some, ended, error = await anyio.to_thread.run_sync(self._some, self._most - len(self._rows), limiter=one)
+            self._rows.extend(some)
+            self._ended, self._error = ended, error
             self._filled.set()
             if not self._ended:
                 self._filled = anyio.Event()
@@ -73,16 +75,18 @@ class Ahead(Generic[T]):
                 self._wanted = anyio.Event()
                 await self._wanted.wait()
 
-    def _some(self, most: int) -> list[T]:
-        """Blocking. At least a row, unless the rows have ended or the block has."""
+    def _some(self, most: int) -> tuple[list[T], bool, Exception | None]:
+        """Blocking. At least a row, unless it is the end (True) of the rows or of the block, and by which error.
+
+        It changes nothing here: the end must not be seen before the last rows are.
+        """
         rows: list[T] = []
         due = time.monotonic() + STEP_SECONDS
         try:
             for row in self._source:
                 rows.append(row)
                 if len(rows) >= most or time.monotonic() >= due:
-                    return rows
+                    return rows, False, None
         except Exception as error:
-            self._error = error
-        self._ended = True
-        return rows
+            return rows, True, error
+        return rows, True, None

@@ -14,7 +14,7 @@ from support.scripted import Answer, ScriptedWire, prepared
 
 from pipeline.dispatch.account import Account, Limits
 from pipeline.dispatch.pool import Pool
-from pipeline.dispatch.source import LATER
+from pipeline.dispatch.source import END, LATER
 from pipeline.dispatch.stop import Stop, Stopped
 from pipeline.engines.ahead import Ahead
 from pipeline.errors import ManifestError
@@ -87,6 +87,25 @@ def test_an_error_of_the_manifest_reaches_the_run_after_the_rows_before_it() -> 
         asyncio.run(main())
     assert caught.group_contains(ManifestError, match="rewritten")
     assert sorted(ended) == list(range(10))
+
+
+def test_the_end_is_never_seen_before_the_last_rows() -> None:
+    async def taken(count: int) -> int:
+        rows = 0
+        async with anyio.create_task_group() as beside:
+            with Ahead(lambda going: iter(range(count)), 8) as ahead:
+                beside.start_soon(ahead.read)
+                while (row := ahead.poll()) is not END:
+                    rows += row is not LATER
+                    await anyio.lowlevel.checkpoint()
+            beside.cancel_scope.cancel()
+        return rows
+
+    async def main() -> None:
+        for count in range(300):
+            assert await taken(count % 20) == count % 20
+
+    asyncio.run(main())
 
 
 def test_no_more_is_read_than_the_bound() -> None:
