@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +35,9 @@ def connect(output: Path, task: TaskName, dimension: int | None = None) -> duckd
 
     layout = Layout(output)
     layout.check(task)
-    connection = duckdb.connect()
+    # What does not fit in memory goes to the system's temporary folder; DuckDB's own choice is the working directory.
+    spill = Path(tempfile.gettempdir()) / f"pipeline-query-{uuid.uuid4().hex}"
+    connection = duckdb.connect(config={"temp_directory": str(spill)})
     connection.execute("set timezone = 'UTC'")
     with readable(layout):
         attach(connection, layout, task, dimension)

@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_job_killed_again_and_again_ends_with_every_row_once(tmp_path: Path, seed: int) -> None:
-    kills = rounds(8)
+    kills = rounds(5)
     total = kills * 4
     output, log = tmp_path / "out", tmp_path / "log"
     path = os.pathsep.join([str(HERE.parent), str(HERE.parent.parent)])

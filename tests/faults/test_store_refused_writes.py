@@ -60,7 +60,7 @@ def test_a_refused_change_stops_with_a_message_and_loses_nothing_that_was_kept(
     tmp_path: Path, code: int, told: str
 ) -> None:
     total = count_changes(tmp_path / "count")
-    points = random.Random(code).sample(range(total), min(total, rounds(5)))
+    points = random.Random(code).sample(range(total), min(total, rounds(3)))
     for point in points:
         output = tmp_path / str(point)
         keep(output, answer("before"))

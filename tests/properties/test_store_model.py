@@ -20,7 +20,6 @@ from pipeline.errors import MachineError
 from pipeline.store import Store
 from pipeline.store.compact import compact
 from pipeline.store.pending import Pending, State
-from pipeline.store.read import connect
 from pipeline.store.reprocess import accept, failed_rows
 
 IDS = [f"i{number}" for number in range(5)]
@@ -201,15 +200,14 @@ class Histories(RuleBasedStateMachine):
 
     @invariant()
     def views_equal_the_model(self) -> None:
-        views = connect(self.output, "caption")
-        results = views.sql("select id, caption, stale from results").fetchall()
+        results = rows(self.output, "select id, caption, stale from results")
         wanted = {id_: row.result() for id_, row in self.model.items() if row.result()}
         assert {id_: (text, stale) for id_, text, stale in results} == wanted
-        failures = dict(views.sql("select id, message from failures").fetchall())
+        failures = dict(rows(self.output, "select id, message from failures"))
         assert failures == {id_: row.failure() for id_, row in self.model.items() if row.failure()}
         kept = sum(len(row.answers()) for row in self.model.values())
         assert len(results) == len(wanted)
-        assert views.sql("select count(*), count(distinct seq) from versions").fetchall() == [(kept, kept)]
+        assert rows(self.output, "select count(*), count(distinct seq) from versions") == [(kept, kept)]
 
 
 Histories.TestCase.settings = settings(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,15 @@ def add(store: Store, *records: Any) -> None:
 
 
 def rows(output: Path, sql: str, task: Any = "caption") -> list[tuple[Any, ...]]:
-    return connect(output, task).sql(sql).fetchall()
+    """One query. A connection that was opened early serves later ones too, as the views promise; a new output and one
+    of vectors, whose dimension may change, are connected to anew."""
+    known = (output / "runs" / "format.json").exists() and task != "embed"
+    return (_connected if known else connect)(output, task).sql(sql).fetchall()
+
+
+@functools.lru_cache(2)
+def _connected(output: Path, task: Any) -> Any:
+    return connect(output, task)
 
 
 def manifest(rows_: Iterable[tuple[Any, ...]]) -> pa.RecordBatch:
