@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -90,22 +91,36 @@ def test_an_error_of_the_manifest_reaches_the_run_after_the_rows_before_it() -> 
 
 
 def test_the_end_is_never_seen_before_the_last_rows() -> None:
-    async def taken(count: int) -> int:
-        rows = 0
+    started, go, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def source(going: Callable[[], bool]) -> Iterator[int]:
+        started.set()
+        assert go.wait(5)
+        yield from range(3)
+        ended.set()
+
+    async def main() -> list[int]:
+        rows: list[int] = []
         async with anyio.create_task_group() as beside:
-            with Ahead(lambda going: iter(range(count)), 8) as ahead:
+            with Ahead(source) as ahead:
                 beside.start_soon(ahead.read)
-                while (row := ahead.poll()) is not END:
-                    rows += row is not LATER
+                while not started.is_set():
                     await anyio.lowlevel.checkpoint()
+                go.set()
+                # The loop stands still here: what the thread has read cannot have been handed over yet.
+                assert ended.wait(5)
+                until = time.monotonic() + 0.05
+                while time.monotonic() < until:
+                    assert ahead.poll() is LATER
+                while (row := ahead.poll()) is not END:
+                    if isinstance(row, int):
+                        rows.append(row)
+                    else:
+                        await ahead.wait()
             beside.cancel_scope.cancel()
         return rows
 
-    async def main() -> None:
-        for count in range(300):
-            assert await taken(count % 20) == count % 20
-
-    asyncio.run(main())
+    assert asyncio.run(main()) == [0, 1, 2]
 
 
 def test_no_more_is_read_than_the_bound() -> None:
