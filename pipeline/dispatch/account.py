@@ -85,6 +85,9 @@ class Account:
             self._transient(now, ticket, wait_asked(fault, hints))
         if hints is not NOTHING:
             self._learn(hints)
+            used_up = hints.used_up if fault is None else None
+            if used_up is not None and self.cooldown.hold(now, used_up, ticket.at):
+                self.adaptive.resumed(self.cooldown.until)
         self.requests.per_second = self.adaptive.pace.rate
         self.admission.release(ticket, used, now=now)
 

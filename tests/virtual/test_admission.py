@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.night import Night
 from support.scripted import Answer, prepared
@@ -78,13 +78,18 @@ def test_the_law_holds_over_random_arrivals_latencies_and_cancellations(
     per_minute=st.integers(100, 10_000),
     rows=st.lists(st.tuples(st.floats(0.01, 1), st.floats(0, 1), st.floats(0, 5)), min_size=2, max_size=40),
 )
-def test_settled_tokens_stay_within_the_rate_and_the_largest_reservation(
+@example(per_minute=100, rows=[(0.03125, 0, 2), (1, 1, 0), (1, 1, 0)])
+def test_used_tokens_stay_within_the_rate_the_largest_reservation_and_what_was_given_back(
     per_minute: int, rows: list[tuple[float, float, float]]
 ) -> None:
-    """Charges in a row as soon as they may be made, each corrected a while later to what was used."""
+    """Charges in a row as soon as they may be made, each corrected a while later to what was used.
+
+    In any window of W seconds: used ≤ rate·W + the largest reservation + what came back within the window of charges
+    made before it. That last part lets a token quota be used to the full when estimates are high.
+    """
     rate = Rate(per_minute / 60)
     corrections: list[tuple[float, float]] = []
-    starts: list[tuple[float, float]] = []
+    starts: list[tuple[float, float, float, float]] = []  # when, used, given back, when given back
     now = 0.0
     for share, fraction, latency in rows:
         reserved = max(1, int(share * per_minute))
@@ -95,9 +100,16 @@ def test_settled_tokens_stay_within_the_rate_and_the_largest_reservation(
                 corrections.remove(correction)
                 rate.correct(now, correction[1])
         rate.charge(now, reserved)
-        starts.append((now, int(reserved * fraction)))
-        corrections.append((now + latency, int(reserved * fraction) - reserved))
-    check_law(starts, per_minute / 60, max(1, *(int(share * per_minute) for share, _, _ in rows)))
+        used = int(reserved * fraction)
+        starts.append((now, used, reserved - used, now + latency))
+        corrections.append((now + latency, used - reserved))
+    largest = max(1, *(int(share * per_minute) for share, _, _ in rows))
+    for first, (begin, *_) in enumerate(starts):
+        for last in range(first, len(starts)):
+            end = starts[last][0]
+            back = sum(given for _, _, given, at in starts[:first] if begin <= at <= end)
+            total = sum(used for _, used, _, _ in starts[first : last + 1])
+            assert total <= per_minute / 60 * (end - begin) + largest + back + 1e-6 * (1 + total)
 
 
 def test_unsettled_tokens_are_bounded_as_reserved(virtual: Any) -> None:
