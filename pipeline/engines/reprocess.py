@@ -42,9 +42,7 @@ def groups(spec: Spec, where: str | None) -> dict[tuple[str, str], int]:
     return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _rows(
-    spec: Spec, identity: Identity, chosen: dict[str, FailedRow], going: Callable[[], bool]
-) -> Iterator[Work]:
+def _rows(spec: Spec, identity: Identity, chosen: dict[str, FailedRow], going: Callable[[], bool]) -> Iterator[Work]:
     """The manifest's rows where they are still there, else the ones that the failures kept."""
     missing = dict(chosen)
     for row in _manifest_rows(spec):
