@@ -12,6 +12,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ ENVIRONMENT = {"OPENAI_API_KEY": "sk-counting", "PYTHONPATH": str(TESTS)}
 
 _HEAVY = (
     "anyio._backends._asyncio",
+    "anyio._core._signals",
     "duckdb",
     "importlib.readers",
     "pipeline.api",
@@ -135,6 +137,7 @@ def _serve() -> None:
 
     for name in _HEAVY:
         importlib.import_module(name)
+    _read_data()
     for line in sys.stdin:
         order = json.loads(line)
         if "wait" in order:
@@ -148,6 +151,18 @@ def _serve() -> None:
                 _become(order, main)
             reply = {"pid": pid}
         print(json.dumps(reply), flush=True)
+
+
+def _read_data() -> None:
+    """Models, bounds and SQL are read by a first plan; a user who may not read these sources finds them here."""
+    from pipeline import Job
+
+    with tempfile.TemporaryDirectory() as folder:
+        manifest, job = Path(folder) / "one.jsonl", Path(folder) / "one.toml"
+        manifest.write_text('{"id": "a", "prompt": "a"}\n')
+        provider = '[provider]\nname = "openai"\nmodel = "m"\nbase_url = "http://127.0.0.1:9/v1"\n'
+        job.write_text(f'task = "ask"\nmanifest = "one.jsonl"\noutput = "out"\n{provider}')
+        Job.load(job).plan()
 
 
 def _become(order: dict[str, Any], main: Any) -> None:
