@@ -41,7 +41,7 @@ def finish(setup: Setup, store: Store, fanout: Fanout, plan: Plan, record: RunRe
         output=str(spec.output),
         exit_code=_exit_code(setup, ended, plan.rows, still_open),
         stop_reason=ended.stopped.reason,
-        message=ended.stopped.message or None,
+        message=_message(ended.stopped),
         rows=plan.rows,
         sent=state.sent,
         answered=state.answered,
@@ -62,6 +62,13 @@ def finish(setup: Setup, store: Store, fanout: Fanout, plan: Plan, record: RunRe
         return _written(setup, store, plan, record, summary)
     except MachineError as error:
         return msgspec.structs.replace(summary, exit_code=EXIT_STOPPED, stop_reason="machine", message=str(error))
+
+
+def _message(stopped: Stopped) -> str | None:
+    """What stopped the run, in the service's words; an account fault is for a person, so it says what to look at."""
+    if stopped.fault is None or stopped.reason != "account":
+        return stopped.message or None
+    return f"{stopped.message} ({stopped.fault.code}): check the key, the balance and the model, then run again"
 
 
 def _figures(fanout: Fanout) -> dict[str, Any]:
