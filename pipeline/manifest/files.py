@@ -32,11 +32,22 @@ def read(media: Media, *, confine: str | None = None) -> bytes:
     """The original bytes of a local file or a data: URL."""
     if media.data is not None:
         return media.data
+    descriptor, size = _open(media, confine)
     try:
-        with opened(media, confine) as file:
-            return file.read(MAX_FILE_BYTES + 1)
+        return _read(descriptor, size)
     except OSError as error:
         raise refusal("UnreadableFile", f"{public(media)}: cannot be read: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    """All there is, up to the bound. One read of the size that was found: Python's file object would make room for the
+    bound first, 100 of the 110 µs that a 200 KB picture took."""
+    body = os.read(descriptor, size + 1)
+    while len(body) != size and len(body) <= MAX_FILE_BYTES and (more := os.read(descriptor, 1 << 20)):
+        body += more
+    return body
 
 
 def file_size(media: Media) -> int:
@@ -53,32 +64,44 @@ def opened(media: Media, confine: str | None) -> BufferedReader:
     Raises Fault `Local.MissingFile`, `Local.NoPermission`, `Local.NotAFile`, `Local.EmptyFile`, `Local.TooLarge`,
     `Local.OutsideManifest`, `Local.UnreadableFile`.
     """
+    return os.fdopen(_open(media, confine)[0], "rb")
+
+
+def _open(media: Media, confine: str | None) -> tuple[int, int]:
+    """As `opened`: the descriptor and the size. In a thread, each call of the system costs a change of threads."""
     path = media.path or ""
     name = public(media)
     try:
-        if confine is not None and is_relative(media.ref):
-            path = _confined(path, confine, name)
-        facts = os.stat(path)  # noqa: PTH116
-        _check_kind(facts, name)
+        _check_kind(os.stat(path), name)  # noqa: PTH116
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
         raise _file_fault(error, path, name) from None
     try:
-        _check_kind(os.fstat(descriptor), name)
-    except Fault:
+        facts = os.fstat(descriptor)
+        _check_kind(facts, name)
+        if confine is not None and is_relative(media.ref):
+            _check_within(_real(descriptor, path), confine, name)
+    except BaseException:
         os.close(descriptor)
         raise
-    return os.fdopen(descriptor, "rb")
+    return descriptor, facts.st_size
 
 
-def _confined(path: str, folder: str, name: str) -> str:
-    real = os.path.realpath(path, strict=True)
-    if not inside(real, os.path.realpath(folder)):
+def _real(descriptor: int, path: str) -> str:
+    """Where an open file really lies."""
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - one call, and of what was opened
+    except OSError:
+        return os.path.realpath(path)
+
+
+def _check_within(real: str, folder: str, name: str) -> None:
+    # A real path below the folder as spelled needs no look at the folder's own links.
+    if not inside(real, folder) and not inside(real, os.path.realpath(folder)):
         raise refusal(
             "OutsideManifest",
             f"{name}: a link leads out of the manifest's folder {folder}, to {real}; write that path if it is meant",
         )
-    return real
 
 
 def _check_kind(facts: os.stat_result, name: str) -> None:
