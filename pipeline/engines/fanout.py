@@ -30,8 +30,8 @@ class Fanout:
         """Keeps how a row ended. It counts once it is in the journal. Raises MachineError."""
         state = self.state
         if isinstance(ending, Answered):
-            self._store.attempt(self._recorder.attempt(work, ending.attempts[-1]))
-            self._store.answer(self._recorder.answer(work, ending))
+            recorder = self._recorder
+            self._store.answer(recorder.answer(work, ending), recorder.attempt(work, ending.attempts[-1]))
             state.answered += 1
         elif isinstance(ending, Failed):
             self._store.failure(self._recorder.failure(work, ending))

