@@ -119,9 +119,12 @@ class Call(Generic[T]):
             sleep=anyio.sleep, retry=retry_if_exception(self._wants_more), wait=self._pause, reraise=True
         )
         assert self._deadline is not None
-        with anyio.CancelScope(deadline=self._deadline):
-            return await retrying(next_attempt)
-        raise last
+        try:
+            with anyio.CancelScope(deadline=self._deadline):
+                return await retrying(next_attempt)
+            raise last
+        finally:
+            retrying.iter_state.reset()  # else a cycle keeps the request's bytes until the collector comes by
 
     def may_retry(self, fault: Fault) -> bool:
         """Whether `again` would send once more."""
@@ -249,7 +252,7 @@ class Call(Generic[T]):
     def _wants_more(self, error: BaseException) -> bool:
         if not isinstance(error, Fault) or not _resumable(error):
             return False
-        self._decision = self._decide(error)
+        self._decision = self._decide(error.bare())
         if isinstance(self._decision, Again) and error.retry in ("once", "upload"):
             self._once += 1
         return isinstance(self._decision, Again)

@@ -14,6 +14,7 @@ from pipeline.dispatch.account import Account
 from pipeline.dispatch.budget import Budget, Spent
 from pipeline.dispatch.call import INTERRUPTED, Call, Wiring
 from pipeline.dispatch.circuit import Circuit
+from pipeline.dispatch.collector import seldom_collected
 from pipeline.dispatch.observe import Snapshot, snapshot
 from pipeline.dispatch.prepared import Policy, Prepared
 from pipeline.dispatch.room import Room
@@ -82,15 +83,19 @@ class Pool(Generic[T]):
         self._source: Source[T] = Inline(source) if isinstance(source, Iterator) else source
         self._ask, self._done = ask, done
         self._began = anyio.current_time()
+        with seldom_collected():
+            await self._fan_out()
+        if self._bug is not None:
+            raise self._bug
+        return self._stop.stopped or Stopped(reason="finished")
+
+    async def _fan_out(self) -> None:
         async with anyio.create_task_group() as group:
             self._group = group
             self._stop.listen(self._stopping)
             group.start_soon(self._watch)
             self._more_workers(self._began)
             self._if_over()
-        if self._bug is not None:
-            raise self._bug
-        return self._stop.stopped or Stopped(reason="finished")
 
     def snapshot(self) -> Snapshot:
         """The counters and gauges of now; to be called from the loop's thread."""
@@ -150,7 +155,7 @@ class Pool(Generic[T]):
         except Fault as fault:
             if not call.may_retry(fault):
                 raise
-            first = fault
+            first = fault.bare()
         counters = self._wiring.counters
         if counters.waiting_retries >= max(LEAST_RETRIES_ASIDE, 2 * self._workers):
             return await call.again(first)
@@ -165,7 +170,7 @@ class Pool(Generic[T]):
         try:
             reply = await step(row)
         except Fault as fault:
-            ending = self._ended_by(row, fault)
+            ending = self._ended_by(row, fault.bare())
         except Spent:
             self._stop.drain("budget", message=self._wiring.budget.words())
             ending = Left(attempts=row.attempts)

@@ -1,0 +1,99 @@
+"""A row that is over leaves nothing behind that only the cyclic collector could free: pictures would pile up."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+import anyio
+import pytest
+from support.fault_server import Act, Asked, serving
+from support.scripted import StatusReader
+
+from pipeline.dispatch.account import Account, Limits
+from pipeline.dispatch.collector import seldom_collected
+from pipeline.dispatch.http import open_transport
+from pipeline.dispatch.pool import Pool
+from pipeline.dispatch.prepared import Policy, Prepared
+from pipeline.dispatch.transport import Timeouts
+from pipeline.types import HttpRequest
+
+ROWS = 4
+
+
+class Picture(bytes):
+    """A request's body that tells when it is gone."""
+
+    alive = 0
+
+    def __init__(self, *_: object) -> None:
+        Picture.alive += 1
+
+    def __del__(self) -> None:
+        Picture.alive -= 1
+
+
+@pytest.mark.parametrize(
+    ("act", "attempts"),
+    [
+        (Act(), 1),
+        (Act(status=400), 1),
+        (Act(status=500), 1),
+        (Act(status=500), 2),
+        (Act("cut"), 2),
+        (Act("drop"), 1),
+        (Act("hang"), 1),
+    ],
+    ids=lambda value: f"{value.kind}-{value.status}" if isinstance(value, Act) else str(value),
+)
+def test_no_request_outlives_its_row(act: Act, attempts: int) -> None:
+    asked_before: set[str] = set()
+
+    def script(asked: Asked) -> Act:
+        if asked.path in asked_before:
+            return Act()
+        asked_before.add(asked.path)
+        return act
+
+    async def main() -> int:
+        async with serving(script) as server, open_transport() as transport:
+
+            async def ask(row: int) -> Prepared:
+                body = Picture(b"x" * 50_000)
+                return Prepared(
+                    request=HttpRequest(method="POST", url=f"{server.url}/{row}", body=body), reader=StatusReader
+                )
+
+            policy = Policy(circuit_ratio=2.0, attempts=attempts, timeouts=Timeouts(read=0.1))
+            pool: Pool[int] = Pool(transport=transport, account=Account(Limits(concurrency=8)), policy=policy)
+            gc.collect()
+            gc.disable()
+            try:
+                await pool.run(iter(range(ROWS)), ask, lambda row, ending: None)
+                await anyio.sleep(0.01)
+                return Picture.alive
+            finally:
+                gc.enable()
+
+    Picture.alive = 0
+    assert asyncio.run(main()) == 0
+    assert len(asked_before) == ROWS
+
+
+def test_the_collector_is_as_it_was_after_the_last_run() -> None:
+    before = gc.get_threshold()
+    seen: list[Any] = []
+    with seldom_collected():
+        with seldom_collected():
+            seen.append(gc.get_threshold())
+        seen.append(gc.get_threshold())
+    assert seen[0] == seen[1] != before
+    assert gc.get_threshold() == before
+    gc.set_threshold(0, *before[1:])
+    try:
+        with seldom_collected():
+            assert gc.get_threshold()[0] == 0
+        assert gc.get_threshold()[0] == 0
+    finally:
+        gc.set_threshold(*before)
