@@ -1,36 +1,48 @@
 """Client CPU per row and rows per second, side by side: `python tests/bench/bench_dispatch.py [rows] [case …]`.
 
-Ours with admission and a journal line per row (appended, no Parquet), a hand-written aiohttp loop with the same
-journal, the openai SDK under gather and a semaphore, and its aiohttp variant. The server is another process.
+`ours`: the fan-out with the real encoder and decoder, the limiter and the journal. `run`: the whole of `pipeline run`,
+from the manifest to sealed Parquet, with start-up and end. Beside them a hand-written aiohttp loop that appends each
+answer to a file, the openai SDK under gather and a semaphore, and its aiohttp variant, which do as much. The server is
+another process; each client is one too, so that peaks are its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import io
 import json
 import resource
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 import pybase64
+from bench_ours import Stopwatch, fan_out, whole
+from PIL import Image
 
 HERE = Path(__file__).parent
-PICTURE = b"\xff\xd8" + bytes(range(256)) * 780
 PROMPT = "Describe this picture for a search index. " * 24
 
 Client = Callable[[str, str, int, int, BinaryIO], Awaitable[None]]
 
 
+@functools.cache
+def picture() -> bytes:
+    """A JPEG of 200 KB."""
+    file = io.BytesIO()
+    Image.effect_noise((648, 486), 40).convert("RGB").save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
 def payload(kind: str) -> bytes:
     content: Any = PROMPT
     if kind == "picture":
-        url = "data:image/jpeg;base64," + pybase64.b64encode(PICTURE).decode()
+        url = "data:image/jpeg;base64," + pybase64.b64encode(picture()).decode()
         content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": PROMPT}]
     if kind == "embedding":
         return msgspec.json.encode({"model": "m", "input": PROMPT, "encoding_format": "base64"})
@@ -42,38 +54,6 @@ def text_of(kind: str, body: bytes) -> bytes:
     if kind == "embedding":
         return pybase64.b64decode(value["data"][0]["embedding"])
     return bytes(value["choices"][0]["message"]["content"], "utf-8")
-
-
-async def ours(base: str, kind: str, rows: int, concurrency: int, journal: BinaryIO) -> None:
-    from pipeline.dispatch.account import Account, Limits
-    from pipeline.dispatch.http import open_transport
-    from pipeline.dispatch.pool import run
-    from pipeline.dispatch.prepared import Policy, Prepared
-    from pipeline.types import Answered, Ending, HttpRequest, Reply
-
-    class BodyReader:
-        def __init__(self, status: int, headers: Mapping[str, str]) -> None:
-            self.pieces: list[bytes] = []
-
-        def feed(self, chunk: bytes) -> None:
-            self.pieces.append(chunk)
-
-        def end(self, *, complete: bool = True) -> Reply:
-            return Reply(embedding=text_of(kind, b"".join(self.pieces)))
-
-    headers = (("Content-Type", "application/json"), ("Authorization", "Bearer x"))
-
-    async def ask(row: int) -> Prepared:
-        request = HttpRequest(method="POST", url=f"{base}/{path_of(kind)}", headers=headers, body=payload(kind))
-        return Prepared(request=request, reader=BodyReader)
-
-    def done(row: int, ending: Ending) -> None:
-        assert isinstance(ending, Answered)
-        journal.write(ending.reply.embedding or b"")
-
-    async with open_transport() as transport:
-        account = Account(Limits(concurrency=concurrency))
-        await run(iter(range(rows)), ask, done, transport=transport, account=account, policy=Policy())
 
 
 async def by_hand(base: str, kind: str, rows: int, concurrency: int, journal: BinaryIO) -> None:
@@ -120,7 +100,8 @@ def path_of(kind: str) -> str:
     return "embeddings" if kind == "embedding" else "chat/completions"
 
 
-CLIENTS: dict[str, Client] = {"ours": ours, "aiohttp": by_hand, "openai": sdk, "openai-aiohttp": sdk_aiohttp}
+OURS = {"ours": fan_out, "run": whole}
+OTHERS: dict[str, Client] = {"aiohttp": by_hand, "openai": sdk, "openai-aiohttp": sdk_aiohttp}
 CASES = {
     f"{kind}-{latency}ms-{concurrency}": (kind, latency, concurrency)
     for kind in ("prompt", "picture", "embedding")
@@ -129,13 +110,18 @@ CASES = {
 
 
 def measure(name: str, case: str, rows: int, port: int) -> str:
-    """One client on one case, in a process of its own so that peaks are its own."""
+    """One client on one case."""
     kind, latency, concurrency = CASES[case]
-    with tempfile.TemporaryFile() as journal:
-        cpu, wall = time.process_time(), time.perf_counter()
-        base = f"http://127.0.0.1:{port}/{latency}"
-        asyncio.run(CLIENTS[name](base, kind, rows, concurrency, journal))
-        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    base = f"http://127.0.0.1:{port}/{latency}"
+    picture()
+    if name in OURS:
+        watch = asyncio.run(OURS[name](base, kind, rows, concurrency, PROMPT, picture()))
+    else:
+        with tempfile.TemporaryFile() as journal:
+            watch = Stopwatch()
+            asyncio.run(OTHERS[name](base, kind, rows, concurrency, journal))
+            watch.stop()
+    cpu, wall = watch.cpu, watch.wall
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     possible = concurrency / (latency / 1000)
     share = rows / wall / possible
@@ -146,14 +132,14 @@ def main() -> None:
     if len(sys.argv) > 1 and sys.argv[1] == "--one":
         print(measure(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])))
         return
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
+    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
     cases = [case for case in CASES if not sys.argv[2:] or any(part in case for part in sys.argv[2:])]
     server = subprocess.Popen([sys.executable, str(HERE / "bench_server.py")], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     port = server.stdout.readline().strip()
     try:
         for case in cases:
-            for name in CLIENTS:
+            for name in (*OURS, *OTHERS):
                 command = [sys.executable, __file__, "--one", name, case, str(rows), port]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
                 print(done.stdout.strip() or f"{case:24} {name:16} {done.stderr.strip().splitlines()[-1]}", flush=True)

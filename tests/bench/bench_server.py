@@ -1,6 +1,6 @@
 """The loopback server of bench_dispatch, run as a process of its own: `python bench_server.py`.
 
-Prints its port. The path says what it answers: /<latency in ms>/embeddings or /<latency in ms>/chat/completions.
+Prints its port. The path says what it answers: /<latency in ms>/…/embeddings or /<latency in ms>/…/chat/completions.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Serving(asyncio.Protocol):
             self.buffer.clear()
         if self.needed <= 0:
             self.needed = 0
-            answer = BODIES["embedding" if self.path[2] == "embeddings" else "chat"]
+            answer = BODIES["embedding" if self.path[-1] == "embeddings" else "chat"]
             asyncio.get_running_loop().call_later(int(self.path[1]) / 1000, self.transport.write, answer)  # type: ignore[attr-defined]
 
 
