@@ -11,10 +11,10 @@ import msgspec
 from pipeline.dispatch.adaptive import Adaptive
 from pipeline.dispatch.admission import Admission, Ticket
 from pipeline.dispatch.cooldown import Cooldown
-from pipeline.dispatch.hints import NOTHING, Hints
 from pipeline.dispatch.rate import Rate
 from pipeline.dispatch.retry import RetryBudget
 from pipeline.errors import Fault
+from pipeline.providers.hints import NOTHING, Hints
 from pipeline.types import Secret
 
 USUAL_WINDOW = 60.0
@@ -132,15 +132,7 @@ class Account:
 def wait_asked(fault: Fault, hints: Hints) -> float | None:
     """Seconds that the service asked us to wait: as the fault says, as the headers say, or until the reset of what is
     used up."""
-    if fault.retry_after is not None:
-        return fault.retry_after
-    if hints.retry_after is not None:
-        return hints.retry_after
-    if hints.remaining == 0 and hints.reset is not None:
-        return hints.reset
-    if hints.token_remaining == 0 and hints.token_reset is not None:
-        return hints.token_reset
-    return None
+    return hints.wait if fault.retry_after is None else fault.retry_after
 
 
 class Accounts:

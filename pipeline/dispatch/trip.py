@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from pipeline.dispatch.hints import NOTHING, Hints, read
 from pipeline.dispatch.prepared import Prepared
 from pipeline.dispatch.transport import Exchange, Timeouts, Transport
 from pipeline.errors import Fault
+from pipeline.providers.hints import NOTHING, Hints, read
 from pipeline.types import Reader, Reply, Usage
 
 NEVER_SENT = frozenset(

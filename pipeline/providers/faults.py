@@ -93,7 +93,7 @@ def fault(
         _explained(clean(info.message) or f"HTTP {status} without words", status, info, kind, model),
         http_status=http_status or status,
         retry=retry,
-        retry_after=stated.retry_after if retry in ("yes", "once") else None,
+        retry_after=stated.wait if retry in ("yes", "once") else None,
         request_id=info.request_id or headers.get("x-request-id"),
         reply=reply,
     )

@@ -1,91 +1,150 @@
-"""Reads what response headers say about waiting and quotas."""
+"""What a response's headers say about waiting and limits, in all the forms and units that services use."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 import msgspec
 
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|[dhms])")
+_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_EPOCH_SECONDS = 1e9
+_EPOCH_MS = 1e12
 LONGEST_WAIT = 86_400.0
 
 
 class Hints(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds to wait, and the account's quota as the service states it; None where it does not.
-
-    `limit_*` and `remaining_*` are per minute (Qianfan: `X-Ratelimit-…`; OpenAI servers: the same names).
-    `should_retry` is the header `x-should-retry`.
-    """
+    """`retry_after` and the resets are seconds from now; None = not said. `should_retry` is the header
+    `x-should-retry`."""
 
     retry_after: float | None = None
-    limit_requests: int | None = None
-    limit_tokens: int | None = None
-    remaining_requests: int | None = None
-    remaining_tokens: int | None = None
+    limit: float | None = None
+    remaining: float | None = None
+    reset: float | None = None
+    token_limit: float | None = None
+    token_remaining: float | None = None
+    token_reset: float | None = None
     should_retry: bool | None = None
 
+    @property
+    def wait(self) -> float | None:
+        """Seconds to wait after a refusal: as told, else until what is used up is there again; a day at most."""
+        asked = self.used_up if self.retry_after is None else self.retry_after
+        return None if asked is None else min(asked, LONGEST_WAIT)
 
-def read(headers: Mapping[str, str]) -> Hints:
-    """The hints of one response. `headers` have lower-case names; a header that cannot be read counts as absent."""
+    @property
+    def used_up(self) -> float | None:
+        """Seconds until the reset of what is used up, requests or tokens: the later one. None while something is left,
+        or when its reset is not said."""
+        resets = [
+            reset
+            for remaining, reset in ((self.remaining, self.reset), (self.token_remaining, self.token_reset))
+            if remaining == 0 and reset is not None
+        ]
+        return max(resets, default=None)
+
+
+NOTHING = Hints()
+
+
+def read(headers: Mapping[str, str], wall: float | None = None) -> Hints:
+    """headers: lower-case names. wall: seconds since the epoch, for times where the response has no date of its own;
+    without either, what is stated as a time counts as not said.
+
+    Forms: Retry-After (seconds or an HTTP date, RFC 9110 §10.2.3), retry-after-ms (OpenAI, Azure),
+    x-ratelimit-{limit,remaining,reset}-{requests,tokens} with resets such as "6m0s", "12ms" or seconds (OpenAI;
+    Qianfan without resets), x-ratelimit-{limit,remaining,reset}, ratelimit-{limit,remaining,reset} (IETF draft up to
+    07) and RateLimit: "name";r=remaining;t=seconds (from 08 on). Resets also as times: HTTP, ISO, since the epoch.
+    """
+    if not any("ratelimit" in name or "rate-limit" in name or "retry" in name for name in headers):
+        return NOTHING
+    date = _date(headers.get("date", ""))
+    now = date.timestamp() if date is not None else wall
     return Hints(
-        retry_after=retry_after(headers),
-        limit_requests=_count(headers.get("x-ratelimit-limit-requests")),
-        limit_tokens=_count(headers.get("x-ratelimit-limit-tokens")),
-        remaining_requests=_count(headers.get("x-ratelimit-remaining-requests")),
-        remaining_tokens=_count(headers.get("x-ratelimit-remaining-tokens")),
+        retry_after=_retry_after(headers, now),
+        limit=_count(headers, "limit", "requests"),
+        remaining=_count(headers, "remaining", "requests"),
+        reset=_reset(headers, "requests", now),
+        token_limit=_count(headers, "limit", "tokens"),
+        token_remaining=_count(headers, "remaining", "tokens"),
+        token_reset=_reset(headers, "tokens", now),
         should_retry={"true": True, "false": False}.get(headers.get("x-should-retry", "").strip().lower()),
     )
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from `retry-after-ms`, `retry-after` (seconds, or a date against the `date` header), else from
-    `x-ratelimit-reset-requests|tokens` where the matching remainder is 0. Never negative, never over a day."""
-    wait = _number(headers.get("retry-after-ms"))
-    if wait is not None:
-        return _bounded(wait / 1000)
-    stated = headers.get("retry-after")
-    wait = _number(stated)
-    if wait is None and stated:
-        wait = _until(stated, headers.get("date"))
-    if wait is not None:
-        return _bounded(wait)
-    resets = [
-        span
-        for what in ("requests", "tokens")
-        if _count(headers.get(f"x-ratelimit-remaining-{what}")) == 0
-        and (span := _span(headers.get(f"x-ratelimit-reset-{what}"))) is not None
-    ]
-    return _bounded(max(resets)) if resets else None
+def _retry_after(headers: Mapping[str, str], now: float | None) -> float | None:
+    milliseconds = _number(headers.get("retry-after-ms", ""))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    return _seconds(headers.get("retry-after", ""), now)
 
 
-def _bounded(seconds: float) -> float | None:
-    return min(max(seconds, 0.0), LONGEST_WAIT) if seconds == seconds else None
+def _texts(headers: Mapping[str, str], what: str, unit: str) -> list[str]:
+    names = [f"x-ratelimit-{what}-{unit}"]
+    if unit == "requests":
+        names += [f"x-ratelimit-{what}", f"ratelimit-{what}", f"x-rate-limit-{what}"]
+    return [headers[name] for name in names if name in headers]
 
 
-def _number(value: str | None) -> float | None:
+def _count(headers: Mapping[str, str], what: str, unit: str) -> float | None:
+    for text in _texts(headers, what, unit):
+        number = _number(re.split(r"[,;]", text)[0])
+        if number is not None:
+            return number
+    return _parameter(headers, "r") if (what, unit) == ("remaining", "requests") else None
+
+
+def _parameter(headers: Mapping[str, str], name: str) -> float | None:
+    """A parameter of the first policy in RateLimit (draft-ietf-httpapi-ratelimit-headers-08)."""
+    for part in headers.get("ratelimit", "").split(",")[0].split(";")[1:]:
+        key, _, value = part.partition("=")
+        if key.strip() == name:
+            return _number(value)
+    return None
+
+
+def _reset(headers: Mapping[str, str], unit: str, now: float | None) -> float | None:
+    for text in _texts(headers, "reset", unit):
+        seconds = _seconds(text, now)
+        if seconds is not None:
+            return seconds
+    return _parameter(headers, "t") if unit == "requests" else None
+
+
+def _seconds(text: str, now: float | None) -> float | None:
+    """Seconds of "12", "1.5", "6m0s", "120ms", an epoch in seconds or milliseconds, an ISO time or an HTTP date."""
+    text = text.strip()
+    number = _number(text)
+    if number is not None and number < _EPOCH_SECONDS:
+        return number
+    if number is None and text and not _SPAN.sub("", text).strip():
+        return sum(float(value) * _UNITS[unit] for value, unit in _SPAN.findall(text))
+    at = _time(text) if number is None else number / 1000 if number >= _EPOCH_MS else number
+    return None if at is None or now is None else max(0.0, at - now)
+
+
+def _time(text: str) -> float | None:
+    """Seconds since the epoch of an HTTP date or an ISO time."""
+    date = _date(text) if text[:1].isalpha() else None
     try:
-        return float(value) if value else None
+        return (date or datetime.fromisoformat(text)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
     except ValueError:
         return None
+    return number if 0 <= number < float("inf") else None
 
 
-def _count(value: str | None) -> int | None:
-    text = (value or "").strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
-
-
-def _until(moment: str, now: str | None) -> float | None:
-    if not now:
-        return None
+def _date(text: str) -> datetime | None:
     try:
-        return (parsedate_to_datetime(moment) - parsedate_to_datetime(now)).total_seconds()
+        return parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError):
         return None
-
-
-def _span(value: str | None) -> float | None:
-    parts = _SPAN.findall(value or "")
-    return sum(float(number) * _UNIT[unit] for number, unit in parts) if parts else _number(value)

@@ -41,8 +41,9 @@ def picture() -> bytes:
 
 def payload(kind: str) -> bytes:
     content: Any = PROMPT
-    if kind == "picture":
+    if kind in ("picture", "url"):
         url = "data:image/jpeg;base64," + pybase64.b64encode(picture()).decode()
+        url = url if kind == "picture" else "https://example.com/p.jpg"
         content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": PROMPT}]
     if kind == "embedding":
         return msgspec.json.encode({"model": "m", "input": PROMPT, "encoding_format": "base64"})
@@ -107,6 +108,7 @@ CASES = {
     for kind in ("prompt", "picture", "embedding")
     for latency, concurrency in ((20, 16), (20, 64), (20, 256), (3000, 2000))
 }
+CASES["url-20ms-256"] = ("url", 20, 256)  # for the memory of `run` at 10 thousand rows and a million
 
 
 def measure(name: str, case: str, rows: int, port: int) -> str:

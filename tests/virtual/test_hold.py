@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 
 from pipeline.dispatch.account import Account, Limits
-from pipeline.dispatch.hints import read
+from pipeline.providers.hints import read
 
 
 def test_nothing_starts_before_the_reset_that_an_answer_named(virtual: Any) -> None:

@@ -7,9 +7,9 @@ import random
 import pytest
 
 from pipeline.dispatch.account import Account, Limits
-from pipeline.dispatch.hints import NOTHING, Hints, read
 from pipeline.dispatch.retry import Again, GiveUp, Past, decide
 from pipeline.errors import Fault
+from pipeline.providers.hints import NOTHING, Hints, read
 
 WALL = 1_800_000_000.0
 
@@ -56,6 +56,20 @@ def test_retry_after_in_all_its_forms(headers: dict[str, str], seconds: float | 
 )
 def test_resets_in_all_their_units(text: str, seconds: float | None) -> None:
     assert read({"x-ratelimit-reset-requests": text}, WALL).reset == seconds
+
+
+@pytest.mark.parametrize("text", ["Fri, 15 Jan 2027 08:00:30 GMT", str(int(WALL) + 20), "2027-01-15T08:00:05Z"])
+def test_a_time_without_a_clock_counts_as_not_said(text: str) -> None:
+    assert read({"retry-after": text}).wait is None
+    dated = {"retry-after": text, "date": "Fri, 15 Jan 2027 08:00:00 GMT"}
+    assert read(dated).wait == read(dated, 0.0).wait is not None
+
+
+@pytest.mark.parametrize("text", ["Fri, 31 Dec 9999 23:59:59 -2359", "9999-12-31T23:59:59-23:59", "1e300", "9" * 400])
+def test_no_wait_is_longer_than_a_day_whatever_the_header_says(text: str) -> None:
+    for name in ("retry-after", "retry-after-ms"):
+        wait = read({name: text}, WALL).wait
+        assert wait is None or wait <= 86_400
 
 
 def test_limits_of_requests_and_tokens() -> None:
