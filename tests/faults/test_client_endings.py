@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +84,34 @@ def test_what_only_a_person_can_clear_stops_the_run_and_leaves_the_rows(
         summary = job.run()
         asked = len(service.seen)
     assert ended(summary) == (4, "account", 0, 0, 30)
-    assert asked < 6
+    assert asked <= 2
     assert FAKE_KEY not in str(summary)
     assert found(job, "select distinct fault, code from attempts") == [{"fault": "account", "code": code}]
     if kind == "model-gone":
         assert "check provider.model" in str(summary.message)
+
+
+@pytest.mark.parametrize("limits", [{"concurrency": 16}, {}], ids=["named", "found"])
+def test_a_wrong_key_costs_a_handful_of_requests_and_the_right_one_completes_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: dict[str, int]
+) -> None:
+    with serving(ServiceOptions(wrong_keys=frozenset({"sk-mistyped"}), latency_ms=50)) as service:
+        job = Client(tmp_path, service.url).job(rows(300), provider=COMPATIBLE, limits=limits)
+        monkeypatch.setenv(KEY_NAME, "sk-mistyped")
+        told = {**COMPATIBLE, "base_url": f"{service.url}/compatible-mode/v1", "api_key_env": KEY_NAME}
+        sets = [f"--set=provider.{name}={value}" for name, value in told.items()]
+        sets += [f"--set=limits.{name}={value}" for name, value in limits.items()]
+        command = [sys.executable, "-m", "pipeline", "run", str(job.spec.path), *sets]
+        wrong = subprocess.run(command, capture_output=True, text=True, check=False)
+        asked = len(service.seen)
+        monkeypatch.setenv(KEY_NAME, FAKE_KEY)
+        right = job.run()
+    assert wrong.returncode == 4
+    assert wrong.stderr.count("InvalidApiKey") + wrong.stderr.count("invalid_api_key") <= 1
+    assert wrong.stderr.strip().splitlines()[-1].startswith("exit 4")
+    assert "sk-mistyped" not in wrong.stdout + wrong.stderr
+    assert 1 <= asked <= limits.get("concurrency", 8)
+    assert ended(right) == (0, "finished", 300, 0, 0)
 
 
 def test_a_wrong_key_and_a_retired_model_are_named(tmp_path: Path) -> None:
