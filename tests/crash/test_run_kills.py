@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,18 +16,6 @@ from support.store_disk import rounds
 
 CONCURRENCY = 8
 SOME_SECONDS = 30.0
-
-
-@pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    with Nursery(tmp_path_factory.mktemp("stderr")) as nursery:
-        yield nursery
-
-
-@pytest.fixture
-def server() -> Iterator[CountingServer]:
-    with CountingServer() as server:
-        yield server
 
 
 def moody(luck: random.Random, latency: float, *, passing: bool = True) -> Callable[[Asked, int], Told]:

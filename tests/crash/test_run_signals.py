@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import signal
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,18 +15,6 @@ from support.store_disk import rounds
 
 CONCURRENCY = 8
 SOME_SECONDS = 30.0
-
-
-@pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    with Nursery(tmp_path_factory.mktemp("stderr")) as nursery:
-        yield nursery
-
-
-@pytest.fixture
-def server() -> Iterator[CountingServer]:
-    with CountingServer() as server:
-        yield server
 
 
 def slow_after(count: int, seconds: float | None, server: CountingServer) -> None:

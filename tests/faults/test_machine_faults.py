@@ -20,18 +20,6 @@ SOME_SECONDS = 30.0
 NOBODY = 65534
 
 
-@pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    with Nursery(tmp_path_factory.mktemp("stderr")) as nursery:
-        yield nursery
-
-
-@pytest.fixture
-def server() -> Iterator[CountingServer]:
-    with CountingServer() as server:
-        yield server
-
-
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """A folder that other users can reach."""
