@@ -67,6 +67,9 @@ def test_the_last_line_says_the_outcome_and_the_next_command():
     )
     failed = summary(rows=3, sent=3, answered=2, failed=1, open=1, exit_code=1)
     assert list(lines(failed))[-1].startswith("exit 1: 1 failure; next: pipeline query jobs/a.toml --offline")
+    group = FailureGroup(fault="transient", code="Local.ConnectFailed", rows=1, message="m", id="x")
+    passing = summary(rows=3, sent=3, answered=2, failed=1, open=1, exit_code=1, failures=(group,))
+    assert list(lines(passing))[-1] == "exit 1: 1 failure; next: pipeline run jobs/a.toml --offline"
     stopped = summary(rows=3, sent=1, answered=1, left=2, exit_code=4, stop_reason="account", message="wrong key")
     assert list(lines(stopped))[-1] == "exit 4: stopped: account; next: pipeline run jobs/a.toml --offline"
     assert "wrong key" in list(lines(stopped))
