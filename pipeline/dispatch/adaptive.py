@@ -14,9 +14,13 @@ PACED_SECONDS = 10.0
 """A rate that the user gives paces the starts: enough concurrency for answers that take as long is harmless."""
 RAMP_START = 16
 RAMP_SECONDS = 1.0
+RAMP_LEAST = 256
+"""Slots a second at the least: a concurrency of 64 is no storm, and is there after a fifth of a second."""
 LONGEST_SPAN = 60.0
-EPISODE_COUNT = 2.5
+EPISODE_COUNT = 1.75
 EPISODE_SHARE = 0.1
+"""More refusals than a tenth of the starts, by a margin that shrinks as they become many: noise of 5 % makes an episode
+by chance in one run of 3,000 rows out of several hundred (without the root: one of thirty)."""
 
 Verdict = Literal["old", "lone", "episode"]
 
@@ -24,9 +28,9 @@ Verdict = Literal["old", "lone", "episode"]
 class Adaptive:
     """Rate and concurrency in force for one account.
 
-    A concurrency that the user names is reached by a ramp of one second; an unnamed one starts at 8 and grows by one
-    for each answer while it is what holds us back (doubling in a round trip, at an even pace), until throttling or a
-    latency that doubles says that more only queues. The rate is unlimited, or the user's, until throttling shows a
+    A concurrency that the user names is reached by a ramp of a second at most; an unnamed one starts at 8 and grows by
+    one for each answer while it is what holds us back (doubling in a round trip, at an even pace), until throttling or
+    a latency that doubles says that more only queues. The rate is unlimited, or the user's, until throttling shows a
     limit; then `Pace` looks for it. One episode of throttling makes one cut, however many refusals it brings: a
     refusal of a request that was sent before the last cut says nothing new.
     """
@@ -56,7 +60,7 @@ class Adaptive:
             return self._found()
         if self._ramp_from is None:
             return min(self._top, RAMP_START)
-        grown = RAMP_START + self._top * max(0.0, now - self._ramp_from) / RAMP_SECONDS
+        grown = RAMP_START + max(self._top, RAMP_LEAST) * max(0.0, now - self._ramp_from) / RAMP_SECONDS
         return min(self._top, int(grown))
 
     def ramp(self, now: float) -> float:
@@ -106,8 +110,8 @@ class Adaptive:
         self._refusal_takes += (now - started - self._refusal_takes) * (0.2 if self._refusal_takes else 1.0)
         self._forget(now)
         told = self._told(now)
-        share = max(EPISODE_SHARE, 2 * self.pace.noise_at(now))
-        if len(self._refused) >= EPISODE_COUNT + share * told:
+        expected = max(EPISODE_SHARE, 2 * self.pace.noise_at(now)) * told
+        if len(self._refused) >= EPISODE_COUNT + expected + 1.5 * expected**0.5:
             self._cut(now, told)
             return "episode"
         if now >= self.pace.noise_until:
@@ -169,7 +173,7 @@ class Adaptive:
         taken = max(0, told - len(self._refused)) / self._seconds(now - self._refusal_takes)
         sure = now - max(self._since, self.pace.paced_since) >= 2 * self._span
         before = self.pace.start.rate_before(self._refused_at) if self.pace.found is None else None
-        if before:
+        if before and before >= taken:
             taken, sure = before, True
         self.cuts += 1
         self._cut_at = self._since = now

@@ -8,6 +8,8 @@ CUT = 0.95
 TRIM = 0.98
 SUSPICION = 0.8
 NOISE_SHARE = 0.02
+MOST_NOISE = 0.2
+"""More than this is not ignored, whatever its cause: a limit that somebody else uses too looks the same for a while."""
 NOISE_SECONDS = 60.0
 TRIAL = 150
 ALIKE = 0.4
@@ -22,7 +24,8 @@ class Pace:
     After a cut the rate grows only while it is what holds us back: a quarter each second where no limit has been seen
     yet, 15 % far below the last limit seen, 5 % above it, and near it so slowly that the limit is touched at most once
     in 150 answers; a touch trims 2 %, once per round trip. Refusals that stay when the rate is a fifth lower are not
-    about the rate: they are noise, the rate is restored, and as many of them are ignored for a minute.
+    about the rate: they are noise, the rate is restored, and as many of them are ignored for a minute, in which the
+    rate doubles each second as in a slow start.
     """
 
     def __init__(self, ceiling: float | None) -> None:
@@ -118,15 +121,15 @@ class Pace:
         elapsed, self._grown_at = now - self._grown_at, now
         if self.found is None or not bound or (self._trial is not None and self._trial.since is not None):
             return
-        per_answer, per_second = self._growth(self.found)
+        per_answer, per_second = self._growth(self.found, noisy=now < self.noise_until)
         self.found *= 1 + min(per_answer, per_second * elapsed / max(1.0, latency))
         if self._ceiling is not None:
             self.found = min(self.found, self._ceiling)
 
-    def _growth(self, rate: float) -> tuple[float, float]:
-        """The most that the rate may grow by: per answer, per second."""
+    def _growth(self, rate: float, *, noisy: bool) -> tuple[float, float]:
+        """The most that the rate may grow by: per answer, per second. `noisy`: what slowed it down was no limit."""
         if self._peak is None:
-            return 0.05, 0.25
+            return (0.05, 0.7) if noisy else (0.05, 0.25)
         if rate < 0.94 * self._peak:
             return 0.02, 0.15
         if rate <= 1.05 * self._peak:
@@ -150,12 +153,14 @@ class Pace:
         """A fifth below where refusals began: have they stopped?"""
         trial = self._trial
         assert trial is not None
-        if sum(trial.after) < TRIAL:
+        before = trial.ahead[1] / max(1, sum(trial.ahead))
+        share = trial.after[1] / sum(trial.after)
+        alike = trial.after[1] >= TRIAL * max(NOISE_SHARE, ALIKE * before) and share <= MOST_NOISE
+        if sum(trial.after) < TRIAL and not alike:
             return
-        share, before = trial.after[1] / sum(trial.after), trial.ahead[1] / max(1, sum(trial.ahead))
         if share < NOISE_SHARE:
             self._trial = None
-        elif share >= ALIKE * before:
+        elif alike:
             self._trial = None
             self.noise = share
             self.noise_until = now + NOISE_SECONDS

@@ -48,6 +48,28 @@ def test_a_quota_of_50_a_second_is_used_to_90_per_cent_with_less_than_2_per_cent
     assert late.count(False) < 0.02 * len(late)
 
 
+@pytest.mark.parametrize(("later", "least"), [(20, 0.9), (100, 0.75)], ids=["falls", "rises"])
+def test_a_quota_that_changes_in_the_night_is_found_again(virtual: Any, later: int, least: float) -> None:
+    quota, rng = SlidingQuota(PER_SECOND), random.Random(5)
+
+    def script(row: int, now: float) -> Answer:
+        quota.count = later if now - one.began > 40.0 else PER_SECOND
+        return Answer(status=200 if quota.admits(now) else 429, latency=0.2 * rng.uniform(0.9, 1.1))
+
+    one = Night(script)
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(one.run, itertools.count())
+            await anyio.sleep(SECONDS)
+            one.stop.request_stop("until", 0)
+
+    virtual(main)
+    late = [sent.status == 200 for sent in one.wire.sent if sent.at - one.began >= 50.0]
+    assert sum(late) >= least * later * (SECONDS - 50.0)
+    assert late.count(False) < 0.02 * len(late)
+
+
 def test_a_slow_start_doubles_in_each_round_trip_up_to_1024(night: Any) -> None:
     result = night(lambda row, now: Answer(latency=3.0), 20_000)
     starts = [at - result.began for at in result.wire.starts()]
