@@ -36,15 +36,15 @@ class Entry(NamedTuple):
 
 
 class Segment:
-    """One journal file being written. `size` is the length of what is whole; `rows` counts outcomes and attempts."""
+    """One journal file being written. `size` is the length of what is whole; `records` counts outcomes and attempts."""
 
-    __slots__ = ("dirty", "fd", "path", "rows", "size")
+    __slots__ = ("dirty", "fd", "path", "records", "size")
 
     def __init__(self, path: Path, fd: int, size: int) -> None:
         self.path = path
         self.fd = fd
         self.size = size
-        self.rows = 0
+        self.records = 0
         self.dirty = True
 
 
@@ -64,9 +64,9 @@ class Journal:
         self._ended: list[Segment] = []
 
     @property
-    def rows(self) -> int:
+    def records(self) -> int:
         """Records in the open segment."""
-        return self._current.rows if self._current else 0
+        return self._current.records if self._current else 0
 
     @property
     def size(self) -> int:
@@ -93,7 +93,7 @@ class Journal:
                 raise machine_error("append to the journal", segment.path, error) from error
             self.next_seq = seq + len(records)
             segment.size += len(frames)
-            segment.rows += len(records)
+            segment.records += len(records)
             segment.dirty = True
             return self.next_seq - 1
 
@@ -116,7 +116,7 @@ class Journal:
 
     def rotate(self) -> list[Path]:
         """Ends the open segment and those given up: on disk and closed, their paths returned. Appends may go on."""
-        if self.rows:
+        if self.records:
             with machine("start a journal segment", self.folder):
                 fresh = self._create()
             with self._lock:
