@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar, TypeVarTuple, Unpack
+from collections.abc import Mapping
+from typing import Protocol
 
-import anyio
-import anyio.to_thread
 import msgspec
 
 from pipeline.dispatch.prepared import Prepared
 from pipeline.engines.identity import Identity, listed
+from pipeline.engines.loaders import Loaders
 from pipeline.engines.media import media_of, replaced, uploaded
 from pipeline.engines.setup import Setup
 from pipeline.engines.work import Work
@@ -21,12 +20,6 @@ from pipeline.providers.cost import cost, worst_case
 from pipeline.providers.tokens import estimate
 from pipeline.tasks.quality import Gate
 from pipeline.types import FrameSource, Loaded, Media, MediaLimits, Reader, Reply, Request, Row, Usage
-
-T = TypeVar("T")
-A = TypeVarTuple("A")
-
-LOADERS = 4
-"""Threads that read and fit pictures; Pillow lets go of the interpreter while it decodes."""
 
 
 class Uploads(Protocol):
@@ -69,7 +62,7 @@ class Preparer:
         self._root = root
         self._uploads = uploads
         self._fetch = fetch
-        self._threads = anyio.CapacityLimiter(LOADERS)
+        self._loaders = Loaders()
         self._limits = setup.media_limits(setup.spec.job.provider.parameters)
 
     async def __call__(self, work: Work, *, renew: bool = False) -> Prepared:
@@ -82,7 +75,7 @@ class Preparer:
             row = await self._listed(row)
             request, loaded = await self._loaded(work, row)
         except Fault:
-            work.fingerprint = work.fingerprint or await self._thread(self._fingerprint_unsent, row)
+            work.fingerprint = work.fingerprint or await self._loaders.run(self._fingerprint_unsent, row)
             raise
         work.loaded = tuple(media for media in media_of(request) if isinstance(media, Loaded))
 
@@ -97,7 +90,7 @@ class Preparer:
 
     async def _listed(self, row: Row) -> Row:
         if row.frames is not None and isinstance(row.frames.pictures, FrameSource):
-            return await self._thread(listed, row)
+            return await self._loaders.run(listed, row)
         return listed(row)
 
     async def _loaded(self, work: Work, row: Row) -> tuple[Request, dict[Media | Loaded, Loaded]]:
@@ -111,7 +104,7 @@ class Preparer:
         limits = setup.media_limits(request.parameters) if row.parameters else self._limits
         loaded: dict[Media | Loaded, Loaded] = {}
         if here:
-            work.stamp, loaded = await self._thread(self._load_files, row, here, limits)
+            work.stamp, loaded = await self._loaders.run(self._load_files, row, here, limits)
         for found in media:
             if found.url is not None:
                 loaded[found] = await self._remote(found, limits[found.kind])
@@ -168,9 +161,6 @@ class Preparer:
     def _fingerprint_unsent(self, row: Row) -> str:
         """The fingerprint of a row whose media cannot all be sent. Blocking."""
         return unsent_fingerprint(self._identity, row, self._root)
-
-    async def _thread(self, function: Callable[[Unpack[A]], T], *arguments: *A) -> T:
-        return await anyio.to_thread.run_sync(function, *arguments, limiter=self._threads)
 
 
 def unsent_fingerprint(identity: Identity, row: Row, root: str) -> str:

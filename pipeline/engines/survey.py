@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pipeline.engines.identity import Identity, has_local_files
-from pipeline.engines.prepare import LOADERS, unsent_fingerprint
+from pipeline.engines.loaders import THREADS
+from pipeline.engines.prepare import unsent_fingerprint
 from pipeline.engines.work import Work
 from pipeline.errors import ManifestError
 from pipeline.manifest import Manifest
@@ -110,7 +111,7 @@ class Surveyor:
             return unsent_fingerprint(self._identity, row, self._manifest.root)
 
         rows = (row for row in self._manifest.rows() if states[row.ordinal] == State.UNREAD)
-        with ThreadPoolExecutor(LOADERS) as threads:
+        with ThreadPoolExecutor(THREADS) as threads:
             while batch := list(islice(rows, 256)):
                 yield pa.record_batch(
                     {
