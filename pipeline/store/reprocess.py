@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,14 @@ def failed_rows(output: Path, task: TaskName, where: str | None = None) -> Itera
                 code=found["code"],
                 row=row,
             )
+
+
+def answered(output: Path, task: TaskName, ids: Sequence[str]) -> dict[str, set[str]]:
+    """Those of the ids that were ever answered, each with the fingerprints that were."""
+    found: dict[str, set[str]] = {}
+    for id_, fingerprint in query(connect(output, task), block("answered"), {"ids": list(ids)}).fetchall():
+        found.setdefault(id_, set()).add(fingerprint)
+    return found
 
 
 def accept(store: Store, where: str | None = None) -> int:

@@ -257,6 +257,13 @@ from (select * from failures where {where}) as f
 left join (select seq, fingerprint, stamp from parts.current) as m on m.seq = f.seq
 order by f.seq;
 
+-- name: answered
+-- What was ever answered of some ids: by an answer's own fingerprint, or that of the row which it stands for.
+select id, fingerprint from parts.results where id in (select unnest($ids))
+union
+select r.id, m.fingerprint from parts.current as m join parts.results as r on r.seq = m.seq
+where r.id in (select unnest($ids));
+
 -- name: held_back
 select f.*, m.fingerprint as answers_, m.stamp as stamp_
 from (select * from failures where {where}) as f

@@ -176,7 +176,8 @@ class Nights(RuleBasedStateMachine):
         }[where]
         works = {}
         for id_, failure in self.model.open().items():
-            if wanted(id_, failure.fault):
+            done = id_ in self.rows and self.model.of(id_).state(self.question(id_, self.rows[id_])) == "done"
+            if wanted(id_, failure.fault) and not done:
                 topic = self.rows.get(id_, failure.topic)
                 own = self.question(id_, topic, model)
                 base = self.question(id_, topic)

@@ -88,6 +88,27 @@ def test_a_row_that_asks_again_what_it_once_asked_shows_that_answer_and_is_not_p
         assert job.sql("select answer, stale from results") == [(f"m1 says of Say [a] {topic}", False)], night
 
 
+def test_a_reprocess_pays_for_no_row_that_was_set_back_to_what_it_was_answered(
+    tmp_path: Path, server: CountingServer
+) -> None:
+    server.script = rejecting("Say [a] dogs", "Say [b] dogs")
+    job = CountedJob(tmp_path, server)
+    for topic in ("cats", "dogs"):
+        job.rows([{"id": "a", "topic": topic}, {"id": "b", "topic": topic}])
+        job.job().run()
+    server.script = lambda asked, n: PLAIN
+    job.rows([{"id": "a", "topic": "cats"}, {"id": "b", "topic": "dogs"}])
+    assert job.job().reprocess_groups("true") == {("rejected", "x"): 1}
+    assert job.job().reprocess("true").sent == 1
+    assert [asked.prompt for asked in server.asked].count("Say [a] cats") == 1
+    assert job.job().run().sent == 0
+    assert job.sql("select id, answer, stale from results order by id") == [
+        ("a", "m1 says of Say [a] cats", False),
+        ("b", "m1 says of Say [b] dogs", False),
+    ]
+    assert job.sql("select count(*) from failures") == [(0,)]
+
+
 def test_two_jobs_over_the_same_rows_are_joined_in_one_query_through_their_catalogs(
     tmp_path: Path, server: CountingServer
 ) -> None:
