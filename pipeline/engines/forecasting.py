@@ -97,7 +97,7 @@ def _request(prepared: Setup, manifest: Manifest, row: Row) -> Request:
             )
         width, height = size or (None, None)
         seen[media] = Loaded(kind=media.kind, source=public(media), url=media.url or "", width=width, height=height)
-    return replaced(request, seen)
+    return replaced(request, lambda found: seen.get(found, found))
 
 
 def _without_media(request: Request) -> Request:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 
 import msgspec
 
 from pipeline.types import Loaded, Media, Part, Request, Text, Video
 
 Upload = Callable[[Loaded], Awaitable[Loaded]]
+Instead = Callable[[Media | Loaded], Media | Loaded]
 
 
 def media_of(request: Request) -> Iterator[Media | Loaded]:
@@ -22,22 +23,32 @@ def media_of(request: Request) -> Iterator[Media | Loaded]:
 
 async def uploaded(request: Request, upload: Upload) -> Request:
     """The request with everything that has bytes replaced by what `upload` gives. Raises Fault."""
-    urls: dict[Media | Loaded, Loaded] = {}
+    urls: dict[int, Loaded] = {}  # by object: the hash of a medium goes through all its bytes
     for media in media_of(request):
-        if isinstance(media, Loaded) and media.body is not None and media not in urls:
-            urls[media] = await upload(media)
-    return replaced(request, urls) if urls else request
+        if isinstance(media, Loaded) and media.body is not None and id(media) not in urls:
+            urls[id(media)] = await upload(media)
+    return replaced(request, lambda media: urls.get(id(media), media)) if urls else request
 
 
-def replaced(request: Request, loaded: Mapping[Media | Loaded, Loaded]) -> Request:
-    """The request with each medium that stands in `loaded` replaced."""
+def told(request: Request) -> Request:
+    """The request with what is known of its media, but not their bytes: once encoded, they would be held twice."""
+    return replaced(request, lambda media: bare(media) if isinstance(media, Loaded) else media)
+
+
+def bare(media: Loaded) -> Loaded:
+    """The medium without its bytes."""
+    return media if media.body is None else msgspec.structs.replace(media, body=None)
+
+
+def replaced(request: Request, instead: Instead) -> Request:
+    """The request with each medium replaced by what `instead` gives for it."""
     turns = tuple(
-        msgspec.structs.replace(turn, parts=tuple(_part(part, loaded) for part in turn.parts))
+        msgspec.structs.replace(turn, parts=tuple(_part(part, instead) for part in turn.parts))
         if any(not isinstance(part, Text) for part in turn.parts)
         else turn
         for turn in request.turns
     )
-    items = tuple(msgspec.structs.replace(item, part=_part(item.part, loaded)) for item in request.items)
+    items = tuple(msgspec.structs.replace(item, part=_part(item.part, instead)) for item in request.items)
     return msgspec.structs.replace(request, turns=turns, items=items)
 
 
@@ -48,13 +59,9 @@ def _of_part(part: Part) -> Iterator[Media | Loaded]:
         yield part.media
 
 
-def _part(part: Part, loaded: Mapping[Media | Loaded, Loaded]) -> Part:
+def _part(part: Part, instead: Instead) -> Part:
     if isinstance(part, Text):
         return part
     if isinstance(part, Video):
-        return Video(frames=tuple(_one(frame, loaded) for frame in part.frames), fps=part.fps)
-    return type(part)(_one(part.media, loaded))
-
-
-def _one(media: Media | Loaded, loaded: Mapping[Media | Loaded, Loaded]) -> Media | Loaded:
-    return loaded.get(media) or media
+        return Video(frames=tuple(instead(frame) for frame in part.frames), fps=part.fps)
+    return type(part)(instead(part.media))

@@ -11,7 +11,7 @@ import msgspec
 from pipeline.dispatch.prepared import Prepared
 from pipeline.engines.identity import Identity, listed
 from pipeline.engines.loaders import Loaders
-from pipeline.engines.media import media_of, replaced, uploaded
+from pipeline.engines.media import bare, media_of, replaced, told, uploaded
 from pipeline.engines.setup import Setup
 from pipeline.engines.work import Work
 from pipeline.errors import Fault, refusal
@@ -77,7 +77,7 @@ class Preparer:
         except Fault:
             work.fingerprint = work.fingerprint or await self._loaders.run(self._fingerprint_unsent, row)
             raise
-        work.loaded = tuple(media for media in media_of(request) if isinstance(media, Loaded))
+        work.loaded = tuple(bare(media) for media in media_of(request) if isinstance(media, Loaded))
 
         def key(media: Media) -> str:
             return loaded[media].sha256 or ""
@@ -85,8 +85,7 @@ class Preparer:
         work.fingerprint = work.fingerprint or self._identity.fingerprint(row, key)
         if self._base is not None and (own := self._base.fingerprint(row, key)) != work.fingerprint:
             work.answers = own
-        work.request = await self._uploaded(request, renew=renew)
-        return self._prepared(work, work.request)
+        return self._prepared(work, await self._uploaded(request, renew=renew))
 
     async def _listed(self, row: Row) -> Row:
         if row.frames is not None and isinstance(row.frames.pictures, FrameSource):
@@ -108,7 +107,7 @@ class Preparer:
         for found in media:
             if found.url is not None:
                 loaded[found] = await self._remote(found, limits[found.kind])
-        return replaced(request, loaded), loaded
+        return replaced(request, lambda found: loaded.get(found, found)), loaded
 
     def _load_files(
         self, row: Row, media: list[Media], limits: Mapping[str, MediaLimits]
@@ -137,6 +136,7 @@ class Preparer:
     def _prepared(self, work: Work, request: Request) -> Prepared:
         setup = self._setup
         http = setup.provider.encode(request, setup.model, setup.endpoint)
+        work.request = request = told(request)
         content = work.fingerprint or ""
 
         def reader(status: int, headers: Mapping[str, str]) -> Reader:

@@ -11,7 +11,7 @@ class Work(msgspec.Struct, kw_only=True):
     """`fingerprint` is known early for rows without local files, else once they are read. `stamp`: see identity.py.
 
     `answers`: the manifest row's own fingerprint, where a reprocess asks with other settings than the job file's.
-    `request` is what was encoded, with its media loaded; None while nothing is asked. `loaded`: in request order.
+    `request` is what was encoded, less the bytes; None while nothing is asked. `loaded`: its media, in order, likewise.
     """
 
     row: Row

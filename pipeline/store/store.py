@@ -34,8 +34,9 @@ Ended = TypeVar("Ended", AnswerRecord, FailureRecord)
 SEAL_RECORDS = 8_000
 """4,000 answers and their trips, two row groups; at 250 parts a million rows, before they are merged, a view still
 opens them all in 0.1 s."""
-SEAL_BYTES = 24 * 2**20
-"""What a seal holds in memory about four times over: 4,000 vectors of 1536 floats."""
+SEAL_BYTES = 18 * 2**20
+"""What a seal holds in memory about four times over: 2,900 vectors of 1536 floats, enough that their part is not merged
+again (`compact.SMALL`)."""
 SEAL_SECONDS = 30.0
 """How long an outcome waits to be seen by a view during a slow run."""
 
