@@ -29,10 +29,11 @@ from pipeline.types import TaskName
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MEMORY = 110
-"""Bytes per row, and MB at least, that DuckDB may take; more is spilled to the temporary folder, and with half of it a
-million rows do not fit. A million rows, all done, are planned in 4 to 5 s (the first pass over the manifest not
-counted) with 225 MB more than before, DuckDB itself and pyarrow included (tests/bench/bench_store.py, 2 cores)."""
+MEMORY = 55
+"""Bytes per row of the manifest, and as many per outcome that is kept; so many MB at least. DuckDB takes no more, and
+spills to the temporary folder; with half of it a million rows that are done do not fit. A million rows, all done, are
+planned in 4 to 5 s (the first pass over the manifest not counted) with 225 MB more than before, DuckDB itself and
+pyarrow included (tests/bench/bench_store.py, 2 cores); a million new ones with 40 MB more than ten thousand."""
 
 
 class State(enum.IntEnum):
@@ -95,7 +96,7 @@ class Pending:
         folder = Path(self._folder.name)
         self._spool = folder / "rows.parquet"
         options: dict[str, Any] = {
-            "memory_limit": f"{MEMORY}MB",
+            "memory_limit": f"{2 * MEMORY}MB",
             "temp_directory": str(folder),
             "threads": 2,
             "preserve_insertion_order": False,
@@ -116,7 +117,7 @@ class Pending:
             outcomes = beside.submit(self._read_outcomes)
             rows = _spool(self._spool, batches)
             known = outcomes.result()
-        self._limit(max(rows, known))
+        self._limit(rows, known)
         run = self._connection.execute
         run(block("plan_load", spool=literal(str(self._spool))))
         run(block("plan_rows", by_stamp="false" if rehash else "g.fingerprint is null"))
@@ -128,13 +129,14 @@ class Pending:
         with readable(self._layout):
             self._connection.execute(block("plan_keys"))
             known = max(self._one(f"select count(*) from parts.{name}") for name in ("results", "failures", "current"))
-            self._limit(known)
+            self._limit(known, known)
             self._connection.execute(block("plan_outcomes"))
             self._connection.execute(block("plan_stamps"))
         return known
 
-    def _limit(self, rows: int) -> None:
-        self._connection.execute(f"set memory_limit = '{MEMORY * max(1, -(-rows // 1_000_000))}MB'")
+    def _limit(self, rows: int, known: int) -> None:
+        millions = max(1, -(-rows // 1_000_000)) + -(-known // 1_000_000)
+        self._connection.execute(f"set memory_limit = '{MEMORY * millions}MB'")
 
     def settle(self, hashed: Iterable[pa.RecordBatch]) -> None:
         """Takes the fingerprints of rows that were `unread` (`ordinal`, `fingerprint`) and finds their states."""
