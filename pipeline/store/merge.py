@@ -19,8 +19,9 @@ KEEP_SECONDS = 3600.0
 """How long replaced parts stay for readers that listed them before; they go when a later run opens the output."""
 VECTOR_BATCH = ROW_GROUP // 4
 """Rows with vectors that are read at once: pyarrow holds several copies of them (a merge of 180 MB: 60 MB less)."""
-TEXT_ROW_GROUP = 20_000
-"""Rows of a row group without vectors: ten times fewer to plan over a million rows, and still tens of MB at most."""
+TEXT_ROW_GROUP = 10_000
+"""Rows of a row group without vectors: five times fewer to plan over a million rows; a merge of 20,000 at once holds
+30 MB more."""
 
 
 def merge(files: Files, known: Known, parts: Sequence[Part], dropped: pa.Array | None = None) -> Part:
