@@ -8,13 +8,20 @@ CUT = 0.95
 TRIM = 0.98
 SUSPICION = 0.8
 NOISE_SHARE = 0.02
-MOST_NOISE = 0.2
+MOST_NOISE = 0.15
 """More than this is not ignored, whatever its cause: a limit that somebody else uses too looks the same for a while."""
 NOISE_SECONDS = 60.0
 TRIAL = 150
+FAST_TRIMS = 3
+FAST_ANSWERS = 60
+DOUBT = 0.75
+"""So many trims, each within so many answers, do not help: a quarter lower at once shows whether it is the rate. Step
+by step, noise of 10 % under a quota of 50 a second could hold the rate at a twentieth of it for minutes."""
 ALIKE = 0.4
 """Refusals of a limit, at most a tenth of the starts or they were an episode, end a fifth lower. Chance alone makes
 noise of 5 % look like less than this in one trial of fifty."""
+FORGOTTEN = 1.0
+"""Seconds until a service that counts by the second no longer counts what was sent at the higher rate."""
 SLOWEST = 1 / 60
 
 
@@ -23,9 +30,9 @@ class Pace:
 
     After a cut the rate grows only while it is what holds us back: a quarter each second where no limit has been seen
     yet, 15 % far below the last limit seen, 5 % above it, and near it so slowly that the limit is touched at most once
-    in 150 answers; a touch trims 2 %, once per round trip. Refusals that stay when the rate is a fifth lower are not
-    about the rate: they are noise, the rate is restored, and as many of them are ignored for a minute, in which the
-    rate doubles each second as in a slow start.
+    in 150 answers; a touch trims 2 %, once per round trip. Refusals that stay when the rate is a fifth lower, or a
+    quarter where they come thick and fast, are not about the rate: they are noise, the rate is restored, and as many of
+    them are ignored for a minute, in which the rate doubles each second as in a slow start.
     """
 
     def __init__(self, ceiling: float | None) -> None:
@@ -106,7 +113,9 @@ class Pace:
         if self._trial is not None and self._trial.note(started, refused=True):
             self._judge(now)
             return
-        if started <= self._trimmed_at or (now < self.noise_until and self._share <= 2 * self.noise + NOISE_SHARE):
+        if self._trial is not None and self._trial.since is not None:
+            return
+        if started <= self._trimmed_at or (now < self.noise_until and self._share <= 1.5 * self.noise + NOISE_SHARE):
             return
         if self.found is None and (self._share < NOISE_SHARE or self._seen < TRIAL):
             return
@@ -146,8 +155,10 @@ class Pace:
             self.paced_since = now
         self.found = max(SLOWEST, self.found * TRIM if self.found is not None else seen * SUSPICION)
         self._trimmed_at = now
+        if self._trial.trimmed():
+            self.found = max(SLOWEST, min(self.found, DOUBT * self._trial.peak))
         if self.found <= SUSPICION * self._trial.peak:
-            self._trial.since = now
+            self._trial.since = now + FORGOTTEN
 
     def _judge(self, now: float) -> None:
         """A fifth below where refusals began: have they stopped?"""
@@ -177,7 +188,7 @@ class _Trial:
     Answers and refusals are counted `ahead` of `since`, when a fifth below the peak is reached, and `after` it.
     """
 
-    __slots__ = ("after", "ahead", "before", "peak", "since")
+    __slots__ = ("after", "ahead", "before", "peak", "since", "trims")
 
     def __init__(self, before: float | None, peak: float) -> None:
         self.before = before
@@ -185,6 +196,12 @@ class _Trial:
         self.since: float | None = None
         self.ahead = [0, 1]
         self.after = [0, 0]
+        self.trims = 0
+
+    def trimmed(self) -> bool:
+        """Counts a trim. True if they come so fast that they do not help: a limit is touched once in 150 answers."""
+        self.trims += 1
+        return self.trims >= FAST_TRIMS and sum(self.ahead) < FAST_ANSWERS * self.trims
 
     def note(self, started: float, *, refused: bool) -> bool:
         """Counts one response; True if it belongs to the time a fifth below."""

@@ -20,6 +20,19 @@ WARM = 10.0
 PER_SECOND = 50
 
 
+def two_minutes(virtual: Any, one: Night, since: float) -> list[bool]:
+    """Runs for two minutes; whether each request sent from `since` seconds on was taken."""
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(one.run, itertools.count())
+            await anyio.sleep(SECONDS)
+            one.stop.request_stop("until", 0)
+
+    virtual(main)
+    return [sent.status == 200 for sent in one.wire.sent if sent.at - one.began >= since]
+
+
 @pytest.mark.parametrize("latency", [0.02, 0.2, 1.0, 3.0])
 @pytest.mark.parametrize(("seed", "quick"), [(1, False), (2, False), (3, True)], ids=["one", "two", "quick-refusals"])
 def test_a_quota_of_50_a_second_is_used_to_90_per_cent_with_less_than_2_per_cent_refused(
@@ -34,40 +47,43 @@ def test_a_quota_of_50_a_second_is_used_to_90_per_cent_with_less_than_2_per_cent
 
     one = Night(script)
     one.account.rng.seed(seed)
-
-    async def main() -> None:
-        async with anyio.create_task_group() as group:
-            group.start_soon(one.run, itertools.count())
-            await anyio.sleep(SECONDS)
-            one.stop.request_stop("until", 0)
-
-    virtual(main)
-    late = [sent.status == 200 for sent in one.wire.sent if sent.at - one.began >= WARM]
+    late = two_minutes(virtual, one, since=WARM)
     assert sum(late) >= 0.9 * PER_SECOND * (SECONDS - WARM)
     assert quota.refused < 0.02 * len(one.wire.sent)
     assert late.count(False) < 0.02 * len(late)
 
 
-@pytest.mark.parametrize(("later", "least"), [(20, 0.9), (100, 0.75)], ids=["falls", "rises"])
-def test_a_quota_that_changes_in_the_night_is_found_again(virtual: Any, later: int, least: float) -> None:
+@pytest.mark.parametrize("latency", [0.02, 0.2])
+@pytest.mark.parametrize(
+    ("later", "least"), [(20, 0.85), (40, 0.8), (100, 0.75)], ids=["falls", "falls by a fifth", "rises"]
+)
+def test_a_quota_that_changes_in_the_night_is_found_again(
+    virtual: Any, later: int, least: float, latency: float
+) -> None:
     quota, rng = SlidingQuota(PER_SECOND), random.Random(5)
 
     def script(row: int, now: float) -> Answer:
         quota.count = later if now - one.began > 40.0 else PER_SECOND
-        return Answer(status=200 if quota.admits(now) else 429, latency=0.2 * rng.uniform(0.9, 1.1))
+        return Answer(status=200 if quota.admits(now) else 429, latency=latency * rng.uniform(0.9, 1.1))
 
     one = Night(script)
-
-    async def main() -> None:
-        async with anyio.create_task_group() as group:
-            group.start_soon(one.run, itertools.count())
-            await anyio.sleep(SECONDS)
-            one.stop.request_stop("until", 0)
-
-    virtual(main)
-    late = [sent.status == 200 for sent in one.wire.sent if sent.at - one.began >= 50.0]
+    late = two_minutes(virtual, one, since=50.0)
     assert sum(late) >= least * later * (SECONDS - 50.0)
     assert late.count(False) < 0.02 * len(late)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_quota_is_used_although_a_tenth_is_refused_by_chance(virtual: Any, seed: int) -> None:
+    quota, rng = SlidingQuota(PER_SECOND), random.Random(seed)
+
+    def script(row: int, now: float) -> Answer:
+        taken = quota.admits(now) and rng.random() >= 0.1
+        return Answer(status=200 if taken else 429, latency=0.2 * rng.uniform(0.9, 1.1))
+
+    one = Night(script)
+    late = two_minutes(virtual, one, since=WARM)
+    assert sum(late) >= 0.35 * PER_SECOND * (SECONDS - WARM)
+    assert late.count(False) < 0.35 * len(late)
 
 
 def test_a_slow_start_doubles_in_each_round_trip_up_to_1024(night: Any) -> None:
