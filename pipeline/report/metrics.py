@@ -22,6 +22,7 @@ _COUNTERS = {
     "input_tokens": ("input_tokens_total", "Tokens in, where counted"),
     "output_tokens": ("output_tokens_total", "Tokens out, where counted"),
     "cost": ("cost_total", "Cost in the price's currency, where known"),
+    "unknown_cost": ("unknown_cost_attempts_total", "Attempts whose cost is not known"),
 }
 _GAUGES = {
     "total": ("rows", "Rows to send in this run"),

@@ -12,7 +12,8 @@ class RunState(msgspec.Struct, kw_only=True):
     """The counters of one run, updated as rows end.
 
     `total`: rows to send in this run. `skipped`: rows of the manifest that need nothing. `failed` by (fault, code).
-    Tokens are summed over all attempts whose usage is known; `cost` likewise, `unknown_cost` counts the others.
+    Tokens are summed over all attempts whose usage is known; `cost` likewise (None where no price is known),
+    `unknown_cost` counts the others.
     `attempts`, `retries`, `throttled` (429s) and `cooldowns` count since the run began. Of the moment: attempts
     `admitted` a second and `in_flight`, the limits in force (`concurrency`; `rate` in requests a minute, None =
     unlimited), retries `waiting`, seconds for which the account is `paused`, bytes `queued` for sending.
@@ -26,7 +27,7 @@ class RunState(msgspec.Struct, kw_only=True):
     sent: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
-    cost: float = 0.0
+    cost: float | None = None
     currency: str | None = None
     unknown_cost: int = 0
     attempts: int = 0

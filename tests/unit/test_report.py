@@ -53,6 +53,13 @@ def test_metrics_are_prometheus_text_and_replaced_in_one_step(tmp_path):
     assert 'job="a\\"b"' in text('a"b', RunState())
 
 
+def test_a_cost_that_is_not_known_is_left_out_of_the_metrics_and_counted():
+    unknown = text("captions", RunState(unknown_cost=3))
+    assert "pipeline_cost_total" not in unknown
+    assert 'pipeline_unknown_cost_attempts_total{job="captions"} 3' in unknown
+    assert 'pipeline_cost_total{job="captions"} 0.5' in text("captions", RunState(cost=0.5, currency="CNY"))
+
+
 def test_metrics_that_cannot_be_written_are_refused(tmp_path):
     with (
         pytest.raises(JobError, match="--metrics"),
