@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Counters since the start: `rows` ended (`answered`, `failed`, `left`), `attempts` made and, of these, `throttled`
-    and other `faults`, `retries` begun, `cooldowns` of the account, tokens, `cost` (known ones) and `unknown_costs`.
+    and other `faults`, `retries` begun, `cooldowns` of the account, tokens, `cost` (None where no price is known) and
+    `unknown_costs`.
 
     Gauges of now: attempts admitted per second over the last ten, attempts in flight, the limits in force
     (`rate_limit` per second, None = unlimited), seconds of pause left, waits in each queue, bytes prepared, and the
@@ -36,7 +37,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     cooldowns: int
     input_tokens: int
     output_tokens: int
-    cost: float
+    cost: float | None
     unknown_costs: int
     currency: str | None
     admitted_per_second: float
@@ -115,7 +116,7 @@ def snapshot(wiring: Wiring[Any], room: Room, began: float) -> Snapshot:
         cooldowns=account.cooldown.count,
         input_tokens=counters.input_tokens,
         output_tokens=counters.output_tokens,
-        cost=counters.cost,
+        cost=counters.cost if counters.currency is not None else None,
         unknown_costs=counters.unknown_costs,
         currency=counters.currency,
         admitted_per_second=counters.per_second(began),

@@ -48,7 +48,7 @@ class Fanout:
         state = self.state
         state.input_tokens = snapshot.input_tokens
         state.output_tokens = snapshot.output_tokens
-        state.cost = snapshot.cost if snapshot.currency is not None else None
+        state.cost = snapshot.cost
         state.currency = snapshot.currency
         state.unknown_cost = snapshot.unknown_costs
         state.attempts = snapshot.attempts

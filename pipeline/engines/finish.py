@@ -79,7 +79,7 @@ def _figures(fanout: Fanout) -> dict[str, Any]:
         "attempts": snapshot.attempts,
         "input_tokens": snapshot.input_tokens or None,
         "output_tokens": snapshot.output_tokens or None,
-        "cost": snapshot.cost if snapshot.currency is not None else None,
+        "cost": snapshot.cost,
         "currency": snapshot.currency,
         "unknown_cost_attempts": snapshot.unknown_costs,
     }

@@ -23,7 +23,9 @@ def test_the_tokens_foretold_are_the_tokens_counted(pipeline, tmp_path, monkeypa
     assert (
         pipeline("run", "jobs/captions.toml", "--offline", "--output", tmp_path / "out", "--summary", summary).code == 0
     )
-    assert json.loads(summary.read_text())["input_tokens"] == foretold["input_tokens"]
+    told = json.loads(summary.read_text())
+    assert told["input_tokens"] == foretold["input_tokens"]
+    assert (told["cost"], told["figures"]["cost"], told["figures"]["unknown_cost"]) == (None, None, 13)
     after = plan(pipeline, "captions", tmp_path / "out", "--offline")
     assert (after["done"], after["send"], after["new"]) == (13, 0, 0)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from support.counted_job import CountedJob
+from support.counting_server import CountingServer
 from support.fault_server import Act, Asked, serving
 from support.scripted import StatusReader
 
@@ -17,9 +20,13 @@ from pipeline.dispatch.http import open_transport
 from pipeline.dispatch.pool import Pool
 from pipeline.dispatch.prepared import Policy, Prepared
 from pipeline.dispatch.transport import Timeouts
-from pipeline.types import HttpRequest
+from pipeline.engines.media import media_of
+from pipeline.engines.prepare import Preparer
+from pipeline.engines.work import Work
+from pipeline.types import HttpRequest, Loaded
 
 ROWS = 4
+PHOTO = Path(__file__).parents[2] / "sample_data/photos/chelsea.jpg"
 
 
 class Picture(bytes):
@@ -79,6 +86,28 @@ def test_no_request_outlives_its_row(act: Act, attempts: int) -> None:
     Picture.alive = 0
     assert asyncio.run(main()) == 0
     assert len(asked_before) == ROWS
+
+
+def test_what_is_kept_of_a_row_on_its_way_holds_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-fake")
+    kept: list[Work] = []
+    real = Preparer.__call__
+
+    async def watched(self: Preparer, work: Work, *, renew: bool = False) -> Prepared:
+        prepared = await real(self, work, renew=renew)
+        kept.append(work)
+        return prepared
+
+    monkeypatch.setattr(Preparer, "__call__", watched)
+    with CountingServer() as server:
+        job = CountedJob(tmp_path, server)
+        job.rows([{"id": "a", "topic": "t", "image": str(PHOTO)}])
+        assert job.job().run().answered == 1
+    (work,) = kept
+    assert work.request is not None
+    held = [*work.loaded, *media_of(work.request)]
+    assert [isinstance(media, Loaded) and media.width for media in held] == [451, 451]
+    assert [isinstance(media, Loaded) and media.body for media in held] == [None, None]
 
 
 def test_the_collector_is_as_it_was_after_the_last_run() -> None:

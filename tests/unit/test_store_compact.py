@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from support.store_records import answer, attempt, failure, keep, mark, rows, run, states, vector
 
 from pipeline.store import Store
-from pipeline.store.compact import compact
+from pipeline.store.compact import SMALL, compact
 from pipeline.store.files import DISK, Files
 from pipeline.store.known import Known
 from pipeline.store.merge import merge, remove_replaced
@@ -144,3 +144,23 @@ def test_merged_vectors_stay_fixed_size_lists_and_dimensions_are_not_mixed(tmp_p
     sizes = [pq.read_schema(part.path).field("embedding").type.list_size for part in merged]
     assert sizes == [2, 3]
     assert rows(tmp_path, "select id, embedding from results order by id", "embed") == before
+
+
+def test_4000_answers_and_their_trips_make_a_part(tmp_path: Path) -> None:
+    with Store.open(tmp_path, "caption", run_id="run-1") as store:
+        for number in range(4_000):
+            assert not store.seal_due()
+            store.answer(answer(f"a{number}"), attempt(f"a{number}"))
+        assert store.seal_due()
+
+
+def test_a_full_part_of_vectors_is_too_large_to_be_merged_again(tmp_path: Path) -> None:
+    floats = [0.5] * 1536
+    with Store.open(tmp_path, "embed", run_id="run-1", dimension=1536) as store:
+        for number in range(4_000):
+            store.answer(vector(f"a{number}", floats), attempt(f"a{number}"))
+            if store.seal_due():
+                break
+        store.seal()
+        (part,) = (part for part in listed(tmp_path / "results") if part.last)
+        assert part.path.stat().st_size >= SMALL

@@ -410,3 +410,11 @@ def test_a_suspect_answer_is_a_failure_with_its_reply(night: Any) -> None:
     result = night(lambda row, now: Answer(), 1, ask=lambda row: prepared(row, check=check))
     assert result.endings[0].fault.reply.text == "ok"
     assert len(result.wire.sent) == 1
+
+
+def test_a_named_concurrency_of_64_is_reached_in_a_fifth_of_a_second_and_one_of_2000_in_a_second(night: Any) -> None:
+    for named, seconds in ((64, 0.25), (2000, 1.1)):
+        result = night(lambda row, now: Answer(latency=5.0), 2 * named, limits=Limits(concurrency=named))
+        first = [at - result.began for at in result.wire.starts() if at - result.began < 4.0]
+        assert len(first) == named
+        assert seconds / 3 < max(first) < seconds
