@@ -12,6 +12,7 @@ from support.night import Night
 from support.scripted import Answer, SlidingQuota
 
 from pipeline.dispatch.account import Limits
+from pipeline.dispatch.pace import Pace
 from pipeline.errors import Fault
 from pipeline.types import Answered, Failed
 
@@ -84,6 +85,18 @@ def test_a_quota_is_used_although_a_tenth_is_refused_by_chance(virtual: Any, see
     late = two_minutes(virtual, one, since=WARM)
     assert sum(late) >= 0.35 * PER_SECOND * (SECONDS - WARM)
     assert late.count(False) < 0.35 * len(late)
+
+
+@pytest.mark.parametrize(("answers", "left"), [(20, 0.75), (150, 0.98**3)], ids=["thick and fast", "seldom"])
+def test_refusals_that_come_thick_and_fast_bring_the_rate_a_quarter_lower_at_once(answers: int, left: float) -> None:
+    pace, now = Pace(50.0), 0.0
+    for _ in range(3):
+        for _ in range(answers):
+            now += 0.02
+            pace.answered(now, now - 0.01, 0.01, bound=False)
+        now += 0.02
+        pace.refused(now, now - 0.01, 50.0)
+    assert pace.found == pytest.approx(left * 50.0)
 
 
 def test_a_slow_start_doubles_in_each_round_trip_up_to_1024(night: Any) -> None:
