@@ -28,6 +28,28 @@ class FrameLimits(_Data, frozen=True):
     max: int | None = None
 
 
+class VideoLimits(_Data, frozen=True):
+    """What a video that is sent whole may be. None means not known.
+
+    formats: container names ("MP4", "MOV", …). Bytes of the file by the way it is sent: `max_url_bytes` behind an
+    http(s) URL, `max_upload_bytes` through an upload; `max_encoded_bytes` is of its base64 form. `min_fps`, `max_fps`
+    bound how densely the service may be asked to sample, `default_fps` holds when nothing is asked. `min_frames`,
+    `max_frames`: how many frames the service takes out of one video.
+    """
+
+    formats: tuple[str, ...] | None = None
+    max_url_bytes: int | None = None
+    max_upload_bytes: int | None = None
+    max_encoded_bytes: int | None = None
+    min_seconds: float | None = None
+    max_seconds: float | None = None
+    min_fps: float | None = None
+    max_fps: float | None = None
+    default_fps: float | None = None
+    min_frames: int | None = None
+    max_frames: int | None = None
+
+
 class TokenRule(_Data, frozen=True):
     """How a family counts pictures (protocol reference §3.8): one token per `patch`×`patch` pixels.
 
@@ -98,7 +120,8 @@ class Retired(_Data, frozen=True):
 class Model(_Data, frozen=True):
     """One model. `known` is False for names that stand in no table: then almost everything is None.
 
-    needs_image: refuses a conversation without a picture. urls_only: takes no local file in any form.
+    frames: takes a frame list as one video. video: takes a video as a file or URL. audio: takes a sound (`sound` holds
+    its limits). needs_image: refuses a conversation without a picture. urls_only: takes no local file in any form.
     protocols: the wire protocols that serve it. fusion: how several items become one vector (`always`, `parameter`
     = only with the parameter `enable_fusion`, `never`). incremental: how a native stream arrives when nothing is
     asked (`default` = incremental, and refuses otherwise; `optional` = cumulative unless asked; `refused` = always
@@ -114,6 +137,7 @@ class Model(_Data, frozen=True):
     text: bool | None = None
     images: bool | None = None
     frames: bool | None = None
+    video: bool | None = None
     audio: bool | None = None
     needs_image: bool | None = None
     urls_only: bool | None = None
@@ -122,6 +146,7 @@ class Model(_Data, frozen=True):
     frame_limits: FrameLimits = FrameLimits()
     media: MediaLimits = MediaLimits()
     sound: MediaLimits = MediaLimits()
+    video_limits: VideoLimits = VideoLimits()
     tokens: TokenRule | None = None
     context_tokens: int | None = None
     max_input_tokens: int | None = None
@@ -244,6 +269,7 @@ _NESTED: dict[str, type[msgspec.Struct]] = {
     "price": Price,
     "retired": Retired,
     "frame_limits": FrameLimits,
+    "video_limits": VideoLimits,
 }
 
 
