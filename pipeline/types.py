@@ -16,6 +16,9 @@ TaskName = Literal["caption", "ocr", "embed", "ask"]
 TASKS: tuple[TaskName, ...] = ("caption", "ocr", "embed", "ask")
 
 
+MediaKind = Literal["image", "audio", "video"]
+
+
 class Secret:
     """A key that no repr, log or traceback can print. `reveal()` is called only where a header is built."""
 
@@ -40,14 +43,14 @@ class Secret:
 
 
 class Media(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One picture or sound as the manifest names it, not loaded yet.
+    """One picture, sound or video file as the manifest names it, not loaded yet.
 
     Exactly one of `path` (absolute, local), `url` (http, https or oss) and `data` (the decoded bytes of a `data:`
     URL, with its declared type in `mime`) is set. `ref` is the text of the manifest; it may hold a signature or
     picture data, so it is shown only through `pipeline.manifest.refs.public`.
     """
 
-    kind: Literal["image", "audio"]
+    kind: MediaKind
     ref: str
     path: str | None = None
     url: str | None = None
@@ -76,18 +79,27 @@ class Frames(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """One part of an embedding: a picture, a text or a sound, weighted by `factor` (> 0)."""
+    """One part of `contents`: a text, a picture, a sound, a video file, or frames.
 
-    content: Media | str
+    `factor` (> 0) weights the part of an embedding. `options`: the service's own options of this part, under the
+    service's names (`detail`, `min_pixels`, `fps`, …).
+    """
+
+    content: Media | str | Frames
     factor: float | None = None
+    options: Mapping[str, Any] = {}
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """An earlier turn of a conversation, as the manifest gives it."""
+    """An earlier turn of a conversation, as the manifest gives it.
+
+    A turn of pictures and a text has `images` and `text`. A turn with anything else has `items` alone, in order.
+    """
 
     role: Literal["system", "user", "assistant"]
     text: str | None = None
     images: tuple[Media, ...] = ()
+    items: tuple[Item, ...] = ()
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +115,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     `ordinal` counts rows of the whole manifest from 0; `where` names file and line for people ("photos.jsonl:17").
     `given` tells an id written in the manifest from a derived one. `columns` are the fields that are not ours, in
     manifest order. `raw` is the row as read (field name → value), for the failures' `row` column.
-    A row with a `problem` is never sent.
+    `videos` are video files, each with its options. `prompts` are asked one after the other, each with the answers
+    before it. A row with a `problem` is never sent.
     """
 
     ordinal: int
@@ -112,10 +125,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     given: bool
     images: tuple[Media, ...] = ()
     frames: Frames | None = None
+    videos: tuple[Item, ...] = ()
     audio: tuple[Media, ...] = ()
     text: str | None = None
     contents: tuple[Item, ...] = ()
     prompt: str | None = None
+    prompts: tuple[str, ...] = ()
     system: str | None = None
     parameters: Mapping[str, Any] = {}
     messages: tuple[Message, ...] = ()
@@ -131,8 +146,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 class MediaLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What a model takes, as data. None means not known: nothing is refused or changed for its sake.
 
-    formats: Pillow format names ("JPEG", "PNG", …) for pictures, container names ("WAV", "MP3", "FLAC") for sound.
-    Bytes are of the file; `max_encoded_bytes` is of its base64 form. Sides and areas are in pixels, `max_ratio` is
+    formats: Pillow format names ("JPEG", "PNG", …) for pictures, container names ("WAV", "MP3", "FLAC") for sound,
+    ("MP4", "MATROSKA", …) for video. Bytes are of the file; `max_encoded_bytes` is of its base64 form. Sides and areas are in pixels, `max_ratio` is
     long side ÷ short side, `max_seconds` the length of a sound.
     `useful_pixels`: an area above which the service downscales anyway, so that fitting may do it before sending.
     """
@@ -157,7 +172,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     `source` is the public form of the reference (no signature, no data), as stored in the `source` column.
     """
 
-    kind: Literal["image", "audio"]
+    kind: MediaKind
     source: str
     url: str | None = None
     body: bytes | None = None
@@ -177,14 +192,17 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
 
 class Text(msgspec.Struct, frozen=True, tag="text"):
     text: str
+    options: Mapping[str, Any] = {}
 
 
 class Image(msgspec.Struct, frozen=True, tag="image"):
     media: Media | Loaded
+    options: Mapping[str, Any] = {}
 
 
 class Audio(msgspec.Struct, frozen=True, tag="audio"):
     media: Media | Loaded
+    options: Mapping[str, Any] = {}
 
 
 class Video(msgspec.Struct, frozen=True, tag="video"):
@@ -192,22 +210,32 @@ class Video(msgspec.Struct, frozen=True, tag="video"):
 
     frames: tuple[Media | Loaded, ...]
     fps: float | None = None
+    options: Mapping[str, Any] = {}
 
 
-Part = Text | Image | Audio | Video
+class VideoFile(msgspec.Struct, frozen=True, tag="video_file"):
+    """A video as a file or URL. `options` may hold `fps`: how densely the service samples it."""
+
+    media: Media | Loaded
+    options: Mapping[str, Any] = {}
+
+
+Part = Text | Image | Audio | Video | VideoFile
+"""`options` of a part are the service's own, under the service's names; the parameters' options of parts stand behind
+them."""
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """One message of the conversation, its parts in the order they go on the wire (pictures before text)."""
+    """One message of the conversation, its parts in the order in which they go on the wire."""
 
     role: Literal["system", "user", "assistant"]
     parts: tuple[Part, ...]
 
 
 class EmbedItem(msgspec.Struct, frozen=True, kw_only=True):
-    """One item of an embedding request; `part` is Text, Image or Audio."""
+    """One item of an embedding request; `part` is Text, Image, Audio or VideoFile."""
 
-    part: Text | Image | Audio
+    part: Text | Image | Audio | VideoFile
     factor: float | None = None
 
 
@@ -215,6 +243,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked, independent of any wire protocol.
 
     `turns` for caption, ocr and ask (a system turn first, if any; the last one is the user's), `items` for embed.
+    `follow_ups` are questions still to be asked after this one, each with the answers before it.
     `parameters` stand under the service's own names.
     """
 
@@ -222,18 +251,23 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     turns: tuple[Turn, ...] = ()
     items: tuple[EmbedItem, ...] = ()
+    follow_ups: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = {}
     stream: bool = False
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a provider is reached. `base_url` has no trailing slash; `protocol` is `native` or `openai`."""
+    """Where a provider is reached. `base_url` has no trailing slash; `protocol` is `native` or `openai`.
+
+    `headers` go with every request to the service, uploads included; none of them carries the key.
+    """
 
     provider: str
     base_url: str
     key: Secret
     protocol: str = "openai"
     workspace: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):

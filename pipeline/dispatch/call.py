@@ -37,6 +37,7 @@ class Wiring(Generic[T]):
         budget: Budget,
         stop: Stop,
         on_attempt: Callable[[T, Attempt], None],
+        on_turn: Callable[[T, Reply, Attempt], None],
         wall: Callable[[], float],
     ) -> None:
         self.transport = transport
@@ -45,6 +46,7 @@ class Wiring(Generic[T]):
         self.budget = budget
         self.stop = stop
         self.on_attempt = on_attempt
+        self.on_turn = on_turn
         self.wall = wall
         self.counters = Counters()
         self.flying: set[anyio.CancelScope] = set()
@@ -58,13 +60,17 @@ class Wiring(Generic[T]):
 
 
 class Call(Generic[T]):
-    """The state of one row between preparation and ending. It holds a slot only while an attempt is on the wire."""
+    """The state of one row between preparation and ending. It holds a slot only while an attempt is on the wire.
+
+    A conversation is one row with several questions: `attempts` are of all of them, `advance` goes on to the next one.
+    """
 
     def __init__(self, item: T, prepared: Prepared, wiring: Wiring[T]) -> None:
         self.item = item
         self.prepared = prepared
         self.attempts: list[Attempt] = []
         self._wiring = wiring
+        self._before = 0
         self._deadline: float | None = None
         self._landed = 0.0
         self._once = 0
@@ -125,6 +131,43 @@ class Call(Generic[T]):
             raise last
         finally:
             retrying.iter_state.reset()  # else a cycle keeps the request's bytes until the collector comes by
+
+    async def begin(self) -> Reply:
+        """One attempt for each question of the row, the last one's reply. Raises Fault for the first that fails."""
+        reply = await self.attempt()
+        while await self._advanced(reply):
+            reply = await self.attempt()
+        return reply
+
+    async def go_on(self, fault: Fault) -> Reply:
+        """What is left of the row after an attempt that ended in `fault`: that question's further attempts, and the
+        questions behind it. Raises Fault."""
+        reply = await self.again(fault)
+        while await self._advanced(reply):
+            try:
+                reply = await self.attempt()
+            except Fault as error:
+                first = error.bare()
+                if not self.may_retry(first):
+                    raise
+                reply = await self.again(first)
+        return reply
+
+    async def _advanced(self, reply: Reply) -> bool:
+        """Keeps the answer to a question that others follow, and prepares the next one; False where none follows.
+
+        The attempts and the deadline of the next question count anew. A question that cannot be prepared ends the row.
+        """
+        if self.prepared.follow is None:
+            return False
+        self._wiring.on_turn(self.item, reply, self.attempts[-1])
+        try:
+            self.prepared = await self.prepared.follow()
+        except Fault as fault:
+            fault.retry = "no"
+            raise
+        self._before, self._once, self._deadline = len(self.attempts), 0, None
+        return True
 
     def may_retry(self, fault: Fault) -> bool:
         """Whether `again` would send once more."""
@@ -237,7 +280,8 @@ class Call(Generic[T]):
 
     def _decide(self, fault: Fault) -> Again | GiveUp:
         assert self._deadline is not None
-        past = Past(attempts=len(self.attempts), once=self._once, remaining=self._deadline - anyio.current_time())
+        made = len(self.attempts) - self._before
+        past = Past(attempts=made, once=self._once, remaining=self._deadline - anyio.current_time())
         policy = self._wiring.policy
         account = self._wiring.account
         return decide(

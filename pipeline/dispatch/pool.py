@@ -43,6 +43,7 @@ class Pool(Generic[T]):
         budget: Budget | None = None,
         stop: Stop | None = None,
         on_attempt: Callable[[T, Attempt], None] = lambda item, attempt: None,
+        on_turn: Callable[[T, Reply, Attempt], None] = lambda item, reply, attempt: None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._stop = stop or Stop()
@@ -54,6 +55,7 @@ class Pool(Generic[T]):
             budget=budget or Budget(),
             stop=self._stop,
             on_attempt=on_attempt,
+            on_turn=on_turn,
             wall=wall,
         )
         self._wiring.admitted = self._more_workers
@@ -135,7 +137,7 @@ class Pool(Generic[T]):
 
         async def again(row: _Row[T]) -> Reply:
             assert row.call is not None
-            return await row.call.again(fault)
+            return await row.call.go_on(fault)
 
         try:
             await self._see(row, again)
@@ -146,19 +148,19 @@ class Pool(Generic[T]):
             self._if_over()
 
     async def _first(self, row: _Row[T]) -> Reply | None:
-        """Preparation and the first attempt; None when the row's retries go on beside the workers."""
+        """Preparation and the first attempt of each question; None when the row's retries go on beside the workers."""
         prepared = await self._ask(row.item)
         row.taken = self._room.settle(row.taken, len(prepared.request.body))
         row.call = call = Call(row.item, prepared, self._wiring)
         try:
-            return await call.attempt()
+            return await call.begin()
         except Fault as fault:
             if not call.may_retry(fault):
                 raise
             first = fault.bare()
         counters = self._wiring.counters
         if counters.waiting_retries >= max(LEAST_RETRIES_ASIDE, 2 * self._workers):
-            return await call.again(first)
+            return await call.go_on(first)
         counters.waiting_retries += 1
         assert self._group is not None
         self._group.start_soon(self._later, row, first)

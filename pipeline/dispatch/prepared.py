@@ -31,7 +31,8 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     reader: (status, headers) → Reader of the body. tokens: estimate of input and output together, None = not known.
     worst_cost: the most that one attempt can cost, in the price's currency. price: usage → (amount, currency).
     check: the quality gate, a fault (`suspect`) or None. renew: prepares the row anew with fresh uploads, for a fault
-    whose retry is `upload`.
+    whose retry is `upload`. follow: prepares the next question of a conversation, when this one has been answered and
+    the answer kept; None where this question is the row's last.
     """
 
     request: HttpRequest
@@ -41,6 +42,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     price: Callable[[Usage], Cost] = unpriced
     check: Callable[[Reply], Fault | None] = unchecked
     renew: Callable[[], Awaitable[Prepared]] | None = None
+    follow: Callable[[], Awaitable[Prepared]] | None = None
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):

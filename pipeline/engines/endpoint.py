@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from pipeline.errors import JobError
@@ -29,13 +30,60 @@ def endpoint(spec: Spec, provider: Provider, *, keyless: bool = False) -> Endpoi
         return Endpoint(
             provider=section.name, base_url=f"{OFFLINE_ORIGIN}/{path}", key=Secret("offline"), protocol=protocol
         )
+    key = Secret("") if keyless else _key(spec, provider)
     return Endpoint(
         provider=section.name,
         base_url=base.rstrip("/"),
-        key=Secret("") if keyless else _key(spec, provider),
+        key=key,
         protocol=protocol,
         workspace=section.workspace,
+        headers=extra_headers(spec, key),
     )
+
+
+_OURS = {
+    "authorization": "the key comes from provider.api_key_env or provider.api_key_file",
+    "proxy-authorization": "a proxy's login belongs in its address",
+    "cookie": "no session is kept",
+    "x-dashscope-workspace": "set provider.workspace",
+    "x-dashscope-sse": "set provider.stream",
+    "x-dashscope-ossresourceresolve": "it is sent where an upload is referred to",
+    "x-dashscope-async": "answers are awaited",
+    "appid": "set provider.workspace",
+    **dict.fromkeys(
+        ("host", "content-type", "content-length", "transfer-encoding", "connection", "accept-encoding", "te",
+         "upgrade", "expect", "keep-alive", "trailer"),
+        "it belongs to the connection",
+    ),
+}  # fmt: skip
+"""Headers that a job cannot set, and why. `api-key` and the like are refused by their words, see `_KEY_WORDS`."""
+_KEY_WORDS = ("api-key", "apikey", "api_key", "access-key", "secret-key")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+def extra_headers(spec: Spec, key: Secret) -> tuple[tuple[str, str], ...]:
+    """The job's `provider.headers`.
+
+    Raises JobError for a name that is ours or could carry a key, and for a value that is no header text or holds the
+    key.
+    """
+    found: list[tuple[str, str]] = []
+    for name, value in spec.job.provider.headers.items():
+        where, lower = f"provider.headers.{name}", name.lower()
+        if not _TOKEN.fullmatch(name):
+            raise spec.fail(f"{where}: this is no header name")
+        if lower in _OURS:
+            raise spec.fail(f"{where}: cannot be set here: {_OURS[lower]}")
+        if any(word in lower for word in _KEY_WORDS):
+            raise spec.fail(f"{where}: cannot be set here: a key is never written in a job; {_OURS['authorization']}")
+        if not value.isascii() or not value.isprintable() or value != value.strip():
+            raise spec.fail(f"{where}: expected printable ASCII text without outer blanks")
+        if key.reveal() and key.reveal() in value:
+            raise spec.fail(f"{where}: holds the key; the key goes out as the Authorization header alone")
+        if lower in (other.lower() for other, _ in found):
+            raise spec.fail(f"{where}: is given twice")
+        found.append((name, value))
+    return tuple(found)
 
 
 def _key(spec: Spec, provider: Provider) -> Secret:

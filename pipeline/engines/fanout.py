@@ -10,7 +10,7 @@ from pipeline.engines.setup import Setup
 from pipeline.engines.work import Work
 from pipeline.report.state import RunState
 from pipeline.store import Store
-from pipeline.types import Answered, Attempt, Ending, Failed
+from pipeline.types import Answered, Attempt, Ending, Failed, Reply
 
 
 class Fanout:
@@ -25,6 +25,12 @@ class Fanout:
     def attempt(self, work: Work, attempt: Attempt) -> None:
         """Keeps a trip that ended in a fault; the one that ended in an answer is kept with it."""
         self._store.attempt(self._recorder.attempt(work, attempt))
+
+    def turn(self, work: Work, reply: Reply, attempt: Attempt) -> None:
+        """Keeps the answer to a question that others follow. Raises MachineError."""
+        record = self._recorder.turn(work, reply, attempt)
+        self._store.turn(record, self._recorder.attempt(work, attempt))
+        work.turns = (*work.turns, record)
 
     def done(self, work: Work, ending: Ending) -> None:
         """Keeps how a row ended. It counts once it is in the journal. Raises MachineError."""

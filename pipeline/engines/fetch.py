@@ -27,11 +27,12 @@ class Fetch:
 
     async def __call__(self, media: Media, limits: MediaLimits) -> Loaded:
         """What is sent for a URL, as for a local file. Raises Fault: transient for what may clear, else rejected."""
-        body = await self._body(media)
+        body = await self.body(media)
         fit = functools.partial(from_bytes, body, media, limits, resize=self._resize, upright=self._upright)
         return await anyio.to_thread.run_sync(fit)
 
-    async def _body(self, media: Media) -> bytes:
+    async def body(self, media: Media) -> bytes:
+        """The bytes behind a URL. Raises Fault: transient for what may clear, else rejected."""
         name = public(media)
         try:
             async with self._transport.exchange(

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from pipeline.engines.identity import Identity, listed
+from pipeline.engines.identity import Identity
 from pipeline.engines.media import media_of, replaced
 from pipeline.engines.reading import connect
 from pipeline.engines.setup import Setup, check_columns, setup
@@ -17,12 +17,14 @@ from pipeline.job.load import Spec
 from pipeline.manifest import Manifest, open_manifest
 from pipeline.manifest.preview import preview
 from pipeline.manifest.refs import public
+from pipeline.manifest.row_media import listed
 from pipeline.providers.checks import warnings
 from pipeline.providers.cost import cost, worst_case
 from pipeline.providers.tokens import estimate
 from pipeline.report.forecast import Forecast
 from pipeline.report.summary import FailureGroup
 from pipeline.store import read
+from pipeline.store.input_rules import input_rules
 from pipeline.types import Loaded, Media, Request, Row, Text, Usage
 
 N = TypeVar("N", int, float)
@@ -51,7 +53,7 @@ class _Look:
 def forecast(spec: Spec) -> Forecast:
     """Sends nothing and needs no key. Raises JobError, ManifestError."""
     prepared = setup(spec, keyless=True)
-    manifest = open_manifest(spec.manifest, spec.job)
+    manifest = open_manifest(spec.manifest, spec.job, input_rules(spec.output, spec.job.task))
     check_columns(spec, manifest.schema_columns)
     identity = Identity(spec.job, offline=spec.offline)
     survey = Surveyor(manifest, identity, spec.output, spec.job.task).survey(lambda marks: None, lambda counts: True)

@@ -21,7 +21,7 @@ SHARE = 0.01
 def question(setup: Setup) -> dict[str, Any]:
     """What the job asks of every row, by the keys of the job file."""
     job = setup.spec.job
-    asked = {
+    asked: dict[str, Any] = {
         "task": job.task,
         "provider.name": setup.provider_name,
         "provider.model": job.provider.model,
@@ -30,6 +30,9 @@ def question(setup: Setup) -> dict[str, Any]:
         "prompt.text": job.prompt.text,
         "media.resize": job.media.resize,
     }
+    if job.media.frames is not None:
+        # Left out when unset, so that the questions of earlier versions compare equal.
+        asked |= {"media.frames": job.media.frames, "media.frames_by": job.media.frames_by}
     return dict(msgspec.json.decode(msgspec.json.encode(asked)))
 
 
@@ -59,7 +62,7 @@ def _edits(setup: Setup) -> list[str]:
     before = next((asked for asked in (standing and standing.questions) or ({},) if asked != now), now)
     return [
         f"{key} was {_shown(before.get(key))}, is {_shown(value)}"
-        for key, value in now.items()
+        for key, value in {**dict.fromkeys(before), **now}.items()
         if before.get(key) != value
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -11,11 +11,11 @@ import msgspec
 from pipeline.errors import Fault
 from pipeline.job.fingerprint import Question, digest, encode, fingerprint
 from pipeline.job.schema import Job
-from pipeline.manifest.frames import expand
 from pipeline.manifest.refs import unsigned
+from pipeline.manifest.row_media import has_unlisted_frames, listed, row_media
 from pipeline.manifest.stamp import stamp
 from pipeline.tasks.turns import parameters, prompts
-from pipeline.types import FrameSource, Media, Row
+from pipeline.types import Frames, FrameSource, Item, Media, Message, Row
 
 Key = Callable[[Media], str]
 """The key of a local file: the SHA-256 of its bytes, or `unreadable:<code>`."""
@@ -61,15 +61,6 @@ class Identity:
     def _question(self, row: Row, key: Key) -> Question:
         job = self._job
         system, prompt = prompts(row, job)
-        rest: dict[str, Any] = {}
-        if row.messages:
-            rest["messages"] = [
-                [message.role, message.text, [_key(media, key) for media in message.images]] for message in row.messages
-            ]
-        if row.frames is not None and row.frames.fps is not None:
-            rest["fps"] = float(row.frames.fps)
-        if row.contents:
-            rest["factors"] = [None if item.factor is None else float(item.factor) for item in row.contents]
         return Question(
             task=job.task,
             provider=self._provider,
@@ -79,37 +70,15 @@ class Identity:
             media=_media(row, key),
             parameters=parameters(row, job),
             resize=job.media.resize,
-            **rest,
+            **_rest(row, job, key),
         )
-
-
-def listed(row: Row) -> Row:
-    """The row with its frames listed and sampled. Raises Fault where a folder cannot be listed."""
-    if row.frames is None or (row.frames.max_frames is None and not isinstance(row.frames.pictures, FrameSource)):
-        return row
-    return msgspec.structs.replace(row, frames=msgspec.structs.replace(row.frames, pictures=expand(row.frames)))
 
 
 def has_local_files(row: Row) -> bool:
     """Something of the row must be read before its fingerprint is known."""
-    if row.frames is None and not (row.messages or row.audio or row.contents):
+    if row.frames is None and not (row.messages or row.audio or row.contents or row.videos):
         return any(media.path is not None for media in row.images)
-    if row.frames is not None and isinstance(row.frames.pictures, FrameSource):
-        return True
-    return any(media.path is not None for media in all_media(row))
-
-
-def all_media(row: Row) -> Iterator[Media]:
-    """Every picture and sound of a row, in the order of its request; an unlisted frame folder gives none."""
-    for message in row.messages:
-        yield from message.images
-    yield from row.images
-    if row.frames is not None and not isinstance(row.frames.pictures, FrameSource):
-        yield from row.frames.pictures
-    yield from row.audio
-    for item in row.contents:
-        if isinstance(item.content, Media):
-            yield item.content
+    return has_unlisted_frames(row) or any(media.path is not None for media in row_media(row))
 
 
 def _media(row: Row, key: Key) -> list[tuple[str, str]]:
@@ -122,10 +91,64 @@ def _media(row: Row, key: Key) -> list[tuple[str, str]]:
     found += [("audio", _key(media, key)) for media in row.audio]
     if row.text is not None:
         found.append(("text", row.text))
-    for item in row.contents:
-        content = item.content
-        found.append(("text", content) if isinstance(content, str) else (content.kind, _key(content, key)))
+    if _is_plain(row.contents):
+        for item in row.contents:
+            found.append(("text", item.content) if isinstance(item.content, str) else _of_medium(item.content, key))
     return found
+
+
+def _rest(row: Row, job: Job, key: Key) -> dict[str, Any]:
+    """The fields of a Question that most rows leave out."""
+    rest: dict[str, Any] = {}
+    if row.messages:
+        rest["messages"] = [_turn(message, key) for message in row.messages]
+    if row.frames is not None and row.frames.fps is not None:
+        rest["fps"] = float(row.frames.fps)
+    if row.contents:
+        rest["factors"] = [None if item.factor is None else float(item.factor) for item in row.contents]
+        if not _is_plain(row.contents):
+            rest["contents"] = [_part(item, key) for item in row.contents]
+    if row.prompts:
+        rest["prompts"] = row.prompts
+    if row.videos:
+        rest["videos"] = [_part(item, key) for item in row.videos]
+    if (row.videos or row.contents or row.messages) and any(media.kind == "video" for media in row_media(row)):
+        rest |= {"frames": job.media.frames, "frames_by": job.media.frames_by}
+    return rest
+
+
+def _is_plain(items: tuple[Item, ...]) -> bool:
+    """Whether media and factors say all of the items, as in the recipe's beginning: texts, pictures and sounds."""
+    return not any(
+        item.options
+        or isinstance(item.content, Frames)
+        or (isinstance(item.content, Media) and item.content.kind == "video")
+        for item in items
+    )
+
+
+def _turn(message: Message, key: Key) -> list[Any]:
+    turn = [message.role, message.text, [_key(media, key) for media in message.images]]
+    return [*turn, [_part(item, key) for item in message.items]] if message.items else turn
+
+
+def _part(item: Item, key: Key) -> list[Any]:
+    content = item.content
+    if isinstance(content, str):
+        return ["text", content, item.options]
+    if isinstance(content, Media):
+        return [*_of_medium(content, key), item.options]
+    keys: Any
+    if isinstance(content.pictures, FrameSource):
+        keys = content.pictures.pattern
+    else:
+        keys = [_key(media, key) for media in content.pictures]
+    return ["frames", keys, {**item.options, **({} if content.fps is None else {"fps": float(content.fps)})}]
+
+
+def _of_medium(media: Media | Frames, key: Key) -> tuple[str, str]:
+    assert isinstance(media, Media)
+    return media.kind, _key(media, key)
 
 
 def _key(media: Media, key: Key) -> str:

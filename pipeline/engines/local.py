@@ -25,6 +25,7 @@ from pipeline.job.load import Spec
 from pipeline.manifest import Manifest, from_table, open_manifest
 from pipeline.report.summary import Summary
 from pipeline.store import RunRecord, Store
+from pipeline.store.input_rules import input_rules
 
 
 async def execute(spec: Spec, options: RunOptions) -> Summary:
@@ -100,9 +101,10 @@ def _plan_run(prepared: Setup, options: RunOptions, manifest: Manifest, store: S
 
 
 def _manifest(spec: Spec, options: RunOptions) -> Manifest:
+    rules = input_rules(spec.output, spec.job.task)
     if options.manifest is not None:
-        return from_table(options.manifest, spec.job, os.getcwd())  # noqa: PTH109 - a text, as manifests take it
-    return open_manifest(spec.manifest, spec.job)
+        return from_table(options.manifest, spec.job, os.getcwd(), rules)  # noqa: PTH109 - a text, as manifests take it
+    return open_manifest(spec.manifest, spec.job, rules)
 
 
 def run_id() -> str:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import msgspec
 
-from pipeline.types import Loaded, Media, Part, Request, Text, Video
+from pipeline.types import EmbedItem, Loaded, Media, Part, Request, Text, Video
 
 Upload = Callable[[Loaded], Awaitable[Loaded]]
 Instead = Callable[[Media | Loaded], Media | Loaded]
@@ -48,8 +48,14 @@ def replaced(request: Request, instead: Instead) -> Request:
         else turn
         for turn in request.turns
     )
-    items = tuple(msgspec.structs.replace(item, part=_part(item.part, instead)) for item in request.items)
+    items = tuple(_item(item, instead) for item in request.items)
     return msgspec.structs.replace(request, turns=turns, items=items)
+
+
+def _item(item: EmbedItem, instead: Instead) -> EmbedItem:
+    part = _part(item.part, instead)
+    assert not isinstance(part, Video)
+    return msgspec.structs.replace(item, part=part)
 
 
 def _of_part(part: Part) -> Iterator[Media | Loaded]:
@@ -63,5 +69,5 @@ def _part(part: Part, instead: Instead) -> Part:
     if isinstance(part, Text):
         return part
     if isinstance(part, Video):
-        return Video(frames=tuple(instead(frame) for frame in part.frames), fps=part.fps)
-    return type(part)(instead(part.media))
+        return msgspec.structs.replace(part, frames=tuple(instead(frame) for frame in part.frames))
+    return type(part)(instead(part.media), part.options)

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from pipeline.dispatch.prepared import Prepared
-from pipeline.engines.identity import Identity, listed
+from pipeline.engines.conversation import continued
+from pipeline.engines.identity import Identity
 from pipeline.engines.loaders import Loaders
 from pipeline.engines.media import bare, media_of, replaced, told, uploaded
 from pipeline.engines.setup import Setup
+from pipeline.engines.videos import blank, least_frames, most_frames, to_be_cut, with_frames
 from pipeline.engines.work import Work
-from pipeline.errors import Fault, refusal
+from pipeline.errors import Fault, MissingExtra, refusal
+from pipeline.manifest.frames_of_video import FrameList, frames_of, require_video
 from pipeline.manifest.load import digest, load
+from pipeline.manifest.row_media import has_unlisted_frames, listed
 from pipeline.providers.cost import cost, worst_case
 from pipeline.providers.tokens import estimate
+from pipeline.store.turns import Turns
 from pipeline.tasks.quality import Gate
-from pipeline.types import FrameSource, Loaded, Media, MediaLimits, Reader, Reply, Request, Row, Usage
+from pipeline.types import Loaded, Media, MediaLimits, Reader, Reply, Request, Row, Usage
 
 
 class Uploads(Protocol):
@@ -31,7 +36,11 @@ class Uploads(Protocol):
 
 
 class Fetch(Protocol):
-    """Loads a picture behind a URL, for `media.fetch = "here"`."""
+    """Loads what is behind a URL, for `media.fetch = "here"`."""
+
+    async def body(self, media: Media) -> bytes:
+        """The bytes as they come. Raises Fault."""
+        ...
 
     async def __call__(self, media: Media, limits: MediaLimits) -> Loaded:
         """Raises Fault."""
@@ -41,6 +50,7 @@ class Fetch(Protocol):
 class Preparer:
     """Prepares the rows of one run; what it learns of a row is left in its Work.
 
+    begun: the answers so far of conversations that an earlier run began.
     base: the identity under the job file as it stands, where a reprocess asks with other settings: its answers count
     for the rows' own fingerprints too.
     """
@@ -54,6 +64,7 @@ class Preparer:
         uploads: Uploads | None,
         fetch: Fetch | None,
         base: Identity | None = None,
+        begun: Turns = {},  # noqa: B006 - never written to
     ) -> None:
         self._setup = setup
         self._base = base
@@ -62,6 +73,7 @@ class Preparer:
         self._root = root
         self._uploads = uploads
         self._fetch = fetch
+        self._begun = begun
         self._loaders = Loaders()
         self._limits = setup.media_limits(setup.spec.job.provider.parameters)
 
@@ -85,21 +97,34 @@ class Preparer:
         work.fingerprint = work.fingerprint or self._identity.fingerprint(row, key)
         if self._base is not None and (own := self._base.fingerprint(row, key)) != work.fingerprint:
             work.answers = own
-        return self._prepared(work, await self._uploaded(request, renew=renew))
+        if request.follow_ups and not work.turns:
+            work.turns = self._begun.get((row.id, work.fingerprint), ())
+        return await self._turn(work, await self._uploaded(request, renew=renew))
+
+    async def _turn(self, work: Work, first: Request) -> Prepared:
+        """The exchange for the question behind those that are answered. `first`: the row's first question."""
+        asked = continued(first, [turn.answer for turn in work.turns])
+        prepared = self._prepared(work, asked)
+        if asked.follow_ups:
+            # The media of the first question go out with each: they are held until the last one.
+            return msgspec.structs.replace(prepared, follow=functools.partial(self._turn, work, first))
+        return prepared
 
     async def _listed(self, row: Row) -> Row:
-        if row.frames is not None and isinstance(row.frames.pictures, FrameSource):
+        if has_unlisted_frames(row):
             return await self._loaders.run(listed, row)
         return listed(row)
 
     async def _loaded(self, work: Work, row: Row) -> tuple[Request, dict[Media | Loaded, Loaded]]:
         setup = self._setup
         request = setup.task.ask(row, setup.spec.job)
-        media = [found for found in dict.fromkeys(media_of(request)) if isinstance(found, Media)]
+        cut = to_be_cut(request, setup)
+        media = [found for found in dict.fromkeys(media_of(request)) if isinstance(found, Media) and found not in cut]
         here = [found for found in media if found.url is None]
-        if here or self._fetch is not None or row.parameters:
+        if here or cut or self._fetch is not None or row.parameters:
             # What is wrong with the question itself is said before any picture is read; else encoding says it.
-            setup.provider.check(request, setup.model, setup.endpoint)
+            asked = with_frames(request, {found: blank(found, setup) for found in cut}, setup)
+            setup.provider.check(asked, setup.model, setup.endpoint)
         limits = setup.media_limits(request.parameters) if row.parameters else self._limits
         loaded: dict[Media | Loaded, Loaded] = {}
         if here:
@@ -107,7 +132,34 @@ class Preparer:
         for found in media:
             if found.url is not None:
                 loaded[found] = await self._remote(found, limits[found.kind])
+        if cut:
+            request = await self._cut(work, row, request, cut, loaded)
         return replaced(request, lambda found: loaded.get(found, found)), loaded
+
+    async def _cut(
+        self,
+        work: Work,
+        row: Row,
+        request: Request,
+        cut: Mapping[Media, Mapping[str, Any]],
+        loaded: dict[Media | Loaded, Loaded],
+    ) -> Request:
+        """The request with frames in the place of the video files in `cut`; their hashes go into `loaded`."""
+        try:
+            require_video()
+        except MissingExtra as error:
+            raise refusal("MissingExtra", str(error)) from None
+        work.stamp = work.stamp or await self._loaders.run(self._identity.stamp, row)
+        taken: dict[Media | Loaded, FrameList] = {}
+        for video, options in cut.items():
+            body = await self._fetch.body(video) if self._fetch is not None and video.url is not None else None
+            most, least = most_frames(self._setup, options), least_frames(self._setup)
+            take = functools.partial(frames_of, video, body, most=most, least=least)
+            by, pixels = self._setup.spec.job.media.frames_by, self._limits["image"].useful_pixels
+            loaded[video], taken[video] = await self._loaders.run(
+                functools.partial(take, by=by, max_pixels=pixels, confine=self._root)
+            )
+        return with_frames(request, taken, self._setup)
 
     def _load_files(
         self, row: Row, media: list[Media], limits: Mapping[str, MediaLimits]

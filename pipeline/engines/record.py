@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.engines.identity import all_media
+from pipeline.engines.conversation import spoken, whole
 from pipeline.engines.work import Work
 from pipeline.job.load import Spec
 from pipeline.manifest.kept import kept_row
 from pipeline.manifest.refs import public, scrubbed
-from pipeline.store.records import AnswerRecord, AttemptRecord, FailureRecord
+from pipeline.manifest.row_media import row_media
+from pipeline.store.records import AnswerRecord, AttemptRecord, FailureRecord, TurnRecord
 from pipeline.tasks import Task
 from pipeline.types import Answered, Attempt, Block, Failed, Loaded, Reply, Usage
 
@@ -31,12 +32,36 @@ class Recorder:
 
     def answer(self, work: Work, ending: Answered) -> AnswerRecord:
         """The record of a row that was answered."""
-        return AnswerRecord(**self._common(work, ending.attempts, ending.reply), own=self._own(work, ending.reply))
+        common = self._common(work, ending.attempts, ending.reply)
+        return AnswerRecord(**common, own=self._own(work, ending.reply))
+
+    def turn(self, work: Work, reply: Reply, attempt: Attempt) -> TurnRecord:
+        """The record of a question that was answered and that others follow."""
+        usage = attempt.usage
+        return TurnRecord(
+            id=work.row.id,
+            fingerprint=work.fingerprint or "",
+            run_id=self._run_id,
+            turn=len(work.turns) + 1,
+            answer=spoken(reply),
+            finished_at=self._now(),
+            latency_ms=attempt.latency_ms,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            media_tokens=usage.media_tokens,
+            cost=attempt.cost,
+            currency=attempt.currency,
+            request_id=reply.request_id or attempt.request_id,
+            finish_reason=reply.finish_reason,
+            extra=_extra((), usage, reply),
+        )
 
     def failure(self, work: Work, ending: Failed) -> FailureRecord:
         """The record of a row whose call ended in a fault; what came with a suspect is kept beside it."""
         fault = ending.fault
-        kept = fault.reply if fault.kind == "suspect" else None
+        # A reply in the middle of a conversation is no answer of the row that a person could accept.
+        ended = work.request is None or not work.request.follow_ups
+        kept = fault.reply if fault.kind == "suspect" and ended else None
         return FailureRecord(
             **self._common(work, ending.attempts, fault.reply),
             fault=fault.kind,
@@ -68,6 +93,9 @@ class Recorder:
 
     def _common(self, work: Work, attempts: tuple[Attempt, ...], reply: Reply | None) -> dict[str, Any]:
         last = attempts[-1] if attempts else None
+        conversation: dict[str, Any] = {}
+        if work.turns and last is not None and reply is not None:
+            last, conversation = whole(work.turns, last, reply)
         usage = last.usage if last else Usage()
         row = work.row
         return {
@@ -88,8 +116,8 @@ class Recorder:
             "currency": last.currency if last else None,
             "request_id": (reply.request_id if reply else None) or (last.request_id if last else None),
             "finish_reason": reply.finish_reason if reply else None,
-            "source": tuple(media.source for media in work.loaded) or tuple(public(media) for media in all_media(row)),
-            "extra": _extra(work.loaded, usage, reply),
+            "source": tuple(media.source for media in work.loaded) or tuple(public(media) for media in row_media(row)),
+            "extra": _extra(work.loaded, usage, reply) | conversation,
             "columns": scrubbed(dict(row.columns)),
         }
 

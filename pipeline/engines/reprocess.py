@@ -14,6 +14,8 @@ from pipeline.engines.work import Work
 from pipeline.errors import ManifestError
 from pipeline.job.load import Spec
 from pipeline.manifest import Manifest, from_table, open_manifest
+from pipeline.manifest.rows import InputRules
+from pipeline.store.input_rules import input_rules
 from pipeline.store.reprocess import FailedRow, answered, failed_rows
 from pipeline.types import Row
 
@@ -59,27 +61,28 @@ def _chosen(spec: Spec, where: str | None) -> dict[str, FailedRow]:
 def _rows(spec: Spec, identity: Identity, chosen: dict[str, FailedRow], going: Callable[[], bool]) -> Iterator[Work]:
     """The manifest's rows where they are still there, else the ones that the failures kept."""
     missing = dict(chosen)
+    rules = input_rules(spec.output, spec.job.task)
     for _, row in _manifest_rows(spec):
         if not missing or not going():
             return
         if missing.pop(row.id, None) is not None:
             yield Work(row=row, fingerprint=None if has_local_files(row) else identity.early(row))
     for failed in missing.values():
-        yield from _kept(spec, identity, failed)
+        yield from _kept(spec, identity, failed, rules)
 
 
 def _manifest_rows(spec: Spec) -> Iterator[tuple[Manifest, Row]]:
     """None where the manifest has moved on altogether."""
     try:
-        manifest = open_manifest(spec.manifest, spec.job)
+        manifest = open_manifest(spec.manifest, spec.job, input_rules(spec.output, spec.job.task))
         for row in manifest.rows():
             yield manifest, row
     except ManifestError:
         return
 
 
-def _kept(spec: Spec, identity: Identity, failed: FailedRow) -> Iterator[Work]:
-    manifest: Manifest = from_table([dict(failed.row)], spec.job, "/")
+def _kept(spec: Spec, identity: Identity, failed: FailedRow, rules: InputRules) -> Iterator[Work]:
+    manifest: Manifest = from_table([dict(failed.row)], spec.job, "/", rules)
     for row in manifest.rows():
         named = msgspec.structs.replace(row, id=failed.id)
         yield Work(row=named, fingerprint=None if has_local_files(named) else identity.early(named))

@@ -29,6 +29,7 @@ from pipeline.report.display import Progress
 from pipeline.report.progress import progress
 from pipeline.report.summary import Summary
 from pipeline.store import RunRecord, Store
+from pipeline.store.turns import unfinished_turns
 from pipeline.tasks.quality import Gate
 
 SYNC_SECONDS = 0.1
@@ -81,6 +82,7 @@ class Running:
                 budget=Budget(setup.spec.job.budget.max_cost),
                 stop=self._stop,
                 on_attempt=self._fanout.attempt,
+                on_turn=self._fanout.turn,
             )
             preparer = Preparer(
                 setup,
@@ -90,6 +92,7 @@ class Running:
                 wiring.uploads(setup, wire),
                 fetch,
                 self._base(),
+                await anyio.to_thread.run_sync(unfinished_turns, setup.spec.output, setup.spec.job.task),
             )
             with self._display() as display:
                 stopped = await self._fan_out(pool, preparer, display)

@@ -11,8 +11,9 @@ from pipeline import providers, tasks
 from pipeline.engines.endpoint import endpoint
 from pipeline.errors import Fault, JobError
 from pipeline.job.load import Spec, user_models
+from pipeline.manifest.frames_of_video import require_video
 from pipeline.providers import Provider
-from pipeline.providers.media_limits import picture_limits, sound_limits
+from pipeline.providers.media_limits import picture_limits, sound_limits, video_limits
 from pipeline.providers.models import Model, check_tables, find
 from pipeline.providers.parameters import check_parameters
 from pipeline.tasks import Task
@@ -52,7 +53,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
         sounds = sound_limits(self.model, local)
         if parameters.get("auto_truncation") is True:
             sounds = msgspec.structs.replace(sounds, max_seconds=None)
-        return {"image": picture_limits(self.model, local, parameters), "audio": sounds}
+        pictures = picture_limits(self.model, local, parameters)
+        return {"image": pictures, "audio": sounds, "video": video_limits(self.model, local)}
 
 
 def setup(spec: Spec, *, keyless: bool = False) -> Setup:
@@ -80,6 +82,8 @@ def setup(spec: Spec, *, keyless: bool = False) -> Setup:
         )
     for problem in check_parameters(job.provider.parameters, model, place):
         raise spec.fail(problem)
+    if job.media.frames is not None:
+        require_video()
     try:
         gate = checks(job.quality)
     except JobError as error:

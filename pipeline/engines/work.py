@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from pipeline.store.records import TurnRecord
 from pipeline.types import Loaded, Request, Row
 
 
@@ -12,6 +13,7 @@ class Work(msgspec.Struct, kw_only=True):
 
     `answers`: the manifest row's own fingerprint, where a reprocess asks with other settings than the job file's.
     `request` is what was encoded, less the bytes; None while nothing is asked. `loaded`: its media, in order, likewise.
+    `turns`: of a conversation, the questions that were answered so far, in this run or an earlier one.
     """
 
     row: Row
@@ -20,3 +22,4 @@ class Work(msgspec.Struct, kw_only=True):
     answers: str | None = None
     request: Request | None = None
     loaded: tuple[Loaded, ...] = ()
+    turns: tuple[TurnRecord, ...] = ()

@@ -20,7 +20,10 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     provider: the provider's name, or `offline`. system, prompt: as rendered, None for the built-in default (so that
     a new default never makes answered rows new). media: `[kind, key]` in order, kind `image`, `frame`, `audio` or
     `text`, key the SHA-256 (hex) of the original bytes, else the URL without its signature, else the text.
-    factors: one per item of `contents`. messages: `[role, text, [media keys]]`.
+    factors: one per item of `contents`. messages: `[role, text, [media keys]]`, with the turn's parts behind them where
+    it has others than pictures and a text. contents, videos: parts as `[kind, key, options]`, frames as
+    `["frames", [keys], options]`; contents stand here only where media and factors cannot say them. prompts: of a
+    conversation. frames, frames_by: how frames are taken from video files, where there are any.
     """
 
     task: str
@@ -34,6 +37,11 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     factors: Sequence[float | None] = ()
     parameters: Mapping[str, Any] = {}
     resize: str = "fit"
+    contents: Sequence[Sequence[Any]] = ()
+    videos: Sequence[Sequence[Any]] = ()
+    prompts: Sequence[str] = ()
+    frames: int | None = None
+    frames_by: str = "time"
 
 
 def fingerprint(question: Question) -> str:

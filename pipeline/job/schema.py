@@ -22,6 +22,7 @@ class ProviderSection(Section, frozen=True, kw_only=True):
     base_url: str | None = None
     workspace: str | None = None
     stream: bool = False
+    headers: dict[str, str] = {}
     parameters: dict[str, Any] = {}
 
 
@@ -39,18 +40,24 @@ class ColumnsSection(Section, frozen=True, kw_only=True):
     frames: str | None = None
     fps: str | None = None
     max_frames: str | None = None
+    video: str | None = None
     audio: str | None = None
     text: str | None = None
     contents: str | None = None
     prompt: str | None = None
+    prompts: str | None = None
     system: str | None = None
     parameters: str | None = None
     messages: str | None = None
 
 
 class MediaSection(Section, frozen=True, kw_only=True):
+    """`frames`: so many frames are taken here from each `video`, by `frames_by`, instead of sending the file."""
+
     resize: Literal["fit", "off"] = "fit"
     fetch: Literal["service", "here"] = "service"
+    frames: int | None = None
+    frames_by: Literal["time", "scene"] = "time"
 
 
 class LimitsSection(Section, frozen=True, kw_only=True):

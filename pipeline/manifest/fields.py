@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from pipeline.errors import Fault, refusal
 from pipeline.manifest.ids import described
 from pipeline.manifest.references import to_media
-from pipeline.types import Media
+from pipeline.types import Media, MediaKind
 
 # A cell is a list in JSON only if it begins like a list of texts: `[abc]*.jpg` is a glob and `[1].jpg` a file name.
 _JSON_LIST = re.compile(r"\s*\[\s*[\"\]]")
@@ -31,6 +31,11 @@ def images(value: Any, name: str, base: str) -> tuple[Media, ...]:
 def sounds(value: Any, name: str, base: str) -> tuple[Media, ...]:
     """One or several sounds."""
     return _media(value, name, base, "audio")
+
+
+def videos(value: Any, name: str, base: str) -> tuple[Media, ...]:
+    """One or several video files."""
+    return _media(value, name, base, "video")
 
 
 def text(value: Any, name: str, base: str) -> str:
@@ -83,7 +88,7 @@ def count(value: Any, name: str) -> int:
     return int(found)
 
 
-def _media(value: Any, name: str, base: str, kind: Literal["image", "audio"]) -> tuple[Media, ...]:
+def _media(value: Any, name: str, base: str, kind: MediaKind) -> tuple[Media, ...]:
     if type(value) is str and value[:1] not in "[ \t":
         return (to_media(value, kind, base),)
     value = text_or_list(value, name)
@@ -92,8 +97,8 @@ def _media(value: Any, name: str, base: str, kind: Literal["image", "audio"]) ->
     return tuple(one(item, f"{name}[{index}]", base, kind) for index, item in enumerate(value))
 
 
-def one(value: Any, name: str, base: str, kind: Literal["image", "audio"]) -> Media:
-    """One picture or sound: a reference, or (in Parquet and Python tables) its bytes, alone or as a table of `bytes`
+def one(value: Any, name: str, base: str, kind: MediaKind) -> Media:
+    """One picture, sound or video: a reference, or (in Parquet and Python tables) its bytes, alone or as a table of `bytes`
     and `path` as Hugging Face data sets have it."""
     if isinstance(value, Mapping) and "bytes" in value and value.keys() <= {"bytes", "path"}:
         value = value["bytes"] if value["bytes"] is not None else value.get("path")

@@ -16,6 +16,8 @@ from pipeline.types import Media
 
 # A bound for memory: 256 MiB is an uncompressed 8-bit RGB picture of 89 megapixels. No service takes a tenth of it.
 MAX_FILE_BYTES = 256 * 1024 * 1024
+# A video is hashed in pieces and decoded from its file: the bound is the largest that a service takes (2 GB, §3.7).
+MAX_VIDEO_BYTES = 2 * 1024 * 1024 * 1024
 
 
 def digest(media: Media, *, confine: str | None = None) -> str | None:
@@ -72,13 +74,14 @@ def _open(media: Media, confine: str | None) -> tuple[int, int]:
     path = media.path or ""
     name = public(media)
     try:
-        _check_kind(os.stat(path), name)  # noqa: PTH116
+        most = MAX_VIDEO_BYTES if media.kind == "video" else MAX_FILE_BYTES
+        _check_kind(os.stat(path), name, most)  # noqa: PTH116
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
         raise _file_fault(error, path, name) from None
     try:
         facts = os.fstat(descriptor)
-        _check_kind(facts, name)
+        _check_kind(facts, name, most)
         if confine is not None and is_relative(media.ref):
             _check_within(_real(descriptor, path), confine, name)
     except BaseException:
@@ -104,15 +107,15 @@ def _check_within(real: str, folder: str, name: str) -> None:
         )
 
 
-def _check_kind(facts: os.stat_result, name: str) -> None:
+def _check_kind(facts: os.stat_result, name: str, most: int) -> None:
     if stat.S_ISDIR(facts.st_mode):
         raise refusal("NotAFile", f"{name}: this is a folder; expected a file")
     if not stat.S_ISREG(facts.st_mode):
         raise refusal("NotAFile", f"{name}: neither a file nor a folder (a pipe, socket or device)")
     if facts.st_size == 0:
         raise refusal("EmptyFile", f"{name}: the file is empty")
-    if facts.st_size > MAX_FILE_BYTES:
-        raise refusal("TooLarge", f"{name}: {facts.st_size:,} bytes; more than {MAX_FILE_BYTES:,} are never read")
+    if facts.st_size > most:
+        raise refusal("TooLarge", f"{name}: {facts.st_size:,} bytes; more than {most:,} are never read")
 
 
 def _file_fault(error: OSError, path: str, name: str) -> Fault:

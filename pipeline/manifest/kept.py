@@ -14,6 +14,7 @@ from pipeline.manifest.rows import Shaper
 from pipeline.types import Row
 
 _LISTED = ("contents", "messages")
+_MEDIA = ("image", "images", "audio", "frames", "video")
 
 
 def kept_row(row: Row, job: Job, base: str) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def kept_row(row: Row, job: Job, base: str) -> dict[str, Any]:
 
 def _absolute(value: Any, field: str | None, base: str) -> Any:
     try:
-        if field in ("image", "images", "audio", "frames"):
+        if field in _MEDIA:
             return _mapped(text_or_list(value, field), lambda ref: _path(ref, base))
         if field in _LISTED and isinstance(tables := from_json(value, field), list):
             return [_table(table, base) for table in tables]
@@ -41,8 +42,13 @@ def _absolute(value: Any, field: str | None, base: str) -> Any:
 def _table(table: Any, base: str) -> Any:
     if not isinstance(table, dict):
         return table
-    media = ("image", "images", "audio")
-    return {key: _mapped(item, lambda ref: _path(ref, base)) if key in media else item for key, item in table.items()}
+    return {key: _in_table(key, item, base) for key, item in table.items()}
+
+
+def _in_table(key: str, item: Any, base: str) -> Any:
+    if key in _MEDIA:
+        return _mapped(item, lambda ref: _path(ref, base))
+    return [_table(part, base) for part in item] if key == "contents" and isinstance(item, list) else item
 
 
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:

@@ -1,4 +1,4 @@
-"""Loads one picture or sound to be sent: reads it once, checks that it is one, and fits it to the model."""
+"""Loads one picture, sound or video to be sent: reads it once, checks that it is one, fits pictures to the model."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import re
 from typing import Literal
 
 from pipeline.errors import refusal
-from pipeline.manifest.files import digest, read
+from pipeline.manifest.files import digest, file_size, read
 from pipeline.manifest.fit import fit
 from pipeline.manifest.refs import public
 from pipeline.manifest.sniff import PICTURE_FORMATS, SOUND_FORMATS
 from pipeline.manifest.sound import check_sound
+from pipeline.manifest.video_form import VIDEO_FORMATS, check_video, check_video_size
 from pipeline.types import Loaded, Media, MediaLimits
 
 __all__ = ["digest", "from_bytes", "load", "read"]
@@ -37,6 +38,8 @@ def load(
     """
     if media.url is not None:
         return Loaded(kind=media.kind, source=public(media), url=media.url)
+    if media.kind == "video" and media.path is not None:
+        check_video_size(file_size(media), public(media), limits)
     return from_bytes(read(media, confine=confine), media, limits, resize=resize, upright=upright)
 
 
@@ -60,6 +63,9 @@ def from_bytes(
             sha256=sha256,
             seconds=sound.seconds,
         )
+    if media.kind == "video":
+        ending, mime = VIDEO_FORMATS[check_video(body, source, limits)]
+        return Loaded(kind="video", source=source, body=body, mime=mime, name=_name(media, ending), sha256=sha256)
     fitted = fit(body, source, limits, resize=resize, upright=upright)
     ending, mime = PICTURE_FORMATS[fitted.format]
     return Loaded(

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.errors import ManifestError
 from pipeline.job.schema import Job
 from pipeline.manifest.arrow_rows import names_of, values_of
-from pipeline.manifest.rows import Shaper
+from pipeline.manifest.rows import CURRENT_RULES, InputRules, Shaper
 from pipeline.manifest.source import Manifest
 from pipeline.manifest.spool import ArrowSpool, ObjectSpool, unboxed
 from pipeline.manifest.tables import check_mapping
@@ -48,7 +48,7 @@ class MemoryManifest:
                 yield self._shaper.bad(ordinal, where, line, "BadLine", message)
 
 
-def from_table(table: Any, job: Job, base: str) -> Manifest:
+def from_table(table: Any, job: Job, base: str, rules: InputRules = CURRENT_RULES) -> Manifest:
     """A manifest from a pyarrow Table, RecordBatch or RecordBatchReader, whatever has `__arrow_c_stream__` (polars,
     pandas, duckdb), a dict of columns, or an iterable of dicts or of picture paths.
 
@@ -56,7 +56,7 @@ def from_table(table: Any, job: Job, base: str) -> Manifest:
     tables and sequences) is copied to a temporary file, which goes with the manifest. Raises ManifestError for
     anything else.
     """
-    shaper = Shaper(job, os.path.abspath(base))  # noqa: PTH100 - normalised too, links kept
+    shaper = Shaper(job, os.path.abspath(base), rules)  # noqa: PTH100 - normalised too, links kept
     if isinstance(table, (str, bytes, os.PathLike)):
         raise ManifestError(
             "a manifest's path belongs in the job's `manifest`; a table or an iterable is expected here"

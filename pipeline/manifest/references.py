@@ -5,11 +5,10 @@ from __future__ import annotations
 import binascii
 import os
 import re
-from typing import Literal
 from urllib.parse import unquote, unquote_to_bytes
 
 from pipeline.errors import refusal
-from pipeline.types import Media
+from pipeline.types import Media, MediaKind
 
 # No service takes a body above 64 MiB with base64 in it (PROTOCOLS.md §3.7, "whole body"); a longer text is no picture.
 MAX_DATA_URL_CHARS = 64 * 1024 * 1024
@@ -20,7 +19,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _REMOTE = ("http", "https", "oss")
 
 
-def to_media(ref: str, kind: Literal["image", "audio"], base: str) -> Media:
+def to_media(ref: str, kind: MediaKind, base: str) -> Media:
     """What `ref` names; relative paths are taken from `base` (absolute, without symlinks resolved).
 
     Raises Fault `Local.BadReference` (empty, unknown scheme, broken data: URL, another host's file) and
@@ -102,7 +101,7 @@ def _scheme(ref: str) -> str | None:
     return scheme if ref.lstrip().startswith("//", found.end()) else None
 
 
-def _remote(ref: str, kind: Literal["image", "audio"]) -> Media:
+def _remote(ref: str, kind: MediaKind) -> Media:
     ref = ref.strip()
     host = ref.split("://", 1)[1].split("/", 1)[0].split("?", 1)[0]
     if not host or host.endswith("@") or host.startswith(":"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from pipeline.errors import Fault, refusal
 from pipeline.job.schema import Job
 from pipeline.manifest import fields, turns
@@ -21,16 +23,33 @@ _PARSERS: dict[str, tuple[str, Parser]] = {
     "text": ("text", fields.text),
     "contents": ("contents", turns.contents),
     "prompt": ("prompt", fields.text),
+    "prompts": ("prompts", turns.prompts),
     "system": ("system", fields.text),
     "parameters": ("parameters", fields.table),
     "messages": ("messages", turns.messages),
 }
-_FRAME_FIELDS = frozenset({"frames", "fps", "max_frames"})
-FIELDS = ("id", *_PARSERS, "frames", "fps", "max_frames")
+_FRAME_FIELDS = frozenset({"frames", "video", "fps", "max_frames"})
+FIELDS = ("id", *_PARSERS, "frames", "video", "fps", "max_frames")
+LATER_FIELDS = frozenset({"video", "prompts"})
+"""Fields that 0.1.0 did not know: in an output that began with 0.1.0 no derived id covers them."""
 # Every later step that walks through a value (scrubbing, storing) is spared a recursion without end.
 MAX_DEPTH = 64
 
 _BOXES = frozenset({bytes, dict, list})
+
+
+class InputRules(msgspec.Struct, frozen=True, kw_only=True):
+    """How an output has read its manifest from its beginning; a later version keeps to these rules.
+
+    derived_ids: 1 = as 0.1.0, 2 = over all fields. columns: names of fields that are columns in this output, because
+    it began before the names meant a field.
+    """
+
+    derived_ids: int = 2
+    columns: frozenset[str] = frozenset()
+
+
+CURRENT_RULES = InputRules()
 
 
 class Shaper:
@@ -40,13 +59,14 @@ class Shaper:
     name that `[columns]` gives to another field (`id = "image"`) keeps its own meaning besides.
     """
 
-    def __init__(self, job: Job, base: str) -> None:
+    def __init__(self, job: Job, base: str, rules: InputRules = CURRENT_RULES) -> None:
         self.base = base
+        self._hidden = LATER_FIELDS if rules.derived_ids == 1 else frozenset()
         mapped = {field: name for field in FIELDS if (name := getattr(job.columns, field)) is not None}
         self.mapped = mapped
         self.id_name = mapped.get("id", "id")
         ours = [field for field in FIELDS if field != "id" and (field != "text" or job.task == "embed")]
-        self.names: dict[str, str] = {field: field for field in ours if field not in mapped}
+        self.names: dict[str, str] = {f: f for f in ours if f not in mapped and f not in rules.columns}
         self.names.update({mapped[field]: field for field in FIELDS if field in mapped and field != "id"})
 
     def row(
@@ -71,7 +91,7 @@ class Shaper:
             row_id = literal_id(values.get(self.id_name), literal, self.id_name)
             given = row_id is not None
             if row_id is None:
-                row_id = derived_id(ours or values)
+                row_id = self._derived(ours, values)
             parsed = self._parse(ours)
         except Fault as fault:
             return Row(
@@ -105,6 +125,11 @@ class Shaper:
                 columns[name] = without_bytes(value) if type(value) in _BOXES else value
         return ours, columns
 
+    def _derived(self, ours: dict[str, Any], values: Mapping[str, Any]) -> str:
+        if self._hidden:
+            ours = {field: value for field, value in ours.items() if field not in self._hidden}
+        return derived_id(ours or values)
+
     def bad(self, ordinal: int, where: str, line: str, name: str, message: str) -> Row:
         """A row for a line that could not be read at all."""
         return Row(
@@ -115,12 +140,16 @@ class Shaper:
         parsed: dict[str, Any] = {}
         for field, value in ours.items():
             if field in _FRAME_FIELDS:
-                if "frames" not in parsed:
+                if field == "video":
+                    parsed["videos"] = turns.videos(ours, self.base)
+                elif "frames" not in parsed:
                     parsed["frames"] = turns.frames(ours, self.base)
                 continue
             target, parser = _PARSERS[field]
             found = parser(value, field, self.base)
             parsed[target] = parsed[target] + found if target in parsed else found
+        if "prompt" in parsed and "prompts" in parsed:
+            raise refusal("BadField", "the row has `prompt` and `prompts`: give one of them")
         return parsed
 
 

@@ -13,7 +13,7 @@ from pipeline.errors import ManifestError
 from pipeline.job.schema import Job
 from pipeline.manifest.kinds import kind_of
 from pipeline.manifest.pictures import PictureFolder
-from pipeline.manifest.rows import Shaper
+from pipeline.manifest.rows import CURRENT_RULES, InputRules, Shaper
 from pipeline.manifest.tables import TableKind, Tables
 from pipeline.manifest.walk import is_glob, split_glob, walk
 from pipeline.types import Row
@@ -38,23 +38,24 @@ class Manifest(Protocol):
     def rows(self, start: int = 0) -> Iterator[Row]: ...
 
 
-def open_manifest(spec: str, job: Job) -> Manifest:
+def open_manifest(spec: str, job: Job, rules: InputRules = CURRENT_RULES) -> Manifest:
     """The manifest at an absolute path: a file, a folder or a glob; told apart by what is there and by the ending.
 
     A folder that holds a picture (or, for `embed`, a sound) anywhere is a folder of pictures, whatever else lies in it;
-    otherwise its Parquet, JSONL or CSV files are the parts of one table. Raises ManifestError if it cannot be read.
+    otherwise its Parquet, JSONL or CSV files are the parts of one table. `rules`: as the output began. Raises
+    ManifestError if it cannot be read.
     """
     spec = os.path.normpath(spec)
     try:
         if Path(spec).is_dir():
-            return _folder(spec, None, spec, job)
+            return _folder(spec, None, spec, job, rules)
         if os.path.lexists(spec):
-            return _file(spec, job)
+            return _file(spec, job, rules)
         if is_glob(spec):
             folder, pattern = split_glob(spec)
             if not Path(folder).is_dir():
                 raise ManifestError(f"{spec}: the folder {folder} does not exist{_nearest(folder)}")
-            return _folder(folder, pattern, spec, job)
+            return _folder(folder, pattern, spec, job, rules)
     except OSError as error:
         raise ManifestError(f"{error.filename or spec}: cannot be read: {error.strerror or error}") from None
     except (EOFError, zlib.error) as error:
@@ -62,7 +63,7 @@ def open_manifest(spec: str, job: Job) -> Manifest:
     raise ManifestError(f"{spec}: there is no such file or folder{_nearest(spec)}")
 
 
-def _file(path: str, job: Job) -> Manifest:
+def _file(path: str, job: Job, rules: InputRules) -> Manifest:
     if not Path(path).exists():
         raise ManifestError(f"{path}: a link that leads nowhere ({os.readlink(path)})")  # noqa: PTH115 - the text as it is
     if not Path(path).is_file():
@@ -72,10 +73,10 @@ def _file(path: str, job: Job) -> Manifest:
         raise ManifestError(f"{path}: this is one {kind}, not a table; name its folder, or a glob that matches it")
     if kind is None:
         raise ManifestError(f"{path}: unknown kind of manifest; expected {ACCEPTED}")
-    return Tables([path], cast("TableKind", kind), Shaper(job, str(Path(path).parent)))
+    return Tables([path], cast("TableKind", kind), Shaper(job, str(Path(path).parent), rules))
 
 
-def _folder(folder: str, pattern: str | None, spec: str, job: Job) -> Manifest:
+def _folder(folder: str, pattern: str | None, spec: str, job: Job, rules: InputRules) -> Manifest:
     """A folder (`pattern` None) or what a glob matches in it."""
     sounds = job.task == "embed"
     parts: dict[TableKind, list[str]] = {}
@@ -94,7 +95,7 @@ def _folder(folder: str, pattern: str | None, spec: str, job: Job) -> Manifest:
         raise ManifestError(f"{spec}: holds {' and '.join(kinds)} files; choose with a glob such as *.{kinds[0]}")
     if not kinds:
         raise ManifestError(f"{spec}: {_empty(pattern, has_sounds)}; expected {ACCEPTED}")
-    return Tables(parts[kinds[0]], kinds[0], Shaper(job, folder))
+    return Tables(parts[kinds[0]], kinds[0], Shaper(job, folder, rules))
 
 
 def _empty(pattern: str | None, sounds: bool) -> str:

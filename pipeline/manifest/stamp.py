@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
 
 from pipeline.errors import Fault
-from pipeline.manifest.frames import expand
-from pipeline.types import Media, Row
+from pipeline.manifest.row_media import listed, message_media, own_media
+from pipeline.types import Row
 
 
 def stamp(row: Row) -> str | None:
@@ -20,7 +19,8 @@ def stamp(row: Row) -> str | None:
         return None
     digest = None
     try:
-        for media in media_of(row):
+        row = listed(row)
+        for media in (*own_media(row), *message_media(row)):
             if media.path is None:
                 continue
             facts = os.stat(media.path)  # noqa: PTH116 - a Path object a file would double the time
@@ -29,16 +29,3 @@ def stamp(row: Row) -> str | None:
     except (OSError, Fault, ValueError):
         return None
     return None if digest is None else digest.hexdigest()[:32]
-
-
-def media_of(row: Row) -> Iterator[Media]:
-    """Every picture and sound a row refers to: images, frames, audio, contents, messages. Raises Fault as `expand`."""
-    yield from row.images
-    if row.frames is not None:
-        yield from expand(row.frames)
-    yield from row.audio
-    for item in row.contents:
-        if isinstance(item.content, Media):
-            yield item.content
-    for message in row.messages:
-        yield from message.images

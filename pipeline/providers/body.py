@@ -13,14 +13,14 @@ import pybase64
 
 from pipeline.errors import refusal
 from pipeline.providers.redact import hide
-from pipeline.types import Audio, EmbedItem, Endpoint, HttpRequest, Image, Loaded, Media, Part, Request, Video
+from pipeline.types import EmbedItem, Endpoint, HttpRequest, Loaded, Media, Part, Request, Text, Video
 
 _JSON = msgspec.json.Encoder()
-_DEFAULT_MIME = {"image": "image/jpeg", "audio": "audio/wav"}
+_DEFAULT_MIME = {"image": "image/jpeg", "audio": "audio/wav", "video": "video/mp4"}
 
 
 def media_value(media: Media | Loaded) -> str | msgspec.Raw:
-    """What stands on the wire for a picture or a sound: its URL, or its bytes as a `data:` URL."""
+    """What stands on the wire for a picture, a sound or a video: its URL, or its bytes as a `data:` URL."""
     if not isinstance(media, Loaded):
         raise refusal("NotLoaded", f"a {media.kind} was not loaded before it was to be sent")
     if media.url is not None:
@@ -42,13 +42,13 @@ def plain_base64(content: bytes) -> msgspec.Raw:
 
 
 def all_media(request: Request) -> list[Media | Loaded]:
-    """Every picture and sound of a request, in the order they stand on the wire."""
+    """Every picture, sound and video of a request, in the order they stand on the wire."""
     found: list[Media | Loaded] = []
     for part in parts(request):
-        if isinstance(part, Image | Audio):
-            found.append(part.media)
-        elif isinstance(part, Video):
+        if isinstance(part, Video):
             found.extend(part.frames)
+        elif not isinstance(part, Text):
+            found.append(part.media)
     return found
 
 
@@ -58,7 +58,7 @@ def parts(request: Request) -> list[Part]:
 
 
 def uses_oss(request: Request) -> bool:
-    """Whether any picture or sound (never a text) is an `oss://` URL (protocol reference, traps 21 and 23)."""
+    """Whether any picture, sound or video (never a text) is an `oss://` URL (protocol reference, traps 21 and 23)."""
     return any((media.url or "").startswith("oss://") for media in all_media(request))
 
 
@@ -71,6 +71,7 @@ def post(endpoint: Endpoint, path: str, body: dict[str, Any], headers: tuple[tup
             ("Authorization", f"Bearer {hide(endpoint.key)}"),
             ("Content-Type", "application/json"),
             *headers,
+            *endpoint.headers,
         ),
         body=_JSON.encode(body),
     )

@@ -10,8 +10,9 @@ from pipeline.providers import LocalFiles
 from pipeline.providers.body import all_media, parts
 from pipeline.providers.faults import model_hint
 from pipeline.providers.models import Model
+from pipeline.providers.options import Form, check_part
 from pipeline.providers.parameters import check_parameters
-from pipeline.types import Audio, Endpoint, HttpRequest, Image, Loaded, Media, Request, Text, Video
+from pipeline.types import Audio, Endpoint, HttpRequest, Image, Loaded, Media, Request, Text, Video, VideoFile
 
 _PATHS = (
     "/chat/completions",
@@ -183,6 +184,8 @@ def _kinds(request: Request, model: Model) -> None:
     for part in found:
         if isinstance(part, Video):
             _frames(part, model)
+        elif isinstance(part, VideoFile):
+            _video_file(part, model)
 
 
 def _frames(video: Video, model: Model) -> None:
@@ -198,6 +201,33 @@ def _frames(video: Video, model: Model) -> None:
         raise refusal("Fps", f"fps {fps!r} is not greater than 0")
     if fps is not None and model.provider == "dashscope" and not 0.1 <= fps <= 10:
         raise refusal("Fps", f"fps {fps!r} is outside [0.1, 10]")
+
+
+def _video_file(part: VideoFile, model: Model) -> None:
+    if model.video is False:
+        raise refusal("Video", f"{model.name} takes no video files; give it frames, or set media.frames")
+    fps, limits = part.options.get("fps"), model.video_limits
+    if fps is None:
+        return
+    low, high = limits.min_fps or 0.0, limits.max_fps or math.inf
+    if isinstance(fps, bool) or not isinstance(fps, int | float) or not 0 < fps < math.inf or not low <= fps <= high:
+        bounds = f"[{low:g}, {high:g}]" if limits.max_fps else "above 0"
+        raise refusal("Fps", f"fps {fps!r} is outside {bounds}")
+
+
+def part_options(request: Request, model: Model, endpoint: Endpoint, form: Form) -> None:
+    """The options of single parts: known to this wire form on such a part, and within their bounds."""
+    for part in parts(request):
+        if part.options:
+            check_part(part, form)
+            checked = {name: value for name, value in part.options.items() if name not in _OWN_CHECKS}
+            problems = check_parameters(checked, model, endpoint)
+            if problems:
+                raise refusal("Option", "; ".join(problems).replace("provider.parameters.", ""))
+
+
+_OWN_CHECKS = frozenset({"cache_control", "fps", "min_frames", "max_frames"})
+"""Options that are checked with their part, or that only the service can check."""
 
 
 def _reachable(media: Media | Loaded, model: Model, local: LocalFiles) -> None:

@@ -49,6 +49,7 @@ def check(request: Request, model: Model, endpoint: Endpoint) -> None:
     check_endpoint(model, endpoint)
     checks.common(request, model, endpoint, local_files(model, endpoint))
     checks.parameters_fit(request, model, endpoint)
+    checks.part_options(request, model, endpoint, "native" if endpoint.protocol == "native" else "compatible")
     if endpoint.protocol != "native":
         checks.no_factors(request)
         checks.one_text(request, "DashScope's OpenAI-compatible mode embeds")

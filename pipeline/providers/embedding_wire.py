@@ -14,7 +14,7 @@ from pipeline.providers.chat_wire import chat_part
 from pipeline.providers.models import Model
 from pipeline.providers.options import options
 from pipeline.providers.redact import without_data
-from pipeline.types import EmbedItem, Image, Reply, Request, Text, Usage
+from pipeline.types import Audio, EmbedItem, Image, Reply, Request, Text, Usage
 
 NATIVE_PATH = "/services/embeddings/multimodal-embedding/multimodal-embedding"
 OPENAI_PATH = "/embeddings"
@@ -40,7 +40,8 @@ def _content(item: EmbedItem) -> dict[str, Any]:
     if isinstance(part, Text):
         content = {"text": part.text}
     else:
-        content = {"image" if isinstance(part, Image) else "audio": media_value(part.media)}
+        kind = "image" if isinstance(part, Image) else "audio" if isinstance(part, Audio) else "video"
+        content = {kind: media_value(part.media), **part.options}
     if item.factor is not None:
         content["factor"] = int(item.factor) if item.factor == int(item.factor) else item.factor
     return content

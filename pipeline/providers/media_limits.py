@@ -40,5 +40,15 @@ def sound_limits(model: Model, local: LocalFiles) -> MediaLimits:
     return _for_sending(model.sound, local)
 
 
+def video_limits(model: Model, local: LocalFiles) -> MediaLimits:
+    """The limits of a video file that is loaded here."""
+    known = model.video_limits
+    return MediaLimits(
+        formats=known.formats,
+        max_bytes=known.max_upload_bytes if local == "upload" else None,
+        max_encoded_bytes=known.max_encoded_bytes if local == "base64" else None,
+    )
+
+
 def _for_sending(limits: MediaLimits, local: LocalFiles) -> MediaLimits:
     return limits if local == "base64" else msgspec.structs.replace(limits, max_encoded_bytes=None)

@@ -12,7 +12,7 @@ from pipeline.providers.ocr_reply import read_blocks, unfenced
 from pipeline.providers.options import PartOptions, options
 from pipeline.providers.redact import without_data
 from pipeline.providers.textflow import TextFlow
-from pipeline.types import Audio, Block, Image, Part, Reply, Request, Text, Usage
+from pipeline.types import Audio, Block, Image, Part, Reply, Request, Text, Usage, Video
 
 PATH = "/services/aigc/multimodal-generation/generation"
 _KNOWN_TOP = frozenset({"output", "usage", "request_id", "code", "message", "status_code"})
@@ -32,16 +32,15 @@ def generation_body(request: Request, parameters: Mapping[str, Any]) -> dict[str
 
 
 def _part(part: Part, part_options: PartOptions) -> dict[str, Any]:
+    chosen = part_options.of(part)
     if isinstance(part, Text):
-        return {"text": part.text}
-    if isinstance(part, Image):
-        return {"image": media_value(part.media), **part_options.for_image()}
-    if isinstance(part, Audio):
-        return {"audio": media_value(part.media)}
-    video: dict[str, Any] = {"video": [media_value(frame) for frame in part.frames]}
-    if part.fps is not None:
-        video["fps"] = part.fps
-    return {**video, **part_options.for_video()}
+        return {"text": part.text, **chosen}
+    if isinstance(part, Video):
+        if part.fps is not None:
+            chosen["fps"] = part.fps
+        return {"video": [media_value(frame) for frame in part.frames], **chosen}
+    kind = "image" if isinstance(part, Image) else "audio" if isinstance(part, Audio) else "video"
+    return {kind: media_value(part.media), **chosen}
 
 
 class NativeCollector:

@@ -41,6 +41,7 @@ def check(request: Request, model: Model, endpoint: Endpoint) -> None:
     check_endpoint(model, endpoint)
     checks.common(request, model, endpoint, local_files(model, endpoint))
     checks.parameters_fit(request, model, endpoint)
+    checks.part_options(request, model, endpoint, "openai")
     checks.no_factors(request)
 
 

@@ -1,18 +1,24 @@
-"""Says which parameters are about single pictures or videos and puts them on those parts.
+"""Puts the options of single pictures and videos on the parts that they are about.
 
-The rule: a parameter named in PICTURE or VIDEO for the wire form belongs to the parts, every other to the request.
-A value counts for every picture (video); a list gives one value per picture in order, as `detail = ["high", "low"]`.
+An option stands on a part of the row (`contents`), or among the parameters, which say it for all parts. A parameter
+named in PICTURE or VIDEO for the wire form belongs to the parts, every other one to the request. A value counts for
+every picture (video); a list gives one value per picture in order, as `detail = ["high", "low"]`. What a part says
+itself goes before the parameters.
 
-| form | on a picture | on a frame list | protocol reference |
-| --- | --- | --- | --- |
-| native, compatible | min_pixels, max_pixels, enable_rotate | min_pixels, max_pixels, total_pixels | §3.2, §3.5 |
-| qianfan, openai | detail (inside `image_url`) | | §4.2 |
+| form | on a picture | on frames or a video file | on any part | protocol reference |
+| --- | --- | --- | --- | --- |
+| native, compatible | min_pixels, max_pixels, enable_rotate | fps, min_pixels, max_pixels, total_pixels; of a file also min_frames, max_frames | cache_control | §3.2, §3.5, §3.10 |
+| qianfan | detail (inside `image_url`) | fps (inside `video_url`) | | §4.2 |
+| openai | detail (inside `image_url`) | fps | cache_control | |
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Literal
+
+from pipeline.errors import refusal
+from pipeline.types import Audio, Image, Part, Text, VideoFile
 
 Form = Literal["native", "compatible", "openai", "qianfan"]
 
@@ -23,11 +29,18 @@ PICTURE: Mapping[Form, frozenset[str]] = {
     "openai": frozenset({"detail"}),
     "qianfan": frozenset({"detail"}),
 }
-_DASHSCOPE_VIDEO = frozenset({"min_pixels", "max_pixels", "total_pixels"})
+_DASHSCOPE_VIDEO = frozenset({"fps", "min_pixels", "max_pixels", "total_pixels"})
 VIDEO: Mapping[Form, frozenset[str]] = {
     "native": _DASHSCOPE_VIDEO,
     "compatible": _DASHSCOPE_VIDEO,
-    "openai": frozenset(),
+    "openai": frozenset({"fps"}),
+    "qianfan": frozenset({"fps"}),
+}
+_OF_FILES = frozenset({"min_frames", "max_frames"})
+_ON_ANY: Mapping[Form, frozenset[str]] = {
+    "native": frozenset({"cache_control"}),
+    "compatible": frozenset({"cache_control"}),
+    "openai": frozenset({"cache_control"}),
     "qianfan": frozenset(),
 }
 
@@ -41,13 +54,15 @@ class PartOptions:
         self._pictures = 0
         self._videos = 0
 
-    def for_image(self) -> dict[str, Any]:
-        self._pictures += 1
-        return _at(self._picture, self._pictures - 1)
-
-    def for_video(self) -> dict[str, Any]:
+    def of(self, part: Part) -> dict[str, Any]:
+        """The options of the next part: its own over those that the parameters say for its place."""
+        if isinstance(part, Text | Audio):
+            return dict(part.options)
+        if isinstance(part, Image):
+            self._pictures += 1
+            return {**_at(self._picture, self._pictures - 1), **part.options}
         self._videos += 1
-        return _at(self._video, self._videos - 1)
+        return {**_at(self._video, self._videos - 1), **part.options}
 
 
 def options(parameters: Mapping[str, Any], form: Form) -> tuple[PartOptions, dict[str, Any]]:
@@ -56,6 +71,23 @@ def options(parameters: Mapping[str, Any], form: Form) -> tuple[PartOptions, dic
     video = {name: value for name, value in parameters.items() if name in VIDEO[form]}
     rest = {name: value for name, value in parameters.items() if name not in picture and name not in video}
     return PartOptions(picture, video), rest
+
+
+def check_part(part: Part, form: Form) -> None:
+    """Raises Fault (`Local.Option`) for an option that this wire form does not have on such a part."""
+    if not part.options:
+        return
+    if isinstance(part, Text | Audio):
+        taken: frozenset[str] = frozenset()
+    elif isinstance(part, Image):
+        taken = PICTURE[form]
+    else:
+        taken = VIDEO[form] | (_OF_FILES if isinstance(part, VideoFile) else frozenset())
+    taken |= _ON_ANY[form]
+    for name in part.options:
+        if name not in taken:
+            known = ", ".join(sorted(taken)) or "none"
+            raise refusal("Option", f"{name}: this service takes no such option on this part; it takes: {known}")
 
 
 def _at(chosen: Mapping[str, Any], index: int) -> dict[str, Any]:

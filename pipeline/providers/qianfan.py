@@ -41,6 +41,7 @@ def check(request: Request, model: Model, endpoint: Endpoint) -> None:
     checks.no_frames(request, "Qianfan")
     checks.qianfan_extras(request, model)
     checks.parameters_fit(request, model, endpoint)
+    checks.part_options(request, model, endpoint, "qianfan")
     checks.no_factors(request)
     checks.one_text(request, "Qianfan embeds")
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.providers.models import Model, TokenRule
-from pipeline.types import Audio, Image, Loaded, Media, Part, Request, Text, Video
+from pipeline.types import Audio, Image, Loaded, Media, Part, Request, Text, Video, VideoFile
 
 _TURN_OVERHEAD = 5
 _REQUEST_OVERHEAD = 3
@@ -120,7 +120,7 @@ def estimate(request: Request, model: Model, *, upper: bool = True) -> int | Non
 def _part_tokens(part: Part, model: Model, parameters: Mapping[str, Any], upper: bool) -> int | None:
     if isinstance(part, Text):
         return text_tokens(part.text, upper=upper)
-    if isinstance(part, Audio) or model.tokens is None:
+    if isinstance(part, Audio | VideoFile) or model.tokens is None:
         return None
     rule = model.tokens
     counted = _image(part, rule, parameters) if isinstance(part, Image) else _video(part, rule, parameters)

@@ -50,6 +50,7 @@ def certificate_request(endpoint: Endpoint, model_name: str) -> HttpRequest:
     headers = [("Authorization", f"Bearer {hide(endpoint.key)}"), ("Accept", "application/json")]
     if endpoint.workspace:
         headers.append(("X-DashScope-WorkSpace", endpoint.workspace))
+    headers += endpoint.headers
     return HttpRequest(method="GET", url=f"{endpoint.base_url.rstrip('/')}/uploads?{query}", headers=tuple(headers))
 
 

@@ -117,7 +117,7 @@ def _superseded(layout: Layout, task: TaskName) -> dict[str, pa.Array]:
     connection = connect(layout.output, task)
     return {
         name: connection.sql(block(f"superseded_{name}")).to_arrow_table().column(0).combine_chunks()
-        for name in ("results", "failures", "current")
+        for name in ("results", "failures", "turns", "current")
     }
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from pipeline.errors import StoreError
 from pipeline.store.files import Files, replacing, write_all
-from pipeline.store.schema import FORMAT, READABLE
+from pipeline.store.schema import DERIVED_IDS, FORMAT, READABLE
 from pipeline.types import TaskName
 
 
@@ -27,7 +27,7 @@ class Layout:
 
     def dataset(self, name: str) -> Path:
         """The folder of a dataset's parts."""
-        return self.current if name == "current" else self.output / name
+        return self.runs / name if name in ("current", "turns") else self.output / name
 
     def read_format(self) -> Format | None:
         """What the folder says it is; None if nothing was ever written. Raises StoreError."""
@@ -59,11 +59,12 @@ class Layout:
     def write_format(self, files: Files, task: TaskName) -> None:
         """Marks the folder as ours. Raises OSError."""
         with replacing(files, self.format) as fd:
-            write_all(files, fd, msgspec.json.encode(Format(format=FORMAT, task=task)))
+            write_all(files, fd, msgspec.json.encode(Format(format=FORMAT, task=task, derived_ids=DERIVED_IDS)))
 
 
 class Format(msgspec.Struct, frozen=True):
-    """The content of `runs/format.json`."""
+    """The content of `runs/format.json`. `derived_ids`: by which rule ids are derived, 1 = as in 0.1.0."""
 
     format: int
     task: str
+    derived_ids: int = 1

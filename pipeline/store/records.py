@@ -80,6 +80,30 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     currency: str | None = None
 
 
+class TurnRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The answer to one question of a conversation, other than the last one, counted from 1.
+
+    `finished_at`: µs since the epoch, UTC. Tokens, `cost` and `latency_ms` are of the answering attempt; None is not
+    known. `extra`: JSON-able.
+    """
+
+    id: str
+    fingerprint: str
+    run_id: str
+    turn: int
+    answer: str
+    finished_at: int
+    latency_ms: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    media_tokens: int | None = None
+    cost: float | None = None
+    currency: str | None = None
+    request_id: str | None = None
+    finish_reason: str | None = None
+    extra: Mapping[str, Any] = {}
+
+
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One execution. Times are µs since the epoch, UTC; a run that was killed keeps `finished_at` None.
 
@@ -104,6 +128,6 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     currency: str | None = None
 
 
-Record = AnswerRecord | FailureRecord | AttemptRecord
-KINDS: dict[type, int] = {AnswerRecord: 1, FailureRecord: 2, AttemptRecord: 3}
-TYPES: dict[int, type[Record]] = {1: AnswerRecord, 2: FailureRecord, 3: AttemptRecord}
+Record = AnswerRecord | FailureRecord | AttemptRecord | TurnRecord
+KINDS: dict[type, int] = {AnswerRecord: 1, FailureRecord: 2, AttemptRecord: 3, TurnRecord: 4}
+TYPES: dict[int, type[Record]] = {1: AnswerRecord, 2: FailureRecord, 3: AttemptRecord, 4: TurnRecord}

@@ -13,6 +13,9 @@ FORMAT = 1
 READABLE = (1,)
 """Formats of an output folder that this version reads: its own and, once there is one, the one before."""
 
+DERIVED_IDS = 2
+"""By which rule a new output derives the ids of rows that have none (`manifest.rows.InputRules`)."""
+
 COMMON = (
     "id",
     "seq",
@@ -44,7 +47,7 @@ OWN: dict[TaskName, tuple[str, ...]] = {
 DEAD = ("fault", "code", "http_status", "message", "row")
 """What a failure has after the common columns."""
 
-DATASETS = ("results", "failures", "attempts", "current", "runs")
+DATASETS = ("results", "failures", "attempts", "turns", "current", "runs")
 
 
 def reserved(task: TaskName) -> frozenset[str]:
@@ -61,6 +64,7 @@ def schema(dataset: str, task: TaskName, dimension: int | None = None) -> pa.Sch
         "results": (*COMMON, *OWN[task]),
         "failures": (*COMMON, *DEAD),
         "attempts": _ATTEMPTS,
+        "turns": _TURNS,
         "current": ("seq", "id", "fingerprint", "stamp"),
         "runs": _RUNS,
     }[dataset]
@@ -82,6 +86,24 @@ _ATTEMPTS = (
     "output_tokens",
     "cost",
     "currency",
+)
+_TURNS = (
+    "seq",
+    "id",
+    "fingerprint",
+    "run_id",
+    "turn",
+    "answer",
+    "finished_at",
+    "latency_ms",
+    "input_tokens",
+    "output_tokens",
+    "media_tokens",
+    "cost",
+    "currency",
+    "request_id",
+    "finish_reason",
+    "extra",
 )
 _RUNS = (
     "run_id",
@@ -115,7 +137,7 @@ def _types(dimension: int | None) -> dict[str, Any]:
             *("seq", "latency_ms", "input_tokens", "output_tokens", "media_tokens"),
             *("rows", "sent", "answered", "failed", "skipped", "left"),
         ),
-        small: ("attempt_count", "attempt", "http_status", "exit_code"),
+        small: ("attempt_count", "attempt", "turn", "http_status", "exit_code"),
         real: ("cost",),
         utc: ("started_at", "finished_at"),
         pa.list_(text): ("source", "modalities"),
@@ -123,6 +145,6 @@ def _types(dimension: int | None) -> dict[str, Any]:
         pa.list_(block): ("blocks",),
         pa.list_(pa.float32()) if dimension is None else pa.list_(pa.float32(), dimension): ("embedding",),
     }
-    types = dict.fromkeys((*COMMON, *DEAD, *_ATTEMPTS, *_RUNS, "stamp", *sum(OWN.values(), ())), text)
+    types = dict.fromkeys((*COMMON, *DEAD, *_ATTEMPTS, *_TURNS, *_RUNS, "stamp", *sum(OWN.values(), ())), text)
     types.update({name: type_ for type_, names in kinds.items() for name in names})
     return types

@@ -29,6 +29,7 @@ _BUILD: dict[str, Build] = {
     "results": tables.results_table,
     "failures": tables.failures_table,
     "attempts": lambda entries, task, known: (tables.attempts_table(entries, task), known),
+    "turns": lambda entries, task, known: (tables.turns_table(entries, task), known),
 }
 
 

@@ -23,7 +23,7 @@ from pipeline.store.merge import remove_replaced
 from pipeline.store.parts import listed, part_name, write_marks, write_part
 from pipeline.store.pending import Marks
 from pipeline.store.read import write_catalog
-from pipeline.store.records import AnswerRecord, AttemptRecord, FailureRecord, RunRecord
+from pipeline.store.records import AnswerRecord, AttemptRecord, FailureRecord, Record, RunRecord, TurnRecord
 from pipeline.store.schema import DATASETS
 from pipeline.store.seal import seal_segment
 from pipeline.store.tables import runs_table
@@ -110,7 +110,11 @@ class Store:
         """Keeps one trip on the wire. Append a row's attempts before its outcome."""
         return self._append(record)
 
-    def _append(self, *records: AnswerRecord | FailureRecord | AttemptRecord) -> int:
+    def turn(self, record: TurnRecord, attempt: AttemptRecord) -> int:
+        """Keeps the answer to one question of a conversation, with the attempt that brought it, in one write."""
+        return self._append(attempt, record)
+
+    def _append(self, *records: Record) -> int:
         if not self.journal.records:
             self._since = self._clock()
         return self.journal.append(*records)

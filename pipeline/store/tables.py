@@ -11,7 +11,7 @@ import msgspec
 
 from pipeline.store import columns
 from pipeline.store.journal import Entry
-from pipeline.store.records import AnswerRecord, AttemptRecord, FailureRecord, Outcome, RunRecord
+from pipeline.store.records import AnswerRecord, AttemptRecord, FailureRecord, Outcome, RunRecord, TurnRecord
 from pipeline.store.schema import COMMON, DEAD, OWN, reserved, schema
 from pipeline.types import TaskName
 
@@ -27,6 +27,20 @@ _json = msgspec.json.Encoder(enc_hook=str).encode
 def attempts_table(entries: Sequence[Entry], task: TaskName) -> pa.Table:
     records = [entry.record for entry in entries if isinstance(entry.record, AttemptRecord)]
     return _table(schema("attempts", task), lambda name: [getattr(record, name) for record in records])
+
+
+def turns_table(entries: Sequence[Entry], task: TaskName) -> pa.Table:
+    """The answers to questions of conversations, each under its `seq`."""
+    pairs = [(entry.seq, entry.record) for entry in entries if isinstance(entry.record, TurnRecord)]
+
+    def column(name: str) -> list[Any]:
+        if name == "seq":
+            return [seq for seq, _ in pairs]
+        if name == "extra":
+            return [_as_json(record.extra) for _, record in pairs]
+        return [getattr(record, name) for _, record in pairs]
+
+    return _table(schema("turns", task), column)
 
 
 def runs_table(records: Sequence[RunRecord], task: TaskName) -> pa.Table:

@@ -102,6 +102,9 @@ semi join keys.failures as w on w.seq = f.seq;
 create or replace view attempts as
 select * from parts.attempts;
 
+create or replace view turns as
+select * from parts.turns;
+
 create or replace view runs as
 select * from parts.runs;
 
@@ -244,6 +247,16 @@ with newest as (
 )
 select seq from parts.failures
 where seq not in (select seq from keys.failures) and seq not in (select seq from newest);
+
+-- name: superseded_turns
+-- Turns of conversations that have their answer: it holds them all.
+select t.seq from parts.turns as t semi join parts.results as r on r.id = t.id and r.fingerprint = t.fingerprint;
+
+-- name: unfinished_turns
+-- Turns of conversations without an answer yet, in order.
+select t.* from parts.turns as t
+anti join parts.results as r on r.id = t.id and r.fingerprint = t.fingerprint
+order by t.seq;
 
 -- name: superseded_current
 -- Markers that a newer record of their id overrules, and those of outcomes that go.

@@ -7,12 +7,24 @@ from typing import Any
 from pipeline.job.schema import Job
 from pipeline.tasks.prompts import CAPTION, CAPTION_VIDEO
 from pipeline.tasks.turns import conversation
-from pipeline.types import Reply, Request, Row
+from pipeline.types import Frames, Media, Reply, Request, Row
 
 
 def ask(row: Row, job: Job) -> Request:
     """The request that describes the row's pictures."""
-    return conversation("caption", row, job, CAPTION_VIDEO if row.frames is not None else CAPTION)
+    return conversation("caption", row, job, CAPTION_VIDEO if _is_video(row) else CAPTION)
+
+
+def _is_video(row: Row) -> bool:
+    """Whether the row shows a video, as frames or as a file."""
+    return (
+        row.frames is not None
+        or bool(row.videos)
+        or any(
+            isinstance(item.content, Frames) or (isinstance(item.content, Media) and item.content.kind == "video")
+            for item in row.contents
+        )
+    )
 
 
 def columns(reply: Reply, request: Request) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from pipeline.errors import refusal
 from pipeline.job.schema import Job
-from pipeline.tasks.turns import parameters
-from pipeline.types import Audio, EmbedItem, Image, Item, Media, Reply, Request, Row, Text
+from pipeline.tasks.turns import parameters, part_of
+from pipeline.types import Audio, EmbedItem, Frames, Image, Item, Part, Reply, Request, Row, Text, Video, VideoFile
 
 
 def ask(row: Row, job: Job) -> Request:
@@ -17,34 +17,44 @@ def ask(row: Row, job: Job) -> Request:
 
     Raises Fault (Local.NoInput, Local.NotForEmbed, Local.Factor) for a row that cannot be embedded.
     """
-    if row.prompt is not None or row.system is not None or row.messages or row.frames is not None:
-        raise refusal("NotForEmbed", "`prompt`, `system`, `messages` and `frames` are not for embed")
+    if row.prompt is not None or row.prompts or row.system is not None or row.messages or _has_frames(row):
+        raise refusal("NotForEmbed", "`prompt`, `prompts`, `system`, `messages` and `frames` are not for embed")
     items = tuple(_items(row))
     if not items:
-        raise refusal("NoInput", "the row has nothing to embed: give it `image`, `text`, `audio` or `contents`")
+        raise refusal(
+            "NoInput", "the row has nothing to embed: give it `image`, `text`, `audio`, `video` or `contents`"
+        )
     return Request(task="embed", model=job.provider.model, items=items, parameters=parameters(row, job))
 
 
 def columns(reply: Reply, request: Request) -> dict[str, Any]:
     """`embedding`: float32 little-endian bytes. `modalities`: what was fused, each kind once, in order."""
-    kinds = ("image" if isinstance(item.part, Image) else "audio" if isinstance(item.part, Audio) else "text"
-             for item in request.items)  # fmt: skip
+    kinds = (_MODALITIES[type(item.part)] for item in request.items)
     return {"embedding": reply.embedding, "modalities": list(dict.fromkeys(kinds))}
+
+
+_MODALITIES: dict[type[Part], str] = {Text: "text", Image: "image", Audio: "audio", VideoFile: "video"}
+
+
+def _has_frames(row: Row) -> bool:
+    return row.frames is not None or any(isinstance(item.content, Frames) for item in row.contents)
 
 
 def _items(row: Row) -> Iterator[EmbedItem]:
     for media in (*row.images, *row.audio):
-        yield EmbedItem(part=_part(media))
+        yield EmbedItem(part=_item_part(Item(content=media)))
+    for video in row.videos:
+        yield EmbedItem(part=_item_part(video))
     if row.text is not None:
         yield EmbedItem(part=Text(row.text))
     for item in row.contents:
-        yield EmbedItem(part=_part(item.content), factor=_factor(item))
+        yield EmbedItem(part=_item_part(item), factor=_factor(item))
 
 
-def _part(content: Media | str) -> Text | Image | Audio:
-    if isinstance(content, str):
-        return Text(content)
-    return Audio(content) if content.kind == "audio" else Image(content)
+def _item_part(item: Item) -> Text | Image | Audio | VideoFile:
+    part = part_of(item)
+    assert not isinstance(part, Video)
+    return part
 
 
 def _factor(item: Item) -> float | None:

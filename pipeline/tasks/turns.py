@@ -8,33 +8,55 @@ from typing import Any
 from pipeline.errors import refusal
 from pipeline.job.schema import Job
 from pipeline.tasks.prompts import DefaultPrompt, render
-from pipeline.types import FrameSource, Image, Message, Part, Request, Row, TaskName, Text, Turn, Video
+from pipeline.types import (
+    Audio,
+    Frames,
+    FrameSource,
+    Image,
+    Item,
+    MediaKind,
+    Message,
+    Part,
+    Request,
+    Row,
+    TaskName,
+    Text,
+    Turn,
+    Video,
+    VideoFile,
+)
 
 
 def conversation(task: TaskName, row: Row, job: Job, default: DefaultPrompt | None) -> Request:
-    """The request of a row: system, earlier turns, then the row's pictures, frames and prompt as the user's turn.
+    """The request of a row: system, earlier turns, then the row's media, `contents` and prompt as the user's turn.
 
-    Frame folders are listed by now (`row.frames.pictures` is a tuple). Raises Fault (Local.NoPrompt, Local.NoInput,
-    Local.AudioNotTaken, Local.UnknownColumn) for a row that asks nothing.
+    A prompt of the row or the job stands last. The default prompt is for rows whose `contents` hold no text. Of
+    `prompts` the first one is asked here, the others are the request's `follow_ups`.
+    Frame folders are listed by now. Raises Fault (Local.NoPrompt, Local.NoInput, Local.AudioNotTaken, Local.Factor,
+    Local.UnknownColumn) for a row that asks nothing, or what this task does not take.
     """
     system, prompt = prompts(row, job)
-    if prompt is None:
-        if default is None:
+    follow_ups: tuple[str, ...] = ()
+    if row.prompts:
+        prompt, follow_ups = row.prompts[0], row.prompts[1:]
+    if row.audio and task != "ask":
+        raise refusal("AudioNotTaken", f"`audio` is for embed and ask, not for {task}")
+    parts = _own_parts(row)
+    if task != "ask" and not any(not isinstance(part, Text) for part in parts):
+        raise refusal("NoInput", "the row has no picture: give it `image`, `images`, `frames`, `video` or `contents`")
+    if prompt is None and not any(isinstance(part, Text) for part in parts):
+        if default is not None:
+            prompt = default.text
+        elif not row.contents:
             raise refusal("NoPrompt", "there is nothing to ask: give the row a `prompt`, or the job a [prompt] text")
-        prompt = default.text
-    if row.audio or row.contents:
-        raise refusal("AudioNotTaken", f"`audio` and `contents` are for embed, not for {task}")
-    parts = _pictures(row)
-    if not parts and task != "ask":
-        raise refusal("NoInput", "the row has no picture: give it `image`, `images` or `frames`")
     if prompt:
         parts.append(Text(prompt))
     turns = [Turn(role="system", parts=(Text(system),))] if system else []
     turns += [_earlier(message) for message in row.messages]
     turns.append(Turn(role="user", parts=tuple(parts)))
     return Request(
-        task=task, model=job.provider.model, turns=tuple(turns), parameters=parameters(row, job),
-        stream=job.provider.stream,
+        task=task, model=job.provider.model, turns=tuple(turns), follow_ups=follow_ups,
+        parameters=parameters(row, job), stream=job.provider.stream,
     )  # fmt: skip
 
 
@@ -53,18 +75,44 @@ def parameters(row: Row, job: Job) -> Mapping[str, Any]:
     return {**job.provider.parameters, **row.parameters} if row.parameters else job.provider.parameters
 
 
-def _pictures(row: Row) -> list[Part]:
+def part_of(item: Item) -> Part:
+    """One part of `contents` as a part of a request."""
+    content = item.content
+    if isinstance(content, str):
+        return Text(content, item.options)
+    if isinstance(content, Frames):
+        return _video(content, item.options)
+    return _KINDS[content.kind](content, item.options)
+
+
+_KINDS: dict[MediaKind, type[Image] | type[Audio] | type[VideoFile]] = {
+    "image": Image,
+    "audio": Audio,
+    "video": VideoFile,
+}
+
+
+def _own_parts(row: Row) -> list[Part]:
+    """The row's own media and `contents`, without its prompt. Raises Fault (Local.Factor)."""
+    if any(item.factor is not None for item in row.contents):
+        raise refusal("Factor", "`factor` weights the parts of an embedding; leave it out for this task")
     parts: list[Part] = [Image(media) for media in row.images]
     if row.frames is not None:
-        pictures = row.frames.pictures
-        if isinstance(pictures, FrameSource):
-            raise TypeError("frame folders are listed before a row is asked")
-        parts.append(Video(frames=tuple(pictures), fps=row.frames.fps))
-    return parts
+        parts.append(_video(row.frames, {}))
+    parts += [part_of(item) for item in row.videos]
+    parts += [Audio(media) for media in row.audio]
+    return parts + [part_of(item) for item in row.contents]
+
+
+def _video(frames: Frames, options: Mapping[str, Any]) -> Video:
+    if isinstance(frames.pictures, FrameSource):
+        raise TypeError("frame folders are listed before a row is asked")
+    return Video(frames=tuple(frames.pictures), fps=frames.fps, options=options)
 
 
 def _earlier(message: Message) -> Turn:
     parts: list[Part] = [Image(media) for media in message.images]
     if message.text is not None:
         parts.append(Text(message.text))
+    parts += [part_of(item) for item in message.items]
     return Turn(role=message.role, parts=tuple(parts))

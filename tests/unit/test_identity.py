@@ -8,9 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pipeline.engines.identity import Identity, has_local_files, listed
+from pipeline.engines.identity import Identity, has_local_files
 from pipeline.job.schema import Job
 from pipeline.manifest import from_table
+from pipeline.manifest.row_media import listed
 
 URL = "https://example.com/cat.jpg"
 

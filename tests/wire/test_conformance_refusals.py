@@ -26,10 +26,12 @@ from pipeline.types import (
     Text,
     Turn,
     Video,
+    VideoFile,
 )
 
 URL = Loaded(kind="image", source="x", url="https://example.com/a.jpg")
 SOUND = Loaded(kind="audio", source="x", url="https://example.com/a.wav", seconds=20.0)
+FILM = Loaded(kind="video", source="x", url="https://example.com/a.mp4")
 LOCAL = Media(kind="image", ref="a.png", path="/a.png")
 QWEN, LLAMA, PEACE = "qwen-vl-max-latest", "llama3.2-11b-vision", "multimodal-embedding-one-peace-v1"
 KEY = "sk-conformance-walk"
@@ -88,6 +90,8 @@ REFUSALS: dict[str, list[Callable[[], Any]]] = {
         lambda: encoded(embed(Text("x"), model="m", factor=2.0), "dashscope", "openai"),
     ],
     "Fps": [
+        lambda: encoded(ask(VideoFile(FILM, {"fps": 11}), model="qwen3-vl-plus")),
+        lambda: encoded(ask(VideoFile(FILM, {"fps": "fast"}), model="m"), "openai", "openai"),
         lambda: encoded(ask(Video(frames=(URL,) * 4, fps=0.05))),
         lambda: encoded(ask(Video(frames=(URL,) * 4, fps=float("inf")), model="m"), "openai", "openai"),
     ],
@@ -116,6 +120,12 @@ REFUSALS: dict[str, list[Callable[[], Any]]] = {
     ],
     "Oss": [
         lambda: encoded(ask(Image(Loaded(kind="image", source="x", url="oss://a/b")), model="m"), "openai", "openai")
+    ],
+    "Option": [
+        lambda: encoded(ask(Image(URL, {"detail": "high"}))),
+        lambda: encoded(ask(Image(URL, {"min_pixels": 0}))),
+        lambda: encoded(ask(Text("x", {"cache_control": {"type": "ephemeral"}}), model="m"), "qianfan", "openai"),
+        lambda: encoded(ask(Image(URL, {"fps": 2}))),
     ],
     "Parameter": [
         lambda: encoded(ask(Text("x"), parameters={"temperature": 2})),
@@ -174,6 +184,7 @@ REFUSALS: dict[str, list[Callable[[], Any]]] = {
     ],
     "Url": [lambda: encoded(ask(Image(Loaded(kind="image", source="x", url="ftp://a/b.jpg"))))],
     "UrlsOnly": [lambda: encoded(ask(Image(LOCAL), model=LLAMA)), lambda: encoded(ask(Image(BYTES), model=LLAMA))],
+    "Video": [lambda: encoded(ask(Image(URL), VideoFile(FILM), model=LLAMA))],
     "Workspace": [lambda: encoded(ask(Text("x"), model="m"), "openai", "openai", workspace="w")],
 }
 NOT_REFUSED = {"Malformed": ("malformed", "once"), "StreamCut": ("transient", "yes"), "Partial": ("suspect", "no")}
