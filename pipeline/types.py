@@ -146,9 +146,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 class MediaLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What a model takes, as data. None means not known: nothing is refused or changed for its sake.
 
-    formats: Pillow format names ("JPEG", "PNG", …) for pictures, container names ("WAV", "MP3", "FLAC") for sound,
-    ("MP4", "MATROSKA", …) for video. Bytes are of the file; `max_encoded_bytes` is of its base64 form. Sides and areas are in pixels, `max_ratio` is
-    long side ÷ short side, `max_seconds` the length of a sound.
+    formats: Pillow format names ("JPEG", "PNG", …) for pictures, container names ("WAV", "MP3", "FLAC") for sound and
+    ("MP4", "MKV", …) for video. Bytes are of the file; `max_encoded_bytes` is of its base64 form. Sides and areas are
+    in pixels, `max_ratio` is long side ÷ short side, `max_seconds` the length of a sound.
     `useful_pixels`: an area above which the service downscales anyway, so that fitting may do it before sending.
     """
 

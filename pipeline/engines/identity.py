@@ -119,12 +119,11 @@ def _rest(row: Row, job: Job, key: Key) -> dict[str, Any]:
 
 def _is_plain(items: tuple[Item, ...]) -> bool:
     """Whether media and factors say all of the items, as in the recipe's beginning: texts, pictures and sounds."""
-    return not any(
-        item.options
-        or isinstance(item.content, Frames)
-        or (isinstance(item.content, Media) and item.content.kind == "video")
-        for item in items
-    )
+    return not any(item.options or isinstance(item.content, Frames) or _is_video(item.content) for item in items)
+
+
+def _is_video(content: Media | str | Frames) -> bool:
+    return isinstance(content, Media) and content.kind == "video"
 
 
 def _turn(message: Message, key: Key) -> list[Any]:

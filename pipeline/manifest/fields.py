@@ -98,8 +98,8 @@ def _media(value: Any, name: str, base: str, kind: MediaKind) -> tuple[Media, ..
 
 
 def one(value: Any, name: str, base: str, kind: MediaKind) -> Media:
-    """One picture, sound or video: a reference, or (in Parquet and Python tables) its bytes, alone or as a table of `bytes`
-    and `path` as Hugging Face data sets have it."""
+    """One picture, sound or video: a reference, or (in Parquet and Python tables) its bytes, alone or as a table of
+    `bytes` and `path` as Hugging Face data sets have it."""
     if isinstance(value, Mapping) and "bytes" in value and value.keys() <= {"bytes", "path"}:
         value = value["bytes"] if value["bytes"] is not None else value.get("path")
     if isinstance(value, bytes):

@@ -23,9 +23,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
 """Kind of a part → the services' options of such a part (PROTOCOLS.md §3.2, §3.5, §4.2). `fps` and `max_frames` of
 frames are ours: how far apart the frames were taken, and how many of them are sent."""
 
-_ITEM_KEYS = tuple(
-    dict.fromkeys([*_OPTIONS, "factor", "fps", "max_frames", *(n for o in _OPTIONS.values() for n in o)])
-)
+_ITEM_KEYS = tuple(dict.fromkeys([*_OPTIONS, "factor", "fps", "max_frames", *sum(_OPTIONS.values(), ())]))
 _MEDIA_KEYS = ("image", "images", "frames", "fps", "max_frames", "video", "audio", "contents")
 _MESSAGE_KEYS = ("role", "text", *_MEDIA_KEYS)
 _ROLES = ("system", "user", "assistant")

@@ -5,11 +5,14 @@ named in PICTURE or VIDEO for the wire form belongs to the parts, every other on
 every picture (video); a list gives one value per picture in order, as `detail = ["high", "low"]`. What a part says
 itself goes before the parameters.
 
-| form | on a picture | on frames or a video file | on any part | protocol reference |
-| --- | --- | --- | --- | --- |
-| native, compatible | min_pixels, max_pixels, enable_rotate | fps, min_pixels, max_pixels, total_pixels; of a file also min_frames, max_frames | cache_control | §3.2, §3.5, §3.10 |
-| qianfan | detail (inside `image_url`) | fps (inside `video_url`) | | §4.2 |
-| openai | detail (inside `image_url`) | fps | cache_control | |
+| form | on a picture | on frames or a video file | protocol reference |
+| --- | --- | --- | --- |
+| native, compatible | min_pixels, max_pixels, enable_rotate | fps, min_pixels, max_pixels, total_pixels | §3.2, §3.5 |
+| qianfan | detail (inside `image_url`) | fps (inside `video_url`) | §4.2 |
+| openai | detail (inside `image_url`) | fps | |
+
+A video file may also have min_frames and max_frames. `cache_control` may stand on any part, but not for Qianfan
+(§3.10).
 """
 
 from __future__ import annotations

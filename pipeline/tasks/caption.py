@@ -17,14 +17,10 @@ def ask(row: Row, job: Job) -> Request:
 
 def _is_video(row: Row) -> bool:
     """Whether the row shows a video, as frames or as a file."""
-    return (
-        row.frames is not None
-        or bool(row.videos)
-        or any(
-            isinstance(item.content, Frames) or (isinstance(item.content, Media) and item.content.kind == "video")
-            for item in row.contents
-        )
-    )
+    if row.frames is not None or row.videos:
+        return True
+    shown = (item.content for item in row.contents)
+    return any(isinstance(one, Frames) or (isinstance(one, Media) and one.kind == "video") for one in shown)
 
 
 def columns(reply: Reply, request: Request) -> dict[str, Any]:

@@ -21,9 +21,8 @@ def ask(row: Row, job: Job) -> Request:
         raise refusal("NotForEmbed", "`prompt`, `prompts`, `system`, `messages` and `frames` are not for embed")
     items = tuple(_items(row))
     if not items:
-        raise refusal(
-            "NoInput", "the row has nothing to embed: give it `image`, `text`, `audio`, `video` or `contents`"
-        )
+        fields = "`image`, `text`, `audio`, `video` or `contents`"
+        raise refusal("NoInput", f"the row has nothing to embed: give it {fields}")
     return Request(task="embed", model=job.provider.model, items=items, parameters=parameters(row, job))
 
 
