@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -14,6 +14,7 @@ from pipeline.dispatch.budget import Budget
 from pipeline.dispatch.observe import Counters
 from pipeline.dispatch.prepared import Policy, Prepared
 from pipeline.dispatch.retry import Again, GiveUp, Past, decide
+from pipeline.dispatch.retrying import retrying
 from pipeline.dispatch.stop import Stop
 from pipeline.dispatch.transport import Transport, total_timeout
 from pipeline.dispatch.trip import Outcome, travel
@@ -105,8 +106,6 @@ class Call(Generic[T]):
 
         Raises the Fault that ends the call: the last one of the service where the deadline comes first.
         """
-        from tenacity import AsyncRetrying, retry_if_exception
-
         last = pending = fault
 
         async def next_attempt() -> Reply:
@@ -121,16 +120,10 @@ class Call(Generic[T]):
                 last = error
                 raise
 
-        retrying = AsyncRetrying(
-            sleep=anyio.sleep, retry=retry_if_exception(self._wants_more), wait=self._pause, reraise=True
-        )
         assert self._deadline is not None
-        try:
-            with anyio.CancelScope(deadline=self._deadline):
-                return await retrying(next_attempt)
-            raise last
-        finally:
-            retrying.iter_state.reset()  # else a cycle keeps the request's bytes until the collector comes by
+        with anyio.CancelScope(deadline=self._deadline):
+            return await retrying(next_attempt, wanted=self._wants_more, pause=self._pause)
+        raise last
 
     async def begin(self) -> Reply:
         """One attempt for each question of the row, the last one's reply. Raises Fault for the first that fails."""
@@ -301,7 +294,7 @@ class Call(Generic[T]):
             self._once += 1
         return isinstance(self._decision, Again)
 
-    def _pause(self, _state: Any) -> float:
+    def _pause(self) -> float:
         assert isinstance(self._decision, Again)
         return self._decision.seconds
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 import anyio
 
 from pipeline.dispatch.retry import GiveUp, Past, decide
+from pipeline.dispatch.retrying import retrying
 from pipeline.dispatch.transport import Response, Timeouts, Transport, whole
 from pipeline.errors import Fault
 from pipeline.providers.uploads import (
@@ -133,8 +134,6 @@ class Uploads:
 
     async def _patiently(self, step: Callable[[], Awaitable[R]]) -> R:
         """A step with its retries: an upload is not a row's attempt, and waits beside the wire."""
-        from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
-
         began = anyio.current_time()
         state = {"attempts": 0, "once": 0, "seconds": 0.0}
 
@@ -154,11 +153,7 @@ class Uploads:
             state["seconds"] = decision.seconds
             return True
 
-        def seconds(_call: RetryCallState) -> float:
-            return state["seconds"]
-
-        retrying = AsyncRetrying(sleep=anyio.sleep, retry=retry_if_exception(again), wait=seconds, reraise=True)
-        return await retrying(step)
+        return await retrying(step, wanted=again, pause=lambda: state["seconds"])
 
 
 class _File:
