@@ -37,7 +37,6 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def options_of(chosen: Mapping[str, Any]) -> RunOptions:
     """The options as the engine takes them. Raises JobError."""
     from pipeline.engines.options import RunOptions, until_seconds
-    from pipeline.job.units import duration
 
     try:
         return RunOptions(
@@ -46,7 +45,7 @@ def options_of(chosen: Mapping[str, Any]) -> RunOptions:
             changed=chosen.get("changed"),
             rehash=chosen.get("rehash", False),
             until=None if chosen["until"] is None else until_seconds(chosen["until"]),
-            grace=duration(chosen["grace"]),
+            grace=_grace(chosen["grace"]),
             progress=not chosen["quiet"],
             log_format=chosen["log_format"],
             metrics=chosen["metrics"],
@@ -54,6 +53,15 @@ def options_of(chosen: Mapping[str, Any]) -> RunOptions:
         )
     except ValueError as error:
         raise JobError(str(error)) from None
+
+
+def _grace(text: str) -> float:
+    from pipeline.job.units import duration
+
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise ValueError(f"--grace: {error}") from None
 
 
 def show(summary: Summary, chosen: Mapping[str, Any]) -> int:

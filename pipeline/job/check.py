@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, get_type_hints
+from typing import Any
 
 import msgspec
 
 from pipeline.errors import JobError
 from pipeline.job.names import did_you_mean
 from pipeline.job.schema import Job, Section
+from pipeline.job.shape import hints_of
 from pipeline.job.units import allowance, duration
+from pipeline.job.values import looks_like_key, short, shown
 
 PROVIDERS = ("dashscope", "openai", "qianfan")
 MAX_CONCURRENCY = 65_536
@@ -22,15 +24,23 @@ def unknown_keys(tables: Mapping[str, Any]) -> None:
 
 
 def _unknown(tables: Mapping[str, Any], section: type[Section], prefix: str) -> None:
-    hints = get_type_hints(section)
+    hints = hints_of(section)
     for key, value in tables.items():
         if key not in hints:
             where = f" in [{prefix[:-1]}]" if prefix else ""
             valid = ", ".join(hints)
-            raise ValueError(f"{prefix}{key}: unknown key{did_you_mean(key, hints)} (known{where}: {valid})")
+            hint = did_you_mean(key, hints)
+            if f"{prefix}{key}" in ("provider.api_key", "provider.key"):
+                hint = "; a key is never written in a job: set its variable's name as api_key_env"
+            raise ValueError(f"{prefix}{_shown_key(key)}: unknown key{hint} (known{where}: {valid})")
         inner = hints[key]
         if isinstance(inner, type) and issubclass(inner, msgspec.Struct) and isinstance(value, Mapping):
             _unknown(value, inner, f"{prefix}{key}.")  # type: ignore[arg-type]  # every struct here is a Section
+
+
+def _shown_key(key: str) -> str:
+    """A key's name; it may be what was pasted by mistake."""
+    return "…" if looks_like_key(key) else short(key)
 
 
 def check(name: str, job: Job) -> None:
@@ -43,22 +53,31 @@ def _problems(job: Job) -> Iterator[str]:
     provider = job.provider
     if provider.name not in PROVIDERS:
         yield (
-            f'provider.name: found "{provider.name}", expected one of {", ".join(PROVIDERS)}'
+            f"provider.name: found {shown(provider.name)}, expected one of {', '.join(PROVIDERS)}"
             f"{did_you_mean(provider.name, PROVIDERS)}"
         )
     if provider.protocol is not None and provider.name != "dashscope":
         yield f'provider.protocol: only dashscope has two protocols; take it out for "{provider.name}"'
+    if provider.api_key_env is not None and not _is_variable(provider.api_key_env):
+        yield (
+            f"provider.api_key_env: found {shown(provider.api_key_env)}, expected the name of an environment variable "
+            "such as DASHSCOPE_API_KEY; the key itself is never written in a job"
+        )
     if provider.api_key_env is not None and provider.api_key_file is not None:
         yield "provider.api_key_env and provider.api_key_file: set one of them"
     if provider.workspace is not None and provider.name != "dashscope":
         yield f'provider.workspace: only dashscope has workspaces; take it out for "{provider.name}"'
     if provider.base_url is not None and not provider.base_url.startswith(("http://", "https://")):
-        yield f'provider.base_url: found "{provider.base_url}", expected http://… or https://…'
+        yield f"provider.base_url: found {shown(provider.base_url)}, expected http://… or https://…"
     if not provider.model.strip():
         yield "provider.model: is empty"
     if job.task == "embed" and (job.prompt.text is not None or job.prompt.system is not None):
         yield "prompt: an embedding takes no prompt; put the words into the rows' text or contents"
     yield from _bounds(job)
+
+
+def _is_variable(name: str) -> bool:
+    return name.isidentifier() and name.isascii() and not looks_like_key(name)
 
 
 def _bounds(job: Job) -> Iterator[str]:
@@ -75,13 +94,13 @@ def _bounds(job: Job) -> Iterator[str]:
     }
     for key, value in positive.items():
         if value is not None and not 0 < value < float("inf"):
-            yield f"{key}: found {value}, expected a number above 0"
+            yield f"{key}: found {shown(value)}, expected a number above 0"
     if job.limits.concurrency is not None and job.limits.concurrency > MAX_CONCURRENCY:
         yield f"limits.concurrency: found {job.limits.concurrency}, expected at most {MAX_CONCURRENCY}"
     if not 0 < job.circuit.ratio <= 1:
-        yield f"circuit.ratio: found {job.circuit.ratio}, expected a share above 0 and up to 1"
+        yield f"circuit.ratio: found {shown(job.circuit.ratio)}, expected a share above 0 and up to 1"
     if job.budget.max_cost is not None and not 0 <= job.budget.max_cost < float("inf"):
-        yield f"budget.max_cost: found {job.budget.max_cost}, expected an amount of 0 or more"
+        yield f"budget.max_cost: found {shown(job.budget.max_cost)}, expected an amount of 0 or more"
     for key, read in (
         ("retry.deadline", lambda: duration(job.retry.deadline)),
         ("run.accept_failures", lambda: allowance(job.run.accept_failures, 1)),

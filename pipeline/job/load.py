@@ -15,10 +15,22 @@ import msgspec
 
 from pipeline.errors import JobError
 from pipeline.job.check import check, unknown_keys
-from pipeline.job.names import did_you_mean
+from pipeline.job.file import read
 from pipeline.job.schema import Job
+from pipeline.job.shape import misfit
+from pipeline.job.values import shown
 
 OFFLINE_SUFFIX = "-offline"
+EXAMPLES = {
+    "task": 'task = "caption"',
+    "manifest": 'manifest = "photos.jsonl"',
+    "output": 'output = "out/captions"',
+    "provider": '[provider] with name = "dashscope" and model = "qwen3-vl-plus"',
+    "provider.name": 'name = "dashscope"',
+    "provider.model": 'model = "qwen3-vl-plus"',
+}
+"""What to write for a key that every job has."""
+
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -63,7 +75,7 @@ def load(
     Raises JobError with the key's path, what was found and what was expected.
     """
     path = Path(path)
-    tables = _tables(path)
+    tables = read(path)
     unchanged = copy.deepcopy(tables)
     for key, value in (overrides or {}).items():
         _override(tables, key, value)
@@ -107,7 +119,7 @@ def user_models() -> dict[str, dict[str, Any]]:
         path.stat()
     except OSError:
         return {}  # Not there, or in a home that is not ours to look into (a service's user).
-    tables = _tables(path)
+    tables = read(path)
     models = tables.pop("models", {})
     if tables or not isinstance(models, dict):
         raise JobError(f'{path}: expected only tables [models."name"], found {", ".join(tables) or "models = …"}')
@@ -117,11 +129,12 @@ def user_models() -> dict[str, dict[str, Any]]:
 def _job(path: Path, tables: Mapping[str, Any]) -> Job:
     try:
         unknown_keys(tables)
-        return msgspec.convert(tables, Job)
-    except msgspec.ValidationError as error:
-        raise JobError(f"{path}: {_readable(error)}") from None
     except ValueError as error:
         raise JobError(f"{path}: {error}") from None
+    problem = misfit(tables, Job, examples=EXAMPLES)
+    if problem:
+        raise JobError(f"{path}: {problem}")
+    return msgspec.convert(tables, Job)
 
 
 def _base(path: Path, tables: Mapping[str, Any], job: Job) -> Job:
@@ -132,21 +145,6 @@ def _base(path: Path, tables: Mapping[str, Any], job: Job) -> Job:
         return job
 
 
-def _tables(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        siblings = [str(other) for other in path.parent.glob("*.toml")] if path.parent.is_dir() else []
-        hint = did_you_mean(str(path), siblings)
-        raise JobError(f"{path}: there is no such job file{hint}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise JobError(f"{path}: not valid TOML: {error}") from None
-    except UnicodeDecodeError:
-        raise JobError(f"{path}: not UTF-8 text") from None
-    except OSError as error:
-        raise JobError(f"{path}: cannot be read: {error.strerror}") from None
-
-
 def _override(tables: dict[str, Any], key: str, value: Any) -> None:
     """Sets a dotted key; a model's quoted name (models."a.b".price) stays whole."""
     parts = [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|([^.]+)', key)]
@@ -154,14 +152,15 @@ def _override(tables: dict[str, Any], key: str, value: Any) -> None:
     for part in parts[:-1]:
         inner = table.setdefault(part, {})
         if not isinstance(inner, dict):
-            raise JobError(f"{key}: {part} is {_kind(inner)}, not a table")
+            raise JobError(f"{key}: {part} is {shown(inner)}, not a table")
         table = inner
     existing = table.get(parts[-1])
+    plain = os.fspath(value) if isinstance(value, os.PathLike) else value
     if isinstance(value, Mapping) and isinstance(existing, dict):
         for inner_key, inner_value in value.items():
             _override(existing, f'"{inner_key}"', inner_value)
     else:
-        table[parts[-1]] = dict(value) if isinstance(value, Mapping) else value
+        table[parts[-1]] = dict(value) if isinstance(value, Mapping) else plain
 
 
 def _fill(path: Path, key: str, text: str, variables: Mapping[str, str]) -> str:
@@ -192,17 +191,3 @@ def _flags(overrides: Mapping[str, Any], variables: Mapping[str, str], output: s
             text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
             parts += [option, f"{key}={text}"]
     return shlex.join(parts)
-
-
-def _kind(value: Any) -> str:
-    names = {str: "text", bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "a table"}
-    return names.get(type(value), type(value).__name__)
-
-
-def _readable(error: msgspec.ValidationError) -> str:
-    """msgspec's "Expected `int`, got `str` - at `$.limits.rpm`" with the key first."""
-    text, _, place = str(error).rpartition(" - at ")
-    if not text:
-        return str(error).replace("Object missing required field", "missing key")
-    key = place.strip("`").removeprefix("$").lstrip(".")
-    return f"{key}: {text[0].lower()}{text[1:]}" if key else text

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Any
+
+from pipeline.job.values import shown
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 _SCALES = (3600.0, 60.0, 1.0, 0.001)
@@ -18,17 +21,17 @@ def duration(value: float | str) -> float:
         if match and any(match.groups()):
             seconds = sum(float(part) * scale for part, scale in zip(match.groups(), _SCALES, strict=True) if part)
         else:
-            seconds = _number(text)
+            seconds = _number(text, value)
     if not 0 <= seconds < float("inf"):
-        raise ValueError(f"{value!r} is not a duration")
+        raise ValueError(f"found {shown(value)}, expected a duration such as 90, 90s, 10m or 1h30m")
     return seconds
 
 
-def _number(text: str) -> float:
+def _number(text: str, value: Any) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"{text!r} is not a duration: write 90, 90s, 10m or 1h30m") from None
+        raise ValueError(f"found {shown(value)}, expected a duration such as 90, 90s, 10m or 1h30m") from None
 
 
 def allowance(value: int | str, of: int) -> int:
@@ -37,7 +40,7 @@ def allowance(value: int | str, of: int) -> int:
     try:
         count = int(float(text[:-1]) / 100 * of) if text.endswith("%") else int(text)
     except ValueError:
-        raise ValueError(f"{value!r} is neither a count nor a share such as 1%") from None
+        raise ValueError(f"found {shown(value)}, expected a count or a share such as 1%") from None
     if count < 0 or isinstance(value, bool):
-        raise ValueError(f"{value!r} is neither a count nor a share such as 1%")
+        raise ValueError(f"found {shown(value)}, expected a count or a share such as 1%")
     return count

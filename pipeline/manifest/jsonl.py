@@ -20,6 +20,7 @@ from pipeline.types import Row
 MAX_LINE_BYTES = 64 * 1024 * 1024
 
 _BLANK = frozenset(b" \t\r\n")
+_FIRST = {b"[": "a list", b'"': "a text", b"t": "true", b"f": "false", b"n": "null"}
 
 
 class JsonlReader:
@@ -95,8 +96,9 @@ def _row(shaper: Shaper, ordinal: int, where: str, line_id: str, line: bytes | N
         return shaper.bad(ordinal, where, line_id, "BadLine", "the line is not UTF-8")
     except RecursionError:
         return shaper.bad(ordinal, where, line_id, "BadLine", "the line is nested too deeply")
-    except msgspec.ValidationError as error:
-        return shaper.bad(ordinal, where, line_id, "BadLine", f"the line is not a JSON object: {error}")
+    except msgspec.ValidationError:
+        found = _FIRST.get(line.lstrip()[:1], "a number")
+        return shaper.bad(ordinal, where, line_id, "BadLine", f"the line holds {found}, expected a JSON object {{…}}")
     except msgspec.DecodeError as error:
         return shaper.bad(ordinal, where, line_id, "BadLine", f"the line is not JSON: {error}")
     found = values.get(shaper.id_name)

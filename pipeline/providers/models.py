@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from pipeline.errors import JobError
+from pipeline.job.shape import misfit
 from pipeline.types import MediaLimits, TaskName
 
 Tables = Mapping[str, Mapping[str, Any]]
@@ -206,11 +207,11 @@ def _find(provider: str, name: str, layers: list[tuple[str, Tables]]) -> Model:
     if not known:
         raw = _family(provider, name)
     raw = {**raw, "name": name, "provider": provider, "known": known}
-    try:
-        return msgspec.convert(raw, Model)
-    except msgspec.ValidationError as error:
-        where = next((where for where, layer in reversed(layers) if name in layer), "models")
-        raise JobError(f"{where}.{name}: {error}") from error
+    where = next((where for where, layer in reversed(layers) if name in layer), "models")
+    problem = misfit(raw, Model, f"{where}.{name}.")
+    if problem:
+        raise JobError(problem)
+    return msgspec.convert(raw, Model)
 
 
 def check_tables(tables: Tables, where: str = "models") -> None:

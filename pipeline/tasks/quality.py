@@ -13,6 +13,7 @@ import msgspec
 
 from pipeline.errors import Fault, JobError
 from pipeline.job.names import did_you_mean
+from pipeline.job.shape import misfit
 from pipeline.types import Reply, Request, Text
 
 IDENTICAL_MEMORY = 4096
@@ -49,10 +50,10 @@ def checks(settings: Mapping[str, Any]) -> Checks:
     for key in settings:
         if key not in known:
             raise JobError(f"quality.{key}: unknown check{did_you_mean(key, known)} (known: {', '.join(known)})")
-    try:
-        return msgspec.convert(dict(settings), Checks)
-    except msgspec.ValidationError as error:
-        raise JobError(f"quality.{str(error).rpartition('$.')[2].strip('`')}: {error}") from None
+    problem = misfit(settings, Checks, "quality.")
+    if problem:
+        raise JobError(problem)
+    return msgspec.convert(dict(settings), Checks)
 
 
 class Gate:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
     ("options", "expected"),
     [
         (["--set", "provider.modle=x"], 'provider.modle: unknown key; did you mean "model"?'),
-        (["--set", "limits.rpm=fast"], "limits.rpm: expected"),
+        (["--set", "limits.rpm=fast"], 'limits.rpm: found "fast", expected a number'),
         (["--set", "manifest=../sample_data/photo.jsonl"], "did you mean"),
         (["--set", "provider.parameters.temperature=9"], "provider.parameters.temperature: 9"),
         (["--set", "provider.parameters.temprature=0.1"], "temperature"),
@@ -25,7 +25,9 @@ ROOT = Path(__file__).parents[2]
         (["--set", "provider.model=multimodal-embedding-one-peace-v1"], "is for embed, not for caption"),
         (["--set", "quality.truncatd=false"], 'did you mean "truncated"'),
         (["--set", "provider.name=dashscop"], 'did you mean "dashscope"'),
-        (["--set", "retry.deadline=soon"], "retry.deadline"),
+        (["--set", "retry.deadline=soon"], 'retry.deadline: found "soon", expected a duration'),
+        (["--set", "task=captoin"], 'task: found "captoin", expected one of caption, ocr, embed, ask; did you mean'),
+        (["--grace", "soon"], '--grace: found "soon", expected a duration'),
         (["--set", "budget.max_cost=-1"], "budget.max_cost"),
     ],
 )

@@ -52,11 +52,11 @@ def test_offline_answers_have_a_folder_of_their_own(job_file, tmp_path):
     [
         ("[provider]\nmodle = 'x'\nname='dashscope'", 'provider.modle: unknown key; did you mean "model"?'),
         ("tsk = 1", 'tsk: unknown key; did you mean "task"?'),
-        ("[limits]\nrpm = 'many'", "limits.rpm: expected `float | null`, got `str`"),
-        ("[limits]\nrpm = 0", "limits.rpm: found 0.0, expected a number above 0"),
-        ("[retry]\ndeadline = 'soon'", "retry.deadline: 'soon' is not a duration"),
-        ("[run]\naccept_failures = 'some'", "run.accept_failures: 'some' is neither a count nor a share"),
-        ("[media]\nresize = 'big'", "media.resize: invalid enum value 'big'"),
+        ("[limits]\nrpm = 'many'", 'limits.rpm: found "many", expected a number'),
+        ("[limits]\nrpm = 0", "limits.rpm: found 0, expected a number above 0"),
+        ("[retry]\ndeadline = 'soon'", 'retry.deadline: found "soon", expected a duration'),
+        ("[run]\naccept_failures = 'some'", 'run.accept_failures: found "some", expected a count or a share'),
+        ("[media]\nresize = 'big'", 'media.resize: found "big", expected one of fit, off'),
     ],
 )
 def test_a_wrong_key_or_value_is_named_with_its_path(job_file, line, expected):
@@ -75,10 +75,6 @@ def test_an_unknown_provider_gets_the_nearest_name(job_file):
     message = refusal(job_file(MINIMAL.replace("dashscope", "dashscop")))
     assert 'provider.name: found "dashscop"' in message
     assert 'did you mean "dashscope"?' in message
-
-
-def test_a_missing_key_is_named(job_file):
-    assert "missing key `output`" in refusal(job_file(MINIMAL.replace("output   =", "#")))
 
 
 def test_a_missing_file_proposes_its_neighbour(job_file):

@@ -144,3 +144,12 @@ def test_reading_holds_no_more_than_a_few_rows(tmp_path: Path) -> None:
 def test_what_cannot_be_jsonl_is_refused_as_a_whole(tmp_path: Path, content: bytes, words: str) -> None:
     with pytest.raises(ManifestError, match=words):
         open_manifest(str(written(tmp_path, "m.jsonl", content)), job_of())
+
+
+@pytest.mark.parametrize(
+    ("line", "found"), [("[1]", "a list"), ('"a"', "a text"), ("5 x", "a number"), ("null", "null"), ("true", "true")]
+)
+def test_a_line_that_is_no_object_is_told_in_plain_words(tmp_path, line, found):
+    rows = rows_of(written(tmp_path, "m.jsonl", '{"id": "a", "image": "a.jpg"}\n' + line + "\n"))
+    assert rows[1].problem is not None
+    assert rows[1].problem.message == f"the line holds {found}, expected a JSON object {{…}}"

@@ -1,0 +1,142 @@
+"""Compares tables with the shape that they must have, and says in plain words the first thing that does not fit."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from pipeline.job.names import did_you_mean
+from pipeline.job.values import shown
+
+_WORDS: dict[Any, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+@functools.cache
+def hints_of(shape: type[msgspec.Struct]) -> Mapping[str, Any]:
+    """The type of every key of a section, in order."""
+    return get_type_hints(shape)
+
+
+def misfit(
+    tables: Mapping[str, Any], shape: type[msgspec.Struct], prefix: str = "", examples: Mapping[str, str] = {}
+) -> str | None:
+    """`limits.rpm: found "fast", expected a number` for the first value that does not fit `shape`, else None.
+
+    prefix: the path of `tables` with its last dot ("limits."). examples: what to write for a key that is missing, by
+    its path. Keys that `shape` does not have are passed over.
+    """
+    hints = hints_of(shape)
+    for field in msgspec.structs.fields(shape):
+        path = prefix + field.name
+        if field.name in tables:
+            problem = _problem(tables[field.name], hints[field.name], path, examples)
+        elif field.required:
+            example = examples.get(path)
+            problem = f"{path}: this key is missing" + (f"; write {example}" if example else "")
+        else:
+            continue
+        if problem:
+            return problem
+    return None
+
+
+def _problem(value: Any, hint: Any, path: str, examples: Mapping[str, str] = {}) -> str | None:
+    kinds = _alternatives(hint)
+    for kind in kinds:
+        if isinstance(value, Mapping) and _is_struct(kind):
+            return misfit(value, kind, f"{path}.", examples)
+        if isinstance(value, Mapping) and _origin(kind) is Mapping:
+            return _first(_problem(item, _inner(kind, 1), f"{path}.{name}") for name, item in value.items())
+        if isinstance(value, (list, tuple)) and _origin(kind) is Sequence:
+            return _first(_problem(item, _inner(kind, 0), f"{path}[{place}]") for place, item in enumerate(value))
+    if any(_fits(value, kind) for kind in kinds):
+        return None
+    return f"{path}: found {shown(value)}, expected {_expected(kinds, path)}{_hint(value, kinds)}"
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value that is neither a table nor a list of the kind is of it."""
+    if kind is Any:
+        return True
+    if kind is type(None):
+        return value is None
+    if get_origin(kind) is Literal:
+        return isinstance(value, str) and value in get_args(kind)
+    if kind is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return kind in (str, bool) and isinstance(value, kind)
+
+
+def _expected(kinds: Sequence[Any], path: str) -> str:
+    names: dict[str, None] = {}
+    for kind in kinds:
+        if kind is not type(None):
+            names[_word(kind, path)] = None
+    return " or ".join(names)
+
+
+def _word(kind: Any, path: str) -> str:
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(map(str, get_args(kind)))}"
+    if _is_struct(kind):
+        return "a table" if "." in path else f"a table [{path}]"
+    if _origin(kind) is Mapping:
+        return "a table"
+    if _origin(kind) is Sequence:
+        inner = _inner(kind, 0)
+        return f"a list of {_WORDS[inner].removeprefix('a ')}" if inner is str else "a list"
+    return _WORDS.get(kind, "another value")
+
+
+def _hint(value: Any, kinds: Sequence[Any]) -> str:
+    """The nearest name, or what to do about quotes."""
+    names = [name for kind in kinds if get_origin(kind) is Literal for name in get_args(kind)]
+    if names and isinstance(value, str):
+        return did_you_mean(value.lower(), names)
+    if str in kinds:
+        plain = isinstance(value, (int, float)) and kinds[0] is str
+        return "; write it in quotes" if plain else ""
+    if isinstance(value, str) and ((bool in kinds and value in ("true", "false")) or _is_number(value, kinds)):
+        return "; write it without quotes"
+    return ""
+
+
+def _is_number(text: str, kinds: Sequence[Any]) -> bool:
+    try:
+        number = float(text)
+    except ValueError:
+        return False
+    return float in kinds or (int in kinds and number.is_integer())
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _origin(kind: Any) -> Any:
+    """Mapping or Sequence for every kind of table or list, else None."""
+    origin = get_origin(kind) or kind
+    if not isinstance(origin, type) or issubclass(origin, (str, bytes)):
+        return None
+    if issubclass(origin, Mapping):
+        return Mapping
+    return Sequence if issubclass(origin, Sequence) else None
+
+
+def _inner(kind: Any, place: int) -> Any:
+    arguments = get_args(kind)
+    return arguments[place] if len(arguments) > place else Any
+
+
+def _first(problems: Any) -> str | None:
+    return next((problem for problem in problems if problem), None)
