@@ -65,6 +65,12 @@ class Job:
 
         return await execute(self.spec, _options(manifest, options, settings))
 
+    def notes(self) -> tuple[str, ...]:
+        """What is likely a mistake in the job but may be meant, such as a model's name a letter off; also in `plan`."""
+        from pipeline.engines.notes import notes
+
+        return notes(self.spec)
+
     def plan(self) -> Forecast:
         """What `run` would send, refuse, cost and take; nothing is sent, and no key is needed."""
         from pipeline.engines.forecasting import forecast

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.options import job_command
-from pipeline.cli.run import options_of, run_options, show
+from pipeline.cli.run import options_of, run_options, say_notes, show
 
 if TYPE_CHECKING:
     from pipeline.api import Job
@@ -26,7 +26,9 @@ def reprocess(job: Job, where: str | None, dry_run: bool, **chosen: object) -> i
     Settings changed with --set (another model, more tokens) apply to these rows only.
     """
     if not dry_run:
-        return show(job.reprocess(where, options=options_of(chosen)), chosen)
+        options = options_of(chosen)
+        say_notes(job, chosen)
+        return show(job.reprocess(where, options=options), chosen)
     groups = job.reprocess_groups(where)
     for (fault, code), rows in groups.items():
         click.echo(f"  {rows:>6,} × {fault} {code}", err=True)

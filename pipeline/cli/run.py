@@ -64,6 +64,17 @@ def _grace(text: str) -> float:
         raise ValueError(f"--grace: {error}") from None
 
 
+def say_notes(job: Job, chosen: Mapping[str, Any]) -> None:
+    """Prints what is likely a mistake in the job, before anything is sent."""
+    for note in job.notes():
+        if chosen["log_format"] == "json":
+            import msgspec
+
+            click.echo(msgspec.json.encode({"event": "note", "message": note}).decode(), err=True)
+        else:
+            click.echo(f"note: {note}", err=True)
+
+
 def show(summary: Summary, chosen: Mapping[str, Any]) -> int:
     """Prints a summary, writes it where --summary says, and gives the exit code."""
     from pipeline.report.summary import json_line, lines
@@ -85,7 +96,9 @@ def show(summary: Summary, chosen: Mapping[str, Any]) -> int:
 @click.option("--rehash", is_flag=True, help="Read every answered picture again instead of trusting size and time.")
 def run(job: Job, **chosen: Any) -> int:
     """Run a job, or resume it: sends what is new, changed, left or failed in passing."""
-    return show(job.run(options=options_of(chosen)), chosen)
+    options = options_of(chosen)
+    say_notes(job, chosen)
+    return show(job.run(options=options), chosen)
 
 
 def _write(path: Path, summary: Summary) -> None:

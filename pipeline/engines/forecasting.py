@@ -9,6 +9,7 @@ import msgspec
 
 from pipeline.engines.identity import Identity
 from pipeline.engines.media import media_of, replaced
+from pipeline.engines.notes import notes
 from pipeline.engines.reading import connect
 from pipeline.engines.setup import Setup, check_columns, setup
 from pipeline.engines.survey import Survey, Surveyor, selected
@@ -150,7 +151,7 @@ def _drawn_up(prepared: Setup, survey: Survey, look: _Look) -> Forecast:
         currency=model.price.currency if model.price and not spec.offline else None,
         seconds=seconds,
         limit=limit,
-        notes=tuple(look.notes),
+        notes=(*notes(spec), *look.notes),
     )
 
 

@@ -179,6 +179,11 @@ class Model(_Data, frozen=True):
         return self.dimensions[0] if self.dimensions else None
 
 
+def names(provider: str) -> tuple[str, ...]:
+    """The models of a provider that the built-in data name."""
+    return tuple(_data().get(provider, {}).get("models", {}))
+
+
 _EXTRA_KEYS = ("like", "family")
 
 

@@ -1,0 +1,22 @@
+"""What is likely a mistake in a job, but may be meant: told to people, refused never."""
+
+from __future__ import annotations
+
+from pipeline.job.load import Spec, user_models
+from pipeline.providers.edit_distance import meant
+from pipeline.providers.models import find, names
+
+
+def notes(spec: Spec) -> tuple[str, ...]:
+    """The notes of a job, in words. Raises JobError for tables of models that do not fit."""
+    own, shared = spec.job.models, user_models()
+    section = spec.job.provider
+    if find(section.name, section.model, own, shared).known:
+        return ()
+    near = meant(section.model, (*names(section.name), *own, *shared))
+    if near is None:
+        return ()
+    return (
+        f'provider.model: no model "{section.model}" is known; did you mean "{near}"? '
+        f'The name is used as it is; a table [models."{section.model}"] in the job says that it is right',
+    )
