@@ -6,7 +6,7 @@ import re
 import struct
 import threading
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -178,9 +178,9 @@ def segments(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.journal"))
 
 
-def replay(path: Path) -> Iterator[Entry]:
-    """The whole records of one segment, in order; a torn or zeroed tail is dropped. Raises StoreError for a format
-    that this version does not read."""
+def replay(path: Path, wanted: Container[int] | None = None) -> Iterator[Entry]:
+    """The whole records of one segment, in order; a torn or zeroed tail is dropped. `wanted`: only those with these
+    numbers. Raises StoreError for a format that this version does not read."""
     data = memoryview(path.read_bytes())
     offset = _body(path, data)
     while offset + _HEAD.size <= len(data):
@@ -188,7 +188,8 @@ def replay(path: Path) -> Iterator[Entry]:
             return
         length, _, seq, kind = _HEAD.unpack_from(data, offset)
         end = offset + _HEAD.size + length
-        yield Entry(seq, _decoders[kind].decode(data[offset + _HEAD.size : end]))
+        if wanted is None or seq in wanted:
+            yield Entry(seq, _decoders[kind].decode(data[offset + _HEAD.size : end]))
         offset = end
 
 

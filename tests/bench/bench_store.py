@@ -176,6 +176,7 @@ def fill(output: Path, rows: int, step: int = 100_000) -> None:
             "fingerprint": [pair[1] for pair in pairs],
             "seq": list(range(first + 1, first + step + 1)),
             "caption": [f"a cat on a sofa, number {number}" for number in range(step)],
+            "finished_at": [COMMON["finished_at"]] * step,
         }
         arrays = [pa.array(values.get(field.name, [None] * step), field.type) for field in fixed]
         part = output / "results" / part_name(first + 1, first + step)

@@ -1,0 +1,127 @@
+"""Finds outcomes by their `seq`, in the journal or in the parts: for rows that share an answer given long ago."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pipeline.store.journal import replay, segments
+from pipeline.store.layout import Layout
+from pipeline.store.parts import Part, intact, listed, read_head, shown
+from pipeline.store.records import AnswerRecord, FailureRecord
+from pipeline.store.schema import COMMON, DEAD, OWN, schema_of_format
+from pipeline.store.tables import brought_back
+from pipeline.types import TaskName
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TRIES = 3
+"""A segment that was sealed, or a part that was merged, between the listing and the reading is looked for again."""
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
+_OURS = frozenset(("seq", "task", "stale", "extra", *DEAD))
+
+
+def outcomes(layout: Layout, task: TaskName, seqs: Collection[int]) -> dict[int, AnswerRecord | FailureRecord]:
+    """The outcomes with these numbers, without the row's own columns and without `row`; what is gone is left out.
+
+    For a thread; others may write and seal meanwhile. Ask for many at once: the row groups that hold them are read
+    once each. Raises StoreError for a damaged part.
+    """
+    found: dict[int, AnswerRecord | FailureRecord] = {}
+    for _ in range(TRIES):
+        wanted = set(seqs) - found.keys()
+        if not wanted:
+            break
+        # The journal first: a segment goes only when its parts are there.
+        found.update(_journaled(layout, wanted))
+        found.update(_in_parts(layout, task, wanted - found.keys()))
+    return found
+
+
+def _journaled(layout: Layout, wanted: set[int]) -> Iterator[tuple[int, AnswerRecord | FailureRecord]]:
+    for path in segments(layout.journal):
+        if max(wanted) < int(path.stem):  # A segment is named by a number no greater than its first.
+            continue
+        try:
+            for entry in replay(path, wanted):
+                if isinstance(entry.record, (AnswerRecord, FailureRecord)):
+                    yield entry.seq, entry.record
+        except FileNotFoundError:
+            continue
+
+
+def _in_parts(layout: Layout, task: TaskName, wanted: set[int]) -> Iterator[tuple[int, AnswerRecord | FailureRecord]]:
+    for dataset in ("results", "failures"):
+        for part in shown(listed(layout.dataset(dataset))):
+            here = sorted(seq for seq in wanted if part.first <= seq <= part.last)
+            if not here:
+                continue
+            try:
+                yield from _in_part(part, dataset, task, here)
+            except FileNotFoundError:
+                continue
+
+
+def _in_part(
+    part: Part, dataset: str, task: TaskName, wanted: list[int]
+) -> Iterator[tuple[int, AnswerRecord | FailureRecord]]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    names = schema_of_format(dataset, task, read_head(part.path)[1]).names
+    columns = [name for name in names if name not in ("row", "source")]
+    values = pa.array(wanted, pa.int64())
+    with intact(part.path), pq.ParquetFile(part.path, pre_buffer=False) as file:
+        for number in range(file.num_row_groups):
+            if not _may_hold(file.metadata.row_group(number), names.index("seq"), wanted):
+                continue
+            seqs = file.read_row_group(number, ["seq"], use_threads=False).column(0)
+            places = pc.indices_nonzero(pc.is_in(seqs, value_set=values))
+            if len(places):
+                yield from _records(file.read_row_group(number, columns, use_threads=False).take(places), task)
+
+
+def _may_hold(group: Any, column: int, wanted: list[int]) -> bool:
+    """By the group's statistics. `column`: the place of `seq`, which stands before any nested column."""
+    known = group.column(column).statistics
+    return known is None or not known.has_min_max or any(known.min <= seq <= known.max for seq in wanted)
+
+
+def _records(table: pa.Table, task: TaskName) -> Iterator[tuple[int, AnswerRecord | FailureRecord]]:
+    vectors: list[bytes | None] | None = None
+    if "embedding" in table.column_names:
+        vectors = _vectors(table.column("embedding"))
+        table = table.drop_columns(["embedding"])
+    for place, row in enumerate(table.to_pylist()):
+        if vectors is not None:
+            row["embedding"] = vectors[place]
+        yield row["seq"], _record(row, task)
+
+
+def _record(row: dict[str, Any], task: TaskName) -> AnswerRecord | FailureRecord:
+    ours = {name: row[name] for name in COMMON if name in row and name not in _OURS}
+    ours["finished_at"] = (ours["finished_at"] - _EPOCH) // _MICROSECOND
+    extra = msgspec.json.decode(row["extra"]) if row["extra"] else {}
+    if "fault" not in row:
+        return AnswerRecord(**ours, extra=extra, own={name: row[name] for name in OWN[task]})
+    held = extra.pop("answer", None)
+    dead = {name: row[name] for name in DEAD if name != "row"}
+    return FailureRecord(**ours, **dead, extra=extra, answer=None if held is None else brought_back(held))
+
+
+def _vectors(column: pa.ChunkedArray) -> list[bytes | None]:
+    """Little-endian float32 bytes of each vector; no float becomes a Python object."""
+    import numpy as np
+
+    array = column.combine_chunks()
+    return [
+        None if not scalar.is_valid else np.asarray(scalar.values.to_numpy(zero_copy_only=False), "<f4").tobytes()
+        for scalar in array
+    ]
