@@ -15,6 +15,9 @@ from pipeline.store.records import AnswerRecord, AttemptRecord, FailureRecord, T
 from pipeline.tasks import Task
 from pipeline.types import Answered, Attempt, Block, Failed, Loaded, Reply, Usage
 
+REALTIME = "realtime"
+"""The tier of a call whose answer is waited for; the only one there is."""
+
 MAX_MESSAGE = 2_000
 """Characters kept of a service's words; some services answer with a page."""
 
@@ -114,6 +117,7 @@ class Recorder:
             "media_tokens": usage.media_tokens,
             "cost": last.cost if last else None,
             "currency": last.currency if last else None,
+            "tier": REALTIME if last else None,
             "request_id": (reply.request_id if reply else None) or (last.request_id if last else None),
             "finish_reason": reply.finish_reason if reply else None,
             "source": tuple(media.source for media in work.loaded) or tuple(public(media) for media in row_media(row)),

@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.store.columns import arrow_type, sql_type
+from pipeline.store.columns import arrow_type, sql_type, stored_names
 from pipeline.store.files import Files
-from pipeline.store.parts import SCHEMA_PART, read_schema, write_part
-from pipeline.store.schema import schema
+from pipeline.store.parts import SCHEMA_PART, read_head, write_part
+from pipeline.store.schema import FORMAT, reserved, schema, schema_of_format
 from pipeline.store.tables import RowTypes
 from pipeline.types import TaskName
 
@@ -22,13 +22,19 @@ _UNSETTLED = {b"unsettled": b"1"}
 
 
 class Known:
-    """The columns of one dataset: `row` types of the row's own, `dimension` of the newest embeddings."""
+    """The columns of one dataset: `row` types of the row's own, `dimension` of the newest embeddings.
+
+    `format`: of the part that was read. `renamed`: how row columns of parts of an older format are stored now, where
+    their names have become ours.
+    """
 
     def __init__(self, folder: Path, task: TaskName, row: RowTypes, dimension: int | None) -> None:
         self.folder = folder
         self.task = task
         self.row = row
         self.dimension = dimension
+        self.format = FORMAT
+        self.renamed: dict[str, str] = {}
 
     @classmethod
     def load(cls, folder: Path, task: TaskName) -> Known:
@@ -36,8 +42,8 @@ class Known:
         path = folder / SCHEMA_PART
         if not path.exists():
             return cls(folder, task, {}, None)
-        found = read_schema(path)
-        fixed = set(schema(folder.name, task).names)
+        found, format_ = read_head(path)
+        fixed = set(schema_of_format(folder.name, task, format_).names)
         row = {
             field.name: None if field.metadata == _UNSETTLED else sql_type(field.type)
             for field in found
@@ -46,15 +52,25 @@ class Known:
         size = None
         if "embedding" in found.names:
             size = getattr(found.field("embedding").type, "list_size", None)
-        return cls(folder, task, row, size)
+        known = cls(folder, task, row, size)
+        known._bring_up(format_)
+        return known
+
+    def _bring_up(self, format_: int) -> None:
+        self.format = format_
+        if format_ < FORMAT and self.folder.name in ("results", "failures"):
+            names = stored_names(self.row, reserved(self.task), {})
+            self.row = {names[name]: type_ for name, type_ in self.row.items()}
+            self.renamed = {old: new for old, new in names.items() if old != new}
 
     def learn(self, files: Files, row: RowTypes, dimension: int | None) -> None:
         """Adds columns, widens types; writes only if something is new. Raises OSError."""
         changed = dict(row) != dict(self.row) or (dimension is not None and dimension != self.dimension)
         path = self.folder / SCHEMA_PART
-        if changed or not path.exists():
+        if changed or self.format < FORMAT or not path.exists():
             self.row, self.dimension = dict(row), dimension or self.dimension
             write_part(files, path, self.schema().empty_table())
+            self.format = FORMAT
 
     def schema(self) -> pa.Schema:
         """All columns. One that never had a value is text, marked as not settled."""

@@ -56,10 +56,11 @@ class Layout:
             )
         return found
 
-    def write_format(self, files: Files, task: TaskName) -> None:
-        """Marks the folder as ours. Raises OSError."""
+    def write_format(self, files: Files, task: TaskName, before: Format | None = None) -> None:
+        """Marks the folder as ours; what it was `before` decides by which rule its ids stay derived. Raises OSError."""
+        now = Format(format=FORMAT, task=task, derived_ids=before.derived_ids if before else DERIVED_IDS)
         with replacing(files, self.format) as fd:
-            write_all(files, fd, msgspec.json.encode(Format(format=FORMAT, task=task, derived_ids=DERIVED_IDS)))
+            write_all(files, fd, msgspec.json.encode(now))
 
 
 class Format(msgspec.Struct, frozen=True):

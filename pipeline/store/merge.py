@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline.store import columns
 from pipeline.store.files import Files
 from pipeline.store.known import Known
-from pipeline.store.parts import ROW_GROUP, Part, intact, listed, part_name, read_schema, writing
+from pipeline.store.parts import ROW_GROUP, Part, intact, listed, part_name, read_head, read_schema, writing
+from pipeline.store.schema import FORMAT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,7 +34,7 @@ def merge(files: Files, known: Known, parts: Sequence[Part], dropped: pa.Array |
     target = _target(known, parts)
     size = ROW_GROUP if "embedding" in target.names else TEXT_ROW_GROUP
     with writing(files, path, target) as writer:
-        for table in _grouped(_tables(parts, target, dropped), size):
+        for table in _grouped(_tables(known, parts, target, dropped), size):
             writer.write(table, size)
     return Part(first, last, generation, path)
 
@@ -77,13 +78,15 @@ def _vector(part: Part) -> Any:
     return read_schema(part.path).field("embedding").type
 
 
-def _tables(parts: Sequence[Part], target: pa.Schema, dropped: pa.Array | None) -> Iterator[pa.Table]:
+def _tables(known: Known, parts: Sequence[Part], target: pa.Schema, dropped: pa.Array | None) -> Iterator[pa.Table]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     for part in parts:
+        renamed = known.renamed if read_head(part.path)[1] < FORMAT else {}
         for batch in _batches(part.path, TEXT_ROW_GROUP if "embedding" not in target.names else VECTOR_BATCH):
             table = pa.Table.from_batches([batch])
+            table = table.rename_columns([renamed.get(name, name) for name in table.column_names])
             if dropped is not None:
                 table = table.filter(pc.invert(pc.is_in(table.column("seq"), value_set=dropped)))
             yield _conformed(table, target)
@@ -92,7 +95,6 @@ def _tables(parts: Sequence[Part], target: pa.Schema, dropped: pa.Array | None) 
 def _batches(path: Path, size: int) -> Iterator[pa.RecordBatch]:
     import pyarrow.parquet as pq
 
-    read_schema(path)
     with intact(path):
         # Read ahead and by several threads, a merge of 180 MB of vectors holds 60 MB more, and is no sooner done.
         source = pq.ParquetFile(path, buffer_size=2**16, pre_buffer=False)

@@ -157,6 +157,11 @@ def write_marks(files: Files, path: Path, task: TaskName, first: int, batches: I
 
 def read_schema(path: Path) -> pa.Schema:
     """A part's Arrow schema. Raises StoreError for a damaged part, and for a format that this version does not read."""
+    return read_head(path)[0]
+
+
+def read_head(path: Path) -> tuple[pa.Schema, int]:
+    """A part's Arrow schema and its format. Raises StoreError as `read_schema`."""
     import pyarrow.parquet as pq
 
     with intact(path):
@@ -167,7 +172,7 @@ def read_schema(path: Path) -> pa.Schema:
             f"{path} is in format {found}; this version reads {', '.join(map(str, READABLE))}. "
             "Open this output with the version that wrote it, or set another output."
         )
-    return columns.remove_metadata()
+    return columns.remove_metadata(), int(found)
 
 
 @contextmanager

@@ -15,8 +15,9 @@ from pipeline.store.files import DISK, Files, machine, replacing, write_all
 from pipeline.store.known import Known
 from pipeline.store.layout import Layout
 from pipeline.store.parts import SCHEMA_PART, refuse_damaged
-from pipeline.store.schema import DATASETS, schema
+from pipeline.store.schema import DATASETS, FORMAT, schema
 from pipeline.store.sql import block, pattern
+from pipeline.store.upgrade import outdated
 from pipeline.types import TaskName
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def attach(connection: duckdb.DuckDBPyConnection, layout: Layout, task: TaskName
     connection.execute(block("schemas"))
     for name in DATASETS:
         if (layout.dataset(name) / SCHEMA_PART).exists():
-            connection.execute(_shown(layout, name))
+            known = Known.load(layout.dataset(name), task)
+            connection.execute(_shown(layout, name, "" if known.format == FORMAT else outdated(known)))
         else:
             _empty(connection, name, task, dimension)
 
@@ -106,8 +108,9 @@ def write_catalog(layout: Layout, task: TaskName, dimension: int | None, files: 
                 write_all(files, fd, text)
 
 
-def _shown(layout: Layout, dataset: str) -> str:
-    return block("shown", dataset=dataset, pattern=pattern(str(layout.dataset(dataset))))
+def _shown(layout: Layout, dataset: str, columns: str = "") -> str:
+    pattern_ = pattern(str(layout.dataset(dataset)))
+    return block("shown", dataset=dataset, pattern=pattern_, columns=columns or "rows_.* exclude (part_)")
 
 
 def _views(task: TaskName, dimension: int | None) -> str:

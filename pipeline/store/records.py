@@ -13,7 +13,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
 
     `finished_at`: µs since the epoch, UTC. Tokens, `cost` and `latency_ms` are of the answering (or last) attempt;
     None is not known. `source`: media references in their public form, in order. `extra`: JSON-able. `columns`: the
-    row's other columns under their own names. `fingerprint` is of the settings really used; `answers` is the manifest
+    row's other columns under their own names. `tier`: how the answer was bought (`realtime`), None where nothing was
+    sent. `shared_with`: the id of the row whose call brought this outcome, None where it was this row's own call; then
+    nothing was bought for this row: `attempt_count` is 0, tokens, `cost`, `currency` and `latency_ms` are None, and
+    `tier`, `request_id`, `finish_reason` and `extra` (without its counts) speak of the call that was made.
+    `fingerprint` is of the settings really used; `answers` is the manifest
     row's own fingerprint where that is another one (a reprocess with changed settings): the outcome counts for both.
     `stamp` stands for the row's content and settings as long as its local files keep path, size and mtime.
     """
@@ -31,6 +35,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     media_tokens: int | None = None
     cost: float | None = None
     currency: str | None = None
+    tier: str | None = None
+    shared_with: str | None = None
     request_id: str | None = None
     finish_reason: str | None = None
     source: tuple[str, ...] = ()
@@ -107,6 +113,10 @@ class TurnRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One execution. Times are µs since the epoch, UTC; a run that was killed keeps `finished_at` None.
 
+    Every line of the manifest (`rows`) is counted once: `answered` (bought), `shared` (nothing was bought), `failed`
+    (its failure is open when the run ends), `done` (it needed nothing), `repeated` (its derived id stood before) or
+    `remaining`. A reprocess counts the rows that it took up. `sent`: rows whose call began. `skipped` is the older name
+    of `done`, `left` counts those of `remaining` that this run was to send and did not.
     `provider` and `model` stand at the end of the `runs` columns; the `spend` view joins them to the attempts.
     """
 
@@ -121,7 +131,11 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     rows: int | None = None
     sent: int | None = None
     answered: int | None = None
+    shared: int | None = None
     failed: int | None = None
+    done: int | None = None
+    repeated: int | None = None
+    remaining: int | None = None
     skipped: int | None = None
     left: int | None = None
     cost: float | None = None

@@ -9,9 +9,14 @@ from pipeline.types import TaskName
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMAT = 1
-READABLE = (1,)
-"""Formats of an output folder that this version reads: its own and, once there is one, the one before."""
+FORMAT = 2
+READABLE = (1, 2)
+"""Formats of an output folder that this version reads: its own and the one before. A run brings a folder of format 1 to
+format 2 (upgrade.py); a version that knows only format 1 refuses it from then on: it would take the columns below for
+the user's own, and send dismissed rows again."""
+
+ADDED = {2: frozenset(("tier", "shared_with", "shared", "done", "repeated", "remaining"))}
+"""Columns of ours that a format added: a row column of that name in an older part is the user's own."""
 
 DERIVED_IDS = 2
 """By which rule a new output derives the ids of rows that have none (`manifest.rows.InputRules`)."""
@@ -31,6 +36,8 @@ COMMON = (
     "media_tokens",
     "cost",
     "currency",
+    "tier",
+    "shared_with",
     "request_id",
     "finish_reason",
     "finished_at",
@@ -69,6 +76,14 @@ def schema(dataset: str, task: TaskName, dimension: int | None = None) -> pa.Sch
         "runs": _RUNS,
     }[dataset]
     return pa.schema([(name, types[name]) for name in names])
+
+
+def schema_of_format(dataset: str, task: TaskName, format_: int) -> pa.Schema:
+    """The fixed columns of a dataset as a format had them."""
+    import pyarrow as pa
+
+    later = frozenset().union(*(names for number, names in ADDED.items() if number > format_))
+    return pa.schema([field for field in schema(dataset, task) if field.name not in later])
 
 
 _ATTEMPTS = (
@@ -114,11 +129,15 @@ _RUNS = (
     "rows",
     "sent",
     "answered",
+    "shared",
     "failed",
-    "skipped",
-    "left",
+    "done",
+    "repeated",
+    "remaining",
     "cost",
     "currency",
+    "skipped",
+    "left",
     "command",
     "task",
     "provider",
@@ -135,7 +154,7 @@ def _types(dimension: int | None) -> dict[str, Any]:
     kinds: dict[Any, tuple[str, ...]] = {
         whole: (
             *("seq", "latency_ms", "input_tokens", "output_tokens", "media_tokens"),
-            *("rows", "sent", "answered", "failed", "skipped", "left"),
+            *("rows", "sent", "answered", "shared", "failed", "done", "repeated", "remaining", "skipped", "left"),
         ),
         small: ("attempt_count", "attempt", "turn", "http_status", "exit_code"),
         real: ("cost",),

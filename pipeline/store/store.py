@@ -24,9 +24,10 @@ from pipeline.store.parts import listed, part_name, write_marks, write_part
 from pipeline.store.pending import Marks
 from pipeline.store.read import write_catalog
 from pipeline.store.records import AnswerRecord, AttemptRecord, FailureRecord, Record, RunRecord, TurnRecord
-from pipeline.store.schema import DATASETS
+from pipeline.store.schema import DATASETS, FORMAT
 from pipeline.store.seal import seal_segment
 from pipeline.store.tables import runs_table
+from pipeline.store.upgrade import upgrade
 from pipeline.types import TaskName
 
 Ended = TypeVar("Ended", AnswerRecord, FailureRecord)
@@ -213,7 +214,9 @@ class Store:
                 files.sync_folder(folder)
             with contextlib.suppress(PermissionError):  # a parent may be closed to us although the output is not
                 files.sync_folder(layout.output.parent)
-            layout.write_format(files, self.task)
+        if found is None or found.format < FORMAT:
+            # First of all: from here on no older version touches the folder.
+            layout.write_format(files, self.task, found)
         self._load_known(dimension)
         last = max((part.last for name in DATASETS for part in listed(layout.dataset(name))), default=0)
         last = max(last, self._recover())
@@ -224,6 +227,7 @@ class Store:
     def _load_known(self, dimension: int | None) -> None:
         for name in DATASETS:
             known = self.known[name] = Known.load(self.layout.dataset(name), self.task)
+            upgrade(self.files, known)
             known.learn(self.files, known.row, dimension if name == "results" else None)
 
     def _recover(self) -> int:

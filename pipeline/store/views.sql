@@ -9,7 +9,7 @@ with listing as (
         coalesce(try_cast(regexp_extract(part, '\.([0-9]+)\.parquet$', 1) as integer), 0) as generation
     from glob('{pattern}')
 )
-select rows_.* exclude (part_)
+select {columns}
 from (
     select one.part, coalesce(bool_or(other.part is not null), false) as replaced
     from listing as one
@@ -105,8 +105,9 @@ select * from parts.attempts;
 create or replace view turns as
 select * from parts.turns;
 
+-- `done` was called `skipped` before.
 create or replace view runs as
-select * from parts.runs;
+select * replace (coalesce(done, skipped) as done) from parts.runs;
 
 -- Attempts carry no provider: their run does. Days are UTC.
 create or replace view spend as

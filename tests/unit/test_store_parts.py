@@ -23,8 +23,8 @@ from pipeline.store.schema import COMMON
 
 RESULT_COLUMNS = [
     *("id", "seq", "task", "provider", "model", "fingerprint", "run_id", "attempt_count", "latency_ms"),
-    *("input_tokens", "output_tokens", "media_tokens", "cost", "currency", "request_id", "finish_reason"),
-    *("finished_at", "source", "extra", "stale"),
+    *("input_tokens", "output_tokens", "media_tokens", "cost", "currency", "tier", "shared_with"),
+    *("request_id", "finish_reason", "finished_at", "source", "extra", "stale"),
 ]
 
 
