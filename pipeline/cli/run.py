@@ -91,7 +91,7 @@ def show(summary: Summary, chosen: Mapping[str, Any]) -> int:
 @run_options
 @click.option("--sample", type=click.IntRange(min=0), help="Send at most N rows, spread evenly over the manifest.")
 @click.option(
-    "--changed", type=click.Choice(["keep", "redo"]), help="When the job changed: keep answers, or redo rows."
+    "--changed", type=click.Choice(["ask", "keep", "redo"]), help="When the job changed: keep answers, or redo rows."
 )
 @click.option("--rehash", is_flag=True, help="Read every answered picture again instead of trusting size and time.")
 def run(job: Job, **chosen: Any) -> int:

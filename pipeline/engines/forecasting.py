@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from typing import TypeVar
 
 import msgspec
 
+from pipeline.engines.guard import foreseen
 from pipeline.engines.identity import Identity
 from pipeline.engines.media import media_of, replaced
 from pipeline.engines.notes import notes
@@ -57,7 +59,9 @@ def forecast(spec: Spec) -> Forecast:
     manifest = open_manifest(spec.manifest, spec.job, input_rules(spec.output, spec.job.task))
     check_columns(spec, manifest.schema_columns)
     identity = Identity(spec.job, offline=spec.offline)
-    survey = Surveyor(manifest, identity, spec.output, spec.job.task).survey(lambda marks: None, lambda counts: True)
+    survey = Surveyor(manifest, identity, spec.output, spec.job.task).survey(
+        lambda marks: None, functools.partial(foreseen, prepared)
+    )
     look = _look(prepared, manifest, survey, identity)
     return _drawn_up(prepared, survey, look)
 

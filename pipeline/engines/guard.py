@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -10,10 +10,14 @@ from pipeline.engines.reading import connect, last_standing
 from pipeline.engines.setup import Setup
 from pipeline.errors import JobError
 from pipeline.job.load import Spec
+from pipeline.job.names import did_you_mean
+from pipeline.job.schema import Decision
+from pipeline.job.values import shown
 from pipeline.report.state import count, money
 from pipeline.store import read
 from pipeline.store.pending import Counts
 
+DECISIONS: tuple[str, ...] = get_args(Decision)
 SHARE = 0.01
 """Of the answered rows; more than this sent again stops the run until the user decides (product rule)."""
 
@@ -39,20 +43,39 @@ def question(setup: Setup) -> dict[str, Any]:
 def redo(setup: Setup, changed: str | None, counts: Counts) -> bool:
     """Whether rows that changed since they were answered are sent again. Blocking.
 
-    When the job was edited since the last run, and more than SHARE of the answered rows would be sent again for it:
-    raises JobError with what changed, how many rows and what they would cost, unless `changed` decides: `redo` sends
-    them, `keep` leaves them as they are.
+    `changed` (the option) goes before the job's `run.changed`; `redo` sends them, `keep` leaves them as they are. The
+    job's own `keep` holds for answers that another job asked for: a row that changed by itself is sent. With `ask`,
+    when the job was edited since the last run and more than SHARE of the answered rows would be sent again for it:
+    raises JobError with what changed, how many rows and what they would cost.
     """
-    if changed is not None or counts.rebuy <= SHARE * counts.answered:
-        return changed != "keep"
+    if changed in ("keep", "redo"):
+        return changed == "redo"
+    if changed is None and setup.spec.job.run.changed != "ask":
+        return foreseen(setup, counts)
+    if counts.rebuy <= SHARE * counts.answered:
+        return True
     edits = _edits(setup)
     if not edits:
         return True
     raise JobError(
         f"{setup.spec.name}: the job has changed, and {count(counts.rebuy, 'answered row')} of {counts.answered:,} "
         f"would be sent again{_price(setup.spec, counts.rebuy)}. Changed: {'; '.join(edits)}. "
-        "Decide with --changed redo (send them again) or --changed keep (keep their answers)"
+        "Decide with --changed redo (send them again) or --changed keep (keep their answers), "
+        "or set run.changed in the job"
     )
+
+
+def foreseen(setup: Setup, counts: Counts) -> bool:
+    """As `redo`, by the job alone and without a question: whether a run may send changed rows again. Blocking."""
+    return setup.spec.job.run.changed != "keep" or not counts.rebuy or not _edits(setup)
+
+
+def decided(changed: str | None) -> str | None:
+    """The option, checked: a misspelt one must not buy. Raises JobError."""
+    if changed is None or changed in DECISIONS:
+        return changed
+    hint = did_you_mean(changed, DECISIONS)
+    raise JobError(f"changed: found {shown(changed)}, expected one of {', '.join(DECISIONS)}{hint}")
 
 
 def _edits(setup: Setup) -> list[str]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import anyio
 import anyio.to_thread
 
-from pipeline.engines.guard import redo
+from pipeline.engines.guard import decided, redo
 from pipeline.engines.identity import Identity
 from pipeline.engines.options import RunOptions
 from pipeline.engines.plan import Plan
@@ -79,7 +79,7 @@ def _plan_run(prepared: Setup, options: RunOptions, manifest: Manifest, store: S
     spec = prepared.spec
     identity = Identity(spec.job, offline=spec.offline)
     surveyor = Surveyor(manifest, identity, spec.output, spec.job.task)
-    decide = functools.partial(redo, prepared, options.changed)
+    decide = functools.partial(redo, prepared, decided(options.changed))
     survey = surveyor.survey(store.mark_current, decide, rehash=options.rehash)
     total = survey.ordinals()
     for cap in (options.limit, options.sample):

@@ -9,7 +9,8 @@ import msgspec
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """limit, sample: at most so many rows are sent. changed: `keep`, `redo` or None (ask). until: seconds from now.
+    """limit, sample: at most so many rows are sent. changed: `ask`, `keep`, `redo`, or None (as the
+    job's `run.changed`). until: seconds from now.
     grace: seconds a stop waits for rows in flight. manifest: a table or iterable instead of the job's manifest.
     where: of a reprocess, which open failures (SQL). progress: show it on stderr, as `text` or `json` (log_format).
     metrics: a Prometheus text file kept up to date. signals: SIGINT and SIGTERM stop

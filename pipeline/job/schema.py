@@ -8,6 +8,8 @@ import msgspec
 
 from pipeline.types import TaskName
 
+Decision = Literal["ask", "keep", "redo"]
+
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of the job file; unknown keys are refused."""
@@ -94,9 +96,11 @@ class BudgetSection(Section, frozen=True, kw_only=True):
 
 
 class RunSection(Section, frozen=True, kw_only=True):
-    """`accept_failures`: a count, or a share of the rows as "1%"."""
+    """`accept_failures`: a count, or a share of the rows as "1%". `changed`: what becomes of answered rows when the
+    job was edited: `ask` stops the run, `keep` leaves them as they are, `redo` sends them again."""
 
     accept_failures: int | str = 0
+    changed: Decision = "ask"
 
 
 class PriceSection(Section, frozen=True, kw_only=True):
