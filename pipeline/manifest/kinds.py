@@ -1,4 +1,4 @@
-"""Which file names stand for pictures, sounds and tables."""
+"""Which file names stand for pictures, sounds, videos and tables."""
 
 from __future__ import annotations
 
@@ -56,6 +56,31 @@ SOUNDS = frozenset(
         ".wma",
     )
 )
+VIDEOS = frozenset(
+    (
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".qt",
+        ".3gp",
+        ".3g2",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".wmv",
+        ".asf",
+        ".flv",
+        ".f4v",
+        ".mpg",
+        ".mpeg",
+        ".mpe",
+        ".vob",
+        ".ts",
+        ".mts",
+        ".m2ts",
+        ".ogv",
+    )
+)
 TABLES: dict[str, Literal["jsonl", "csv", "parquet"]] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -64,7 +89,7 @@ TABLES: dict[str, Literal["jsonl", "csv", "parquet"]] = {
     ".pq": "parquet",
 }
 
-Kind = Literal["image", "audio", "jsonl", "csv", "parquet"]
+Kind = Literal["image", "audio", "video", "jsonl", "csv", "parquet"]
 
 
 def kind_of(name: str) -> Kind | None:
@@ -77,6 +102,8 @@ def kind_of(name: str) -> Kind | None:
         return "image"
     if suffix in SOUNDS:
         return "audio"
+    if suffix in VIDEOS:
+        return "video"
     return TABLES.get(suffix)
 
 

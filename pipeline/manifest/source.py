@@ -11,7 +11,7 @@ from typing import Protocol, cast
 
 from pipeline.errors import ManifestError
 from pipeline.job.schema import Job
-from pipeline.manifest.kinds import kind_of
+from pipeline.manifest.kinds import Kind, kind_of
 from pipeline.manifest.pictures import PictureFolder
 from pipeline.manifest.rows import CURRENT_RULES, InputRules, Shaper
 from pipeline.manifest.tables import TableKind, Tables
@@ -69,6 +69,8 @@ def _file(path: str, job: Job, rules: InputRules) -> Manifest:
     if not Path(path).is_file():
         raise ManifestError(f"{path}: neither a file nor a folder; expected {ACCEPTED}")
     kind = kind_of(path)
+    if kind == "video":
+        raise ManifestError(f"{path}: this is one video, not a table; name it in the field `video` of a table's row")
     if kind in ("image", "audio"):
         raise ManifestError(f"{path}: this is one {kind}, not a table; name its folder, or a glob that matches it")
     if kind is None:
@@ -80,11 +82,11 @@ def _folder(folder: str, pattern: str | None, spec: str, job: Job, rules: InputR
     """A folder (`pattern` None) or what a glob matches in it."""
     sounds = job.task == "embed"
     parts: dict[TableKind, list[str]] = {}
-    has_sounds = False
+    seen: set[Kind | None] = set()
     for found in walk(folder, pattern):
         kind = kind_of(found.relative)
-        has_sounds = has_sounds or kind == "audio"
-        if found.foreign or kind is None:
+        seen.add(kind)
+        if found.foreign or kind is None or kind == "video":
             continue
         if kind == "image" or (kind == "audio" and sounds):
             return PictureFolder(folder, pattern, sounds)
@@ -94,12 +96,14 @@ def _folder(folder: str, pattern: str | None, spec: str, job: Job, rules: InputR
     if len(kinds) > 1:
         raise ManifestError(f"{spec}: holds {' and '.join(kinds)} files; choose with a glob such as *.{kinds[0]}")
     if not kinds:
-        raise ManifestError(f"{spec}: {_empty(pattern, has_sounds)}; expected {ACCEPTED}")
+        raise ManifestError(f"{spec}: {_empty(pattern, seen)}; expected {ACCEPTED}")
     return Tables(parts[kinds[0]], kinds[0], Shaper(job, folder, rules))
 
 
-def _empty(pattern: str | None, sounds: bool) -> str:
-    if sounds:
+def _empty(pattern: str | None, seen: set[Kind | None]) -> str:
+    if "video" in seen:
+        return "holds videos but no pictures and no tables; name videos in the field `video` of a table's rows"
+    if "audio" in seen:
         return "holds sounds but no pictures, and only the task embed takes sounds"
     return "holds no pictures and no tables" if pattern is None else "no picture and no table matches this glob"
 
