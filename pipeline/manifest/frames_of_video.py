@@ -46,7 +46,7 @@ def frames_of(
     sha256 = hashlib.sha256(body).hexdigest() if body is not None else digest(video, confine=confine)
     source = public(video)
     given = body or video.data or video.path or b""
-    taken = take_frames(given, most=most, least=least, by=by, max_pixels=max_pixels)
+    taken = take_frames(given, most=most, least=least, by=by, max_pixels=max_pixels, name=source)
     stem = source.rpartition("/")[2].rpartition(".")[0] or "video"
     frames = tuple(
         Loaded(
