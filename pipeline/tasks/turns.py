@@ -65,7 +65,7 @@ def prompts(row: Row, job: Job) -> tuple[str | None, str | None]:
     system, prompt = row.system, row.prompt
     if system is None and job.prompt.system is not None:
         system = render(job.prompt.system, row.raw)
-    if prompt is None and job.prompt.text is not None:
+    if prompt is None and not row.prompts and job.prompt.text is not None:
         prompt = render(job.prompt.text, row.raw)
     return system, prompt
 

@@ -19,12 +19,16 @@ _ID = re.compile(r"\[([^\]]+)\]")
 
 @dataclass
 class Asked:
-    """One request. `answered`: the whole response was handed to the kernel; `status` None: none was given."""
+    """One request. `answered`: the whole response was handed to the kernel; `status` None: none was given.
+
+    history: role and text of the turns before the question.
+    """
 
     id: str
     model: str
     prompt: str
     pictures: tuple[str, ...] = ()
+    history: tuple[tuple[str, str], ...] = ()
     status: int | None = None
     answered: bool = False
 
@@ -158,7 +162,8 @@ class CountingServer:
     def _take(self, body: dict[str, Any]) -> tuple[Asked, Told]:
         prompt, pictures = _prompt(body["messages"][-1]["content"])
         found = _ID.search(prompt)
-        asked = Asked(found[1] if found else "", body["model"], prompt, pictures)
+        history = tuple((turn["role"], _prompt(turn["content"])[0]) for turn in body["messages"][:-1])
+        asked = Asked(found[1] if found else "", body["model"], prompt, pictures, history)
         with self._changed:
             self._counts[asked.id] += 1
             told = self.script(asked, self._counts[asked.id])
