@@ -256,4 +256,5 @@ def test_the_prompts_of_a_job_use_columns_of_its_manifest(path: Path) -> None:
     wanted = set(re.findall(r"\{(\w+)\}", f"{spec.job.prompt.system} {spec.job.prompt.text}"))
     for _, row in rows(Path(spec.manifest)):
         assert wanted <= set(row)
-        assert spec.job.task != "ask" or spec.job.prompt.text or row["prompt"]
+        own = row.get("prompt") or row.get("prompts") or row.get("contents")
+        assert spec.job.task != "ask" or spec.job.prompt.text or own
