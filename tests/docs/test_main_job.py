@@ -28,6 +28,8 @@ COMMON = {
     "media_tokens": "BIGINT",
     "cost": "DOUBLE",
     "currency": "VARCHAR",
+    "tier": "VARCHAR",
+    "shared_with": "VARCHAR",
     "request_id": "VARCHAR",
     "finish_reason": "VARCHAR",
     "finished_at": "TIMESTAMP WITH TIME ZONE",
