@@ -1,6 +1,7 @@
 """Draws the sample data anew: `python sample_data/draw.py [part ...]`, parts as in PARTS, all of them by default.
 
-Needs scikit-image (photographs), soundfile (sounds) and the font packages fonts-noto-cjk and fonts-dejavu (texts).
+Needs scikit-image (photographs), soundfile (sounds), PyAV (videos) and the font packages fonts-noto-cjk and
+fonts-dejavu (texts).
 The committed pictures of text and their truth are what reading is measured on: they are not to be changed to suit it.
 """
 
@@ -16,6 +17,7 @@ from drawing.photos import write_photos, write_variants
 from drawing.sounds import write_sounds
 from drawing.tables import write_photos_parquet
 from drawing.texts import write_texts
+from drawing.videos import write_videos
 
 HERE = Path(__file__).resolve().parent
 
@@ -25,6 +27,7 @@ PARTS = {
     "texts": lambda: write_texts(HERE / "texts"),
     "exercises": lambda: write_exercises(HERE / "exercises"),
     "frames": lambda: write_frames(HERE / "frames", HERE / "photos" / "chelsea.jpg"),
+    "videos": lambda: write_videos(HERE / "videos"),
     "sounds": lambda: write_sounds(HERE / "sounds"),
     "bad": lambda: write_bad(HERE / "bad", HERE / "photos"),
     "tables": lambda: write_photos_parquet(HERE / "photos.jsonl", HERE / "photos.parquet"),

@@ -87,7 +87,7 @@ def take_frames(
     name: str | None = None,
 ) -> Taken:
     """At most `most` frames of a video, at even distances in time, or (`scene`) the first, the last and those after
-    the largest changes.
+    the largest changes, looked for among up to 512 frames (or twice `most`).
 
     Of neighbours that are nearly equal the first stays; where fewer than `least` would be left, `least` of the frames
     stay, evenly spread, and are repeated where the video has fewer. Frames are turned upright, made of square pixels,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from pipeline.manifest.video_index import Index
@@ -19,6 +20,7 @@ _EQUAL_WITHIN = 8
 
 # Candidates between which changes are looked for; above this many frames only key frames are, which coders set at cuts.
 _MOST_CANDIDATES = 512
+_LARGE = 0.25  # of the largest change
 _MOST_DECODED = 5_000
 
 
@@ -57,9 +59,22 @@ def after_changes(ordinals: Sequence[int], thumbs: Sequence[Image.Image], most: 
         return list(ordinals)
     if most == 1:
         return [ordinals[0]]
-    changes = [_mean(thumbs[place - 1], thumbs[place]) for place in range(1, len(ordinals) - 1)]
-    largest = sorted(range(len(changes)), key=lambda place: (-changes[place], place))[: most - 2]
-    return [ordinals[0], *(ordinals[place + 1] for place in sorted(largest)), ordinals[-1]]
+    changes = {place: _mean(thumbs[place - 1], thumbs[place]) for place in range(1, len(ordinals) - 1)}
+    largest = _largest(changes, most - 2, apart=len(ordinals) // (4 * most))
+    return [ordinals[0], *(ordinals[place] for place in sorted(largest)), ordinals[-1]]
+
+
+def _largest(changes: dict[int, float], most: int, apart: int) -> list[int]:
+    """The places of the largest changes. Of large ones closer than `apart` the largest comes first, so that one fast
+    movement does not take all."""
+    ranked = sorted(changes, key=lambda place: (-changes[place], place))
+    chosen: list[int] = []
+    for place in ranked:
+        is_large = changes[place] >= _LARGE * changes[ranked[0]]
+        if len(chosen) < most and is_large and all(abs(place - other) >= apart for other in chosen):
+            chosen.append(place)
+    rest = (place for place in ranked if place not in set(chosen))
+    return [*chosen, *islice(rest, most - len(chosen))]
 
 
 def distinct(thumbs: Sequence[Image.Image]) -> list[int]:

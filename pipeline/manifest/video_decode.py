@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import refusal
-from pipeline.manifest.video_file import Video, shown_size
+from pipeline.manifest.video_file import Video, shown_size, stopping_at_damage
 from pipeline.manifest.video_index import Index
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Decoder:
         context, counted = self._video.stream.codec_context, self._index.counted
         context.skip_frame = "DEFAULT"
         count = -1
-        with suppress(av.FFmpegError):
+        with stopping_at_damage():
             for packet in self._video.container.demux(self._video.stream):
                 if needed is not None and not counted:
                     context.skip_frame = "DEFAULT" if packet.pts is None or packet.pts in needed else "NONREF"

@@ -6,7 +6,7 @@ import io
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -15,6 +15,7 @@ import msgspec
 from pipeline.errors import Fault, MissingExtra, refusal
 from pipeline.manifest.sniff import PICTURE_FORMATS, described, sniff
 from pipeline.manifest.video_boxes import has_index, quarter_turns
+from pipeline.manifest.whole import has_end
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -104,14 +105,19 @@ def _video(file: BinaryIO, name: str) -> Iterator[Video]:
     import av
 
     head = _head(file, name)
+    _check_pixels(*_drawn_size(head), name)
+    if _is_cut(file, head):
+        raise refusal("TruncatedVideo", f"{name}: the file has no end: the copy was cut off; get the whole file")
     try:
         container = av.open(
             file,
-            options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "none", "max_pixels": str(MAX_PIXELS)},
+            container_options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"},
             metadata_errors="ignore",
         )
-    except (av.FFmpegError, ValueError) as error:
-        raise _unopened(file, head, name, error) from None
+    except (av.FFmpegError, ValueError):
+        raise _unopened(file, head, name) from None
+    except OSError as error:
+        raise refusal("UnreadableFile", f"{name}: cannot be read: {error.strerror or error}") from None
     with container:
         yield _facts(cast("InputContainer", container), file, name)
 
@@ -128,18 +134,43 @@ def _head(file: BinaryIO, name: str) -> bytes:
     return head
 
 
-def _unopened(file: BinaryIO, head: bytes, name: str, error: Exception) -> Fault:
+def _unopened(file: BinaryIO, head: bytes, name: str) -> Fault:
     """Why a file did not open: no video at all, cut off before its index, or broken."""
-    if isinstance(error, OSError):
-        return refusal("UnreadableFile", f"{name}: cannot be read: {error.strerror or error}")
     if head[4:8] == b"ftyp" and not has_index(file):
         message = "the file ends before its index (moov): the copy or the recording was cut off; get the whole file"
         return refusal("TruncatedVideo", f"{name}: {message}")
     if looks_like_video(head):
-        return refusal("BrokenVideo", f"{name}: begins like a video, but its headers cannot be read; {_HINT}")
+        return refusal("BrokenVideo", f"{name}: begins like a video, but its headers are damaged or cut off; {_HINT}")
     form = sniff(head)
     what = f"a {form} {'picture' if form in PICTURE_FORMATS else 'sound'}" if form else described(head)
     return refusal("NotAVideo", f"{name}: not a video but {what}")
+
+
+def _drawn_size(head: bytes) -> tuple[int, int]:
+    """Of a GIF or PNG: FFmpeg would fill the whole canvas to find the size out."""
+    form = sniff(head)
+    if form == "GIF":
+        return int.from_bytes(head[6:8], "little"), int.from_bytes(head[8:10], "little")
+    return (int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")) if form == "PNG" else (0, 0)
+
+
+def _check_pixels(width: int, height: int, name: str) -> None:
+    if width * height > MAX_PIXELS:
+        raise refusal(
+            "TooManyPixels", f"{name}: {width}×{height}; frames of over {MAX_PIXELS:,} pixels are not decoded"
+        )
+
+
+def _is_cut(file: BinaryIO, head: bytes) -> bool:
+    """Whether the bytes themselves show that the end is missing; most containers only show it by their times."""
+    length = file.seek(0, 2)
+    file.seek(max(0, length - 64))
+    tail = file.read(64)
+    file.seek(0)
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return length < 8 + int.from_bytes(head[4:8], "little")  # 0 where the recorder never came to write it
+    form = sniff(head)
+    return form in ("GIF", "PNG") and has_end(tail, form) is False
 
 
 def looks_like_video(head: bytes) -> bool:
@@ -158,11 +189,9 @@ def _facts(container: InputContainer, file: BinaryIO, name: str) -> Video:
         raise refusal("VideoCodec", f"{name}: its video codec is not known here; {_HINT}")
     width, height = context.width, context.height
     if width < 1 or height < 1:
-        raise refusal("BrokenVideo", f"{name}: the headers state a size of {width}×{height}; {_HINT}")
-    if width * height > MAX_PIXELS:
-        raise refusal(
-            "TooManyPixels", f"{name}: {width}×{height}; frames of over {MAX_PIXELS:,} pixels are not decoded"
-        )
+        raise refusal("BrokenVideo", f"{name}: the headers do not say how large its frames are; {_HINT}")
+    _check_pixels(width, height, name)
+    context.options = {"max_pixels": str(MAX_PIXELS)}  # a stream may change its size
     turns = quarter_turns(file) if container.format.name.startswith("mov") else 0
     wide, tall = shown_size(width, height, stream.sample_aspect_ratio, turns)
     rate = stream.average_rate or stream.guessed_rate
@@ -177,6 +206,18 @@ def _facts(container: InputContainer, file: BinaryIO, name: str) -> Video:
         frames=stream.frames or None,
         fps=float(rate) if rate else None,
     )
+
+
+@contextmanager
+def stopping_at_damage() -> Iterator[None]:
+    """Ends the reading of packets where FFmpeg cannot go on; what came before counts.
+
+    An IndexError is PyAV's own at the end of a file in which a stream began late.
+    """
+    import av
+
+    with suppress(av.FFmpegError, IndexError):
+        yield
 
 
 def shown_size(width: int, height: int, ratio: Any, turns: int) -> tuple[int, int]:
@@ -196,7 +237,7 @@ def _moving(container: InputContainer, name: str) -> VideoStream:
 
 
 def _is_cover(container: InputContainer, stream: VideoStream) -> bool:
-    if int(stream.disposition) & _ATTACHED:
+    if stream.disposition.value & _ATTACHED:
         return True
     codec = stream.codec_context.name if stream.codec_context is not None else ""
     return codec in _STILLS and stream.frames == 1 and bool(container.streams.audio)

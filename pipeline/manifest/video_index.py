@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pipeline.errors import refusal
-from pipeline.manifest.video_file import Video
+from pipeline.manifest.video_file import Video, stopping_at_damage
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -91,10 +90,8 @@ def index_of(video: Video) -> Index:
     """Reads all packets. Raises Fault `Local.VideoTooLong`, `Local.TruncatedVideo`, `Local.BrokenVideo`."""
     if video.seconds is not None and video.seconds > MAX_SECONDS:
         raise _too_long(video, video.seconds)
-    import av
-
     scan = _Scan(video)
-    with suppress(av.FFmpegError):  # what came before the broken place counts
+    with stopping_at_damage():
         for packet in video.container.demux():
             if packet.size:
                 scan.take(packet)
@@ -145,7 +142,7 @@ def _check_end(video: Video, latest: float) -> None:
         return
     stated = container.duration / 1_000_000
     there = latest - (container.start_time or 0) / 1_000_000
-    if there < stated - max(1.0, 0.02 * stated):
+    if there < stated - max(0.5, 0.02 * stated):
         raise refusal(
             "TruncatedVideo",
             f"{video.name}: the file states {stated:.1f} s and ends after {max(0.0, there):.1f} s: the copy was cut "

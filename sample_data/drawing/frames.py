@@ -11,9 +11,8 @@ SIZE = (640, 360)
 GROUND = 300
 
 
-def _ball(step: int) -> Image.Image:
-    """Two bounces, from the left edge to the right one."""
-    share = step / (COUNT - 1)
+def ball(share: float) -> Image.Image:
+    """Two bounces, from the left edge to the right one; `share` of the way, 0 to 1."""
     picture = Image.new("RGB", SIZE, (168, 208, 240))
     draw = ImageDraw.Draw(picture)
     draw.ellipse((520, 30, 590, 100), (255, 228, 120))
@@ -43,7 +42,7 @@ def write_frames(folder: Path, cat: Path) -> None:
     """`<scene>/frame_1.jpg` … `frame_12.jpg`; without leading zeros, so that order by name is not order in time."""
     with Image.open(cat) as photo:
         scenes = {
-            "ball": [_ball(step) for step in range(COUNT)],
+            "ball": [ball(step / (COUNT - 1)) for step in range(COUNT)],
             "cat": [_cat(step, photo) for step in range(COUNT)],
         }
     for scene, frames in scenes.items():

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import shutil
+import struct
+import tempfile
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,8 +41,8 @@ def picture(colour: Colour, bar: float | None = None, size: tuple[int, int] = (6
 
 
 def moving(count: int, size: tuple[int, int] = (64, 48)) -> list[Any]:
-    """`count` pictures, each unlike the one before it."""
-    return [picture((40, 80, 160), (number * 5 % 17) / 16, size) for number in range(count)]
+    """`count` pictures, none like another."""
+    return [picture((number * 67 % 255, 80, 160), (number * 5 % 17) / 16, size) for number in range(count)]
 
 
 def scenes(*parts: tuple[Colour, int]) -> list[Any]:
@@ -60,25 +64,23 @@ def video(
     sound: float = 0.0,
 ) -> bytes:
     """A file of these pictures. `stamps`: when each is shown, in 1/1000 s, not evenly at `fps`. `turned`: degrees
-    counterclockwise, as the header states them. `ratio`: of a pixel. `sound`: seconds of a tone beside them."""
+    clockwise by which players turn the pictures. `ratio`: of a pixel. `sound`: seconds of a tone beside them."""
     import av
 
     name = codec or CODECS[container]
-    file = io.BytesIO()
-    with av.open(file, "w", format=container, options=options or {}) as output:
+    path = Path(tempfile.mkdtemp()) / "drawn"  # with a name: FFmpeg opens it again to move its index to the front
+    with av.open(str(path), "w", format=container, options=options or {}) as output:
         stream: Any = None
         tone = output.add_stream("aac", rate=16_000) if sound else None
         for number, drawn in enumerate(pictures):
             if stream is None:
                 stream = output.add_stream(name, rate=fps)
                 stream.height, stream.width = drawn.shape[:2]
-                stream.pix_fmt = {"gif": "rgb8", "apng": "rgb24"}.get(name, "yuv420p")
+                stream.pix_fmt = {"gif": "rgb8", "apng": "rgb24", "mjpeg": "yuvj420p"}.get(name, "yuv420p")
                 stream.gop_size = key_every
                 stream.codec_context.options = {"crf": "12"} if name.startswith("lib") else {}
                 if ratio is not None:
                     stream.sample_aspect_ratio = ratio
-                if turned:
-                    stream.set_display_rotation(turned)
                 if stamps is not None:
                     stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
             frame = av.VideoFrame.from_ndarray(drawn, format="rgb24")
@@ -89,16 +91,32 @@ def video(
             output.mux(stream.encode())
         if tone is not None:
             _mux_tone(output, tone, sound)
-    return file.getvalue()
+    body = path.read_bytes()
+    shutil.rmtree(path.parent)
+    return _turned(body, turned) if turned else body
+
+
+def _turned(body: bytes, degrees: int) -> bytes:
+    """The matrix of the first track header (version 0), as phones write it (ISO/IEC 14496-12, 8.3.2)."""
+    one = 1 << 16
+    numbers = {90: (0, one, 0, -one, 0), 180: (-one, 0, 0, 0, -one), 270: (0, -one, 0, one, 0)}[degrees]
+    place = body.index(b"tkhd") + 4 + 40
+    return body[:place] + struct.pack(">5i", *numbers) + body[place + 20 :]
 
 
 def song(seconds: float = 1.0, cover: bool = False) -> bytes:
-    """A sound alone, in an MP4."""
+    """A sound alone, in an MP4; with `cover`, a picture of the album beside it."""
     import av
 
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as output:
-        _mux_tone(output, output.add_stream("aac", rate=16_000), seconds)
+        tone = output.add_stream("aac", rate=16_000)
+        art: Any = output.add_stream("mjpeg", rate=1) if cover else None
+        if art is not None:
+            art.width, art.height, art.pix_fmt = 64, 48, "yuvj420p"
+            output.mux(art.encode(av.VideoFrame.from_ndarray(picture((9, 9, 9)), format="rgb24")))
+            output.mux(art.encode())
+        _mux_tone(output, tone, seconds)
     return file.getvalue()
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 
 from pipeline.job.load import load
 from pipeline.job.schema import Job
+from pipeline.manifest.video import probe_video, take_frames
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "sample_data"
@@ -58,7 +59,7 @@ def references(value: Any, key: str = "") -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from references(inner, key)
-    elif isinstance(value, str) and key in {"image", "images", "frames", "audio"}:
+    elif isinstance(value, str) and key in {"image", "images", "frames", "audio", "video"}:
         yield value
 
 
@@ -176,6 +177,15 @@ def _is_ball(pixel: Any) -> bool:
 def test_the_ball_moves_to_the_right_from_frame_to_frame() -> None:
     places = [_centre_of_red(DATA / f"frames/ball/frame_{number}.jpg") for number in range(1, 13)]
     assert places == sorted(places)
+
+
+def test_the_video_is_small_and_longer_than_the_services_ask_for() -> None:
+    path = DATA / "videos/ball.mp4"
+    assert path.stat().st_size < 150_000
+    info = probe_video(str(path))
+    assert (info.width, info.height, info.seconds, info.fps) == (640, 360, 4.0, 12.0)
+    taken = take_frames(str(path), most=8)
+    assert len(taken.frames) == 8
 
 
 def test_embedded_texts_fit_the_70_characters_of_one_peace() -> None:

@@ -84,10 +84,10 @@ def test_a_moved_bar_is_no_equal_frame_and_noise_is() -> None:
 
 @pytest.mark.parametrize(("turned", "corner"), [(90, "top-right"), (180, "bottom-right"), (270, "bottom-left")])
 def test_frames_stand_upright(turned: int, corner: str) -> None:
-    """A red corner, top left as stored, comes to stand where a player shows it: the turn is counterclockwise."""
+    """A red corner, top left as stored, comes to stand where a player shows it: turns are clockwise."""
     drawn = picture(GREY, size=(96, 64))
     drawn[:24, :24] = RED
-    data = video([drawn] * 4, turned=-turned % 360)
+    data = video([drawn] * 4, turned=turned)
     frame = take_frames(data, most=4).frames[0]
     assert (frame.width, frame.height) == ((96, 64) if turned == 180 else (64, 96))
     info = probe_video(data)
