@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -78,7 +79,13 @@ class Service:
 
     def source(self, request: Request, model: object) -> Source:
         resolve = request.headers.get("x-dashscope-ossresourceresolve", "").lower() == "enable"
-        return Source(stored=lambda reference: self.store.find(reference, str(model)), resolve=resolve)
+        named: Counter[str] = Counter()
+
+        def stored(reference: str) -> bytes | None:
+            named[reference] += 1
+            return self.store.find(reference, str(model), named[reference] - 1)
+
+        return Source(stored=stored, resolve=resolve)
 
     def settle(self, tokens: int) -> None:
         self.quota.settle(anyio.current_time(), tokens)

@@ -31,6 +31,13 @@ class _Policy(msgspec.Struct, frozen=True):
     model: str
 
 
+class _Object(msgspec.Struct, frozen=True):
+    """What lies under one key: the files that were uploaded to it, in their order, and for which model."""
+
+    model: str
+    bodies: tuple[bytes, ...]
+
+
 class OssFault(Exception):
     """An upload that OSS refuses: HTTP status, code and message of its XML answer."""
 
@@ -48,15 +55,20 @@ class OssFault(Exception):
 
 
 class Store:
-    """Objects by key, the oldest dropped once all together pass the bound. Thread-safe."""
+    """Objects by key, the oldest dropped once all together pass the bound. Thread-safe.
+
+    Two files of one name in one call of the official SDK 2.0.2 get one key, since the SDK asks for one certificate a
+    call and names an object by its file. The real OSS refuses the second, as the certificate has it. Here the
+    certificate allows it, both are kept, and a request that names the key twice gets one after the other.
+    """
 
     def __init__(self, *, expires: float = _EXPIRES_SECONDS, bound: int = _STORE_BYTES) -> None:
         self._expires = expires
         self._bound = bound
         self._secret = token_bytes(32)
         self._lock = Lock()
-        self._size = 0
-        self._objects: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
+        self.size = 0  # bytes of all objects
+        self._objects: OrderedDict[str, _Object] = OrderedDict()
 
     def certificate(self, model: str, host: str, request_id: str) -> dict[str, Any]:
         """The answer to `GET /api/v1/uploads?action=getPolicy&model=…`; `host` is where uploads are to be posted."""
@@ -74,7 +86,7 @@ class Store:
             "capacity_limit_mb": 999999999,
             "oss_access_key_id": _ACCESS_ID,
             "x_oss_object_acl": "private",
-            "x_oss_forbid_overwrite": "true",
+            "x_oss_forbid_overwrite": "false",
         }
         return {"request_id": request_id, "data": data}
 
@@ -111,16 +123,26 @@ class Store:
 
     def _keep(self, key: str, model: str, data: bytes) -> None:
         old = self._objects.pop(key, None)
-        self._size += len(data) - (len(old[1]) if old else 0)
-        self._objects[key] = (model, data)
-        while self._size > self._bound and len(self._objects) > 1:
-            self._size -= len(self._objects.popitem(last=False)[1][1])
+        self._objects[key] = _Object(model, (*(old.bodies if old else ()), data))
+        self.size += len(data)
+        while self.size > self._bound:
+            oldest, kept = next(iter(self._objects.items()))
+            if len(self._objects) == len(kept.bodies) == 1:
+                return
+            self.size -= len(kept.bodies[0])
+            del self._objects[oldest]
+            if len(kept.bodies) > 1:
+                self._objects[oldest] = _Object(model, kept.bodies[1:])
+                self._objects.move_to_end(oldest, last=False)
 
-    def find(self, reference: str, model: str) -> bytes | None:
-        """The bytes of `oss://<key>`, None unless they were uploaded for this model."""
+    def find(self, reference: str, model: str, time: int = 0) -> bytes | None:
+        """The bytes of `oss://<key>`, None unless they were uploaded for this model.
+
+        `time`: how often the request has named this key before; files of one key are handed out in their order.
+        """
         with self._lock:
             kept = self._objects.get(reference.removeprefix("oss://"))
-        return kept[1] if kept is not None and kept[0] == model else None
+        return kept.bodies[time % len(kept.bodies)] if kept is not None and kept.model == model else None
 
     def _sign(self, policy: str) -> str:
         return b64encode(hmac.digest(self._secret, policy.encode(), sha256)).decode()

@@ -23,6 +23,7 @@ from pipeline.offline.options import ServiceOptions, parse_faults
 from pipeline.offline.quota import Quota
 from pipeline.offline.refusals import Refusal
 from pipeline.offline.serve import make_server
+from pipeline.offline.uploads import Store
 
 HELLO = native({"text": "Hello"})
 SSE = {**KEY, "X-DashScope-SSE": "enable"}
@@ -201,7 +202,7 @@ def test_oss_refuses_overwriting_forged_expired_and_misplaced_uploads() -> None:
     service = app()
     fields = certified(service)
     assert post(service, fields).status == 200
-    assert b"FileAlreadyExists" in post(service, fields).body
+    assert b"FileAlreadyExists" in post(service, {**fields, "x-oss-forbid-overwrite": b"true"}).body
     assert b"SignatureDoesNotMatch" in post(service, {**fields, "policy": b"e30="}).body
     assert b"Policy Condition failed" in post(service, {**fields, "key": b"elsewhere/cat.jpg"}).body
     assert post(service, {"file": b"x"}).status == 400
@@ -209,6 +210,21 @@ def test_oss_refuses_overwriting_forged_expired_and_misplaced_uploads() -> None:
     expired = post(late, certified(late))
     assert expired.status == 403
     assert b"Invalid according to Policy: Policy expired." in expired.body
+
+
+def test_the_store_stays_within_its_bound_whatever_the_keys() -> None:
+    store = Store(bound=1000)
+    policy = {"policy": b"", "Signature": b""}
+    for number in range(20):
+        found = store.certificate("m", "http://127.0.0.1/oss/", "r")["data"]
+        policy = {"policy": found["policy"].encode(), "Signature": found["signature"].encode()}
+        for _ in range(1 + number % 3):
+            fields = {**policy, "OSSAccessKeyId": b"x", "key": f"{found['upload_dir']}/a".encode(), "file": b"x" * 300}
+            body, headers = form(fields)
+            store.post(headers["Content-Type"], body)
+    key = f"oss://{found['upload_dir']}/a"
+    assert store.find(key, "m") == b"x" * 300
+    assert store.size <= 1000
 
 
 def test_a_loopback_picture_is_fetched_and_a_redirect_or_another_host_is_a_failed_download() -> None:
