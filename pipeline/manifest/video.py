@@ -14,7 +14,6 @@ from pipeline.manifest.video_choice import (
     candidates,
     distinct,
     evenly,
-    every,
     repeated,
 )
 from pipeline.manifest.video_decode import Decoder
@@ -118,16 +117,19 @@ def take_frames(
 
 
 def sample_frames(
-    source: Source, *, fps: float, most: int, max_pixels: int | None = None, name: str | None = None
+    source: Source, *, fps: float, least: int, most: int, max_pixels: int | None = None, name: str | None = None
 ) -> Taken:
-    """A frame every 1/`fps` seconds from the first on, equal ones too; if these are over `most`, `most` evenly.
+    """`fps` frames a second, evenly from the first to the last, equal ones too: the rule by which Qwen-VL samples a
+    file (`smart_nframes` of qwen_vl_utils 0.0.8). At least `least`, at most `most`, never more than the video has, an
+    even number above one.
 
     Otherwise as `take_frames`.
     """
     with opened_video(source, name) as video:
         index = index_of(video)
         decoder = Decoder(video, index)
-        chosen = every(index, 1 / fps, most)
+        count = min(max(least, int(index.duration * fps + 1e-6)), most, len(index.stamps))
+        chosen = evenly(index, count - count % 2 if count > 1 else count)
         taken = decoder.frames(chosen, lambda frame: _jpeg(decoder, frame, max_pixels))
     kept = [ordinal for ordinal in chosen if ordinal in taken]
     return _listed(index, kept, taken, 0)

@@ -35,15 +35,6 @@ def evenly(index: Index, most: int) -> list[int]:
     return sorted({_nearest(index, first + length * step / (most - 1)) for step in range(most)})
 
 
-def every(index: Index, step: float, most: int) -> list[int]:
-    """The frames shown at 0, `step`, 2·`step` … seconds; if there are more than `most`, that many evenly."""
-    count = int((index.seconds(len(index.stamps) - 1) + 1e-9) / step) + 1
-    if count > most:
-        return evenly(index, most)
-    first = index.stamps[0]
-    return sorted({_nearest(index, first + number * step / index.unit) for number in range(count)})
-
-
 def candidates(index: Index, most: int) -> list[int]:
     """The frames among which scene changes are looked for: all of a short video, else an even choice of them."""
     wanted = max(_MOST_CANDIDATES, 2 * most)

@@ -9,6 +9,9 @@ from typing import Any
 from pipeline.offline.refusals import Refusal
 
 _HUGE = 1e300
+# Qwen-Omni must be streamed (Model Studio's page on it, up to Qwen3.5-Omni); its captioner need not, nor Qwen3.8-Omni
+_STREAMS_ONLY = re.compile(r"qvq|qwq|qwen-omni|qwen(?:2\.5|3|3\.5)-omni(?!.*captioner)")
+_NOT_NATIVE = re.compile(r"qwen(?:\d(?:\.\d)?)?-omni(?!.*captioner)")
 _FORCED_INCREMENTAL = re.compile(r"qwen3|qvq|qwq")
 
 
@@ -57,6 +60,8 @@ def sampling(parameters: Mapping[str, Any], *, hottest: float | None = 2.0, seed
 
 def native(model: str, parameters: Mapping[str, Any], *, stream: bool) -> int | None:
     """The rules of the native protocol; the most tokens of the answer. Raises Refusal."""
+    if _NOT_NATIVE.match(model):  # "Qwen-Omni models support only OpenAI-compatible calls", the same page
+        raise Refusal("parameter", "url error, please check url!")
     if model.startswith("llama3.2"):
         if "incremental_output" in parameters:
             raise Refusal("parameter", "The incremental_output parameter is not supported by this model.")
@@ -77,11 +82,18 @@ def native(model: str, parameters: Mapping[str, Any], *, stream: bool) -> int | 
 
 def need_stream(model: str, *, stream: bool) -> None:
     """Raises Refusal for the models that answer only in streams."""
-    if not stream and model.startswith(("qvq", "qwq")):
+    if not stream and _STREAMS_ONLY.match(model):
         raise Refusal(
             "parameter",
             "This model only support stream mode, please enable the stream parameter to access the model. ",
         )
+
+
+def answers_in_text(body: Mapping[str, Any]) -> None:
+    """Raises Refusal for a caller who wants to be spoken to."""
+    wanted = body.get("modalities")
+    if wanted is not None and (not isinstance(wanted, list) or "audio" in wanted):
+        raise Refusal("parameter", 'The embedded service does not speak: modalities should be ["text"].')
 
 
 def incremental_by_default(model: str) -> bool:

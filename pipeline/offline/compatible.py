@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from pipeline.offline import checks
+from pipeline.offline import checks, part_options
 from pipeline.offline.conversation import Conversation, Counted, Said, Turn, pieces
-from pipeline.offline.limits import Limits, chat_limits
-from pipeline.offline.media import Picture, Source, picture_of
-from pipeline.offline.native import frames_fps, frames_of, model_of
+from pipeline.offline.limits import chat_limits
+from pipeline.offline.media import Source
+from pipeline.offline.native import model_of
+from pipeline.offline.part_reader import Part, PartReader, check_kinds, reader
 from pipeline.offline.refusals import Refusal
+
+ReadPart = Callable[[object, PartReader], Part]
 
 _LONGEST_NAME = 32
 _ROLES = ("system", "developer", "user", "assistant")
@@ -27,51 +30,64 @@ def read(body: Mapping[str, Any], source: Source, *, created: int, dashscope: bo
     if not isinstance(messages, list) or not messages:
         raise Refusal("input-empty")
     checks.sampling(body, seeds=2**31 - 1)
-    checks.need_stream(model, stream=bool(body.get("stream")))
+    if dashscope:
+        checks.need_stream(model, stream=bool(body.get("stream")))
     most = checks.whole(body, "max_completion_tokens", 1, None) or checks.whole(body, "max_tokens", 1, None)
-    limits = chat_limits(model)
-    turns = tuple(turn(message, limits, source) for message in messages)
+    checks.answers_in_text(body)
+    media = reader(model, chat_limits(model), source)
+    turns = tuple(turn(message, media) for message in messages)
     if messages[-1]["role"] != "user":
         raise Refusal("last-message")
     checks.json_wish(body, " ".join(one.text for one in turns))
     return Conversation(model=model, turns=turns, parameters={**body, "created": created}, most=most)
 
 
-def turn(message: object, limits: Limits, source: Source) -> Turn:
-    """One message; `content` is a string or a list of parts, null only in an assistant's turn. Raises Refusal."""
+def turn(message: object, media: PartReader, read: ReadPart | None = None) -> Turn:
+    """One message, its parts read by `read`. Raises Refusal.
+
+    `content` is a string or a list of parts, null only in an assistant's turn.
+    """
     if not isinstance(message, dict) or message.get("role") not in _ROLES:
         raise Refusal("role")
     role = "system" if message["role"] == "developer" else message["role"]
     content = message.get("content")
+    read = read or read_part
     if isinstance(content, str):
-        return Turn(role=role, text=content)
+        return Turn(role=role, parts=(content,))
     if content is None and role == "assistant":
         return Turn(role=role)
     if not isinstance(content, list) or not content:
         raise Refusal("messages")
-    texts: list[str] = []
-    pictures: list[Picture] = []
-    frames: tuple[Picture, ...] = ()
-    fps: float | None = None
-    for part in content:
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind == "text" and isinstance(part.get("text"), str):
-            texts.append(part["text"])
-        elif kind == "image_url":
-            pictures.append(picture_of(_address(part, "image_url"), limits, source))
-        elif kind == "video":
-            frames, fps = frames_of(part.get("video"), limits, source), frames_fps(part)
-        elif kind == "video_url":
-            frames = frames_of(_address(part, "video_url"), limits, source)
-        else:
-            named = kind if isinstance(kind, str) and len(kind) < _LONGEST_NAME else "given"
-            raise Refusal("messages", f"Content part of type {named} is not supported by this model.")
-    return Turn(role=role, text="\n".join(texts), pictures=tuple(pictures), frames=frames, fps=fps)
+    parts = tuple(read(part, media) for part in content)
+    check_kinds(parts, media.limits)
+    return Turn(role=role, parts=parts)
 
 
-def _address(part: Mapping[str, Any], name: str) -> object:
-    holder = part.get(name)
-    return holder.get("url") if isinstance(holder, dict) else holder
+def read_part(part: object, media: PartReader) -> Part:
+    """One part by its `type`; options stand beside `image_url` and `video_url`, `detail` inside. Raises Refusal."""
+    kind = part.get("type") if isinstance(part, dict) else None
+    if not isinstance(part, dict) or not isinstance(kind, str):
+        raise Refusal("messages", "Content part of type given is not supported by this model.")
+    if kind == "text" and isinstance(part.get("text"), str):
+        part_options.marks(part)
+        return str(part["text"])
+    holder = part.get(kind)
+    if kind == "image_url":
+        if isinstance(holder, dict):
+            part_options.detail(holder)
+        return media.picture(_address(holder), part)
+    if kind == "video":
+        return media.video(holder if isinstance(holder, list) else None, part)
+    if kind == "video_url":
+        return media.video(_address(holder), part)
+    if kind in ("input_audio", "audio_url"):
+        return media.sound(_address(holder), part)
+    raise Refusal("messages", f"Content part of type {kind[:_LONGEST_NAME]} is not supported by this model.")
+
+
+def _address(holder: object) -> object:
+    """`url` of a picture, video or vLLM's `audio_url`; `data` of OpenAI's `input_audio`."""
+    return holder.get("url", holder.get("data")) if isinstance(holder, dict) else holder
 
 
 def usage(counted: Counted) -> dict[str, Any]:
@@ -80,10 +96,14 @@ def usage(counted: Counted) -> dict[str, Any]:
         "completion_tokens": counted.given,
         "total_tokens": counted.taken + counted.given,
     }
-    details = {"image_tokens": counted.pictures, "video_tokens": counted.frames}
+    details = {
+        "image_tokens": counted.pictures,
+        "video_tokens": counted.frames,
+        "audio_tokens": counted.sounds,
+    }
     shown = {name: value for name, value in details.items() if value}
     if shown:
-        rest = counted.taken - counted.pictures - counted.frames
+        rest = counted.taken - sum(shown.values())
         found["prompt_tokens_details"] = {"text_tokens": rest, **shown, "cached_tokens": 0}
     return found
 

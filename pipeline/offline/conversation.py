@@ -11,18 +11,37 @@ import msgspec
 from pipeline.offline import tokens
 from pipeline.offline.media import Picture
 from pipeline.offline.models import answering
+from pipeline.offline.part_reader import Part, Sound, Video
 
 ROLES = ("system", "user", "assistant")
+_QUOTED = 24
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """One message: its texts joined, its pictures, or the frames of one video."""
+    """One message: its parts in the order in which they were sent; a text is a str."""
 
     role: str
-    text: str = ""
-    pictures: tuple[Picture, ...] = ()
-    frames: tuple[Picture, ...] = ()
-    fps: float | None = None
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return "\n".join(part for part in self.parts if isinstance(part, str))
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        return tuple(part for part in self.parts if isinstance(part, Picture))
+
+    @property
+    def videos(self) -> tuple[Video, ...]:
+        return tuple(part for part in self.parts if isinstance(part, Video))
+
+    @property
+    def sounds(self) -> tuple[Sound, ...]:
+        return tuple(part for part in self.parts if isinstance(part, Sound))
+
+    @property
+    def has_media(self) -> bool:
+        return any(not isinstance(part, str) for part in self.parts)
 
 
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,12 +54,13 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens: `pictures` and `frames` are contained in `taken`."""
+    """Tokens: `pictures`, `frames` and `sounds` are contained in `taken`."""
 
     taken: int
     given: int
     pictures: int = 0
     frames: int = 0
+    sounds: int = 0
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,16 +73,57 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def asked(conversation: Conversation) -> answering.Asked:
-    """The last question with its own pictures, else with the newest ones shown before it."""
+    """The last question with its own media, else with the newest ones shown before it."""
     last = conversation.turns[-1]
-    shown = next((turn for turn in reversed(conversation.turns) if turn.pictures or turn.frames), last)
+    shown = next((turn for turn in reversed(conversation.turns) if turn.has_media), last)
     return answering.Asked(
         model=conversation.model,
         prompt=last.text,
         pictures=tuple(one.data for one in shown.pictures),
-        frames=tuple(one.data for one in shown.frames),
-        fps=shown.fps,
+        clips=tuple(_clip(video) for video in shown.videos),
+        sounds=tuple(one.data for one in shown.sounds),
+        order=_order(last),
+        earlier=_earlier(conversation),
+        estimated=bool(shown.sounds) and not tokens.sound_rate(conversation.model)[1],
     )
+
+
+def _clip(video: Video) -> answering.Clip:
+    return answering.Clip(frames=tuple(one.data for one in video.frames), fps=video.fps, seconds=video.seconds)
+
+
+def _order(turn: Turn) -> tuple[str, ...]:
+    """The parts by name, where they do not simply come before one text: `text “…”, picture 1`."""
+    texts = [place for place, part in enumerate(turn.parts) if isinstance(part, str)]
+    if not turn.has_media or not texts or texts == [len(turn.parts) - 1]:
+        return ()
+    counts: dict[str, int] = {}
+    found = []
+    for part in turn.parts:
+        if isinstance(part, str):
+            found.append("text" if len(texts) == 1 else f"text “{_start(part)}”")
+            continue
+        kind = "picture" if isinstance(part, Picture) else "video" if isinstance(part, Video) else "sound"
+        counts[kind] = counts.get(kind, 0) + 1
+        found.append(f"{kind} {counts[kind]}")
+    return tuple(found)
+
+
+def _start(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= _QUOTED else flat[:_QUOTED].rstrip() + "…"
+
+
+def _earlier(conversation: Conversation) -> tuple[tuple[str, str], ...]:
+    """Each earlier question with the answer that was given to it."""
+    found: list[tuple[str, str]] = []
+    question = ""
+    for turn in conversation.turns[:-1]:
+        if turn.role == "user":
+            question = turn.text
+        elif turn.role == "assistant":
+            found.append((question, turn.text))
+    return tuple(found)
 
 
 def finish(conversation: Conversation, text: str, read: tuple[Any, ...] | None = None) -> Said:
@@ -83,22 +144,29 @@ def _wants_json(parameters: Mapping[str, Any]) -> bool:
 
 def _count(conversation: Conversation, given: int) -> Counted:
     """ChatML as the Qwen-VL page adds up: 5 a message, 3 for the answer, 11 for a default system message."""
-    grid = tokens.grid_of(conversation.model)
-    pictures = frames = marks = 0
-    high = bool(conversation.parameters.get("vl_high_resolution_images"))
-    for turn in conversation.turns:
-        if grid is None:
-            continue
-        pictures += sum(tokens.picture_tokens(p.width, p.height, grid, high_resolution=high) for p in turn.pictures)
-        frames += tokens.video_tokens([(p.width, p.height) for p in turn.frames], grid)
-        marks += 2 * (len(turn.pictures) + bool(turn.frames))
-        if grid.counted:
-            pictures += 2 * len(turn.pictures)
-            frames += 2 * bool(turn.frames)
-    inside = 0 if grid is not None and grid.counted else marks
+    model = conversation.model
+    grid = tokens.grid_of(model)
     words = sum(tokens.text_tokens(turn.text) + 5 for turn in conversation.turns) + 3
     system = 0 if any(turn.role == "system" for turn in conversation.turns) else 11
-    return Counted(taken=system + words + pictures + frames + inside, given=given, pictures=pictures, frames=frames)
+    heard = [sound for turn in conversation.turns for sound in turn.sounds]
+    sounds = sum(tokens.sound_tokens(sound.seconds, model) for sound in heard)
+    if grid is None:
+        return Counted(taken=system + words + sounds, given=given, sounds=sounds)
+    high = bool(conversation.parameters.get("vl_high_resolution_images"))
+    seen = [picture for turn in conversation.turns for picture in turn.pictures]
+    films = [video for turn in conversation.turns for video in turn.videos]
+    pictures = sum(
+        tokens.picture_tokens(one.width, one.height, grid, pixels=one.pixels, high_resolution=high) for one in seen
+    )
+    frames = sum(
+        tokens.video_tokens([(one.width, one.height) for one in film.frames], grid, pixels=film.pixels)
+        for film in films
+    )
+    marks = 2 * (len(seen) + len(films) + len(heard))
+    if grid.counted:
+        pictures, frames, marks = pictures + 2 * len(seen), frames + 2 * len(films), 2 * len(heard)
+    taken = system + words + pictures + frames + sounds + marks
+    return Counted(taken=taken, given=given, pictures=pictures, frames=frames, sounds=sounds)
 
 
 def pieces(text: str) -> list[str]:

@@ -15,9 +15,11 @@ import msgspec
 from pipeline.offline.limits import Limits
 from pipeline.offline.models import picture, sound
 from pipeline.offline.refusals import Refusal
+from pipeline.offline.tokens import Pixels
 
 _DATA = re.compile(r"data:(?P<mime>[^;,]*)(?:;[^;,]+)*?;base64,", re.IGNORECASE)
 _FETCH_SECONDS = 10.0
+_MOST_FETCHED = 256 * 1024 * 1024  # held in memory: less than some services take by URL
 _MIMES = {
     "BMP": ("image/bmp", "image/x-ms-bmp"),
     "DIB": ("image/bmp",),
@@ -41,11 +43,12 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
-    """A checked picture: its bytes, and the width and height its header states."""
+    """A checked picture: its bytes, the width and height its header states, and what its part says of pixels."""
 
     data: bytes
     width: int
     height: int
+    pixels: Pixels = Pixels()
 
 
 def load(reference: object, limits: Limits, source: Source) -> tuple[bytes, str | None]:
@@ -60,7 +63,7 @@ def load(reference: object, limits: Limits, source: Source) -> tuple[bytes, str 
     if scheme == "oss":
         return _from_store(reference, source), None
     if scheme in ("http", "https"):
-        return _fetch(reference, limits.max_bytes), None
+        return _fetch(reference, min(limits.max_bytes, _MOST_FETCHED)), None
     raise Refusal("download", "The provided URL does not appear to be valid. Ensure it is correctly formatted.")
 
 
@@ -95,7 +98,7 @@ def _check_sides(header: picture.Header, limits: Limits) -> None:
 
 
 def sound_of(reference: object, limits: Limits, source: Source, *, cut: bool) -> tuple[bytes, float]:
-    """A wav, flac or mp3 sound and its seconds; longer than the limit only where `cut`. Raises Refusal."""
+    """A sound in a format that the model takes, and its seconds; over the limit only where `cut`. Raises Refusal."""
     data, _mime = load(reference, limits, source)
     if len(data) > limits.max_bytes:
         raise Refusal("parameter", "Multimodal file size is too large")
@@ -103,12 +106,10 @@ def sound_of(reference: object, limits: Limits, source: Source, *, cut: bool) ->
         found = sound.header(data)
     except sound.NotSound as error:
         raise Refusal("parameter", "The audio format is illegal and cannot be opened.") from error
-    if found.format not in ("WAV", "MP3", "FLAC"):
+    if found.format not in limits.sounds:
         raise Refusal("parameter", "The audio format is illegal and cannot be opened.")
     if limits.max_seconds is not None and found.seconds > limits.max_seconds and not cut:
-        raise Refusal(
-            "parameter", f"The audio is longer than {limits.max_seconds:g} seconds and auto_truncation is off."
-        )
+        raise Refusal("parameter", f"The audio is too long: it should be at most {limits.max_seconds:g} seconds.")
     return data, found.seconds
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 
-from pipeline.offline import checks, ocr_tasks
+from pipeline.offline import checks, ocr_tasks, part_options
 from pipeline.offline.conversation import ROLES, Conversation, Counted, Said, Turn, asked, finish, pieces
-from pipeline.offline.limits import Limits, chat_limits
-from pipeline.offline.media import Picture, Source, picture_of
+from pipeline.offline.limits import chat_limits
+from pipeline.offline.media import Source
 from pipeline.offline.models import answering
+from pipeline.offline.part_reader import Part, PartReader, check_kinds, reader
 from pipeline.offline.refusals import Refusal
 
 _KINDS = ("image", "video", "audio", "text")
@@ -27,7 +28,8 @@ def read(body: Mapping[str, Any], source: Source, *, stream: bool) -> Conversati
     most = checks.native(model, parameters, stream=stream)
     limits = chat_limits(model)
     _check_roles(messages)
-    turns = tuple(_turn(message, limits, source) for message in messages)
+    media = reader(model, limits, source)
+    turns = tuple(_turn(message, media) for message in messages)
     if limits.needs_picture and not any(turn.pictures for turn in turns if turn.role == "user"):
         raise Refusal("messages", "The user messages must contain at least one image URL.")
     checks.json_wish(parameters, " ".join(turn.text for turn in turns))
@@ -65,66 +67,32 @@ def _check_roles(messages: list[Any]) -> None:
         raise Refusal("last-message")
 
 
-def _turn(message: Mapping[str, Any], limits: Limits, source: Source) -> Turn:
+def _turn(message: Mapping[str, Any], media: PartReader) -> Turn:
     content = message["content"]
     if isinstance(content, str):
-        return Turn(role=message["role"], text=content)
+        return Turn(role=message["role"], parts=(content,))
     if not isinstance(content, list):
         raise Refusal("messages")
-    texts: list[str] = []
-    pictures: list[Picture] = []
-    frames: tuple[Picture, ...] = ()
-    fps: float | None = None
-    for part in content:
-        kind = _kind(part)
-        if kind == "text":
-            texts.append(_text(part["text"]))
-        elif kind == "image":
-            pictures.append(picture_of(part["image"], limits, source))
-        elif kind == "video":
-            frames, fps = frames_of(part["video"], limits, source), frames_fps(part)
-        else:
-            raise Refusal("parameter", "This model does not support audio.")
-    return Turn(role=message["role"], text="\n".join(texts), pictures=tuple(pictures), frames=frames, fps=fps)
+    parts = tuple(_part(part, media) for part in content)
+    check_kinds(parts, media.limits)
+    return Turn(role=message["role"], parts=parts)
 
 
-def _kind(part: object) -> str:
-    if not isinstance(part, dict):
+def _part(part: object, media: PartReader) -> Part:
+    found = [name for name in _KINDS if name in part] if isinstance(part, dict) else []
+    if not isinstance(part, dict) or len(found) != 1:
         raise Refusal("messages")
-    found = [name for name in _KINDS if name in part]
-    if len(found) != 1:
+    kind = found[0]
+    if kind == "image":
+        return media.picture(part["image"], part)
+    if kind == "video":
+        return media.video(part["video"], part)
+    if kind == "audio":
+        return media.sound(part["audio"], part)
+    part_options.marks(part)
+    if not isinstance(part["text"], str):
         raise Refusal("messages")
-    return found[0]
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise Refusal("messages")
-    return value
-
-
-def frames_of(value: object, limits: Limits, source: Source) -> tuple[Picture, ...]:
-    """The frames of one video, within the model's bounds. Raises Refusal."""
-    if limits.frames is None:
-        raise Refusal("parameter", "This model does not support video.")
-    if isinstance(value, str):
-        raise Refusal(
-            "download", "Failed to download multimodal content. (The embedded service takes frame lists only.)"
-        )
-    if not isinstance(value, list):
-        raise Refusal("messages")
-    least, most = limits.frames
-    if not least <= len(value) <= most:
-        raise Refusal("parameter", f"the range of sequence images shoule be ({least}, {most}).")
-    return tuple(picture_of(one, limits, source) for one in value)
-
-
-def frames_fps(part: Mapping[str, Any]) -> float | None:
-    """How many frames a second, [0.1, 10]. Raises Refusal."""
-    fps = checks.number(part, "fps")
-    if fps is not None and not 0.1 <= fps <= 10:
-        raise Refusal("parameter", "Range of fps should be [0.1, 10]")
-    return fps
+    return part["text"]
 
 
 def answer(conversation: Conversation) -> Said:
@@ -146,6 +114,8 @@ def usage(counted: Counted, model: str, given: int | None = None) -> dict[str, A
         found["image_tokens"] = counted.pictures
     if counted.frames:
         found["video_tokens"] = counted.frames
+    if counted.sounds:
+        found["audio_tokens"] = counted.sounds
     if checks.incremental_by_default(model) or "ocr" in model:
         found["total_tokens"] = counted.taken + out
     return found

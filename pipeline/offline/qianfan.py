@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import ceil
 from typing import Any
 
-from pipeline.offline import checks, compatible, tokens
-from pipeline.offline.conversation import Conversation, Counted, Said, Turn, pieces
-from pipeline.offline.limits import QIANFAN, QIANFAN_URL, QIANFAN_WINDOW_TOKENS, Limits
+import msgspec
+
+from pipeline.offline import checks, compatible, part_options, tokens
+from pipeline.offline.conversation import Conversation, Counted, Said, pieces
+from pipeline.offline.limits import QIANFAN, QIANFAN_URL, QIANFAN_WINDOW_TOKENS, Limits, qianfan_video
 from pipeline.offline.media import Picture, Source, picture_of
 from pipeline.offline.native import model_of
+from pipeline.offline.part_reader import Part, PartReader, reader
 from pipeline.offline.refusals import Refusal
+from pipeline.offline.tokens import Pixels
 
 _URL_BYTES = 1024
-_DETAILS = (None, "auto", "low", "high")
 
 
 def read(body: Mapping[str, Any], source: Source, *, created: int) -> Conversation:
@@ -23,42 +27,45 @@ def read(body: Mapping[str, Any], source: Source, *, created: int) -> Conversati
     if not isinstance(messages, list) or not messages:
         raise Refusal("input-empty")
     checks.sampling(body)
-    limits = [checks.whole(body, name, 2, 8192) for name in ("max_completion_tokens", "max_tokens")]
+    most = [checks.whole(body, name, 2, 8192) for name in ("max_completion_tokens", "max_tokens")]
     search = body.get("web_search")
     if isinstance(search, Mapping) and search.get("enable") and not model.startswith("ernie"):
         raise Refusal("parameter", "web_search is not supported by this model")
-    turns = tuple(_turn(message, source) for message in messages)
+    limits = msgspec.structs.replace(QIANFAN, video=qianfan_video(model))
+    media = reader(model, limits, source)
+    turns = tuple(compatible.turn(message, media, _part) for message in messages)
     last = turns[-1]
-    if last.role != "user" or not (last.text.strip() or last.pictures):
+    if last.role != "user" or not (last.text.strip() or last.has_media):
         raise Refusal("last-message")
     found = Conversation(
         model=model,
         turns=turns,
         parameters={**body, "created": created},
-        most=limits[0] or limits[1],
+        most=most[0] or most[1],
     )
     if model.startswith("ernie-4.5-8k") and _taken(found) > QIANFAN_WINDOW_TOKENS:
         raise Refusal("tokens")
     return found
 
 
-def _turn(message: object, source: Source) -> Turn:
-    content = message.get("content") if isinstance(message, dict) else None
-    if not isinstance(message, dict) or not isinstance(content, list):
-        return compatible.turn(message, QIANFAN, source)
-    texts = [part for part in content if not (isinstance(part, dict) and part.get("type") == "image_url")]
-    bare = compatible.turn({**message, "content": texts or ""}, QIANFAN, source)
-    pictures = tuple(_picture(part, source) for part in content if part not in texts)
-    return Turn(role=bare.role, text=bare.text, pictures=pictures)
-
-
-def _picture(part: Mapping[str, Any], source: Source) -> Picture:
-    holder = part.get("image_url")
+def _part(part: object, media: PartReader) -> Part:
+    """As the compatible protocol, but `fps` stands inside `video_url`, and pictures have bounds by how they come."""
+    kind = part.get("type") if isinstance(part, dict) else None
+    if not isinstance(part, dict) or kind not in ("image_url", "video_url"):
+        return compatible.read_part(part, media)
+    holder = part.get(kind)
     address = holder.get("url") if isinstance(holder, dict) else None
     if not isinstance(holder, dict) or not isinstance(address, str):
-        raise Refusal("messages", "image_url.url is required")
-    if holder.get("detail") not in _DETAILS:
-        raise Refusal("parameter", "image_url.detail should be low, high or auto")
+        raise Refusal("messages", f"{kind}.url is required")
+    if kind == "image_url":
+        return _picture(address, holder, media.source)
+    if media.limits.video is None:
+        raise Refusal("parameter", "video_url is not supported by this model")
+    return media.video_file(address, media.limits.video, holder, Pixels())
+
+
+def _picture(address: str, holder: Mapping[str, Any], source: Source) -> Picture:
+    part_options.detail(holder)
     limits = QIANFAN if address.startswith("data:") else _url_limits(address)
     try:
         return picture_of(address, limits, source)
@@ -73,12 +80,15 @@ def _url_limits(address: str) -> Limits:
 
 
 def _taken(conversation: Conversation) -> int:
-    pictures = sum(len(turn.pictures) for turn in conversation.turns) * tokens.qianfan_picture_tokens()
-    return pictures + sum(tokens.text_tokens(turn.text) + 3 for turn in conversation.turns)
+    """By the only published sample: about 1500 a picture; a pair of a video's frames is taken for one picture."""
+    pictures = sum(len(turn.pictures) for turn in conversation.turns)
+    pairs = sum(ceil(len(video.frames) / 2) for turn in conversation.turns for video in turn.videos)
+    words = sum(tokens.text_tokens(turn.text) + 3 for turn in conversation.turns)
+    return (pictures + pairs) * tokens.qianfan_picture_tokens() + words
 
 
 def count(said: Said, conversation: Conversation) -> Counted:
-    """Tokens by the only published sample: about 1500 a picture."""
+    """An estimate: no rule is published."""
     return Counted(taken=_taken(conversation), given=said.counted.given)
 
 

@@ -49,6 +49,8 @@ _NEW = Grid(
     frames_total=67_108_864,
     counted=True,
 )
+# 32×32 pixels a token, 4 to 1280 tokens a picture: the same help's page on Qwen-Omni, 2026
+_OMNI = msgspec.structs.replace(_NEW, least=4 * 1024, most=1280 * 1024)
 _OCR = msgspec.structs.replace(_NEW, least=3072, most=8_388_608)
 
 
@@ -59,6 +61,8 @@ def grid_of(model: str) -> Grid | None:
         return None
     if "ocr" in name:
         return _OCR
+    if re.match(r"qwen3(?:\.\d)?-omni", name):
+        return _OMNI
     return _NEW if re.match(r"qwen3|qwen-vl-(?:max|plus)-2025-08", name) else _OLD
 
 
@@ -68,21 +72,52 @@ def text_tokens(text: str) -> int:
     return wide + ceil((len(text) - wide) / 4)
 
 
-def picture_tokens(width: int, height: int, grid: Grid, *, high_resolution: bool = False) -> int:
-    """Tokens of one picture without the two marks."""
-    most = grid.most_high if high_resolution else grid.most
-    tall, wide = _fit(height, width, grid.unit, grid.least, most)
+class Pixels(msgspec.Struct, frozen=True, kw_only=True):
+    """What a part may say instead of its model's own bounds: `min_pixels`, `max_pixels`, `total_pixels`."""
+
+    least: int | None = None
+    most: int | None = None
+    total: int | None = None
+
+
+def picture_tokens(
+    width: int, height: int, grid: Grid, *, pixels: Pixels | None = None, high_resolution: bool = False
+) -> int:
+    """Tokens of one picture without the two marks. In high resolution `max_pixels` is ignored, as the page says."""
+    asked = pixels or Pixels()
+    least, most = asked.least or grid.least, asked.most or grid.most
+    tall, wide = _fit(height, width, grid.unit, least, grid.most_high if high_resolution else max(least, most))
     return tall * wide
 
 
-def video_tokens(sizes: Sequence[tuple[int, int]], grid: Grid) -> int:
+def video_tokens(sizes: Sequence[tuple[int, int]], grid: Grid, *, pixels: Pixels | None = None) -> int:
     """Tokens of a frame list given as (width, height): frames count in pairs, all at the first one's size."""
     if not sizes:
         return 0
-    most = max(min(grid.frame_most, grid.frames_total * 2 // len(sizes)), int(grid.frame_least * 1.05))
+    asked = pixels or Pixels()
+    least = asked.least or grid.frame_least
+    share = (asked.total or grid.frames_total) * 2 // len(sizes)
+    most = max(min(grid.frame_most, share), int(least * 1.05))
+    most = max(least, min(most, asked.most) if asked.most else most)
     width, height = sizes[0]
-    tall, wide = _fit(height, width, grid.unit, grid.frame_least, most)
+    tall, wide = _fit(height, width, grid.unit, least, most)
     return ceil(len(sizes) / 2) * tall * wide
+
+
+def sound_rate(model: str) -> tuple[float, bool]:
+    """Tokens of a second of sound, and whether that is the model's documented rule or an estimate.
+
+    25 a second: Qwen-Omni-Turbo and Qwen2.5-Omni; 12.5: Qwen3-Omni (Model Studio's page on Qwen-Omni, 2025 and 2026).
+    """
+    name = model.lower()
+    if re.match(r"qwen-omni|qwen2\.5-omni|qwen2?-audio", name):
+        return 25.0, True
+    return 12.5, name.startswith("qwen3-omni")
+
+
+def sound_tokens(seconds: float, model: str) -> int:
+    """Less than a second counts as one."""
+    return ceil(max(1.0, seconds) * sound_rate(model)[0])
 
 
 def _fit(height: int, width: int, unit: int, least: int, most: int) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from pipeline.offline.limits import Limits, embedding_limits
 from pipeline.offline.media import Source, picture_of, sound_of
 from pipeline.offline.models import answering, embedding, sound
 from pipeline.offline.native import model_of, parameters_of
+from pipeline.offline.part_reader import PartReader, reader
 from pipeline.offline.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ _KINDS = ("text", "image", "audio", "video", "multi_images")
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """One checked item: `content` is a text or the bytes of a picture or sound."""
+    """One checked item: `content` is a text, the bytes of a picture or sound, or the pictures of a video."""
 
     kind: str
-    content: str | bytes
+    content: str | bytes | tuple[bytes, ...]
     factor: float
     tokens: int
 
@@ -87,7 +88,17 @@ def _item(content: object, model: str, limits: Limits, source: Source, *, cut: b
     if kind == "audio" and limits.audio:
         data, _seconds = sound_of(value, limits, source, cut=cut)
         return Item(kind=kind, content=data, factor=factor, tokens=0)
+    if kind == "video" and limits.video is not None:
+        return _video(content, factor, reader(model, limits, source))
     raise Refusal("parameter", f"The embedded service has no {kind} input for {model}.")
+
+
+def _video(content: Mapping[str, Any], factor: float, media: PartReader) -> Item:
+    """A file, or the frames of one as a list."""
+    video = media.video(content["video"], content)
+    sizes = [(frame.width, frame.height) for frame in video.frames]
+    cost = tokens.video_tokens(sizes, media.grid, pixels=video.pixels) if media.grid else 0
+    return Item(kind="video", content=tuple(frame.data for frame in video.frames), factor=factor, tokens=cost)
 
 
 def _factor(value: object) -> float:
@@ -123,6 +134,9 @@ def piece(item: Item, seconds: float | None) -> embedding.Piece:
     """One item as the models see it. Blocking. Raises sound.NotSound, picture.Unreadable."""
     if isinstance(item.content, str):
         return embedding.of_text(item.content, item.factor)
+    if isinstance(item.content, tuple):
+        frames = [answering.see(data) for data in item.content]
+        return embedding.of_pictures([(one.features, one.tags) for one in frames], item.factor)
     if item.kind == "audio":
         return embedding.of_sound(sound.statistics(item.content, seconds=seconds), item.factor)
     seen = answering.see(item.content)
@@ -153,8 +167,11 @@ def _weighted(wanted: Wanted) -> dict[str, Any]:
 
 def _counted(wanted: Wanted) -> dict[str, int]:
     words = sum(item.tokens for item in wanted.items if item.kind == "text")
-    pictures = sum(item.tokens for item in wanted.items if item.kind == "image")
-    return {"input_tokens": words, **({"image_tokens": pictures} if pictures else {})}
+    found = {"input_tokens": words}
+    for kind in ("image", "video"):
+        count = sum(item.tokens for item in wanted.items if item.kind == kind)
+        found |= {f"{kind}_tokens": count} if count else {}
+    return found
 
 
 def cost(wanted: Wanted) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from base64 import b64encode
 from collections.abc import Iterator
 from http import HTTPStatus
 from itertools import pairwise
@@ -232,3 +233,146 @@ def test_the_qianfan_sdk_chats_streams_and_is_told_of_a_wrong_key_and_a_quota(
     wrong = qianfan.ChatCompletion(version=2, model="ernie-4.5-8k-preview")
     with pytest.raises(qianfan.errors.QianfanError, match="invalid_iam_token"):
         wrong.do(messages=messages, retry_count=1)
+
+
+BALL = f"file://{DATA / 'videos/ball.mp4'}"
+CHIME = DATA / "sounds/chime.wav"
+
+
+@pytest.fixture
+def same_names(tmp_path: Path) -> list[str]:
+    """Three different pictures of one name, in three folders."""
+    found = []
+    for folder, name in (("a", "chelsea"), ("b", "coffee"), ("c", "rocket")):
+        (tmp_path / folder).mkdir()
+        shutil.copy(DATA / f"photos/{name}.jpg", tmp_path / folder / "image.jpg")
+        found.append(f"file://{tmp_path / folder / 'image.jpg'}")
+    return found
+
+
+def test_files_of_one_name_in_one_call_are_each_their_own(legacy: Any, same_names: list[str]) -> None:
+    parts = [{"image": path} for path in same_names]
+    for count in (2, 3):
+        found = legacy.MultiModalConversation.call(model="qwen3-vl-plus", messages=user(*parts[:count], QUESTION))
+        assert found.status_code == HTTPStatus.OK, found
+        text = found.output.choices[0].message.content[0]["text"]
+        told = [part.lower() for part in text.split("Picture ")[1:]]
+        assert ["cat" in told[0], "espresso" in told[1], len(told)] == [True, True, count]
+        assert count == 2 or "missile" in told[2] or "rocket" in told[2]
+
+
+def test_frames_of_one_name_in_one_call_are_each_their_own(legacy: Any, same_names: list[str]) -> None:
+    frames = [same_names[0], same_names[1], same_names[0], same_names[1]]
+    call = legacy.MultiModalConversation.call
+    found = call(model="qwen3-vl-plus", messages=user({"video": frames}, {"text": "What happens?"}))
+    assert found.status_code == HTTPStatus.OK, found
+    text = found.output.choices[0].message.content[0]["text"]
+    assert "cat" in text.lower()
+    assert "espresso at the end" in text.lower()
+
+
+def test_embedded_files_of_one_name_are_each_their_own(legacy: Any, same_names: list[str], url: str) -> None:
+    import dashscope
+
+    model = "multimodal-embedding-one-peace-v1"
+    both = [{"image": path, "factor": 1} for path in same_names[:2]]
+    found = legacy.MultiModalEmbedding.call(model=model, input=both)
+    assert found.status_code == HTTPStatus.OK, found
+    alone = [legacy.MultiModalEmbedding.call(model=model, input=[{"image": p, "factor": 1}]) for p in same_names[:2]]
+    nearness = [
+        sum(a * b for a, b in zip(found.output["embedding"], one.output["embedding"], strict=True)) for one in alone
+    ]
+    assert nearness[0] == pytest.approx(nearness[1], abs=0.02)
+    client = dashscope.Client(api_key="sk-test", base_url=f"{url}/api/v1", max_retries=0)
+    again = client.multimodal.embeddings.create(
+        model=model, input=[{"image": path, "factor": 1} for path in same_names[:2]]
+    )
+    assert again.embeddings[0].embedding == pytest.approx(found.output["embedding"])
+
+
+def test_the_legacy_sdk_uploads_a_video_file_with_its_options(legacy: Any) -> None:
+    part = {"video": BALL, "fps": 1, "max_pixels": 100_000}
+    found = legacy.MultiModalConversation.call(model="qwen3-vl-plus", messages=user(part, {"text": "What happens?"}))
+    assert found.status_code == HTTPStatus.OK, found
+    assert "4 frames sampled from a video of 4.0 s" in found.output.choices[0].message.content[0]["text"]
+    assert found.usage["video_tokens"] > 0
+
+
+def test_the_legacy_sdk_sends_text_between_pictures_and_sounds(legacy: Any) -> None:
+    call = legacy.MultiModalConversation.call
+    mixed = user({"text": "Compare"}, PICTURE, {"text": "with"}, {"image": f"file://{DATA / 'photos/coffee.jpg'}"})
+    found = call(model="qwen3-vl-plus", messages=mixed)
+    order = "Given in this order: text “Compare”, picture 1, text “with”, picture 2."
+    assert order in found.output.choices[0].message.content[0]["text"]
+    heard = call(model="qwen-audio-turbo", messages=user({"audio": f"file://{CHIME}"}, {"text": "What is it?"}))
+    assert "a sound of 3.0 s" in heard.output.choices[0].message.content[0]["text"]
+    assert heard.usage["audio_tokens"] == 75
+
+
+def test_the_new_sdk_sends_videos_sounds_and_options(url: str) -> None:
+    import dashscope
+
+    client = dashscope.Client(api_key="sk-test", base_url=f"{url}/api/v1", max_retries=0)
+    content: list[dict[str, Any]] = [
+        {"type": "text", "text": "First"},
+        {"type": "video", "url": BALL, "fps": 1},
+        {"type": "image", "url": f"file://{CAT}", "min_pixels": 70_000, "max_pixels": 80_000},
+    ]
+    found = client.multimodal.chat.create(model="qwen3-vl-plus", messages=[{"role": "user", "content": content}])
+    text = found.choices[0].message.content
+    assert "Video 1: 4 frames sampled" in text
+    assert "Given in this order: text, video 1, picture 1." in text
+    sound = {"type": "audio", "data": b64encode(CHIME.read_bytes()).decode(), "format": "wav"}
+    heard = client.multimodal.chat.create(model="qwen-audio-turbo", messages=[{"role": "user", "content": [sound]}])
+    assert "a sound of 3.0 s" in heard.choices[0].message.content
+
+
+def test_the_openai_sdk_sends_videos_sounds_and_options(url: str) -> None:
+    import openai
+
+    client = openai.OpenAI(api_key="sk-test", base_url=f"{url}/compatible-mode/v1", max_retries=0)
+    ball = {"type": "video_url", "video_url": {"url": data_uri("videos/ball.mp4", "video/mp4")}, "fps": 5}
+    seen: Any = user({"type": "text", "text": "What happens?"}, ball)
+    found = client.chat.completions.create(model="qwen3-vl-plus", messages=seen)
+    assert "20 frames sampled from a video of 4.0 s" in str(found.choices[0].message.content)
+    sound = {"data": f"data:;base64,{b64encode(CHIME.read_bytes()).decode()}", "format": "wav"}
+    heard: Any = user({"type": "input_audio", "input_audio": sound}, {"type": "text", "text": "What is it?"})
+    ask: Any = {"model": "qwen3-omni-flash", "messages": heard, "modalities": ["text"]}
+    with pytest.raises(openai.BadRequestError, match="only support stream mode"):
+        client.chat.completions.create(**ask)
+    chunks = list(client.chat.completions.create(**ask, stream=True, stream_options={"include_usage": True}))
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert "a sound of 3.0 s" in text
+    assert chunks[-1].usage.prompt_tokens_details.audio_tokens == 38
+
+
+def test_a_conversation_of_three_questions_goes_through_the_clients(url: str, legacy: Any) -> None:
+    import openai
+
+    client = openai.OpenAI(api_key="sk-test", base_url=f"{url}/v1", max_retries=0)
+    picture = {"type": "image_url", "image_url": {"url": data_uri("photos/chelsea.jpg")}}
+    messages: list[Any] = user(picture, {"type": "text", "text": "Describe it."})
+    for question in ("Which colours?", "How bright?"):
+        reply = client.chat.completions.create(model="any-vl", messages=messages).choices[0].message
+        messages += [reply.model_dump(), {"role": "user", "content": question}]
+    last = str(client.chat.completions.create(model="any-vl", messages=messages).choices[0].message.content)
+    assert "1. asked “Describe it.” and answered “A cat" in last
+    assert "2. asked “Which colours?” and answered “" in last
+    native = [*user(PICTURE, QUESTION)]
+    reply = legacy.MultiModalConversation.call(model="qwen3-vl-plus", messages=native).output.choices[0].message
+    native += [reply, *user({"text": "And its eyes?"})]
+    second = legacy.MultiModalConversation.call(model="qwen3-vl-plus", messages=native)
+    assert "asked “What is in this picture?”" in second.output.choices[0].message.content[0]["text"]
+
+
+def test_the_qianfan_sdk_sends_a_video_with_its_rate(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import qianfan
+
+    config = qianfan.get_config()
+    monkeypatch.setattr(config, "BEARER_TOKEN", "bce-v3/test")
+    monkeypatch.setattr(config, "CONSOLE_API_BASE_URL", url)
+    monkeypatch.setattr(config, "NO_AUTH", False)
+    video = {"url": data_uri("videos/ball.mp4", "video/mp4"), "fps": 1}
+    messages = user({"type": "text", "text": "What happens?"}, {"type": "video_url", "video_url": video})
+    found = qianfan.ChatCompletion(version=2, model="ernie-4.5-turbo-vl").do(messages=messages)
+    assert "4 frames sampled from a video of 4.0 s" in found.body["choices"][0]["message"]["content"]

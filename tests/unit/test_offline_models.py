@@ -148,7 +148,8 @@ def test_the_same_sound_in_another_container_is_its_nearest_neighbour() -> None:
 
 def test_frames_are_counted_and_their_change_is_measured() -> None:
     still = (DATA / "photos/chelsea.jpg").read_bytes()
-    answer = answering.answer(answering.Asked(model="qwen-vl-max", prompt="", frames=(still,) * 4, fps=2))
+    clip = answering.Clip(frames=(still,) * 4, fps=2)
+    answer = answering.answer(answering.Asked(model="qwen-vl-max", prompt="", clips=(clip,)))
     assert answer.startswith("4 frames over 1.5 s")
     assert "cat" in answer
     assert "hardly moves" in answer

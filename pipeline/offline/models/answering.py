@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipeline.offline.models import facts, features, ocr, picture, sentences
+from pipeline.offline.models import facts, features, hearing, ocr, picture, sentences
 from pipeline.offline.models.intent import intent
 from pipeline.offline.models.once import Memory
 
@@ -15,21 +15,38 @@ if TYPE_CHECKING:
     from PIL import Image
 
 NO_LANGUAGE_MODEL = "The embedded service has no language model"
+_QUOTED = 60  # characters of an earlier question or answer
 
 _seen: Memory[sentences.View] = Memory(256)
 _features: Memory[features.Seen] = Memory(256)
 _glanced: Memory[str] = Memory(256)
+_heard: Memory[hearing.Heard] = Memory(256)
 _read: Memory[tuple[ocr.Line, ...]] = Memory(128)
 
 
+class Clip(msgspec.Struct, frozen=True, kw_only=True):
+    """Frames of one video (bytes): a list taken 1/`fps` s apart, or what was sampled from a file of `seconds`."""
+
+    frames: tuple[bytes, ...]
+    fps: float | None = None
+    seconds: float | None = None
+
+
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """The last question of a conversation with the pictures it is about (bytes), or the frames of one video."""
+    """The last question of a conversation with what it is about: pictures and sounds (bytes), videos.
+
+    `order`: the question's parts by name, where the order tells something. `earlier`: questions with their answers.
+    `estimated`: whether the tokens of the sounds are an estimate.
+    """
 
     model: str
     prompt: str
     pictures: tuple[bytes, ...] = ()
-    frames: tuple[bytes, ...] = ()
-    fps: float | None = None
+    clips: tuple[Clip, ...] = ()
+    sounds: tuple[bytes, ...] = ()
+    order: tuple[str, ...] = ()
+    earlier: tuple[tuple[str, str], ...] = ()
+    estimated: bool = False
 
 
 def see(data: bytes) -> features.Seen:
@@ -43,15 +60,40 @@ def read(data: bytes) -> tuple[ocr.Line, ...]:
 
 
 def answer(asked: Asked) -> str:
-    """The answer's text. Blocking. Raises picture.Unreadable, picture.TooLarge."""
-    if asked.frames:
-        return _about_frames(asked)
-    if not asked.pictures:
-        return f"{NO_LANGUAGE_MODEL} and answers only about pictures; this request has none."
+    """The answer's text. Blocking. Raises picture.Unreadable, picture.TooLarge, sound.NotSound."""
+    alone = len(asked.pictures) + len(asked.clips) + len(asked.sounds) == 1
+    told = [_about_pictures(asked, alone=alone)] if asked.pictures else []
+    told += _named("Video", [_about_clip(clip) for clip in asked.clips], alone=alone)
+    told += _named("Sound", [_about_sound(data, asked) for data in asked.sounds], alone=alone)
+    if not told:
+        told = [f"{NO_LANGUAGE_MODEL} and answers only about pictures, videos and sounds; this request has none."]
+    return "\n".join([" ".join(told), *_context(asked)])
+
+
+def _context(asked: Asked) -> list[str]:
+    """What shows that the order and the earlier turns arrived. An OCR model knows of neither."""
+    if "ocr" in asked.model.lower():
+        return []
+    found = [f"Given in this order: {', '.join(asked.order)}."] if asked.order else []
+    if asked.earlier:
+        pairs = (
+            f"{number}. asked “{_start(question)}” and answered “{_start(answer)}”"
+            for number, (question, answer) in enumerate(asked.earlier, 1)
+        )
+        found.append(f"Earlier in this conversation: {'; '.join(pairs)}.")
+    return found
+
+
+def _start(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= _QUOTED else flat[:_QUOTED].rstrip() + "…"
+
+
+def _about_pictures(asked: Asked, *, alone: bool) -> str:
     wish = intent(asked.prompt, asked.model)
     if wish == "read":
         return "\n\n".join(ocr.as_text(read(data)) for data in asked.pictures)
-    captions = _numbered([sentences.caption(_view(data)) for data in asked.pictures])
+    captions = " ".join(_named("Picture", [sentences.caption(_view(data)) for data in asked.pictures], alone=alone))
     if wish == "caption":
         return captions
     texts = [ocr.as_text(read(data)) for data in asked.pictures]
@@ -59,6 +101,11 @@ def answer(asked: Asked) -> str:
     lacking = "cannot translate" if wish == "translate" else "cannot reason about the question"
     said = f"{NO_LANGUAGE_MODEL} and {lacking}; what it sees: {captions}"
     return f"{said}\nThe text it reads:\n{found}" if found else f"{said} It reads no text there."
+
+
+def _about_sound(data: bytes, asked: Asked) -> str:
+    told = hearing.sentence(_heard.get(_key(data), lambda: hearing.hear(data)))
+    return f"It hears {told}{'; its tokens are an estimate' if asked.estimated else ''}."
 
 
 def _view(data: bytes) -> sentences.View:
@@ -78,23 +125,29 @@ def _glance(data: bytes, image: Image.Image) -> str:
     return _glanced.get(_key(data), make)
 
 
-def _about_frames(asked: Asked) -> str:
+def _about_clip(clip: Clip) -> str:
     """How many frames, what they show, how much they change: by the tagger's features, first to last."""
     import numpy as np
 
-    seen = [see(data) for data in asked.frames]
+    seen = [see(data) for data in clip.frames]
     stack = np.stack([one.features for one in seen])
     unit = stack / np.linalg.norm(stack, axis=1, keepdims=True)
     steps = 1.0 - (unit[1:] * unit[:-1]).sum(axis=1) if len(unit) > 1 else np.zeros(1)
     first, last = sentences.subject_words(seen[0].tags), sentences.subject_words(seen[-1].tags)
     shown = first if first == last else f"{first} at the start and {last} at the end"
-    look = facts.look(picture.decode(asked.frames[0], draft=256))
-    span = f" over {(len(seen) - 1) / asked.fps:.1f} s" if asked.fps else ""
+    look = facts.look(picture.decode(clip.frames[0], draft=256))
     return (
-        f"{len(seen)} frames{span}, {look.orientation}, showing {shown.rstrip(',')}; {_motion(float(steps.mean()))} "
+        f"{_count(clip)}, {look.orientation}, showing {shown.rstrip(',')}; {_motion(float(steps.mean()))} "
         f"(mean change {steps.mean():.2f}, greatest {steps.max():.2f} between frames {int(steps.argmax()) + 1} "
         f"and {int(steps.argmax()) + 2})."
     )
+
+
+def _count(clip: Clip) -> str:
+    count = len(clip.frames)
+    if clip.seconds is not None:
+        return f"{count} frames sampled from a video of {clip.seconds:.1f} s"
+    return f"{count} frames" + (f" over {(count - 1) / clip.fps:.1f} s" if clip.fps else "")
 
 
 def _motion(change: float) -> str:
@@ -103,10 +156,8 @@ def _motion(change: float) -> str:
     return "the scene moves" if change < 0.2 else "the scene changes a lot"
 
 
-def _numbered(captions: list[str]) -> str:
-    if len(captions) == 1:
-        return captions[0]
-    return " ".join(f"Picture {number}: {text}" for number, text in enumerate(captions, 1))
+def _named(kind: str, told: list[str], *, alone: bool) -> list[str]:
+    return told if alone else [f"{kind} {number}: {text}" for number, text in enumerate(told, 1)]
 
 
 def _key(data: bytes) -> str:

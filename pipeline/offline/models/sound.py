@@ -11,8 +11,8 @@ import msgspec
 if TYPE_CHECKING:
     import numpy as np
 
-_RATE = 16_000
-_WINDOW, _HOP, _BANDS = 400, 160, 64
+RATE = 16_000
+WINDOW, HOP, _BANDS = 400, 160, 64
 _SEGMENTS = 8
 SIZE = _BANDS * (12 + _SEGMENTS)  # 1280
 _LONGEST_SECONDS = 600.0
@@ -49,7 +49,7 @@ def statistics(data: bytes, *, seconds: float | None = None) -> np.ndarray[Any, 
     """
     import numpy as np
 
-    levels = _log_mel(_samples(data, seconds))
+    levels = _log_mel(samples(data, seconds))
     mean, deviation = levels.mean(axis=0), levels.std(axis=0)
     change = np.diff(levels, axis=0) if len(levels) > 1 else np.zeros_like(levels)
     skew = (((levels - mean) / (deviation + 1e-6)) ** 3).mean(axis=0)
@@ -64,7 +64,7 @@ def statistics(data: bytes, *, seconds: float | None = None) -> np.ndarray[Any, 
     return np.concatenate(rows).astype(np.float32)
 
 
-def _samples(data: bytes, seconds: float | None) -> np.ndarray[Any, Any]:
+def samples(data: bytes, seconds: float | None = None) -> np.ndarray[Any, Any]:
     """Mono float32 at 16 kHz, at most ten minutes."""
     import numpy as np
     import soundfile
@@ -78,17 +78,17 @@ def _samples(data: bytes, seconds: float | None) -> np.ndarray[Any, Any]:
     mono = values.mean(axis=1) if values.ndim > 1 else values
     if len(mono) == 0:
         raise NotSound("the sound is empty")
-    count = max(_WINDOW, round(len(mono) * _RATE / rate))
+    count = max(WINDOW, round(len(mono) * RATE / rate))
     resampled: np.ndarray[Any, Any] = np.interp(np.linspace(0, len(mono) - 1, count), np.arange(len(mono)), mono)
     return resampled.astype(np.float32)
 
 
-def _log_mel(samples: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _log_mel(mono: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Frames × 64, natural logarithm of the energy above a floor, so that silence is 0."""
     import numpy as np
 
-    frames = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW)[::_HOP]
-    power = np.abs(np.fft.rfft(frames * np.hanning(_WINDOW).astype(np.float32), axis=1)) ** 2
+    frames = np.lib.stride_tricks.sliding_window_view(mono, WINDOW)[::HOP]
+    power = np.abs(np.fft.rfft(frames * np.hanning(WINDOW).astype(np.float32), axis=1)) ** 2
     levels: np.ndarray[Any, Any] = np.log1p((power @ _filters()) * 1e4)
     return levels
 
@@ -101,8 +101,8 @@ def _filters() -> np.ndarray[Any, Any]:
     def to_mel(hertz: float) -> float:
         return float(2595 * np.log10(1 + hertz / 700))
 
-    edges = 700 * (10 ** (np.linspace(0, to_mel(_RATE / 2), _BANDS + 2) / 2595) - 1)
-    bins = np.fft.rfftfreq(_WINDOW, 1 / _RATE)
+    edges = 700 * (10 ** (np.linspace(0, to_mel(RATE / 2), _BANDS + 2) / 2595) - 1)
+    bins = np.fft.rfftfreq(WINDOW, 1 / RATE)
     rising = (bins[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
     return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
