@@ -90,7 +90,7 @@ def _request(prepared: Setup, manifest: Manifest, row: Row) -> Request:
     if row.problem is not None:
         raise Fault("rejected", f"Local.{row.problem.code.removeprefix('Local.')}", row.problem.message)
     job = prepared.spec.job
-    request = prepared.task.ask(listed(row), job)
+    request = prepared.ask(listed(row))
     prepared.provider.check(request, prepared.model, prepared.endpoint)
     limits = prepared.media_limits(request.parameters)
     seen: dict[Media | Loaded, Loaded] = {}

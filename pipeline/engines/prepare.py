@@ -117,7 +117,7 @@ class Preparer:
 
     async def _loaded(self, work: Work, row: Row) -> tuple[Request, dict[Media | Loaded, Loaded]]:
         setup = self._setup
-        request = setup.task.ask(row, setup.spec.job)
+        request = setup.ask(row)
         cut = to_be_cut(request, setup)
         media = [found for found in dict.fromkeys(media_of(request)) if isinstance(found, Media) and found not in cut]
         here = [found for found in media if found.url is None]

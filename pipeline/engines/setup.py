@@ -9,6 +9,7 @@ import msgspec
 
 from pipeline import providers, tasks
 from pipeline.engines.endpoint import endpoint
+from pipeline.engines.meaning import ask, check_schema
 from pipeline.errors import Fault, JobError
 from pipeline.job.load import Spec, user_models
 from pipeline.manifest.frames_of_video import require_video
@@ -19,7 +20,7 @@ from pipeline.providers.parameters import check_parameters
 from pipeline.tasks import Task
 from pipeline.tasks.prompts import unknown_column
 from pipeline.tasks.quality import Checks, checks
-from pipeline.types import Endpoint, MediaLimits
+from pipeline.types import Endpoint, MediaLimits, Request, Row
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +47,10 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     def upright(self) -> bool:
         """Pictures are turned as their EXIF orientation says: positions of text mean the picture as it is seen."""
         return self.spec.job.task == "ocr"
+
+    def ask(self, row: Row) -> Request:
+        """The request of a row without a problem. Raises Fault for one that asks nothing, or not what was meant."""
+        return ask(self.task, row, self.spec.job)
 
     def media_limits(self, parameters: Mapping[str, Any]) -> Mapping[str, MediaLimits]:
         """By kind of media, for a request with these parameters."""
@@ -92,9 +97,11 @@ def setup(spec: Spec, *, keyless: bool = False) -> Setup:
 
 
 def check_columns(spec: Spec, columns: tuple[str, ...] | None) -> None:
-    """Raises JobError where a prompt uses a column that the manifest is known not to have."""
+    """Raises JobError where a prompt uses a column that the manifest is known not to have, or nothing uses one that
+    looks like a picture's."""
     if columns is None:
         return
+    check_schema(spec, columns)
     for key, template in (("prompt.system", spec.job.prompt.system), ("prompt.text", spec.job.prompt.text)):
         problem = None if template is None else unknown_column(template, columns)
         if problem:

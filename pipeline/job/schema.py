@@ -54,12 +54,16 @@ class ColumnsSection(Section, frozen=True, kw_only=True):
 
 
 class MediaSection(Section, frozen=True, kw_only=True):
-    """`frames`: so many frames are taken here from each `video`, by `frames_by`, instead of sending the file."""
+    """`frames`: so many frames are taken here from each `video`, by `frames_by`, instead of sending the file.
+
+    `unused`: what becomes of a row without any medium that names one in a column which nothing uses.
+    """
 
     resize: Literal["fit", "off"] = "fit"
     fetch: Literal["service", "here"] = "service"
     frames: int | None = None
     frames_by: Literal["time", "scene"] = "time"
+    unused: Literal["refuse", "ignore"] = "refuse"
 
 
 class LimitsSection(Section, frozen=True, kw_only=True):

@@ -1,0 +1,130 @@
+"""Makes a row's request, and refuses what cannot be meant: a question without the picture that the row names.
+
+A request without any medium is looked at once more: where the row names a picture, sound or video in a column that
+nothing uses, the row is refused. `media.unused = "ignore"` sends it without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.engines.media import media_of
+from pipeline.errors import Fault, JobError, refusal
+from pipeline.job.load import Spec
+from pipeline.job.schema import Job
+from pipeline.manifest.rows import FIELDS, Shaper
+from pipeline.manifest.unused import Unused, find, strong_kind
+from pipeline.tasks import Task
+from pipeline.tasks.prompts import placeholders
+from pipeline.types import Request, Row
+
+MEDIA_FIELDS = frozenset({"image", "images", "frames", "video", "audio", "contents", "messages", "prompts"})
+"""Fields that may hold media; a table that has one of them is judged row by row."""
+
+_WORDS = {"image": "a picture", "audio": "a sound", "video": "a video", "frames": "a video", None: "a picture"}
+_OUTCOME = {
+    "ask": "the question would be sent and paid without the picture",
+    "embed": "the text would be embedded and paid without it",
+}
+
+
+def ask(task: Task, row: Row, job: Job) -> Request:
+    """The request of a row without a problem. Raises Fault as the task does, and `Local.UnusedMedia`."""
+    try:
+        request = task.ask(row, job)
+    except Fault as fault:
+        raise _explained(fault, row, job) from None
+    if job.media.unused == "refuse" and next(media_of(request), None) is None:
+        _refuse_unused(row, job)
+    return request
+
+
+def check_schema(spec: Spec, columns: tuple[str, ...]) -> None:
+    """Raises JobError where no column of a table is one of our fields for media, and one looks as if it should be."""
+    job = spec.job
+    if job.media.unused != "refuse":
+        return
+    names = Shaper(job, "/").names
+    if not MEDIA_FIELDS.isdisjoint(names.get(column, "") for column in columns):
+        return
+    for column in columns:
+        kind = strong_kind(column)
+        if kind is not None:
+            field = _field(kind)
+            raise JobError(
+                f'{spec.name}: the manifest\'s column "{column}" looks like {_WORDS[kind]}, but nothing uses it: '
+                f"{_outcome(job)}. {_way_in(column, field)}. {_way_out()}"
+            )
+
+
+def _refuse_unused(row: Row, job: Job) -> None:
+    unused = find(row.raw, job.task)
+    if unused is not None:
+        raise refusal("UnusedMedia", _told(unused, row, job))
+    fps = _lonely_frame_field(row.raw, job)
+    if fps is not None:
+        raise refusal(
+            "UnusedMedia",
+            f'the row gives "{fps}", which is about the frames of a video, but no frames: '
+            f"{_outcome(job)}. Name them in the field frames. {_way_out(again=True)}",
+        )
+
+
+def _told(unused: Unused, row: Row, job: Job) -> str:
+    way = _way_in(unused.column, _field(unused.kind), direct=unused.direct)
+    as_text = ""
+    if any(unused.column in placeholders(text) for text in (job.prompt.system, job.prompt.text) if text is not None):
+        as_text = f" ({{{unused.column}}} in the prompt is text alone: the model does not look at it)"
+    may = "may name" if unused.kind is None else "names"
+    return (
+        f'the column "{unused.column}" {may} {_WORDS[unused.kind]}, but nothing uses it{as_text}: '
+        f"{_outcome(job)}. {way}. {_way_out(again=True)}"
+    )
+
+
+def _explained(fault: Fault, row: Row, job: Job) -> Fault:
+    """What the task refuses because the row has no input, with the column that may have been meant."""
+    if fault.code == "Local.NoInput":
+        unused = find(row.raw, job.task)
+        if unused is not None:
+            way = _way_in(unused.column, _field(unused.kind), direct=unused.direct)
+            may = "may name" if unused.kind is None else "names"
+            return refusal(
+                "NoInput", f'{fault.message}. Its column "{unused.column}" {may} {_WORDS[unused.kind]}: {_lower(way)}'
+            )
+    return fault
+
+
+def _lonely_frame_field(values: Mapping[str, Any], job: Job) -> str | None:
+    if job.task == "embed":
+        return None
+    columns = [getattr(job.columns, field) or field for field in ("fps", "max_frames")]
+    return next((column for column in columns if values.get(column) is not None), None)
+
+
+def _field(kind: str | None) -> str:
+    field = kind or "image"
+    return field if field in FIELDS else "frames"
+
+
+def _way_in(column: str, field: str, *, direct: bool = True) -> str:
+    if not direct:
+        return f"Give it a column of its own that is called {field}"
+    if column == field:
+        return f"Take [columns] {field} out of the job"
+    key = column if column.isidentifier() and column.isascii() else None
+    return f'Write [columns] {field} = "{column}" into the job' + (f", or call the column {field}" if key else "")
+
+
+def _way_out(*, again: bool = False) -> str:
+    resend = ", then pipeline reprocess --where \"code = 'Local.UnusedMedia'\"" if again else ""
+    return f'If it is meant so: [media] unused = "ignore"{resend}'
+
+
+def _outcome(job: Job) -> str:
+    return _OUTCOME.get(job.task, "every row would fail without a picture")
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]

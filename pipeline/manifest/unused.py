@@ -1,0 +1,258 @@
+"""Finds a picture, sound or video that a row names in a column which nothing uses.
+
+A column counts by its name, when the name is like one of our fields (`img`, `photo_url`, `Image`, 图片), or by its
+value, when the value is a reference: a path or URL that ends as media do, `data:image/…`, `oss://…`, the bytes of a
+picture, and lists and tables of these. A name that only says "link" (`url`, `path`, `image_id`) counts where a question
+is asked, and not beside a text that is embedded: there web pages are the rule.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from pipeline.manifest.kinds import PICTURES, SOUNDS
+from pipeline.manifest.sniff import PICTURE_FORMATS, sniff
+from pipeline.types import TaskName
+
+Kind = Literal["image", "audio", "video", "frames"]
+
+VIDEOS = frozenset(
+    (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".flv", ".wmv", ".mpg", ".mpeg", ".3gp", ".m2ts", ".ogv")
+)
+
+PROSE = frozenset({"prompt", "prompts", "system", "text", "messages", "contents", "parameters"})
+"""Fields of ours that hold words: only a value that is a reference and nothing else is one there."""
+
+_NOUNS: dict[str, Kind] = {
+    **dict.fromkeys(
+        ("image", "images", "img", "imgs", "picture", "pictures", "pic", "pics", "photo", "photos"), "image"
+    ),
+    **dict.fromkeys(("photograph", "photographs", "thumbnail", "thumbnails", "thumb", "screenshot"), "image"),
+    **dict.fromkeys(("screenshots", "jpg", "jpeg", "png", "webp", "gif", "tif", "tiff", "bmp"), "image"),
+    **dict.fromkeys(("video", "videos", "vid", "mp4", "webm", "mov"), "video"),
+    **dict.fromkeys(("audio", "audios", "sound", "sounds", "wav", "mp3", "flac"), "audio"),
+    **dict.fromkeys(("frame", "frames"), "frames"),
+}
+_CHINESE = {
+    **dict.fromkeys(("图片", "图像", "照片", "相片", "截图"), "image"),
+    **dict.fromkeys(("视频",), "video"),
+    **dict.fromkeys(("音频", "录音"), "audio"),
+    **dict.fromkeys(("链接", "地址", "网址"), "url"),
+    **dict.fromkeys(("路径",), "path"),
+    **dict.fromkeys(("文件名", "文件"), "file"),
+}
+_LINKS = frozenset({"url", "urls", "uri", "uris", "link", "links", "href", "src", "path", "paths", "file", "files"})
+_FILES = frozenset({"filename", "filenames", "filepath", "filepaths"})
+_SUFFIXES = frozenset(
+    {"name", "names", "bytes", "base64", "b64", "data", "list", "dir", "folder", "glob", "ref", "refs"}
+)
+_AFTER = _LINKS | _FILES | _SUFFIXES
+_NUMBERS = frozenset({"id", "ids", "idx", "index", "no"})
+_BEFORE_NOT = frozenset(
+    {"has", "have", "is", "num", "n", "no", "nb", "count", "with", "without", "total", "number", "of", "per", "non"}
+)
+_GLUED = re.compile(
+    "({})({})+".format(
+        "|".join(sorted(_NOUNS, key=len, reverse=True)), "|".join(sorted(_AFTER | {"id"}, key=len)[::-1])
+    )
+)
+_NO_VALUE = frozenset({"", "none", "null", "nan", "n/a", "na", "-", "no", "false", "[]", "{}"})
+
+_ENDINGS: dict[str, Kind] = {
+    **{ending[1:]: "image" for ending in PICTURES},
+    **{ending[1:]: "audio" for ending in SOUNDS},
+    **{ending[1:]: "video" for ending in VIDEOS},
+}
+_ENDING = "|".join(sorted(_ENDINGS, key=len, reverse=True))
+_AT_END = re.compile(rf"[^/\\.\s]\.({_ENDING})(?:[?#]\S*)?$", re.IGNORECASE)
+_IN_URL = re.compile(rf"\.({_ENDING})(?![A-Za-z0-9.])", re.IGNORECASE)
+_URL = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/\s]+(/\S*)?$")
+_DATA = re.compile(r"data:(image|audio|video)?[\w/+.-]*(?:;[\w=-]+)*[;,]", re.IGNORECASE)
+_PATH = re.compile(r"\.{0,2}/|~/|[A-Za-z]:[\\/]|[A-Za-z][A-Za-z0-9+.-]*:/")
+_OTHER_ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}$")
+_PYTHON_LIST = re.compile(r"\[\s*'[^']*'(?:\s*,\s*'[^']*')*\s*\]")
+_BASE64 = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR")
+"""How the base64 of JPEG, PNG, GIF and WEBP (or WAV) begins."""
+
+MOST_WORDS = 5
+"""A text of more words is a sentence, whatever its last word is; file names with blanks have fewer."""
+LONGEST = 4_096
+"""Characters of the longest reference that is looked for (Linux: the longest path), `data:` and base64 excepted."""
+
+
+class Unused(msgspec.Struct, frozen=True, kw_only=True):
+    """`kind`: of the medium, None where it cannot be told. `direct`: the column itself could be one of our fields, as
+    its value is a reference, bytes or a list of these, and not nested deeper."""
+
+    column: str
+    kind: Kind | None
+    direct: bool
+
+
+def find(values: Mapping[str, Any], task: TaskName) -> Unused | None:
+    """The column of a row without any medium that names one all the same: the surest by its name or value, or None."""
+    by_value: Unused | None = None
+    by_link: Unused | None = None
+    for column, value in values.items():
+        if value is None:
+            continue
+        kind = strong_kind(column)
+        if kind is not None and _has_value(value):
+            return Unused(column=column, kind=kind, direct=_is_direct(value))
+        if by_value is None and (found := _kind_of(value, column in PROSE)) is not None:
+            by_value = Unused(column=column, kind=found, direct=_is_direct(value))
+        elif by_link is None and task != "embed" and _may_link(column, value):
+            by_link = Unused(column=column, kind=None, direct=True)
+    return by_value or by_link
+
+
+@functools.lru_cache(maxsize=4_096)
+def strong_kind(column: str) -> Kind | None:
+    """What a column names by its name alone; None for every name that is not like one of our fields for media."""
+    words = _words(column)
+    place = max((place for place, word in enumerate(words) if word in _NOUNS), default=None)
+    if place is None or not _BEFORE_NOT.isdisjoint(words[:place]):
+        return None
+    return _NOUNS[words[place]] if all(word in _AFTER for word in words[place + 1 :]) else None
+
+
+@functools.lru_cache(maxsize=4_096)
+def _is_link(column: str) -> Literal["link", "number"] | None:
+    """A name that says no more than where something is (`url`, `file_name`), or which picture by a number."""
+    words = _words(column)
+    if not words:
+        return None
+    if words[-1] in _NUMBERS and any(word in _NOUNS for word in words[:-1]) and _BEFORE_NOT.isdisjoint(words[:-1]):
+        return "number"
+    named = words[-1] in _LINKS | _FILES or words[-2:] == ("file", "name")
+    return "link" if named and not any(word in _NOUNS for word in words) else None
+
+
+def _words(column: str) -> tuple[str, ...]:
+    """The words of a name in lower case, without digits: `imageURL_2` is (image, url)."""
+    text = column
+    for chinese, word in _CHINESE.items():
+        text = text.replace(chinese, f" {word} ")
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text)
+    words: list[str] = []
+    for word in re.findall(r"mp[34]|b(?:ase)?64|[^\W\d_]+", text.lower()):
+        glued = None if word in _AFTER else _GLUED.fullmatch(word)
+        words += [word] if glued is None else [glued[1], glued[2]]
+    return tuple(words)
+
+
+def _has_value(value: Any) -> bool:
+    """Whether a value can be a medium: words, bytes, a list or table with one; numbers and truth values cannot."""
+    if isinstance(value, str):
+        return value.strip().lower() not in _NO_VALUE
+    if value is None or isinstance(value, (bool, int, float)):
+        return False
+    if isinstance(value, Mapping):
+        return any(map(_has_value, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(_has_value, value))
+    return len(value) > 0 if isinstance(value, (bytes, bytearray, memoryview)) else True
+
+
+def _is_direct(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return value.keys() <= {"bytes", "path"}
+    return all(map(_is_direct, value)) if isinstance(value, (list, tuple)) else True
+
+
+def _kind_of(value: Any, prose: bool = False) -> Kind | None:
+    """The kind of a value that is a reference or holds one."""
+    if isinstance(value, str):
+        return _kind_of_text(value, prose)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return _kind_of_bytes(bytes(value[:64]))
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            kind = strong_kind(name) if _has_value(item) else None
+            if kind is None:
+                kind = _kind_of(item, prose)
+            if kind is not None:
+                return kind
+        return None
+    if isinstance(value, Sequence):
+        return next((kind for item in value if (kind := _kind_of(item, prose)) is not None), None)
+    return "image" if type(value).__module__.startswith("PIL.") else None
+
+
+def _kind_of_bytes(head: bytes) -> Kind | None:
+    found = sniff(head)
+    if found is not None:
+        return "image" if found in PICTURE_FORMATS else "audio"
+    return "video" if head[4:8] == b"ftyp" or head.startswith(b"\x1aE\xdf\xa3") else None
+
+
+def _kind_of_text(text: str, prose: bool) -> Kind | None:
+    # Almost every text of a large table is told here: no dot near its end and none of the few beginnings.
+    start = text[:1]
+    if (
+        start not in "dDoO/iRU[{ \t\n\"'<"
+        and "://" not in text[:16]
+        and "." not in text[-16:]
+        and "\n" not in text[:256]
+    ):
+        return None
+    text = text.strip()
+    if found := _DATA.match(text):
+        return (found[1] or "image").lower()  # type: ignore[return-value]  # image, audio or video
+    if text.startswith(_BASE64) and len(text) > 64 and not re.search(r"\s", text[:4_096]):
+        return "image"
+    if len(text) > LONGEST:
+        return None
+    if text[:1] in "[{" and (inner := _decoded(text)) is not None:
+        return _kind_of(inner, prose)
+    if "\n" in text:
+        kinds = [None if prose else _kind_of_line(line) for line in text.splitlines() if line.strip()]
+        return kinds[0] if kinds and None not in kinds else None
+    if prose and re.search(r"\s", text) and not _PATH.match(text):
+        return None
+    return _kind_of_line(text)
+
+
+def _kind_of_line(text: str) -> Kind | None:
+    text = text.strip().strip("\"'<>")
+    if text[:6].lower() == "oss://":
+        found = _IN_URL.search(text)
+        return _ENDINGS[found[1].lower()] if found else "image"
+    if url := _URL.match(text):
+        found = _IN_URL.search(url[1] or "")
+    elif len(text.split()) > MOST_WORDS:
+        return None
+    else:
+        found = _AT_END.search(text)
+    return _ENDINGS[found[1].lower()] if found else None
+
+
+def _decoded(text: str) -> Any:
+    """The list or table that a cell holds as JSON, or as Python writes a list of texts."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return re.findall(r"'([^']*)'", text) if _PYTHON_LIST.fullmatch(text) else None
+
+
+def _may_link(column: str, value: Any) -> bool:
+    """Whether a column such as `url` or `image_id` has a value that may well be a picture's."""
+    said = _is_link(column)
+    if said is None or isinstance(value, bool):
+        return False
+    if isinstance(value, (int, float)):
+        return said == "number" and value == value
+    if isinstance(value, (list, tuple)):
+        return any(_may_link(column, item) for item in value if item is not None)
+    if not isinstance(value, str) or value.strip().lower() in _NO_VALUE or re.search(r"\s", value.strip()):
+        return False
+    address = value.strip().split("?")[0].split("#")[0]
+    if url := _URL.match(address):
+        path = url[1] or "/"
+        return path != "/" and not _OTHER_ENDING.search(path)
+    return not _OTHER_ENDING.search(address)
