@@ -57,7 +57,7 @@ def forecast(spec: Spec) -> Forecast:
     """Sends nothing and needs no key. Raises JobError, ManifestError."""
     prepared = setup(spec, keyless=True)
     manifest = open_manifest(spec.manifest, spec.job, input_rules(spec.output, spec.job.task))
-    check_columns(spec, manifest.schema_columns)
+    check_columns(prepared, manifest.schema_columns)
     identity = Identity(spec.job, offline=spec.offline)
     survey = Surveyor(manifest, identity, spec.output, spec.job.task).survey(
         lambda marks: None, functools.partial(foreseen, prepared)

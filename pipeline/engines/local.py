@@ -32,7 +32,7 @@ async def execute(spec: Spec, options: RunOptions) -> Summary:
     """Runs a job to its end, on asyncio. Raises PipelineError for what stops it before anything is sent."""
     prepared = setup(spec)
     manifest = await anyio.to_thread.run_sync(_manifest, spec, options)
-    check_columns(spec, manifest.schema_columns)
+    check_columns(prepared, manifest.schema_columns)
 
     def plan(store: Store) -> Plan:
         return _plan_run(prepared, options, manifest, store)

@@ -22,6 +22,7 @@ from pipeline.types import Request, Row
 MEDIA_FIELDS = frozenset({"image", "images", "frames", "video", "audio", "contents", "messages", "prompts"})
 """Fields that may hold media; a table that has one of them is judged row by row."""
 
+_QUESTIONS = frozenset({"question", "questions", "query", "instruction", "instructions", "q", "问题", "提问"})
 _WORDS = {"image": "a picture", "audio": "a sound", "video": "a video", "frames": "a video", None: "a picture"}
 _OUTCOME = {
     "ask": "the question would be sent and paid without the picture",
@@ -93,7 +94,14 @@ def _explained(fault: Fault, row: Row, job: Job) -> Fault:
             return refusal(
                 "NoInput", f'{fault.message}. Its column "{unused.column}" {may} {_WORDS[unused.kind]}: {_lower(way)}'
             )
+    if fault.code == "Local.NoPrompt" and (column := question_column(tuple(row.raw))) is not None:
+        return refusal("NoPrompt", f'{fault.message}. Its column "{column}": write [columns] prompt = "{column}"')
     return fault
+
+
+def question_column(columns: tuple[str, ...]) -> str | None:
+    """The column that most likely holds the question."""
+    return next((column for column in columns if column.strip().lower() in _QUESTIONS), None)
 
 
 def _lonely_frame_field(values: Mapping[str, Any], job: Job) -> str | None:

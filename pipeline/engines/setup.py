@@ -10,6 +10,7 @@ import msgspec
 from pipeline import providers, tasks
 from pipeline.engines.endpoint import endpoint
 from pipeline.engines.meaning import ask, check_schema
+from pipeline.engines.possible import refusal_of_all
 from pipeline.errors import Fault, JobError
 from pipeline.job.load import Spec, user_models
 from pipeline.manifest.frames_of_video import require_video
@@ -21,6 +22,9 @@ from pipeline.tasks import Task
 from pipeline.tasks.prompts import unknown_column
 from pipeline.tasks.quality import Checks, checks
 from pipeline.types import Endpoint, MediaLimits, Request, Row
+
+OFFLINE_DIMENSION = 1536
+"""The length of every vector of the embedded service."""
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,15 +97,41 @@ def setup(spec: Spec, *, keyless: bool = False) -> Setup:
         gate = checks(job.quality)
     except JobError as error:
         raise spec.fail(str(error)) from None
-    return Setup(spec=spec, task=tasks.load(job.task), provider=provider, model=model, endpoint=place, checks=gate)
+    made = Setup(spec=spec, task=tasks.load(job.task), provider=provider, model=model, endpoint=place, checks=gate)
+    for problem in (_wrong_dimension(made), refusal_of_all(made)):
+        if problem is not None:
+            raise spec.fail(problem)
+    return made
 
 
-def check_columns(spec: Spec, columns: tuple[str, ...] | None) -> None:
-    """Raises JobError where a prompt uses a column that the manifest is known not to have, or nothing uses one that
-    looks like a picture's."""
+def _wrong_dimension(made: Setup) -> str | None:
+    """Vectors of a length that no answer will have."""
+    found, expected = made.dimension, made.checks.dimension
+    if found is None:
+        return None
+    if made.spec.offline and found != OFFLINE_DIMENSION:
+        return (
+            f"the embedded service gives vectors of {OFFLINE_DIMENSION} numbers, {made.model.name} gives {found}: "
+            f"with --offline, set the parameter for the dimension to {OFFLINE_DIMENSION}, or choose another model"
+        )
+    if not isinstance(expected, bool) and expected != found:
+        return (
+            f"quality.dimension: found {expected}, but {made.model.name} gives {found} numbers with these parameters: "
+            "every answer would be paid and held back"
+        )
+    return None
+
+
+def check_columns(made: Setup, columns: tuple[str, ...] | None) -> None:
+    """Raises JobError where a prompt uses a column that the manifest is known not to have, where nothing uses one that
+    looks like a picture's, and where no row could be sent."""
     if columns is None:
         return
+    spec = made.spec
     check_schema(spec, columns)
+    impossible = refusal_of_all(made, columns)
+    if impossible is not None:
+        raise spec.fail(impossible)
     for key, template in (("prompt.system", spec.job.prompt.system), ("prompt.text", spec.job.prompt.text)):
         problem = None if template is None else unknown_column(template, columns)
         if problem:
