@@ -13,7 +13,7 @@ from pipeline.engines.media import media_of
 from pipeline.errors import Fault, JobError, refusal
 from pipeline.job.load import Spec
 from pipeline.job.schema import Job
-from pipeline.manifest.rows import FIELDS, Shaper
+from pipeline.manifest.rows import Shaper
 from pipeline.manifest.unused import Unused, find, strong_kind
 from pipeline.tasks import Task
 from pipeline.tasks.prompts import placeholders
@@ -52,10 +52,9 @@ def check_schema(spec: Spec, columns: tuple[str, ...]) -> None:
     for column in columns:
         kind = strong_kind(column)
         if kind is not None:
-            field = _field(kind)
             raise JobError(
                 f'{spec.name}: the manifest\'s column "{column}" looks like {_WORDS[kind]}, but nothing uses it: '
-                f"{_outcome(job)}. {_way_in(column, field)}. {_way_out()}"
+                f"{_outcome(job)}. {_way_in(job, column, kind)}. {_way_out()}"
             )
 
 
@@ -68,12 +67,12 @@ def _refuse_unused(row: Row, job: Job) -> None:
         raise refusal(
             "UnusedMedia",
             f'the row gives "{fps}", which is about the frames of a video, but no frames: '
-            f"{_outcome(job)}. Name them in the field frames. {_way_out(again=True)}",
+            f"{_outcome(job)}. Name them in the field frames, or the file in video. {_way_out(again=True)}",
         )
 
 
 def _told(unused: Unused, row: Row, job: Job) -> str:
-    way = _way_in(unused.column, _field(unused.kind), direct=unused.direct)
+    way = _way_in(job, unused.column, unused.kind or "image", direct=unused.direct)
     as_text = ""
     if any(unused.column in placeholders(text) for text in (job.prompt.system, job.prompt.text) if text is not None):
         as_text = f" ({{{unused.column}}} in the prompt is text alone: the model does not look at it)"
@@ -89,7 +88,7 @@ def _explained(fault: Fault, row: Row, job: Job) -> Fault:
     if fault.code == "Local.NoInput":
         unused = find(row.raw, job.task)
         if unused is not None:
-            way = _way_in(unused.column, _field(unused.kind), direct=unused.direct)
+            way = _way_in(job, unused.column, unused.kind or "image", direct=unused.direct)
             may = "may name" if unused.kind is None else "names"
             return refusal(
                 "NoInput", f'{fault.message}. Its column "{unused.column}" {may} {_WORDS[unused.kind]}: {_lower(way)}'
@@ -111,18 +110,13 @@ def _lonely_frame_field(values: Mapping[str, Any], job: Job) -> str | None:
     return next((column for column in columns if values.get(column) is not None), None)
 
 
-def _field(kind: str | None) -> str:
-    field = kind or "image"
-    return field if field in FIELDS else "frames"
-
-
-def _way_in(column: str, field: str, *, direct: bool = True) -> str:
+def _way_in(job: Job, column: str, field: str, *, direct: bool = True) -> str:
     if not direct:
         return f"Give it a column of its own that is called {field}"
-    if column == field:
+    if column == field and getattr(job.columns, field) is not None:
         return f"Take [columns] {field} out of the job"
-    key = column if column.isidentifier() and column.isascii() else None
-    return f'Write [columns] {field} = "{column}" into the job' + (f", or call the column {field}" if key else "")
+    renamed = f", or call the column {field}" if column != field else ""
+    return f'Write [columns] {field} = "{column}" into the job{renamed}'
 
 
 def _way_out(*, again: bool = False) -> str:

@@ -6,7 +6,6 @@ of a table can give are tried where the columns are known.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from pipeline.engines.meaning import question_column
@@ -14,7 +13,7 @@ from pipeline.errors import Fault
 from pipeline.job.names import did_you_mean, nearest
 from pipeline.job.schema import Job
 from pipeline.manifest.rows import FIELDS, Shaper
-from pipeline.types import Frames, Media, Message, Row
+from pipeline.types import Frames, Item, Media, MediaKind, Message, Row
 
 if TYPE_CHECKING:
     from pipeline.engines.setup import Setup
@@ -31,7 +30,7 @@ def refusal_of_all(setup: Setup, columns: tuple[str, ...] | None = None) -> str 
     given = _given(job, columns)
     if columns is not None and (problem := _no_question(job, given, columns)):
         return problem
-    forms = [pieces for fields, pieces in _forms(setup) if columns is None or not given.isdisjoint(fields)]
+    forms = [pieces for fields, pieces in _forms(setup) if columns is None or not fields or fields & given]
     if not forms:
         return _no_input(job, columns or ())
     refusals = [_refused(setup, pieces) for pieces in forms]
@@ -41,57 +40,69 @@ def refusal_of_all(setup: Setup, columns: tuple[str, ...] | None = None) -> str 
     return _wrong_column(setup, sent)
 
 
-def _given(job: Job, columns: tuple[str, ...] | None) -> Collection[str]:
+def _given(job: Job, columns: tuple[str, ...] | None) -> frozenset[str]:
     """The fields of ours that a table has."""
     names = Shaper(job, "/").names
-    return {names[column] for column in columns or () if column in names}
+    return frozenset(names[column] for column in columns or () if column in names)
 
 
 def _forms(setup: Setup) -> list[tuple[frozenset[str], Pieces]]:
     """Every form of row that the task may take, the most usual first: (fields that can give it, pieces of a Row)."""
     task = setup.spec.job.task
-    every = [
-        (frozenset({"image", "images", "contents"}), _pieces(setup, "image")),
-        (frozenset({"frames", "video", "contents"}), _pieces(setup, "frames")),
-        (frozenset({"audio", "contents"}), _pieces(setup, "audio")),
+    every = [(frozenset({"image", "images", "contents"}), pieces) for pieces in _pieces(setup, "image")]
+    every += [
+        (frozenset({field, "contents"}), p) for field in ("frames", "video", "audio") for p in _pieces(setup, field)
     ]
     if task == "embed":
-        every.append((frozenset({"text", "contents"}), _pieces(setup, "text")))
+        every += [(frozenset({"text", "contents"}), pieces) for pieces in _pieces(setup, "text")]
     if task == "ask":
-        every.append((frozenset({"messages", "prompts"}), _pieces(setup, "messages")))
-        every.append((frozenset(FIELDS), {}))  # the question alone
+        every += [(frozenset({"messages"}), pieces) for pieces in _pieces(setup, "messages")]
+        every.append((frozenset(), {}))  # the question alone, which the job or the row gives
     return every
 
 
-def _pieces(setup: Setup, field: str) -> Pieces:
-    """A field of ours as the part of a Row that it becomes; {} for fields that no check depends on."""
-    picture, sound = _medium(setup, "image"), _medium(setup, "audio")
+def _pieces(setup: Setup, field: str) -> list[Pieces]:
+    """A field of ours as the part of a Row that it becomes, in every form; none for fields that no check depends on."""
     if field in ("image", "images"):
-        return {"images": (picture,)}
+        return [{"images": (_medium(setup, "image"),)}]
     if field in ("frames", "fps", "max_frames"):
-        return {"frames": Frames(pictures=(picture,) * (setup.model.frame_limits.min or 4))}
+        return [{"frames": Frames(pictures=(_medium(setup, "image"),) * (setup.model.frame_limits.min or 4))}]
+    if field == "video":
+        files = (_medium(setup, "video"), _local("video"))
+        return [{"videos": (Item(content=file),)} for file in dict.fromkeys(files)]
     if field == "audio":
-        return {"audio": (sound,)}
+        return [{"audio": (_medium(setup, "audio"),)}]
     if field == "messages":
+        picture = _medium(setup, "image")
         turns = Message(role="user", text="a question", images=(picture,)), Message(role="assistant", text="an answer")
-        return {"messages": turns}
-    return {field: "some words"} if field in ("text", "prompt", "system") else {}
+        return [{"messages": turns}]
+    if field == "prompts":
+        return [{"prompts": ("a question",)}]
+    return [{field: "some words"}] if field in ("text", "prompt", "system") else []
 
 
-def _medium(setup: Setup, kind: Any) -> Media:
-    """A medium as the job hands it to the service: a URL is the widest, unless URLs are loaded here."""
+def _medium(setup: Setup, kind: MediaKind) -> Media:
+    """A medium as the job hands it to the service: a URL goes wherever a file goes, unless URLs are loaded here."""
     ref = f"https://service.invalid/{kind}"
-    if setup.spec.job.media.fetch == "here":
-        return Media(kind=kind, ref=ref, path=f"/{kind}")
-    return Media(kind=kind, ref=ref, url=ref)
+    return _local(kind) if setup.spec.job.media.fetch == "here" else Media(kind=kind, ref=ref, url=ref)
+
+
+def _local(kind: MediaKind) -> Media:
+    return Media(kind=kind, ref=f"/{kind}", path=f"/{kind}")
 
 
 def _refused(setup: Setup, pieces: Pieces) -> str | None:
+    from pipeline.engines.videos import blank, to_be_cut, with_frames  # it needs Setup, which needs this module
+
     job = setup.spec.job
     asked = {} if job.task == "embed" else {"prompt": "a question"}
     row = Row(ordinal=0, where="", id="", given=False, **{**asked, **pieces})
     try:
-        setup.provider.check(setup.task.ask(row, job), setup.model, setup.endpoint)
+        request = setup.task.ask(row, job)
+        cut = to_be_cut(request, setup)
+        setup.provider.check(
+            with_frames(request, {video: blank(video, setup) for video in cut}, setup), setup.model, setup.endpoint
+        )
     except Fault as fault:
         if fault.code == "Local.UrlsOnly" and job.media.fetch == "here":
             return (
@@ -111,14 +122,13 @@ def _wrong_column(setup: Setup, sent: Pieces) -> str | None:
             continue
         if field == "text" and job.task != "embed":
             return f"columns.text: texts are for embed; in the prompt of {job.task}, write {{{column}}}"
-        pieces = _pieces(setup, field)
-        alone = _refused(setup, pieces)
-        if pieces and alone is not None and _refused(setup, {**sent, **pieces}) is not None:
-            return f"columns.{field}: {alone}"
+        forms = _pieces(setup, field)
+        if forms and all(_refused(setup, one) and _refused(setup, {**sent, **one}) for one in forms):
+            return f"columns.{field}: {_refused(setup, forms[0])}"
     return None
 
 
-def _no_question(job: Job, given: Collection[str], columns: tuple[str, ...]) -> str | None:
+def _no_question(job: Job, given: frozenset[str], columns: tuple[str, ...]) -> str | None:
     if job.task != "ask" or job.prompt.text is not None:
         return None
     if not {"prompt", "prompts", "contents"}.isdisjoint(given):
@@ -131,7 +141,9 @@ def _no_question(job: Job, given: Collection[str], columns: tuple[str, ...]) -> 
 
 
 def _no_input(job: Job, columns: tuple[str, ...]) -> str:
-    wanted = ("image", "images", "audio", "text", "contents") if job.task == "embed" else ("image", "images", "frames")
+    wanted = (
+        ("image", "images", "audio", "video", "text") if job.task == "embed" else ("image", "images", "frames", "video")
+    )
     what = "nothing to embed: no column gives an input" if job.task == "embed" else "no column gives a picture"
     near = next((field for field in wanted if nearest(field, columns)), None)
     hint = did_you_mean(near, columns) if near else ""

@@ -98,9 +98,9 @@ def setup(spec: Spec, *, keyless: bool = False) -> Setup:
     except JobError as error:
         raise spec.fail(str(error)) from None
     made = Setup(spec=spec, task=tasks.load(job.task), provider=provider, model=model, endpoint=place, checks=gate)
-    for problem in (_wrong_dimension(made), refusal_of_all(made)):
-        if problem is not None:
-            raise spec.fail(problem)
+    impossible = _wrong_dimension(made) or refusal_of_all(made)
+    if impossible is not None:
+        raise spec.fail(impossible)
     return made
 
 

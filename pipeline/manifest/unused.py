@@ -15,15 +15,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from pipeline.manifest.kinds import PICTURES, SOUNDS
+from pipeline.manifest.kinds import PICTURES, SOUNDS, VIDEOS
 from pipeline.manifest.sniff import PICTURE_FORMATS, sniff
 from pipeline.types import TaskName
 
 Kind = Literal["image", "audio", "video", "frames"]
-
-VIDEOS = frozenset(
-    (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".flv", ".wmv", ".mpg", ".mpeg", ".3gp", ".m2ts", ".ogv")
-)
 
 PROSE = frozenset({"prompt", "prompts", "system", "text", "messages", "contents", "parameters"})
 """Fields of ours that hold words: only a value that is a reference and nothing else is one there."""
@@ -66,7 +62,7 @@ _NO_VALUE = frozenset({"", "none", "null", "nan", "n/a", "na", "-", "no", "false
 _ENDINGS: dict[str, Kind] = {
     **{ending[1:]: "image" for ending in PICTURES},
     **{ending[1:]: "audio" for ending in SOUNDS},
-    **{ending[1:]: "video" for ending in VIDEOS},
+    **{ending[1:]: "video" for ending in VIDEOS - {".ts", ".mts"}},  # these are TypeScript far more often
 }
 _ENDING = "|".join(sorted(_ENDINGS, key=len, reverse=True))
 _AT_END = re.compile(rf"[^/\\.\s]\.({_ENDING})(?:[?#]\S*)?$", re.IGNORECASE)

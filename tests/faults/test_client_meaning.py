@@ -56,7 +56,7 @@ def overrides_of(job: Job) -> dict[str, Any]:
     [
         {"img": CAT},
         {"Image": CAT},
-        {"video": "https://x.example/v.mp4"},
+        {"videos": "https://x.example/v.mp4"},
         {"photo_url": "https://x.example/17"},
         {"c3": "https://x.example/cat.jpg"},
         {"extra": {"pictures": [{"path": "cat.jpg"}]}},

@@ -125,7 +125,7 @@ def test_nothing_but_a_picture_or_a_sound_is_ever_uploaded(tmp_path: Path) -> No
     (tmp_path / "inside" / "link.jpg").symlink_to(tmp_path / "outside.jpg")
     rows = [
         {"id": "a path as text", "prompt": "/etc/hosts"},
-        {"id": "a file url as text", "prompt": f"file://{CAT}", "system": "~/.ssh/id_rsa"},
+        {"id": "a file url as text", "prompt": f"What is file://{CAT} about?", "system": "~/.ssh/id_rsa"},
         shown("dots", "../outside.jpg"),
         shown("link", "link.jpg"),
         shown("no picture", "/etc/hosts"),

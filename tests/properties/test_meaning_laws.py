@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from support.counting_server import CountingServer
 
 from pipeline.cli.main import _run
-from pipeline.engines.identity import listed
 from pipeline.engines.meaning import ask
 from pipeline.engines.media import media_of
 from pipeline.errors import Fault
 from pipeline.job.schema import Job
 from pipeline.manifest import from_table
-from pipeline.manifest.rows import FIELDS
+from pipeline.manifest.row_media import listed
+from pipeline.manifest.rows import FIELDS, InputRules
 from pipeline.tasks import load
 from pipeline.types import Request, Row, TaskName
 
@@ -164,6 +164,15 @@ def test_a_row_that_names_no_medium_is_not_refused_for_one(case):
     _, found = asked(*case)
     if isinstance(found, Fault):
         assert found.code != "Local.UnusedMedia", (case, found.message)
+
+
+def test_a_column_that_an_old_output_does_not_know_as_a_field_is_told_how_to_become_one():
+    job = job_of("ask", {})
+    rules = InputRules(derived_ids=1, columns=frozenset({"video"}))
+    (row,) = from_table([{"id": "v", "video": "v.mp4"}], job, "/base", rules).rows()
+    with pytest.raises(Fault, match=r'Write \[columns\] video = "video" into the job') as caught:
+        ask(load("ask"), row, job)
+    assert caught.value.code == "Local.UnusedMedia"
 
 
 @pytest.fixture(scope="module")
