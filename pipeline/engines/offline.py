@@ -35,5 +35,6 @@ def serve(*, port: int, rpm: float | None, tpm: float | None, latency_ms: float,
         click.echo(f"the embedded service listens on {base}; any key is taken. Base URLs:", err=True)
         click.echo(f"  DashScope {base}/api/v1 · compatible {base}/compatible-mode/v1", err=True)
         click.echo(f"  Qianfan {base}/v2 · OpenAI {base}/v1 · stop with Ctrl-C", err=True)
+        click.echo(f"  a picture for models that take URLs only: {base}/samples/cat.jpg", err=True)
 
     start(options, port=port, on_ready=ready)

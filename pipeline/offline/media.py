@@ -1,4 +1,4 @@
-"""Turns the references of a request into bytes, checked as the services check them: data:, oss://, loopback http."""
+"""Turns the references of a request into bytes, checked as the services check them: data:, oss://, loopback, own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Re
 
 import msgspec
 
+from pipeline.offline.hosted import sample_at
 from pipeline.offline.limits import Limits
 from pipeline.offline.models import picture, sound
 from pipeline.offline.refusals import Refusal
@@ -36,10 +37,12 @@ _MIMES = {
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """How a request may name media: `stored` gives the bytes of an oss:// object or None; `resolve` its header."""
+    """How a request may name media: `stored` gives the bytes of an oss:// object or None; `resolve` its header;
+    `host` is the address that the request came to, where the service hosts pictures of its own."""
 
     stored: Callable[[str], bytes | None]
     resolve: bool = False
+    host: str = ""
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +66,7 @@ def load(reference: object, limits: Limits, source: Source) -> tuple[bytes, str 
     if scheme == "oss":
         return _from_store(reference, source), None
     if scheme in ("http", "https"):
-        return _fetch(reference, min(limits.max_bytes, _MOST_FETCHED)), None
+        return _hosted(reference, source) or _fetch(reference, min(limits.max_bytes, _MOST_FETCHED)), None
     raise Refusal("download", "The provided URL does not appear to be valid. Ensure it is correctly formatted.")
 
 
@@ -134,6 +137,14 @@ def _from_store(reference: str, source: Source) -> bytes:
     if data is None:
         raise Refusal("download")
     return data
+
+
+def _hosted(url: str, source: Source) -> bytes | None:
+    """A picture of the service's own: it is read, not fetched from itself."""
+    try:
+        return sample_at(url, source.host)
+    except ValueError:
+        return None
 
 
 class _NoRedirect(HTTPRedirectHandler):

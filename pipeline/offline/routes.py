@@ -14,6 +14,8 @@ from starlette.routing import Route
 
 from pipeline.offline import compatible, native, openai_vectors, qianfan, vectors
 from pipeline.offline.faults import App, Scripted
+from pipeline.offline.hosted import PATH as SAMPLES
+from pipeline.offline.hosted import sample
 from pipeline.offline.options import ServiceOptions
 from pipeline.offline.refusals import Protocol, Refusal, body_of, status_of
 from pipeline.offline.service import (
@@ -44,6 +46,7 @@ def build(options: ServiceOptions) -> App:
         Route(_EMBEDDING, _refusing(_vectors(service), "native"), methods=["POST"]),
         Route("/api/v1/uploads", _refusing(_certificate(service), "native"), methods=["GET"]),
         Route(OSS_PATH, _oss(service), methods=["POST"]),
+        Route(f"{SAMPLES}{{name}}", _sample, methods=["GET"]),
         Route("/v2/chat/completions", _refusing(_qianfan(service), "qianfan"), methods=["POST"]),
         Route("/v2/embeddings", _refusing(_qianfan_vectors(service), "qianfan"), methods=["POST"]),
     ]
@@ -70,6 +73,11 @@ def _refusing(answer: Callable[[Request, str], Awaitable[Response]], protocol: P
             return error_response(refusal, protocol, request_id)
 
     return endpoint
+
+
+async def _sample(request: Request) -> Response:
+    body = sample(request.path_params["name"])
+    return await _no_path(request, HTTPException(404)) if body is None else Response(body, media_type="image/jpeg")
 
 
 async def _no_path(request: Request, error: Exception) -> Response:

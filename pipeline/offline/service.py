@@ -85,7 +85,7 @@ class Service:
             named[reference] += 1
             return self.store.find(reference, str(model), named[reference] - 1)
 
-        return Source(stored=stored, resolve=resolve)
+        return Source(stored=stored, resolve=resolve, host=request.url.netloc)
 
     def settle(self, tokens: int) -> None:
         self.quota.settle(anyio.current_time(), tokens)
