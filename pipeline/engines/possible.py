@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.engines.meaning import question_column
+from pipeline.engines.videos import blank, to_be_cut, with_frames
 from pipeline.errors import Fault
 from pipeline.job.names import did_you_mean, nearest
 from pipeline.job.schema import Job
@@ -92,10 +93,9 @@ def _local(kind: MediaKind) -> Media:
 
 
 def _refused(setup: Setup, pieces: Pieces) -> str | None:
-    from pipeline.engines.videos import blank, to_be_cut, with_frames  # it needs Setup, which needs this module
-
     job = setup.spec.job
-    asked = {} if job.task == "embed" else {"prompt": "a question"}
+    # Words of the row take the place of the job's, whose {columns} only a row has.
+    asked = {} if job.task == "embed" else {"prompt": "a question", "system": job.prompt.system and "a role"}
     row = Row(ordinal=0, where="", id="", given=False, **{**asked, **pieces})
     try:
         request = setup.task.ask(row, job)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipeline.engines.setup import Setup
 from pipeline.errors import refusal
 from pipeline.manifest.frames_of_video import FrameList
 from pipeline.manifest.refs import public
 from pipeline.providers.tokens import estimate
 from pipeline.types import Image, Loaded, Media, Part, Request, Text, Video, VideoFile
+
+if TYPE_CHECKING:
+    from pipeline.engines.setup import Setup
 
 FRAMES = 16
 """Frames taken of a video when the job does not say how many: one every few seconds of a usual clip."""
