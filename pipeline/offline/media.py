@@ -66,7 +66,10 @@ def load(reference: object, limits: Limits, source: Source) -> tuple[bytes, str 
     if scheme == "oss":
         return _from_store(reference, source), None
     if scheme in ("http", "https"):
-        return _hosted(reference, source) or _fetch(reference, min(limits.max_bytes, _MOST_FETCHED)), None
+        data = _hosted(reference, source) or _fetch(reference, min(limits.max_bytes, _MOST_FETCHED))
+        if _MOST_FETCHED < len(data) <= limits.max_bytes:
+            raise Refusal("parameter", f"The embedded service takes files of at most {_MOST_FETCHED:,} bytes.")
+        return data, None
     raise Refusal("download", "The provided URL does not appear to be valid. Ensure it is correctly formatted.")
 
 

@@ -6,13 +6,16 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from pipeline.offline import tokens
 from pipeline.offline.limits import Limits, embedding_limits
-from pipeline.offline.media import Source, picture_of, sound_of
+from pipeline.offline.media import Source, picture_of
 from pipeline.offline.models import embedding
 from pipeline.offline.native import model_of
+from pipeline.offline.part_reader import reader
 from pipeline.offline.refusals import Refusal
-from pipeline.offline.vectors import Item, piece
+from pipeline.offline.vectors import Item, piece, video_item
 
 _ENCODINGS = (None, "float", "base64")
 
@@ -72,8 +75,11 @@ def _part(part: object, limits: Limits, source: Source) -> Item:
         picture = picture_of(value.get("url"), limits, source)
         return Item(kind="image", content=picture.data, factor=1.0, tokens=0)
     if kind in ("audio_url", "input_audio") and isinstance(value, dict):
-        address = value.get("url") if kind == "audio_url" else f"data:;base64,{value.get('data')}"
-        return Item(kind="audio", content=sound_of(address, limits, source, cut=False)[0], factor=1.0, tokens=0)
+        hearing = reader("", msgspec.structs.replace(limits, audio=True), source)
+        sound = hearing.sound(value.get("url" if kind == "audio_url" else "data"), {})
+        return Item(kind="audio", content=sound.data, factor=1.0, tokens=0)
+    if kind == "video_url" and isinstance(value, dict):
+        return video_item(value.get("url"), value, 1.0, reader("", limits, source))
     raise Refusal("messages")
 
 

@@ -89,13 +89,13 @@ def _item(content: object, model: str, limits: Limits, source: Source, *, cut: b
         data, _seconds = sound_of(value, limits, source, cut=cut)
         return Item(kind=kind, content=data, factor=factor, tokens=0)
     if kind == "video" and limits.video is not None:
-        return _video(content, factor, reader(model, limits, source))
+        return video_item(value, content, factor, reader(model, limits, source))
     raise Refusal("parameter", f"The embedded service has no {kind} input for {model}.")
 
 
-def _video(content: Mapping[str, Any], factor: float, media: PartReader) -> Item:
-    """A file, or the frames of one as a list."""
-    video = media.video(content["video"], content)
+def video_item(value: object, part: Mapping[str, Any], factor: float, media: PartReader) -> Item:
+    """A file, or the frames of one as a list. Raises Refusal."""
+    video = media.video(value, part)
     sizes = [(frame.width, frame.height) for frame in video.frames]
     cost = tokens.video_tokens(sizes, media.grid, pixels=video.pixels) if media.grid else 0
     return Item(kind="video", content=tuple(frame.data for frame in video.frames), factor=factor, tokens=cost)

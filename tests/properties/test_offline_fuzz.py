@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from support.offline import EMBEDDING, GENERATION, KEY, app, call
+from support.offline import EMBEDDING, GENERATION, KEY, app, call, data_uri
 
 _file = io.BytesIO()
 Image.new("RGB", (16, 16), "red").save(_file, "PNG")
@@ -24,6 +24,17 @@ TURNS = [
     {"role": "assistant", "content": "A red square."},
     {"role": "user", "content": [{"type": "text", "text": "Again."}, SEEN]},
 ]
+BALL = data_uri("videos/ball.mp4", "video/mp4")
+CHIME = data_uri("sounds/chime.wav", "audio/wav")
+OPTIONS = {"fps": 1, "min_pixels": 70_000, "max_pixels": 80_000, "cache_control": {"type": "ephemeral"}}
+FORMS = [
+    {"text": "First", "cache_control": {"type": "ephemeral"}},
+    {"video": BALL, "min_frames": 4, "max_frames": 6, "total_pixels": 400_000, **OPTIONS},
+    {"text": "then"},
+    {"image": PICTURE, "enable_rotate": True, **OPTIONS},
+]
+FILM = {"type": "video_url", "video_url": {"url": BALL, "fps": 1}, **OPTIONS}
+SOUND = {"type": "input_audio", "input_audio": {"data": CHIME, "format": "wav"}}
 COMMON = {"temperature": 0.5, "top_p": 0.5, "seed": 1, "stop": ["x"], "response_format": {"type": "json_object"}}
 OCR = {"task": "key_information_extraction", "task_config": {"result_schema": {"a": ""}}}
 NATIVE = [
@@ -42,6 +53,17 @@ VALID: tuple[tuple[str, dict[str, Any]], ...] = (
     ),
     (
         GENERATION,
+        {"model": "qwen3-vl-plus", "input": {"messages": [{"role": "user", "content": FORMS}]}, "parameters": {}},
+    ),
+    (
+        GENERATION,
+        {"model": "qwen-audio-turbo", "input": {"messages": [{"role": "user", "content": [{"audio": CHIME}]}]}},
+    ),
+    ("/v1/chat/completions", {"model": "any", "messages": [{"role": "user", "content": [FILM, SOUND, SEEN]}]}),
+    ("/v2/chat/completions", {"model": "ernie-4.5-turbo-vl", "messages": [{"role": "user", "content": [FILM]}]}),
+    ("/v1/embeddings", {"model": "m", "messages": [{"role": "user", "content": [FILM, SOUND, SEEN]}]}),
+    (
+        GENERATION,
         {
             "model": "qwen-vl-ocr",
             "input": {"messages": [{"role": "user", "content": [{"image": PICTURE}]}]},
@@ -52,7 +74,7 @@ VALID: tuple[tuple[str, dict[str, Any]], ...] = (
         EMBEDDING,
         {
             "model": "qwen3-vl-embedding",
-            "input": {"contents": [{"image": PICTURE, "factor": 2}, {"text": "a"}]},
+            "input": {"contents": [{"image": PICTURE, "factor": 2}, {"text": "a"}, {"video": BALL, "fps": 1}]},
             "parameters": {"dimension": 1536, "enable_fusion": True, "auto_truncation": True},
         },
     ),
@@ -72,7 +94,19 @@ VALID: tuple[tuple[str, dict[str, Any]], ...] = (
 leaves = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(max_size=5)
 leaves |= st.floats(allow_nan=False, allow_infinity=False)
 leaves |= st.sampled_from(
-    ("user", "video", "image_url", "oss://a", "http://[bad", "http://localhost:x/", "data:,", "json")
+    (
+        "user",
+        "video",
+        "image_url",
+        BALL,
+        CHIME,
+        PICTURE,
+        "oss://a",
+        "http://[bad",
+        "http://localhost:x/",
+        "data:,",
+        "json",
+    )
 )
 values = st.recursive(
     leaves,
@@ -102,7 +136,7 @@ def spoiled(draw: st.DrawFn) -> tuple[str, dict[str, Any], bool]:
         if draw(st.booleans()):
             holder[last] = draw(values)
         else:
-            del holder[last]
+            holder.pop(last, None) if isinstance(holder, dict) else holder.pop(last)
     stream = draw(st.booleans())
     if stream and path not in (GENERATION, EMBEDDING):
         body["stream"] = True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from base64 import b64encode
 from typing import Any
 
@@ -329,6 +331,26 @@ def test_a_video_is_embedded(service: Any) -> None:
 
     ball, frame, cat = vector(video=BALL), vector(image=FRAMES[2]), vector(image=CAT)
     assert near(ball, frame) > near(ball, cat) + 0.2
+
+
+def test_vllms_embedding_of_a_conversation_takes_videos_and_sounds(service: Any) -> None:
+    sound = {"type": "audio_url", "audio_url": {"url": CHIME}}
+    messages = [{"role": "user", "content": [film(BALL), sound, words("a ball")]}]
+    found = call(service, "/v1/embeddings", {"model": "any-vl", "messages": messages})
+    assert found.status == 200, found.body
+    assert len(found.json["data"][0]["embedding"]) == 1536
+
+
+def test_without_pyav_a_video_file_is_refused_with_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['av'] = None; sys.path.insert(0, 'tests')\n"
+        "from support.offline import GENERATION, app, call, data_uri, native\n"
+        "found = call(app(), GENERATION, native({'video': data_uri('videos/ball.mp4', 'video/mp4')}, {'text': 'x'}))\n"
+        "print(found.status, found.json['code'], found.json['message'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=DATA.parent)
+    assert done.stdout.startswith("400 InvalidParameter The embedded service cannot open video files here")
+    assert 'pip install "multimodal-batch[video]"' in done.stdout
 
 
 def test_a_stream_of_a_video_comes_like_any_other(service: Any) -> None:
