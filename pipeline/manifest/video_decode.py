@@ -37,7 +37,7 @@ class Decoder:
         Raises Fault `Local.BrokenVideo` where half of the wanted frames and more cannot be decoded.
         """
         found: dict[int, Any] = {}
-        self._seek(self._index.start)
+        self._rewind()
         for ordinal, frame in self._quick(wanted):
             found.setdefault(ordinal, look(frame))
         missing = [ordinal for ordinal in wanted if ordinal not in found]
@@ -94,8 +94,7 @@ class Decoder:
 
     def _plain(self, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
         """Decodes all from the start: for files whose packets and frames do not agree."""
-        if not self._seek(self._index.start):
-            return
+        self._rewind()
         left = set(wanted)
         for frame, place in self._decoded(None):
             if place in left:
@@ -103,6 +102,13 @@ class Decoder:
                 yield place, frame
             if not left:
                 return
+
+    def _rewind(self) -> None:
+        import av
+
+        if not self._seek(self._index.start):
+            with suppress(av.FFmpegError):
+                self._video.container.seek(0)
 
     def _seek(self, stamp: int) -> bool:
         import av

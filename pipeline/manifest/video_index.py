@@ -60,7 +60,8 @@ class _Scan:
         self.stamps: array[int] = array("q")
         self.keys: dict[int, int] = {}
         self.start = 0
-        self.counted = False
+        # AVI has no times of its own, and FFmpeg's guess is wrong where frames are stored in another order
+        self.counted = video.container.format.name == "avi" and bool(video.stream.codec_context.has_b_frames)
         self.latest = 0.0
         self._video = video
 

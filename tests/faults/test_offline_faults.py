@@ -258,6 +258,43 @@ def test_a_loopback_picture_is_fetched_and_a_redirect_or_another_host_is_a_faile
         thread.join()
 
 
+class Files(BaseHTTPRequestHandler):
+    """The sample data over HTTP."""
+
+    def do_GET(self) -> None:
+        body = (DATA / self.path.lstrip("/")).read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_args: Any) -> None:
+        return
+
+
+def test_a_video_and_a_sound_are_fetched_from_loopback_or_found_as_uploads() -> None:
+    server = HTTPServer(("127.0.0.1", 0), Files)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    base, service = f"http://127.0.0.1:{server.server_port}", app()
+    try:
+        video = call(service, GENERATION, native({"video": f"{base}/videos/ball.mp4"}))
+        assert "8 frames sampled from a video of 4.0 s" in video.body.decode()
+        sound = call(service, GENERATION, native({"audio": f"{base}/sounds/chime.mp3"}, model="qwen-audio-turbo"))
+        assert "It hears a sound of 3.0 s" in sound.body.decode()
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    away = call(service, GENERATION, native({"video": "https://example.com/a.mp4"}))
+    assert away.json["message"] == "Failed to download multimodal content."
+    fields = {**certified(service, name="ball.mp4"), "file": (DATA / "videos/ball.mp4").read_bytes()}
+    assert post(service, fields).status == 200
+    resolve = {**KEY, "X-DashScope-OssResourceResolve": "enable"}
+    found = call(service, GENERATION, native({"video": f"oss://{fields['key'].decode()}"}), headers=resolve)
+    assert "8 frames sampled" in found.body.decode()
+
+
 def test_a_model_loads_once_however_many_ask_and_again_only_if_loading_failed() -> None:
     loads: list[int] = []
 

@@ -61,10 +61,14 @@ def video(
     turned: int = 0,
     ratio: Fraction | None = None,
     options: dict[str, str] | None = None,
+    coded: dict[str, str] | None = None,
     sound: float = 0.0,
 ) -> bytes:
-    """A file of these pictures. `stamps`: when each is shown, in 1/1000 s, not evenly at `fps`. `turned`: degrees
-    clockwise by which players turn the pictures. `ratio`: of a pixel. `sound`: seconds of a tone beside them."""
+    """A file of these pictures.
+
+    `stamps`: when each is shown, in 1/1000 s, not evenly at `fps`. `turned`: degrees clockwise by which players turn
+    the pictures. `ratio`: of a pixel. `options`, `coded`: of the container, of the coder. `sound`: seconds of a tone.
+    """
     import av
 
     name = codec or CODECS[container]
@@ -78,7 +82,7 @@ def video(
                 stream.height, stream.width = drawn.shape[:2]
                 stream.pix_fmt = {"gif": "rgb8", "apng": "rgb24", "mjpeg": "yuvj420p"}.get(name, "yuv420p")
                 stream.gop_size = key_every
-                stream.codec_context.options = {"crf": "12"} if name.startswith("lib") else {}
+                stream.codec_context.options = {**({"crf": "12"} if name.startswith("lib") else {}), **(coded or {})}
                 if ratio is not None:
                     stream.sample_aspect_ratio = ratio
                 if stamps is not None:

@@ -177,3 +177,26 @@ def test_neighbours_that_stay_are_never_equal() -> None:
     taken = take_frames(video(drawn), most=24, least=1)
     assert all(one.jpeg != other.jpeg for one, other in pairwise(taken.frames))
     assert len(taken.frames) == 4
+
+
+REORDERED = [
+    ("avi", "libx264", {"bf": "3"}),
+    ("mp4", "libx264", {"bf": "3"}),
+    ("mpegts", "libx264", {"bf": "3", "x264-params": "open-gop=1"}),
+    ("matroska", "libx264", {"bf": "3", "x264-params": "open-gop=1"}),
+    ("flv", "libx264", {"bf": "3"}),
+    ("mp4", "mpeg4", {"bf": "2"}),
+    ("mpegts", "mpeg2video", {"bf": "2"}),
+]
+
+
+@pytest.mark.parametrize(("container", "codec", "options"), REORDERED)
+def test_a_frame_is_the_one_shown_at_its_time(container: str, codec: str, options: dict[str, str]) -> None:
+    """Also where frames are stored in another order than they are shown."""
+    shades = [picture((40, number * 67 % 255, 160), size=(96, 64)) for number in range(61)]
+    data = video(shades, container=container, codec=codec, coded=options, fps=25)
+    for most in (5, 13, 61):
+        taken = take_frames(data, most=most, least=1)
+        assert len(taken.frames) == most
+        for frame in taken.frames:
+            assert abs(colour(frame)[1] - round(frame.seconds * 25) * 67 % 255) < 24
