@@ -219,6 +219,8 @@ def part_options(request: Request, model: Model, endpoint: Endpoint, form: Form)
     """The options of single parts: known to this wire form on such a part, and within their bounds."""
     for part in parts(request):
         if part.options:
+            if request.task == "embed" and isinstance(part, Text):
+                raise refusal("Option", f"{', '.join(part.options)}: a text that is embedded has no options")
             check_part(part, form)
             checked = {name: value for name, value in part.options.items() if name not in _OWN_CHECKS}
             problems = check_parameters(checked, model, endpoint)
