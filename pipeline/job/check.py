@@ -65,8 +65,8 @@ def _problems(job: Job) -> Iterator[str]:
         )
     if provider.api_key_env is not None and provider.api_key_file is not None:
         yield "provider.api_key_env and provider.api_key_file: set one of them"
-    if provider.workspace is not None and provider.name != "dashscope":
-        yield f'provider.workspace: only dashscope has workspaces; take it out for "{provider.name}"'
+    if provider.workspace is not None and provider.name == "openai":
+        yield 'provider.workspace: only dashscope has workspaces, and qianfan an appid; take it out for "openai"'
     if provider.base_url is not None and not provider.base_url.startswith(("http://", "https://")):
         yield f"provider.base_url: found {shown(provider.base_url)}, expected http://… or https://…"
     if not provider.model.strip():
