@@ -44,12 +44,13 @@ def messages(value: Any, name: str, base: str) -> tuple[Message, ...]:
 
 
 def prompts(value: Any, name: str, base: str) -> tuple[str, ...]:
-    """Questions that are asked one after the other: a list of texts, none of them empty."""
+    """Questions that are asked one after the other: a list of texts. The first one may be empty: then the row's media
+    and `contents` are the first question."""
     value = fields.from_json(value, name)
     if not isinstance(value, (list, tuple)) or not value:
         raise fields.bad_field(name, value, "a list of texts")
     for index, entry in enumerate(value):
-        if type(entry) is not str or not entry.strip():
+        if type(entry) is not str or (not entry.strip() and (entry or index)):
             raise fields.bad_field(f"{name}[{index}]", entry, "text")
     return tuple(value)
 
@@ -61,14 +62,18 @@ def frames(ours: Mapping[str, Any], base: str) -> Frames | None:
     return _frames(ours["frames"], "frames", base, fps, most) if "frames" in ours else None
 
 
-def videos(ours: Mapping[str, Any], base: str) -> tuple[Item, ...]:
-    """The video files of the field `video` (one, or a list), with the row's `fps` and `max_frames` as their options."""
+def videos(ours: Mapping[str, Any], base: str, place: str = "") -> tuple[Item, ...]:
+    """The video files of the field `video` (one, or a list), with `fps` and `max_frames` as their options.
+
+    place: what stands before the names of the fields in messages, such as `messages[0].`.
+    """
     options: dict[str, Any] = {}
     if "fps" in ours:
-        options["fps"] = fields.number(ours["fps"], "fps")
+        options["fps"] = _plain(fields.number(ours["fps"], f"{place}fps"))
     if "max_frames" in ours:
-        options["max_frames"] = fields.count(ours["max_frames"], "max_frames")
-    return tuple(Item(content=media, options=options) for media in fields.videos(ours["video"], "video", base))
+        options["max_frames"] = fields.count(ours["max_frames"], f"{place}max_frames")
+    found = fields.videos(ours["video"], f"{place}video", base)
+    return tuple(Item(content=media, options=options) for media in found)
 
 
 def _frames(value: Any, name: str, base: str, fps: float | None, most: int | None) -> Frames:
@@ -113,11 +118,16 @@ def _item(table: dict[str, Any], name: str, base: str) -> Item:
     kind = kinds[0]
     factor = fields.number(table["factor"], f"{name}.factor") if "factor" in table else None
     ours = ("fps", "max_frames") if kind == "frames" else ()
-    options = {key: value for key, value in table.items() if key not in (kind, "factor", *ours)}
+    options = {key: _plain(value) for key, value in table.items() if key not in (kind, "factor", *ours)}
     for key in options:
         if key not in _OPTIONS[kind]:
             raise _unknown_key(name, key, (*ours, *_OPTIONS[kind], "factor"))
     return Item(content=_content(kind, table, name, base), factor=factor, options=options)
+
+
+def _plain(value: Any) -> Any:
+    """A whole number as an integer: a column of Parquet holds 2.0 where JSON holds 2, and both are one question."""
+    return int(value) if type(value) is float and value.is_integer() else value
 
 
 def _content(kind: str, table: dict[str, Any], name: str, base: str) -> Media | str | Frames:
@@ -158,7 +168,7 @@ def _other_media(table: dict[str, Any], name: str, base: str) -> tuple[Item, ...
         raise refusal("BadField", f"{name}: {' and '.join(taken)} without frames or video")
     readers: dict[str, Callable[[], tuple[Item, ...]]] = {
         "frames": lambda: (_item({"frames": table["frames"], **taken}, name, base),),
-        "video": lambda: videos({"video": table["video"], **taken}, base),
+        "video": lambda: videos({"video": table["video"], **taken}, base, f"{name}."),
         "audio": lambda: tuple(Item(content=sound) for sound in fields.sounds(table["audio"], f"{name}.audio", base)),
         "contents": lambda: contents(table["contents"], f"{name}.contents", base),
     }

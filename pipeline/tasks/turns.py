@@ -61,7 +61,8 @@ def conversation(task: TaskName, row: Row, job: Job, default: DefaultPrompt | No
 
 
 def prompts(row: Row, job: Job) -> tuple[str | None, str | None]:
-    """(system, prompt) of a row as sent, None where the built-in default stands. Row prompts are literal."""
+    """(system, prompt) of a row as sent, None where the built-in default stands or the row has `prompts`. Row prompts
+    are literal."""
     system, prompt = row.system, row.prompt
     if system is None and job.prompt.system is not None:
         system = render(job.prompt.system, row.raw)
