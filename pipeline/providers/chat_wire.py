@@ -24,15 +24,16 @@ _AUDIO_ENDINGS = ("wav", "mp3", "flac", "aac", "amr", "3gp", "3gpp", "m4a", "ogg
 def chat_body(request: Request, parameters: Mapping[str, Any], form: Form) -> dict[str, Any]:
     """`{model, messages, stream?, stream_options?, …parameters at the top level}`.
 
-    System and assistant turns of texts only are strings, a user turn is always a list of parts (protocol reference
-    §3.5, §4.2, trap 61); nothing but `role` and `content` stands in a message (trap 49). A stream asks for usage
-    unless `stream_options` is given.
+    System and assistant turns of texts only are strings, a user turn is a list of parts (protocol reference §3.5, §4.2,
+    trap 61); Qianfan's page writes the text of a second round as a string, and so does this. Nothing but `role` and
+    `content` stands in a message (trap 49). A stream asks for usage unless `stream_options` is given.
     """
     part_options, rest = options(parameters, form)
-    body: dict[str, Any] = {
-        "model": request.model,
-        "messages": [_message(turn, part_options, form) for turn in request.turns],
-    }
+    messages: list[dict[str, Any]] = []
+    for turn in request.turns:
+        later = form == "qianfan" and any(message["role"] == "user" for message in messages)
+        messages.append(_message(turn, part_options, form, string=turn.role != "user" or later))
+    body: dict[str, Any] = {"model": request.model, "messages": messages}
     if request.stream:
         body["stream"] = True
         body["stream_options"] = {"include_usage": True}
@@ -40,8 +41,8 @@ def chat_body(request: Request, parameters: Mapping[str, Any], form: Form) -> di
     return body
 
 
-def _message(turn: Turn, part_options: PartOptions, form: Form) -> dict[str, Any]:
-    if turn.role != "user" and all(isinstance(part, Text) and not part.options for part in turn.parts):
+def _message(turn: Turn, part_options: PartOptions, form: Form, *, string: bool) -> dict[str, Any]:
+    if string and all(isinstance(part, Text) and not part.options for part in turn.parts):
         return {"role": turn.role, "content": "\n".join(part.text for part in turn.parts if isinstance(part, Text))}
     return {"role": turn.role, "content": [chat_part(part, part_options, form) for part in turn.parts]}
 

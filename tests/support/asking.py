@@ -1,0 +1,75 @@
+"""Rows of a job as the requests that they become: the real reader, task, loading and encoder. Nothing is sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from pipeline.engines.identity import Identity
+from pipeline.engines.prepare import Preparer
+from pipeline.engines.record import Recorder
+from pipeline.engines.setup import Setup, setup
+from pipeline.engines.work import Work
+from pipeline.job.load import load
+from pipeline.manifest import open_manifest
+from pipeline.tasks.quality import Gate
+from pipeline.types import Attempt, HttpRequest, Loaded, Row
+
+UPLOADED = "oss://dashscope-instant/xxx/2024-07-18/xxx/"
+
+
+class NamedUploads:
+    """Uploads that only give each file the reference that the documents' upload gives it."""
+
+    async def url(self, media: Loaded, *, renew: bool = False) -> str:
+        return f"{UPLOADED}{media.name}"
+
+
+class Asking:
+    """Jobs in `folder`, where the files that rows name lie too."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def requests(
+        self, row: dict[str, Any], replies: Sequence[bytes] = (), *, task: str, **tables: Any
+    ) -> list[HttpRequest]:
+        """The requests of one row in order: after each of `replies` (bodies of HTTP 200) the question that follows.
+
+        Raises Fault for a row that is refused.
+        """
+        ready, read = self._ready(row, task, tables)
+        return anyio.run(self._asked, ready, read, replies)
+
+    def _ready(self, row: dict[str, Any], task: str, tables: dict[str, Any]) -> tuple[Setup, Row]:
+        manifest, path = self.folder / "rows.jsonl", self.folder / "job.toml"
+        manifest.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_text(f'task = "{task}"\nmanifest = "rows.jsonl"\noutput = "out"\n', encoding="utf-8")
+        ready = setup(load(path, overrides=tables))
+        (read,) = open_manifest(ready.spec.manifest, ready.spec.job).rows()
+        return ready, read
+
+    async def _asked(self, ready: Setup, row: Row, replies: Sequence[bytes]) -> list[HttpRequest]:
+        job, root = ready.spec.job, str(self.folder)
+        uploads = NamedUploads() if ready.provider.local_files(ready.model, ready.endpoint) == "upload" else None
+        gate = Gate(ready.checks, ready.dimension)
+        preparer = Preparer(ready, Identity(job, offline=False), gate, root, uploads, None)
+        recorder = Recorder(ready.spec, ready.task, "run", root, lambda: 0)
+        work = Work(row=row)
+        prepared = await preparer(work)
+        found = [prepared.request]
+        for body in replies:
+            assert prepared.follow is not None, "the row asks nothing more"
+            reader = prepared.reader(200, {})
+            reader.feed(body)
+            reply = reader.end()
+            attempt = Attempt(attempt=1, started_at=0, latency_ms=0, usage=reply.usage)
+            work.turns = (*work.turns, recorder.turn(work, reply, attempt))
+            prepared = await prepared.follow()
+            found.append(prepared.request)
+        assert prepared.follow is None, "the row asks more"
+        return found
