@@ -8,12 +8,26 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pipeline.types import Audio, EmbedItem, Endpoint, Image, Loaded, Part, Request, Secret, Text, Turn, Video
+from pipeline.types import (
+    Audio,
+    EmbedItem,
+    Endpoint,
+    Image,
+    Loaded,
+    MediaKind,
+    Part,
+    Request,
+    Secret,
+    Text,
+    Turn,
+    Video,
+    VideoFile,
+)
 
 FOLDER = Path(__file__).parent.parent / "wire" / "captures"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
 REQUIRED_HEADERS = ("x-dashscope-sse", "x-dashscope-workspace", "x-dashscope-ossresourceresolve", "appid")
-PART_KEYS = ("image", "text", "audio", "video", "type", "image_url", "fps", "factor")
+PART_KEYS = ("image", "text", "audio", "video", "type", "image_url", "video_url", "factor")
 
 
 def capture(name: str) -> dict[str, Any]:
@@ -64,7 +78,6 @@ def asked(captured: dict[str, Any]) -> Request:
         items = tuple(_item(entry) for entry in body["input"]["contents"])
         return Request(task="embed", model=body["model"], items=items, parameters=parameters)
     messages = body["input"]["messages"] if native else body["messages"]
-    parameters.update(_part_options(messages))
     turns = tuple(Turn(role=m["role"], parts=_parts(m["content"])) for m in messages)
     return Request(task="ask", model=body["model"], turns=turns, parameters=parameters, stream=stream)
 
@@ -81,15 +94,20 @@ def _parts(content: Any) -> tuple[Part, ...]:
 
 
 def _part(entry: dict[str, Any]) -> Part:
-    if "video" in entry:
-        return Video(frames=tuple(_media(url) for url in entry["video"]), fps=entry.get("fps"))
+    beside = {key: value for key, value in entry.items() if key not in PART_KEYS}
+    if isinstance(entry.get("video"), list):
+        fps = beside.pop("fps", None)
+        return Video(frames=tuple(_media(url) for url in entry["video"]), fps=fps, options=beside)
+    if "video" in entry or "video_url" in entry:
+        return VideoFile(_media(entry.get("video") or entry["video_url"]["url"], "video"), beside)
     if "image_url" in entry:
-        return Image(_media(entry["image_url"]["url"]))
+        inner = {key: value for key, value in entry["image_url"].items() if key != "url"}
+        return Image(_media(entry["image_url"]["url"]), {**beside, **inner})
     if "image" in entry:
-        return Image(_media(entry["image"]))
+        return Image(_media(entry["image"]), beside)
     if "audio" in entry:
-        return Audio(_media(entry["audio"], "audio"))
-    return Text(entry["text"])
+        return Audio(_media(entry["audio"], "audio"), beside)
+    return Text(entry["text"], beside)
 
 
 def _item(entry: dict[str, Any]) -> EmbedItem:
@@ -99,23 +117,11 @@ def _item(entry: dict[str, Any]) -> EmbedItem:
     return EmbedItem(part=part, factor=None if factor is None else float(factor))
 
 
-def _media(url: str, kind: Any = "image") -> Loaded:
+def _media(url: str, kind: MediaKind = "image") -> Loaded:
     found = re.fullmatch(r"data:([^;]+);base64,(.*)", url)
     if found:
         return Loaded(kind=kind, source="data:", body=base64.b64decode(found[2]), mime=found[1])
     return Loaded(kind=kind, source=url, url=url)
-
-
-def _part_options(messages: list[dict[str, Any]]) -> dict[str, Any]:
-    """What stands on picture parts, as the parameters a user would give: one value per picture."""
-    pictures = [e for m in messages if isinstance(m["content"], list) for e in m["content"] if "text" not in e]
-    tables = [{**{k: v for k, v in e.items() if k not in PART_KEYS}, **_detail(e)} for e in pictures]
-    return {name: [table.get(name) for table in tables] for name in sorted({n for table in tables for n in table})}
-
-
-def _detail(entry: dict[str, Any]) -> dict[str, Any]:
-    inner = entry.get("image_url")
-    return {k: v for k, v in inner.items() if k != "url"} if isinstance(inner, dict) else {}
 
 
 def comparable(body: dict[str, Any]) -> dict[str, Any]:

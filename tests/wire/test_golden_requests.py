@@ -21,9 +21,6 @@ from pipeline.errors import Fault
 from pipeline.providers import load, models
 
 NOT_OURS = {
-    "ds202__mm_video_url_fps": "a video file is no input of a manifest",
-    "oai352__ds_video_url_fps": "a video file is no input of a manifest",
-    "ds202__emb_new_plural": "one item is a video file",
     "ds202__mm_text_equals_local_path": "the SDK uploads a text as a file (trap 23); see test_golden_uploads",
     "ds202__mm_stream_incremental_false_llama": "the SDK sends a parameter that the model refuses (trap 5)",
     "oai352__ds_batch_lifecycle": "the file batch interface",
