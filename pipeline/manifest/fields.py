@@ -14,6 +14,9 @@ from pipeline.manifest.ids import described
 from pipeline.manifest.references import to_media
 from pipeline.types import Media, MediaKind
 
+# Every later step that walks through a value (scrubbing, storing) is spared a recursion without end.
+MAX_DEPTH = 64
+
 # A cell is a list in JSON only if it begins like a list of texts: `[abc]*.jpg` is a glob and `[1].jpg` a file name.
 _JSON_LIST = re.compile(r"\s*\[\s*[\"\]]")
 
@@ -58,9 +61,22 @@ def from_json(value: Any, name: str) -> Any:
     if type(value) is not str:
         return value
     try:
-        return msgspec.json.decode(value)
+        found = msgspec.json.decode(value)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise refusal("BadField", f"{name}: the text is not JSON ({error}); expected a list or a table") from None
+    if value.count("[") + value.count("{") > MAX_DEPTH and _is_too_deep(found):
+        raise refusal("BadField", f"{name}: nested deeper than {MAX_DEPTH} levels")
+    return found
+
+
+def _is_too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        boxes = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, (dict, list)))
+        level = [inner for box in boxes for inner in box]
+        if not level:
+            return False
+    return True
 
 
 def text_or_list(value: Any, name: str) -> Any:

@@ -40,15 +40,10 @@ def _absolute(value: Any, field: str | None, base: str) -> Any:
 
 
 def _table(table: Any, base: str) -> Any:
+    """A part of `contents` or an earlier turn: its fields are read as those of the row."""
     if not isinstance(table, dict):
         return table
-    return {key: _in_table(key, item, base) for key, item in table.items()}
-
-
-def _in_table(key: str, item: Any, base: str) -> Any:
-    if key in _MEDIA:
-        return _mapped(item, lambda ref: _path(ref, base))
-    return [_table(part, base) for part in item] if key == "contents" and isinstance(item, list) else item
+    return {key: _absolute(item, key, base) for key, item in table.items()}
 
 
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:

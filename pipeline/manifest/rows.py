@@ -32,9 +32,6 @@ _FRAME_FIELDS = frozenset({"frames", "video", "fps", "max_frames"})
 FIELDS = ("id", *_PARSERS, "frames", "video", "fps", "max_frames")
 LATER_FIELDS = frozenset({"video", "prompts"})
 """Fields that 0.1.0 did not know: in an output that began with 0.1.0 no derived id covers them."""
-# Every later step that walks through a value (scrubbing, storing) is spared a recursion without end.
-MAX_DEPTH = 64
-
 _BOXES = frozenset({bytes, dict, list})
 
 
@@ -156,10 +153,10 @@ class Shaper:
 def without_bytes(value: Any, depth: int = 0) -> Any:
     """A column's value with bytes (a second picture, say) told by their count: no picture data is ever stored.
 
-    Raises Fault `Local.BadLine` for what is nested deeper than MAX_DEPTH.
+    Raises Fault `Local.BadLine` for what is nested deeper than fields.MAX_DEPTH.
     """
-    if depth > MAX_DEPTH:
-        raise refusal("BadLine", f"nested deeper than {MAX_DEPTH} levels")
+    if depth > fields.MAX_DEPTH:
+        raise refusal("BadLine", f"nested deeper than {fields.MAX_DEPTH} levels")
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
     if isinstance(value, dict):
