@@ -56,6 +56,9 @@ def check_schema(spec: Spec, columns: tuple[str, ...]) -> None:
                 f'{spec.name}: the manifest\'s column "{column}" looks like {_WORDS[kind]}, but nothing uses it: '
                 f"{_outcome(job)}. {_way_in(job, column, kind)}. {_way_out()}"
             )
+    lonely = _lonely_frame_field(dict.fromkeys(columns, True), job)
+    if lonely is not None:
+        raise JobError(f"{spec.name}: the manifest {_without_frames(lonely, job)} {_way_out()}")
 
 
 def _refuse_unused(row: Row, job: Job) -> None:
@@ -64,11 +67,7 @@ def _refuse_unused(row: Row, job: Job) -> None:
         raise refusal("UnusedMedia", _told(unused, row, job))
     fps = _lonely_frame_field(row.raw, job)
     if fps is not None:
-        raise refusal(
-            "UnusedMedia",
-            f'the row gives "{fps}", which is about the frames of a video, but no frames: '
-            f"{_outcome(job)}. Name them in the field frames, or the file in video. {_way_out(again=True)}",
-        )
+        raise refusal("UnusedMedia", f"the row {_without_frames(fps, job)} {_way_out(again=True)}")
 
 
 def _told(unused: Unused, row: Row, job: Job) -> str:
@@ -110,12 +109,19 @@ def _lonely_frame_field(values: Mapping[str, Any], job: Job) -> str | None:
     return next((column for column in columns if values.get(column) is not None), None)
 
 
+def _without_frames(column: str, job: Job) -> str:
+    return (
+        f'gives "{column}", which is about the frames of a video, but no frames: {_outcome(job)}. '
+        "Name them in the field frames, or the file in video."
+    )
+
+
 def _way_in(job: Job, column: str, field: str, *, direct: bool = True) -> str:
     if not direct:
         return f"Give it a column of its own that is called {field}"
     if column == field and getattr(job.columns, field) is not None:
         return f"Take [columns] {field} out of the job"
-    renamed = f", or call the column {field}" if column != field else ""
+    renamed = f", or rename the column to {field}" if column != field else ""
     return f'Write [columns] {field} = "{column}" into the job{renamed}'
 
 

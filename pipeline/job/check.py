@@ -82,6 +82,7 @@ def _is_variable(name: str) -> bool:
 
 def _bounds(job: Job) -> Iterator[str]:
     positive = {
+        "media.frames": job.media.frames,
         "limits.rpm": job.limits.rpm,
         "limits.tpm": job.limits.tpm,
         "limits.concurrency": job.limits.concurrency,

@@ -164,6 +164,13 @@ def test_a_table_whose_column_looks_like_a_picture_is_refused_whole(client, serv
     assert not job.spec.output.exists()
 
 
+def test_a_table_with_a_frame_rate_and_no_frames_is_refused_whole(client, service):
+    job = table_job(client, {"id": ["1"], "fps": [2]}, "csv", **ASK)
+    with pytest.raises(JobError, match='gives "fps", which is about the frames of a video, but no frames'):
+        job.run()
+    assert service.seen == []
+
+
 def test_a_python_table_is_refused_the_same_way(client, service):
     job = client.job([], **ASK)
     with pytest.raises(JobError, match='column "img" looks like a picture'):

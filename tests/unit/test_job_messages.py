@@ -102,6 +102,7 @@ def test_a_value_of_the_wrong_kind_is_told_in_plain_words(tmp_path, kind):
         ("retry.deadline", [1], "retry.deadline: found a list, expected a number or text"),
         ("provider.model", "x" * 200, None),
         ("limits.rpm", "x" * 200, '"' + "x" * 40 + '…"'),
+        ("media.frames", 0, "media.frames: found 0, expected a number above 0"),
         ("models", {"mine": 3}, "models.mine: found 3, expected a table"),
         ("provider.parameters", {"a": 1}, None),
     ],
