@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -33,6 +33,26 @@ _NOUNS: dict[str, Kind] = {
     **dict.fromkeys(("video", "videos", "vid", "mp4", "webm", "mov"), "video"),
     **dict.fromkeys(("audio", "audios", "sound", "sounds", "wav", "mp3", "flac"), "audio"),
     **dict.fromkeys(("frame", "frames"), "frames"),
+}
+
+
+def _misspelt(noun: str) -> Iterator[str]:
+    """`imgae`, `immage`, `imagee`, `phto`: two letters swapped, one doubled, one left out.
+
+    Never the first letter is left out (mage), and none of video or audio (vide, audi): those are words.
+    """
+    for place in range(1, len(noun) + 1):
+        yield noun[:place] + noun[place - 1] + noun[place:]
+        yield noun[: place - 1] + noun[place : place + 1] + noun[place - 1] + noun[place + 1 :]
+        if noun[0] in "ip":
+            yield noun[:place] + noun[place + 1 :]
+
+
+_MISSPELT: dict[str, Kind] = {
+    spelling: kind
+    for noun, kind in _NOUNS.items()
+    if noun.removesuffix("s") in ("image", "picture", "photo", "video", "audio")
+    for spelling in _misspelt(noun)
 }
 _CHINESE = {
     **dict.fromkeys(("图片", "图像", "照片", "相片", "截图"), "image"),
@@ -111,10 +131,11 @@ def find(values: Mapping[str, Any], task: TaskName) -> Unused | None:
 def strong_kind(column: str) -> Kind | None:
     """What a column names by its name alone; None for every name that is not like one of our fields for media."""
     words = _words(column)
-    place = max((place for place, word in enumerate(words) if word in _NOUNS), default=None)
+    kinds = [_NOUNS.get(word) or _MISSPELT.get(word) for word in words]
+    place = max((place for place, kind in enumerate(kinds) if kind is not None), default=None)
     if place is None or not _BEFORE_NOT.isdisjoint(words[:place]):
         return None
-    return _NOUNS[words[place]] if all(word in _AFTER for word in words[place + 1 :]) else None
+    return kinds[place] if all(word in _AFTER for word in words[place + 1 :]) else None
 
 
 @functools.lru_cache(maxsize=4_096)

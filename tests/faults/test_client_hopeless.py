@@ -91,7 +91,8 @@ def test_a_column_that_no_row_may_have_is_refused_for_the_job(client, service, t
     [
         ("caption", QWEN, ["id", "topic"], "no column gives a picture; the manifest has id, topic"),
         ("ocr", {**QWEN, "model": "qwen-vl-ocr"}, ["name"], "no column gives a picture"),
-        ("caption", QWEN, ["id", "imagge"], 'did you mean "imagge"'),
+        ("caption", QWEN, ["id", "imagine"], 'did you mean "imagine"'),
+        ("caption", QWEN, ["id", "imagge"], '[columns] image = "imagge"'),
         ("embed", VECTORS, ["id", "topic"], "nothing to embed"),
         ("embed", WORDS, ["id", "image"], "text"),
         ("embed", DEAF, ["id", "audio"], "deaf takes no sound"),

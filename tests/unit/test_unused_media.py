@@ -27,6 +27,11 @@ MP4 = b"\0\0\0\x20ftypisom" + b"\0" * 20
             (name, "image")
             for name in ("thumbnail", "screenshot_path", "jpg", "png", "图片", "图像", "照片", "图片链接", "商品图片")
         ),
+        *(
+            (name, "image")
+            for name in ("imgae", "iamge", "immage", "imag", "pitcure", "pictrue_url", "phtoo", "phot", "photoo")
+        ),
+        *((name, "video") for name in ("vidoe", "viddeo")),
         *((name, "video") for name in ("video", "video_url", "Videos", "videoPath", "mp4", "视频", "视频地址")),
         *((name, "audio") for name in ("audio", "audio_path", "sound", "sound_file", "wav", "音频")),
         *((name, "frames") for name in ("frame", "frames", "frame_dir", "video_frames")),
@@ -42,7 +47,7 @@ def test_a_name_like_one_of_ours_tells_by_itself(name, kind):
         "id", "prompt", "text", "caption", "topic", "epic", "category", "source", "note", "title", "url", "path",
         "has_image", "num_images", "image_count", "image_caption", "image_width", "image_description", "photo_credit",
         "video_title", "number_of_photos", "picturesque", "imagination", "soundtrack", "png_size", "图片描述", "",
-        "_", "42",
+        "mage", "photon", "audit", "audi", "vide", "pictured", "_", "42",
     ],
 )  # fmt: skip
 def test_other_names_tell_nothing_by_themselves(name):
