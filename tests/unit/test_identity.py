@@ -14,6 +14,9 @@ from pipeline.manifest import from_table
 from pipeline.manifest.row_media import listed
 
 URL = "https://example.com/cat.jpg"
+VIDEO, SOUND = "https://example.com/v.mp4", "https://example.com/a.wav"
+FRAMES = [f"{URL}{n}" for n in range(6)]
+MARK = {"type": "ephemeral"}
 
 
 def job(task: str = "caption", **tables) -> Job:
@@ -54,6 +57,80 @@ GOLDEN = [
         {"task": "embed", "media": {"resize": "off"}},
         "9b719d24592c80d70619c86ed87de6c9",
     ),
+    (
+        {"contents": [{"text": "First"}, {"image": URL, "detail": "high"}, {"text": "last", "cache_control": MARK}]},
+        {"task": "ask"},
+        "dd3825a31b9aaf14170a7a541958eef0",
+    ),
+    ({"contents": [{"text": "First"}, {"image": URL}]}, {}, "8bab86993d48de2b254acb9fbb3d09b9"),
+    (
+        {"contents": [{"frames": FRAMES, "fps": 2, "max_pixels": 9}, {"video": VIDEO, "fps": 0.5}, {"audio": SOUND}]},
+        {"prompt": {"text": "What?"}},
+        "dd92077b536e12934c1fd69d7055b098",
+    ),
+    ({"video": VIDEO, "fps": 2, "max_frames": 8}, {}, "cee9ee9824459bc193938e51b6d5d1a2"),
+    ({"video": [VIDEO, URL]}, {"media": {"frames": 8, "frames_by": "scene"}}, "08d80298a105680d5f2e3cb44223e90b"),
+    ({"video": VIDEO}, {"task": "embed"}, "e5d579f8e98c6605a91caf72a27111a3"),
+    ({"image": URL, "prompts": ["What?", "And where?"]}, {"task": "ask"}, "bb80009c28afb66678a88dae38d6535d"),
+    (
+        {"contents": [{"text": "What?"}, {"image": URL}], "prompts": ["", "And where?"]},
+        {"task": "ask"},
+        "3d7ed3c4d6b3dd41c39d1c469a4acca0",
+    ),
+    ({"audio": SOUND, "prompt": "What?"}, {"task": "ask"}, "66c2bb8cf0d00b9884552389bf06498d"),
+    (
+        {
+            "messages": [
+                {"role": "user", "frames": FRAMES, "fps": 2, "text": "What?"},
+                {"role": "assistant", "text": "A ball."},
+                {"role": "user", "contents": [{"text": "And"}, {"image": URL, "detail": "low"}, {"video": VIDEO}]},
+            ],
+            "prompt": "Compare.",
+        },
+        {"task": "ask"},
+        "d54e8357de45e031ded9250e7506ec3d",
+    ),
+]
+DIFFERENT = [
+    {"contents": [{"text": "a"}, {"image": URL}]},
+    {"contents": [{"image": URL}, {"text": "a"}]},
+    {"contents": [{"image": URL, "detail": "low"}, {"text": "a"}]},
+    {"contents": [{"image": URL, "detail": "high"}, {"text": "a"}]},
+    {"contents": [{"image": URL, "min_pixels": 9}, {"text": "a"}]},
+    {"contents": [{"image": URL}, {"text": "a", "cache_control": MARK}]},
+    {"contents": [{"frames": FRAMES}, {"text": "a"}]},
+    {"contents": [{"frames": FRAMES, "fps": 2}, {"text": "a"}]},
+    {"contents": [{"frames": FRAMES, "max_pixels": 9}, {"text": "a"}]},
+    {"contents": [{"frames": FRAMES[:4]}, {"text": "a"}]},
+    {"contents": [{"frames": FRAMES[::-1]}, {"text": "a"}]},
+    {"contents": [*({"image": url} for url in FRAMES), {"text": "a"}]},
+    {"contents": [{"video": URL}, {"text": "a"}]},
+    {"contents": [{"video": URL, "fps": 2}, {"text": "a"}]},
+    {"contents": [{"video": URL, "max_frames": 2}, {"text": "a"}]},
+    {"contents": [{"audio": URL}, {"text": "a"}]},
+    {"contents": [{"text": "a"}, {"text": URL}]},
+    {"image": URL, "prompt": "a"},
+    {"video": URL, "prompt": "a"},
+    {"video": URL, "fps": 2, "prompt": "a"},
+    {"audio": URL, "prompt": "a"},
+    {"image": URL, "prompts": ["a", "b"]},
+    {"image": URL, "prompts": ["b", "a"]},
+    {"image": URL, "prompts": ["a", "b", "c"]},
+    {"image": URL, "prompts": ["", "b"]},
+    *(
+        {"prompt": "a", "messages": [{"role": "user", **turn}]}
+        for turn in (
+            {"text": "b"},
+            {"text": "b", "image": URL},
+            {"text": "b", "video": URL},
+            {"text": "b", "video": URL, "fps": 2},
+            {"text": "b", "audio": URL},
+            {"text": "b", "frames": FRAMES},
+            {"text": "b", "frames": FRAMES, "fps": 2},
+            {"contents": [{"text": "b"}, {"image": URL}]},
+            {"contents": [{"image": URL, "detail": "low"}, {"text": "b"}]},
+        )
+    ),
 ]
 
 
@@ -84,6 +161,32 @@ def test_signatures_limits_and_endpoints_do_not_count_and_offline_does():
     )
     assert early(row) == early(row, elsewhere)
     assert early(row) != early(row, offline=True)
+
+
+def test_order_options_frames_and_prompts_all_count():
+    asked = job("ask")
+    assert len({early({"id": "a", **row}, asked) for row in DIFFERENT}) == len(DIFFERENT)
+
+
+@pytest.mark.parametrize("row", DIFFERENT)
+def test_a_row_as_json_texts_has_the_same_fingerprint(row):
+    asked = job("ask")
+    written = {key: json.dumps(value) if isinstance(value, list) else value for key, value in row.items()}
+    assert early(written, asked) == early(row, asked)
+
+
+def test_how_frames_are_taken_counts_for_rows_with_videos_alone():
+    scenes = {"media": {"frames": 8, "frames_by": "scene"}}
+    for row in ({"video": VIDEO}, {"contents": [{"video": VIDEO}]}, {"messages": [{"role": "user", "video": VIDEO}]}):
+        assert early({**row, "prompt": "a"}, job("ask")) != early({**row, "prompt": "a"}, job("ask", **scenes))
+    assert early({"image": URL}) == early({"image": URL}, job(**scenes))
+
+
+def test_extra_headers_and_the_jobs_prompt_do_not_count_for_prompts():
+    provider = {"name": "dashscope", "model": "qwen3-vl-plus", "headers": {"X-Team": "a"}}
+    row = {"image": URL, "prompts": ["What?", "And?"]}
+    assert early(row, job("ask")) == early(row, job("ask", provider=provider))
+    assert early(row, job("ask")) == early(row, job("ask", prompt={"text": "Not asked {column}"}))
 
 
 def test_a_column_in_the_prompt_counts_by_its_value():

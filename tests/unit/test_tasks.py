@@ -3,14 +3,30 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from pipeline.engines.conversation import continued
 from pipeline.errors import Fault
 from pipeline.job.schema import Job
 from pipeline.tasks import load
-from pipeline.tasks.prompts import CAPTION, render, unknown_column
-from pipeline.types import Audio, Frames, FrameSource, Image, Item, Media, Message, Reply, Request, Row, Text, Video
+from pipeline.tasks.prompts import CAPTION, CAPTION_VIDEO, render, unknown_column
+from pipeline.types import (
+    Audio,
+    Frames,
+    FrameSource,
+    Image,
+    Item,
+    Media,
+    Message,
+    Reply,
+    Request,
+    Row,
+    Text,
+    Video,
+    VideoFile,
+)  # fmt: skip
 
 CAT = Media(kind="image", ref="cat.jpg", path="/pictures/cat.jpg")
 DOG = Media(kind="image", ref="https://example.com/dog.jpg", url="https://example.com/dog.jpg")
+FILM = Media(kind="video", ref="https://example.com/v.mp4", url="https://example.com/v.mp4")
 MOO = Media(kind="audio", ref="moo.wav", path="/sounds/moo.wav")
 
 
@@ -55,6 +71,68 @@ def test_frames_become_one_video():
     assert request.turns[0].parts[0] == Video(frames=(CAT, DOG), fps=2.0)
 
 
+@pytest.mark.parametrize("task", ["caption", "ocr", "ask"])
+def test_contents_are_asked_in_their_order_with_their_options(task):
+    parts = (
+        Item(content="First"),
+        Item(content=CAT, options={"detail": "high"}),
+        Item(content=Frames(pictures=(CAT, DOG), fps=2.0), options={"max_pixels": 9}),
+        Item(content=FILM, options={"fps": 1}),
+        Item(content="last", options={"cache_control": {}}),
+    )
+    (turn,) = load(task).ask(row(contents=parts), job(task)).turns
+    assert turn.parts == (
+        Text("First"),
+        Image(CAT, {"detail": "high"}),
+        Video(frames=(CAT, DOG), fps=2.0, options={"max_pixels": 9}),
+        VideoFile(FILM, {"fps": 1}),
+        Text("last", {"cache_control": {}}),
+    )
+
+
+def test_a_prompt_stands_behind_contents_and_a_default_only_where_they_say_nothing():
+    silent, speaking = (Item(content=CAT),), (Item(content="Which?"), Item(content=CAT))
+    assert load("caption").ask(row(contents=silent), job("caption")).turns[0].parts == (Image(CAT), Text(CAPTION.text))
+    assert load("caption").ask(row(contents=speaking), job("caption")).turns[0].parts == (Text("Which?"), Image(CAT))
+    described = job("caption", prompt={"text": "In a word."})
+    parts = load("caption").ask(row(contents=speaking), described).turns[0].parts
+    assert parts == (Text("Which?"), Image(CAT), Text("In a word."))
+    assert load("ask").ask(row(contents=silent), job("ask")).turns[0].parts == (Image(CAT),)
+
+
+@pytest.mark.parametrize("content", [FILM, Frames(pictures=(CAT, DOG))])
+def test_a_video_is_captioned_as_one(content):
+    for asked in (row(contents=(Item(content=content),)), row(videos=(Item(content=FILM),))):
+        assert load("caption").ask(asked, job("caption")).turns[0].parts[-1] == Text(CAPTION_VIDEO.text)
+
+
+def test_a_rows_own_media_stand_before_its_contents():
+    asked = row(
+        images=(CAT,), frames=Frames(pictures=(DOG,)), videos=(Item(content=FILM),), audio=(MOO,),
+        contents=(Item(content="a"), Item(content=DOG)), prompt="b",
+    )  # fmt: skip
+    parts = load("ask").ask(asked, job("ask")).turns[0].parts
+    assert parts == (Image(CAT), Video(frames=(DOG,)), VideoFile(FILM), Audio(MOO), Text("a"), Image(DOG), Text("b"))
+
+
+def test_of_prompts_the_first_is_asked_and_the_others_follow():
+    described = job("ask", prompt={"text": "Never asked: {gone}"})
+    request = load("ask").ask(row(images=(CAT,), prompts=("What?", "And {x}?")), described)
+    assert request.turns[0].parts == (Image(CAT), Text("What?"))
+    assert request.follow_ups == ("And {x}?",)
+    second = continued(request, ["A cat."])
+    assert [turn.role for turn in second.turns] == ["user", "assistant", "user"]
+    assert [turn.parts for turn in second.turns[1:]] == [(Text("A cat."),), (Text("And {x}?"),)]
+    assert second.follow_ups == ()
+
+
+def test_an_empty_first_of_prompts_leaves_the_question_to_contents():
+    asked = row(contents=(Item(content="What?"), Item(content=CAT)), prompts=("", "And?"))
+    request = load("ask").ask(asked, job("ask"))
+    assert request.turns[0].parts == (Text("What?"), Image(CAT))
+    assert request.follow_ups == ("And?",)
+
+
 def test_an_unlisted_frame_folder_is_a_bug():
     with pytest.raises(TypeError):
         load("caption").ask(row(frames=Frames(pictures=FrameSource(ref="f", pattern="/f"))), job("caption"))
@@ -76,6 +154,12 @@ def test_an_embedding_fuses_everything_of_the_row_with_its_factors():
         ("ocr", {"prompt": "read"}, "Local.NoInput"),
         ("ask", {"images": (CAT,)}, "Local.NoPrompt"),
         ("caption", {"audio": (MOO,)}, "Local.AudioNotTaken"),
+        ("ocr", {"audio": (MOO,), "images": (CAT,)}, "Local.AudioNotTaken"),
+        ("caption", {"contents": (Item(content="x"),)}, "Local.NoInput"),
+        ("caption", {"contents": (Item(content=CAT, factor=2.0),)}, "Local.Factor"),
+        ("ask", {"contents": (Item(content=CAT, factor=1.0),), "prompt": "x"}, "Local.Factor"),
+        ("embed", {"images": (CAT,), "prompts": ("x",)}, "Local.NotForEmbed"),
+        ("embed", {"contents": (Item(content=Frames(pictures=(CAT,))),)}, "Local.NotForEmbed"),
         ("embed", {}, "Local.NoInput"),
         ("embed", {"images": (CAT,), "prompt": "x"}, "Local.NotForEmbed"),
         ("embed", {"contents": (Item(content="x", factor=0.0),)}, "Local.Factor"),
