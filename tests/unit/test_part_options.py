@@ -37,10 +37,13 @@ WAYS = {
 }
 
 
-def sent(way: str, *parts: Part, model: str | None = None, **parameters: Any) -> list[dict[str, Any]]:
+def sent(
+    way: str, *parts: Part, model: str | None = None, stream: bool = False, **parameters: Any
+) -> list[dict[str, Any]]:
     """The parts of the one user turn as they go out. Raises Fault."""
     provider, protocol, usual = WAYS[way]
-    request = Request(task="ask", model=model or usual, turns=(Turn(role="user", parts=parts),), parameters=parameters)
+    turns = (Turn(role="user", parts=parts),)
+    request = Request(task="ask", model=model or usual, turns=turns, parameters=parameters, stream=stream)
     body = json.loads(encoded(request, provider, protocol))
     found: list[dict[str, Any]] = body.get("input", body)["messages"][0]["content"]
     return found
@@ -126,6 +129,44 @@ def test_an_option_of_another_service_or_kind_is_refused(way: str, part: Part, n
 )
 def test_a_value_out_of_bounds_is_refused_by_its_own_name(part: Part, words: str) -> None:
     assert refused("native", part, ASK).startswith(words)
+
+
+WAV = Loaded(kind="audio", source="x", body=b"RIFF", mime="audio/wav")
+
+
+@pytest.mark.parametrize(
+    ("way", "sound", "expected"),
+    [
+        ("compatible", SOUND, {"type": "input_audio", "input_audio": {"data": SOUND.url, "format": "wav"}}),
+        ("compatible", WAV, {"type": "input_audio", "input_audio": {"data": "data:;base64,UklGRg==", "format": "wav"}}),
+        ("openai", SOUND, {"type": "audio_url", "audio_url": {"url": SOUND.url}}),
+        ("openai", WAV, {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}),
+        ("qianfan", WAV, {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}),
+    ],
+)
+def test_a_sound_goes_as_each_service_takes_it(way: str, sound: Loaded, expected: dict[str, Any]) -> None:
+    hearing = "qwen3-omni-flash" if way == "compatible" else None
+    assert sent(way, Audio(sound), ASK, model=hearing, stream=way == "compatible")[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("mime", "name"), [("audio/mpeg", "mp3"), ("audio/flac", "flac"), ("audio/x-wav", "wav"), ("audio/ogg", None)]
+)
+def test_a_sounds_format_is_named_or_the_sound_is_refused(mime: str, name: str | None) -> None:
+    sound = Loaded(kind="audio", source="x", body=b"x", mime=mime)
+    if name is None:
+        with pytest.raises(Fault) as caught:
+            sent("openai", Audio(sound), ASK)
+        assert caught.value.code == "Local.Sound"
+    else:
+        assert sent("openai", Audio(sound), ASK)[0]["input_audio"]["format"] == name
+
+
+def test_a_model_known_not_to_hear_gets_no_sound() -> None:
+    with pytest.raises(Fault) as caught:
+        sent("native", Audio(SOUND), ASK)
+    assert caught.value.code == "Local.Sound"
+    assert sent("native", Audio(SOUND), ASK, model="a-model-that-hears")[0] == {"audio": SOUND.url}
 
 
 def test_a_parts_own_option_goes_before_the_parameters() -> None:
