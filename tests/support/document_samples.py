@@ -6,6 +6,7 @@ one request (the same sample with other answers) stand together. `§` means the 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +37,7 @@ class Sample:
 
     captures: whose requests the row must give, all of them; of a second round the first request may be missing.
     body, path: of the request where no capture holds it. explained: how the capture differs from what is sent.
+    unserved: what the embedded service says instead of an answer.
     """
 
     row: dict[str, Any]
@@ -47,6 +49,7 @@ class Sample:
     body: dict[str, Any] | None = None
     path: str = ""
     explained: str = ""
+    unserved: str = ""
 
 
 def native(model: str, **more: Any) -> dict[str, Any]:
@@ -218,7 +221,9 @@ EMBEDDING = [
     doc("ds202__emb_new_plural", task="embed",
         row={"contents": [{"text": "a"}, {"image": SMALL}, {"video": "https://example.com/v.mp4"}]},
         on=native("tongyi-embedding-vision-plus",
-                  parameters={"dimension": 1152, "output_type": "dense", "fps": 0.5})),
+                  parameters={"dimension": 1152, "output_type": "dense", "fps": 0.5}),
+        unserved="The embedded service only has vectors of dimension 1536, tongyi-embedding-vision-plus was to give "
+                 "1152."),
 ]  # fmt: skip
 
 GENERATION = "/api/v1/services/aigc/multimodal-generation/generation"
@@ -298,3 +303,8 @@ def filled(value: Any, marks: dict[str, str]) -> Any:
     if isinstance(value, dict):
         return {key: filled(inner, marks) for key, inner in value.items()}
     return [filled(inner, marks) for inner in value] if isinstance(value, list) else value
+
+
+def settings(sample: Sample) -> str:
+    """The settings of a sample's job as text."""
+    return json.dumps([sample.provider, sample.task, sample.prompt], ensure_ascii=False, sort_keys=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -11,8 +13,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from support.asking import UPLOADED, Asking
 from support.captures import NAMES, REQUIRED_HEADERS, comparable, exchanges, header_table
-from support.client import BASES, FAKE_KEY, KEY_NAME
-from support.document_samples import LOCAL, SAMPLES, Sample, filled
+from support.client import BASES, FAKE_KEY, KEY_NAME, Client, Service, pictures, serving
+from support.document_samples import LOCAL, SAMPLES, Sample, filled, settings
 from support.pictures import drawn, encoded
 
 from pipeline.types import HttpRequest
@@ -33,6 +35,15 @@ UNCAPTURED = [sample for sample in SAMPLES if not sample.captures]
 CASES = [pytest.param(sample, capture, id=capture) for sample in SAMPLES for capture in sample.captures]
 QIANFAN = [case for case in CASES if case.values[0].provider["name"] == "qianfan" and case.values[1] != STRING]
 ROUNDS = [case for case in CASES if case.values[0].again is not None]
+JOBS = [list(group) for _, group in groupby(sorted(SAMPLES, key=settings), key=settings)]
+"""Samples under equal settings are rows of one job."""
+HOSTED = {
+    "image": "texts/bilingual_card.jpg",
+    "images": "photos/coffee.jpg",
+    "frames": "frames/ball/frame_1.jpg",
+    "video": "videos/ball.mp4",
+    "audio": "sounds/chime.flac",
+}
 PICTURE = encoded(drawn(32, 32), "PNG")
 DATA_URL = f"data:image/png;base64,{base64.b64encode(PICTURE).decode()}"
 
@@ -141,3 +152,51 @@ def test_qianfan_messages_are_the_documents_own_bytes(asking: Asking, sample: Sa
     rows = [(sample.row, replies)] if sample.again is None else [(sample.row, replies), (sample.again, [])]
     for row, told in rows:
         assert b'"messages":' + written in asked(asking, sample, row, capture, told)[-1].body
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    with serving() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[str]:
+    with pictures() as url:
+        yield url
+
+
+def hosted(value: Any, host: str, key: str = "") -> Any:
+    """A row with our own pictures, sounds and videos, by URL, in the place of the documents' ones."""
+    if isinstance(value, dict):
+        return {name: hosted(inner, host, name) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [hosted(inner, host, key) for inner in value]
+    if key not in HOSTED or not isinstance(value, str):
+        return value
+    if value.startswith("oss://"):
+        return LOCAL
+    return f"{host}/{HOSTED[key]}" if value.startswith("https://") else value
+
+
+@pytest.mark.parametrize("samples", JOBS)
+def test_the_embedded_service_answers_every_sample(
+    asking: Asking, service: Service, host: str, samples: list[Sample]
+) -> None:
+    forms = [form for sample in samples for form in (sample.row, sample.again) if form is not None]
+    marks = {"{data}": DATA_URL, "{answer}": "The first image depicts a field."}
+    rows = [{"id": f"{number:02}", **filled(hosted(form, host), marks)} for number, form in enumerate(forms)]
+    one = samples[0]
+    client = Client(asking.folder, service.url)
+    if one.unserved:
+        summary = client.job(rows, task=one.task, provider=one.provider, prompt=one.prompt).run()
+        assert [group.message for group in summary.failures] == [one.unserved]
+        return
+    answers = client.answers(rows, task=one.task, provider=one.provider, prompt=one.prompt)
+    for form, answer in zip(forms, answers, strict=True):
+        if one.task == "embed":
+            assert len(answer["embedding"]) == 1536
+        else:
+            assert answer["ocr_text" if one.task == "ocr" else "answer"].strip()
+        extra = json.loads(answer["extra"] or "{}")
+        assert len(extra.get("answers", ())) == len(form.get("prompts", ()))
