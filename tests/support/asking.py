@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import anyio
+from support.client import BASES, KEY_NAME
+from support.document_samples import LOCAL, Sample, filled
+from support.pictures import drawn, encoded
 
 from pipeline.engines.identity import Identity
 from pipeline.engines.prepare import Preparer
@@ -20,6 +24,10 @@ from pipeline.tasks.quality import Gate
 from pipeline.types import Attempt, HttpRequest, Loaded, Row
 
 UPLOADED = "oss://dashscope-instant/xxx/2024-07-18/xxx/"
+PICTURE = encoded(drawn(32, 32), "PNG")
+DATA_URL = f"data:image/png;base64,{base64.b64encode(PICTURE).decode()}"
+FILES = (LOCAL, "图 片.png")
+"""The files of the samples: each is PICTURE."""
 
 
 class NamedUploads:
@@ -30,10 +38,20 @@ class NamedUploads:
 
 
 class Asking:
-    """Jobs in `folder`, where the files that rows name lie too."""
+    """Jobs in `folder`, where the files of the samples lie too. The key is read from the environment."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        for name in FILES:
+            (folder / name).write_bytes(PICTURE)
+
+    def sample(self, sample: Sample, row: dict[str, Any], replies: Sequence[bytes], answer: str) -> list[HttpRequest]:
+        """The requests of a row under a sample's job. answer: what stands for the mark `{answer}`."""
+        protocol = sample.provider.get("protocol", "native" if sample.provider["name"] == "dashscope" else "openai")
+        base = f"https://service.example{BASES[sample.provider['name'], protocol]}"
+        provider = {**sample.provider, "api_key_env": KEY_NAME, "base_url": base}
+        asked = filled(row, {"{data}": DATA_URL, "{answer}": answer})
+        return self.requests(asked, replies, task=sample.task, provider=provider, prompt=sample.prompt)
 
     def requests(
         self, row: dict[str, Any], replies: Sequence[bytes] = (), *, task: str, **tables: Any

@@ -153,3 +153,44 @@ def reply_bytes(reply: dict[str, Any]) -> bytes:
     if reply.get("body_json") is not None:
         return json.dumps(reply["body_json"], ensure_ascii=False).encode()
     return str(reply.get("body_text") or "").encode()
+
+
+def posted(name: str) -> list[dict[str, Any]]:
+    """The questions of a capture; equal ones, which are one request tried again, once."""
+    found: list[dict[str, Any]] = []
+    for one in (exchange["request"] for exchange in exchanges(name)):
+        again = bool(found) and one.get("body_json") == found[-1]["body_json"]
+        if one["method"] == "POST" and "body_json" in one and not again:
+            found.append(one)
+    return found
+
+
+def messages_of(body: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = body.get("input", body).get("messages", [])
+    return found
+
+
+def said_before(body: dict[str, Any]) -> list[str]:
+    """What the assistant says in the earlier turns of a body."""
+    said = [message["content"] for message in messages_of(body) if message["role"] == "assistant"]
+    return [content if isinstance(content, str) else content[0]["text"] for content in said]
+
+
+def whole_reply(text: str, path: str) -> bytes:
+    """A whole answer as the service of this path gives it."""
+    if path.endswith("/generation"):
+        message: dict[str, Any] = {"role": "assistant", "content": [{"text": text}]}
+        return json.dumps({"output": {"choices": [{"finish_reason": "stop", "message": message}]}}).encode()
+    if path.endswith("/multimodal-embedding"):
+        return json.dumps({"output": {"embedding": [0.5] * 4}, "request_id": "r"}).encode()
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+    return json.dumps({"id": "as-1", "object": "chat.completion", "created": 1, "choices": [choice]}).encode()
+
+
+def replaced_pictures(value: Any, url: str) -> Any:
+    """A captured value with `url` for each picture that the capture holds as data."""
+    if isinstance(value, str):
+        return url if value.startswith("data:image/") else value
+    if isinstance(value, dict):
+        return {key: replaced_pictures(inner, url) for key, inner in value.items()}
+    return [replaced_pictures(inner, url) for inner in value] if isinstance(value, list) else value

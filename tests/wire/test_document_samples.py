@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterator
 from itertools import groupby
@@ -11,11 +10,20 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from support.asking import UPLOADED, Asking
-from support.captures import NAMES, REQUIRED_HEADERS, comparable, exchanges, header_table
-from support.client import BASES, FAKE_KEY, KEY_NAME, Client, Service, pictures, serving
+from support.asking import DATA_URL, UPLOADED, Asking
+from support.captures import (
+    NAMES,
+    REQUIRED_HEADERS,
+    comparable,
+    header_table,
+    messages_of,
+    posted,
+    replaced_pictures,
+    said_before,
+    whole_reply,
+)
+from support.client import FAKE_KEY, KEY_NAME, Client, Service, pictures, serving
 from support.document_samples import LOCAL, SAMPLES, Sample, filled, settings
-from support.pictures import drawn, encoded
 
 from pipeline.types import HttpRequest
 
@@ -44,70 +52,19 @@ HOSTED = {
     "video": "videos/ball.mp4",
     "audio": "sounds/chime.flac",
 }
-PICTURE = encoded(drawn(32, 32), "PNG")
-DATA_URL = f"data:image/png;base64,{base64.b64encode(PICTURE).decode()}"
 
 
 @pytest.fixture
 def asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asking:
     monkeypatch.setenv(KEY_NAME, FAKE_KEY)
-    for name in (LOCAL, "图 片.png"):
-        (tmp_path / name).write_bytes(PICTURE)
     return Asking(tmp_path)
-
-
-def asked(asking: Asking, sample: Sample, row: dict[str, Any], capture: str, replies: list[bytes]) -> list[HttpRequest]:
-    marks = {"{data}": DATA_URL, "{answer}": "".join(answers(capture)[:1]) if capture else ""}
-    protocol = sample.provider.get("protocol", "native" if sample.provider["name"] == "dashscope" else "openai")
-    base = f"https://service.example{BASES[sample.provider['name'], protocol]}"
-    provider = {**sample.provider, "api_key_env": KEY_NAME, "base_url": base}
-    return asking.requests(filled(row, marks), replies, task=sample.task, provider=provider, prompt=sample.prompt)
-
-
-def captured(capture: str) -> list[dict[str, Any]]:
-    """The requests of a capture; equal ones, which are one request tried again, once."""
-    found: list[dict[str, Any]] = []
-    for one in (exchange["request"] for exchange in exchanges(capture)):
-        again = bool(found) and one.get("body_json") == found[-1]["body_json"]
-        if one["method"] == "POST" and "body_json" in one and not again:
-            found.append(one)
-    return found
-
-
-def messages(body: dict[str, Any]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = body.get("input", body).get("messages", [])
-    return found
-
-
-def answers(capture: str) -> list[str]:
-    """What the assistant says in the last request of a capture."""
-    said = [m["content"] for m in messages(captured(capture)[-1]["body_json"]) if m["role"] == "assistant"]
-    return [content if isinstance(content, str) else content[0]["text"] for content in said]
-
-
-def reply(text: str, path: str) -> bytes:
-    """A whole answer as the service of this path gives it."""
-    if path.startswith("/api/v1"):
-        message = {"role": "assistant", "content": [{"text": text}]}
-        return json.dumps({"output": {"choices": [{"finish_reason": "stop", "message": message}]}}).encode()
-    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
-    return json.dumps({"choices": [choice]}).encode()
-
-
-def with_our_picture(value: Any, url: str) -> Any:
-    """A captured value with our picture for the picture of one pixel that the captures hold."""
-    if isinstance(value, str):
-        return url if value.startswith("data:image/") else value
-    if isinstance(value, dict):
-        return {key: with_our_picture(inner, url) for key, inner in value.items()}
-    return [with_our_picture(inner, url) for inner in value] if isinstance(value, list) else value
 
 
 def assert_same(ours: HttpRequest, theirs: dict[str, Any], sample: Sample) -> None:
     parts, headers = urlsplit(ours.url), header_table(ours.headers)
     assert (ours.method, parts.path, dict(parse_qsl(parts.query))) == ("POST", theirs["path"], theirs["query"])
     picture = f"{UPLOADED}image.png" if sample.explained else DATA_URL
-    assert comparable(json.loads(ours.body)) == comparable(with_our_picture(theirs["body_json"], picture))
+    assert comparable(json.loads(ours.body)) == comparable(replaced_pictures(theirs["body_json"], picture))
     required = {name: value for name in REQUIRED_HEADERS if (value := header_table(theirs["headers"]).get(name))}
     if sample.explained:
         required["x-dashscope-ossresourceresolve"] = "enable"
@@ -121,37 +78,48 @@ def test_every_capture_is_a_sample_or_named_with_a_reason() -> None:
     assert sorted([*held, *NO_ROWS]) == NAMES
 
 
+def replies(theirs: dict[str, Any]) -> list[bytes]:
+    """The answers that the earlier turns of a request hold."""
+    return [whole_reply(text, theirs["path"]) for text in said_before(theirs["body_json"])]
+
+
+def again(asking: Asking, sample: Sample, theirs: dict[str, Any]) -> HttpRequest:
+    """The request of a second round that is written as earlier turns."""
+    assert sample.again is not None
+    (ours,) = asking.sample(sample, sample.again, [], said_before(theirs["body_json"])[0])
+    return ours
+
+
 @pytest.mark.parametrize(("sample", "capture"), CASES)
 def test_a_sample_row_gives_the_documented_request(asking: Asking, sample: Sample, capture: str) -> None:
-    theirs = captured(capture)
-    replies = [reply(text, theirs[-1]["path"]) for text in answers(capture)]
-    ours = asked(asking, sample, sample.row, capture, replies)
-    assert len(ours) == len(replies) + 1 >= len(theirs)
+    theirs = posted(capture)
+    told = replies(theirs[-1])
+    ours = asking.sample(sample, sample.row, told, "")
+    assert len(ours) == len(told) + 1 >= len(theirs)
     for mine, documented in zip(reversed(ours), reversed(theirs), strict=False):
         assert_same(mine, documented, sample)
 
 
 @pytest.mark.parametrize("sample", UNCAPTURED)
 def test_a_sample_without_a_capture_gives_its_body(asking: Asking, sample: Sample) -> None:
-    (ours,) = asked(asking, sample, sample.row, "", [])
+    (ours,) = asking.sample(sample, sample.row, [], "")
     assert_same(ours, {"path": sample.path, "query": {}, "headers": [], "body_json": sample.body}, sample)
 
 
 @pytest.mark.parametrize(("sample", "capture"), ROUNDS)
 def test_a_second_round_as_earlier_turns_is_the_same(asking: Asking, sample: Sample, capture: str) -> None:
-    assert sample.again is not None
-    (ours,) = asked(asking, sample, sample.again, capture, [])
-    assert_same(ours, captured(capture)[-1], sample)
+    theirs = posted(capture)[-1]
+    assert_same(again(asking, sample, theirs), theirs, sample)
 
 
 @pytest.mark.parametrize(("sample", "capture"), QIANFAN)
 def test_qianfan_messages_are_the_documents_own_bytes(asking: Asking, sample: Sample, capture: str) -> None:
-    theirs = with_our_picture(captured(capture)[-1]["body_json"]["messages"], DATA_URL)
-    written = json.dumps(theirs, ensure_ascii=False, separators=(",", ":")).encode()
-    replies = [reply(text, "/v2") for text in answers(capture)]
-    rows = [(sample.row, replies)] if sample.again is None else [(sample.row, replies), (sample.again, [])]
-    for row, told in rows:
-        assert b'"messages":' + written in asked(asking, sample, row, capture, told)[-1].body
+    theirs = posted(capture)[-1]
+    messages = replaced_pictures(messages_of(theirs["body_json"]), DATA_URL)
+    written = b'"messages":' + json.dumps(messages, ensure_ascii=False, separators=(",", ":")).encode()
+    assert written in asking.sample(sample, sample.row, replies(theirs), "")[-1].body
+    if sample.again is not None:
+        assert written in again(asking, sample, theirs).body
 
 
 @pytest.fixture(scope="module")
