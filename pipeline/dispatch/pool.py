@@ -72,14 +72,15 @@ class Pool(Generic[T]):
     async def run(
         self,
         source: Iterator[T] | Source[T],
-        ask: Callable[[T], Awaitable[Prepared]],
+        ask: Callable[[T], Awaitable[Prepared | None]],
         done: Callable[[T, Ending], None],
     ) -> Stopped:
         """Sends every row of `source` until it ends or the run is stopped.
 
         source: an iterator's `next` must not block for long; rows that a stop leaves unread are not touched. ask:
-        prepares a row (loads its media off the loop); a Fault that it raises is the row's failure, nothing is sent.
-        done: called exactly once for each row that was read, in the loop's thread. A MachineError from `done` or
+        prepares a row (loads its media off the loop); a Fault that it raises is the row's failure, nothing is sent;
+        None: the row is over for the pool, others end it.
+        done: called exactly once for each other row that was read, in the loop's thread. A MachineError from `done` or
         `on_attempt` stops the run and drains it; any other error does too, and is raised when all that flew has landed.
         """
         self._source: Source[T] = Inline(source) if isinstance(source, Iterator) else source
@@ -148,8 +149,11 @@ class Pool(Generic[T]):
             self._if_over()
 
     async def _first(self, row: _Row[T]) -> Reply | None:
-        """Preparation and the first attempt of each question; None when the row's retries go on beside the workers."""
+        """Preparation and the first attempt of each question; None when the row goes on elsewhere than here."""
         prepared = await self._ask(row.item)
+        if prepared is None:
+            self._room.leave(row.taken)
+            return None
         row.taken = self._room.settle(row.taken, len(prepared.request.body))
         row.call = call = Call(row.item, prepared, self._wiring)
         try:
@@ -247,7 +251,7 @@ class Pool(Generic[T]):
 
 async def run(
     source: Iterator[T] | Source[T],
-    ask: Callable[[T], Awaitable[Prepared]],
+    ask: Callable[[T], Awaitable[Prepared | None]],
     done: Callable[[T, Ending], None],
     *,
     transport: Transport,

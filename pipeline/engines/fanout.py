@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from pipeline.dispatch.observe import Snapshot
 from pipeline.engines.record import Recorder
 from pipeline.engines.setup import Setup
+from pipeline.engines.sharing import Known as Outcome
+from pipeline.engines.sharing import Pairs, Sharing
 from pipeline.engines.work import Work
 from pipeline.report.state import RunState
 from pipeline.store import Store
+from pipeline.store.records import AttemptRecord, FailureRecord
 from pipeline.types import Answered, Attempt, Ending, Failed, Reply
+
+AT_ONCE = 256
+"""Rows that share an outcome in one write to the journal."""
 
 
 class Fanout:
-    """The pool's callbacks of one run; `state` is what a display shows."""
+    """The pool's callbacks of one run; `state` is what a display shows. `sharing`: None where each row is asked."""
 
     def __init__(self, setup: Setup, store: Store, run_id: str, root: str) -> None:
         self.state = RunState()
+        self.sharing: Sharing | None = None
         self.latest: Snapshot | None = None
         self._store = store
         self._recorder = Recorder(setup.spec, setup.task, run_id, root, _now)
@@ -33,20 +41,51 @@ class Fanout:
         work.turns = (*work.turns, record)
 
     def done(self, work: Work, ending: Ending) -> None:
-        """Keeps how a row ended. It counts once it is in the journal. Raises MachineError."""
+        """Keeps how a row ended, and the rows that waited for it. They count once they are in the journal. Raises
+        MachineError."""
+        waiting = self.sharing.ended(work) if self.sharing else None
         state = self.state
         if isinstance(ending, Answered):
             recorder = self._recorder
-            self._store.answer(recorder.answer(work, ending), recorder.attempt(work, ending.attempts[-1]))
-            state.answered += 1
+            answer = recorder.answer(work, ending)
+            self._keep(answer, waiting, recorder.attempt(work, ending.attempts[-1]))
         elif isinstance(ending, Failed):
-            self._store.failure(self._recorder.failure(work, ending))
-            state.failed[ending.fault.kind, ending.fault.code] += 1
+            self._keep(self._recorder.failure(work, ending), waiting)
         else:
-            state.left += 1
+            state.left += 1 + len(waiting or ())
             state.sent += bool(ending.attempts)
-            return
-        state.sent += 1
+
+    def share(self, pairs: Pairs) -> None:
+        """Keeps outcomes of other rows' calls as these rows' own. Raises MachineError."""
+        for first in range(0, len(pairs), AT_ONCE):
+            some = pairs[first : first + AT_ONCE]
+            self._store.outcomes([self._recorder.shared(work, outcome) for work, outcome in some])
+            self._count_shared([outcome for _, outcome in some])
+
+    def _keep(self, outcome: Outcome, waiting: list[Work] | None, attempt: AttemptRecord | None = None) -> None:
+        """Keeps a row's outcome and those of the rows that waited for it, in one write: no kill comes between them.
+        `waiting`: None where no row could."""
+        now = waiting[:AT_ONCE] if waiting else []
+        shared = [self._recorder.shared(work, outcome) for work in now]
+        last = self._store.outcomes([*([attempt] if attempt else []), outcome, *shared])
+        if self.sharing is not None and waiting is not None:
+            self.sharing.keep(outcome, last - len(shared))
+        self.state.sent += 1
+        if isinstance(outcome, FailureRecord):
+            self.state.failed[outcome.fault, outcome.code] += 1
+        else:
+            self.state.answered += 1
+        self._count_shared([outcome] * len(now))
+        if waiting is not None and len(waiting) > AT_ONCE:
+            self.share([(work, outcome) for work in waiting[AT_ONCE:]])
+
+    def _count_shared(self, outcomes: Sequence[Outcome]) -> None:
+        state = self.state
+        for outcome in outcomes:
+            if isinstance(outcome, FailureRecord):
+                state.failed[outcome.fault, outcome.code] += 1
+            else:
+                state.shared += 1
 
     def watch(self, snapshot: Snapshot) -> None:
         """Takes the figures of the pool."""

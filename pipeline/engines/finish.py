@@ -45,9 +45,12 @@ def finish(setup: Setup, store: Store, fanout: Fanout, plan: Plan, record: RunRe
         rows=plan.rows,
         sent=state.sent,
         answered=state.answered,
+        shared=state.shared,
         failed=state.failures,
         open=still_open,
+        done=plan.done,
         skipped=plan.done,
+        remaining=max(0, plan.rows - plan.repeated - plan.done - state.answered - state.shared - still_open),
         left=max(0, plan.total - state.ended),
         new=plan.new,
         changed=plan.changed,
@@ -102,7 +105,7 @@ def _written(setup: Setup, store: Store, plan: Plan, record: RunRecord, summary:
     spent = before.spend if before else ()
     last_run = before.last_run if before else None
     if summary.run_id is not None:
-        done = _recorded(record, summary)
+        done = _recorded(record, plan, summary)
         store.finish_run(done)
         last_run = msgspec.to_builtins(done)
     if summary.run_id is not None or before is None:
@@ -110,8 +113,9 @@ def _written(setup: Setup, store: Store, plan: Plan, record: RunRecord, summary:
             failures, spent = failure_groups(connection), spend(connection)
     standing = Standing(
         rows=plan.rows,
-        done=plan.done + summary.answered,
-        left=max(0, plan.rows - plan.repeated - plan.done - summary.answered - summary.open),
+        done=plan.done + summary.answered + summary.shared,
+        left=summary.remaining,
+        repeated=plan.repeated,
         failed=summary.open,
         failures=failures,
         spend=spent,
@@ -130,17 +134,23 @@ def _questions(setup: Setup, plan: Plan, before: tuple[dict[str, Any], ...]) -> 
     return (*(asked for asked in before if plan.kept and asked != now), now)
 
 
-def _recorded(record: RunRecord, summary: Summary) -> RunRecord:
+def _recorded(record: RunRecord, plan: Plan, summary: Summary) -> RunRecord:
+    """Each line of the manifest is counted once; a reprocess counts the rows that it took up."""
+    whole = plan.command == "run"
     return msgspec.structs.replace(
         record,
         finished_at=time.time_ns() // 1000,
         exit_code=summary.exit_code,
         stop_reason=summary.stop_reason,
-        rows=summary.rows,
+        rows=plan.lines,
         sent=summary.sent,
         answered=summary.answered,
-        failed=summary.failed,
-        skipped=summary.skipped,
+        shared=summary.shared,
+        failed=summary.open if whole else summary.failed,
+        done=summary.done if whole else 0,
+        repeated=summary.repeated if whole else 0,
+        remaining=summary.remaining if whole else summary.left,
+        skipped=summary.skipped if whole else 0,
         left=summary.left,
         cost=summary.cost,
         currency=summary.currency,

@@ -10,10 +10,10 @@ from pipeline.engines.work import Work
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts are rows. rows: of the manifest. total: to be sent now. done: answered before. failed: failures that are
-    open and not sent now. new, changed, vanished, repeated: as in the summary. kept: answered rows that the job as it
-    stands would ask anew, left as they are. source: given whether to go on, the
-    rows to send, once."""
+    """Counts are rows. rows: of the manifest (of a reprocess: of the last run's). total: to be sent now. done: answered
+    before. failed: failures that are open and not sent now. new, changed, vanished, repeated: as in the summary. kept:
+    answered rows that the job as it stands would ask anew, left as they are. source: given whether to go on, the rows
+    to send, once."""
 
     command: str
     rows: int
@@ -26,3 +26,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     repeated: int = 0
     kept: int = 0
     source: Callable[[Callable[[], bool]], Iterator[Work]]
+
+    @property
+    def lines(self) -> int:
+        """The rows that the run's record accounts for."""
+        return self.rows if self.command == "run" else self.total

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -47,10 +47,19 @@ class Fetch(Protocol):
         ...
 
 
+Claim = Callable[[Work], Awaitable[bool]]
+
+
+async def everything(work: Work) -> bool:
+    """The claim of a run that asks for each row."""
+    return True
+
+
 class Preparer:
     """Prepares the rows of one run; what it learns of a row is left in its Work.
 
-    begun: the answers so far of conversations that an earlier run began.
+    begun: the answers so far of conversations that an earlier run began. claim: asked once for each row whose
+    fingerprint is known, whether it is sent; a row that is not becomes None, and others end it.
     base: the identity under the job file as it stands, where a reprocess asks with other settings: its answers count
     for the rows' own fingerprints too.
     """
@@ -65,6 +74,7 @@ class Preparer:
         fetch: Fetch | None,
         base: Identity | None = None,
         begun: Turns = {},  # noqa: B006 - never written to
+        claim: Claim = everything,
     ) -> None:
         self._setup = setup
         self._base = base
@@ -74,11 +84,22 @@ class Preparer:
         self._uploads = uploads
         self._fetch = fetch
         self._begun = begun
+        self._claim = claim
         self._loaders = Loaders()
         self._limits = setup.media_limits(setup.spec.job.provider.parameters)
 
-    async def __call__(self, work: Work, *, renew: bool = False) -> Prepared:
-        """The exchange for a row. Raises Fault for one that cannot be sent; its fingerprint is known then too."""
+    async def __call__(self, work: Work) -> Prepared | None:
+        """The exchange for a row, None if others end it. Raises Fault for one that cannot be sent; its fingerprint is
+        known then too."""
+        request = await self._asked(work)
+        return await self._sent(work, request) if await self._claim(work) else None
+
+    async def _renewed(self, work: Work) -> Prepared:
+        """The exchange for a row anew, with fresh uploads. Raises Fault."""
+        return await self._sent(work, await self._asked(work), renew=True)
+
+    async def _asked(self, work: Work) -> Request:
+        """The row's first question with its media, and the row's fingerprint. Raises Fault."""
         row = work.row
         if row.problem is not None:
             work.fingerprint = self._identity.fingerprint(row, _unasked)
@@ -97,8 +118,11 @@ class Preparer:
         work.fingerprint = work.fingerprint or self._identity.fingerprint(row, key)
         if self._base is not None and (own := self._base.fingerprint(row, key)) != work.fingerprint:
             work.answers = own
+        return request
+
+    async def _sent(self, work: Work, request: Request, *, renew: bool = False) -> Prepared:
         if request.follow_ups and not work.turns:
-            work.turns = self._begun.get((row.id, work.fingerprint), ())
+            work.turns = self._begun.get((work.row.id, work.fingerprint or ""), ())
         return await self._turn(work, await self._uploaded(request, renew=renew))
 
     async def _turn(self, work: Work, first: Request) -> Prepared:
@@ -207,7 +231,7 @@ class Preparer:
             worst_cost=None if setup.spec.offline else worst_case(request, setup.model),
             price=price,
             check=check,
-            renew=functools.partial(self, work, renew=True) if self._uploads is not None else None,
+            renew=functools.partial(self._renewed, work) if self._uploads is not None else None,
         )
 
     def _fingerprint_unsent(self, row: Row) -> str:

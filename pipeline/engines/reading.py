@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 class Standing(msgspec.Struct, kw_only=True):
     """What the last run left for `status`, and for the guard of the next run (`questions`: what the answered
-    rows were asked: one, more after `--changed keep`, none where it is not known)."""
+    rows were asked: one, more after `--changed keep`, none where it is not known). `repeated`: rows whose derived id
+    stands earlier in the manifest."""
 
     rows: int
     done: int
@@ -31,6 +32,7 @@ class Standing(msgspec.Struct, kw_only=True):
     spend: tuple[dict[str, Any], ...]
     last_run: dict[str, Any] | None
     questions: tuple[dict[str, Any], ...] = ()
+    repeated: int = 0
 
 
 def connect(spec: Spec) -> duckdb.DuckDBPyConnection:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from pipeline.engines.conversation import spoken, whole
 from pipeline.engines.work import Work
 from pipeline.job.load import Spec
@@ -17,6 +19,11 @@ from pipeline.types import Answered, Attempt, Block, Failed, Loaded, Reply, Usag
 
 REALTIME = "realtime"
 """The tier of a call whose answer is waited for; the only one there is."""
+
+BOUGHT = ("latency_ms", "input_tokens", "output_tokens", "media_tokens", "cost", "currency")
+"""What an outcome says of its call: unknown for a row that shares it, so that sums count the call once."""
+COUNTS = ("input_units", "cached_tokens")
+"""The same in `extra`."""
 
 MAX_MESSAGE = 2_000
 """Characters kept of a service's words; some services answer with a page."""
@@ -75,6 +82,29 @@ class Recorder:
             answer=None if kept is None else self._own(work, kept),
         )
 
+    def shared(self, work: Work, outcome: AnswerRecord | FailureRecord) -> AnswerRecord | FailureRecord:
+        """The outcome of another row's call as this row's own: the whole answer or fault, and nothing that was bought.
+
+        The row keeps its own id, columns, sources, stamp and time. Where it was not loaded (its pictures stand in the
+        row itself), what was done to its pictures is told as of the row that was sent.
+        """
+        changes: dict[str, Any] = {
+            **dict.fromkeys(BOUGHT),
+            "id": work.row.id,
+            "stamp": work.stamp,
+            "answers": work.answers,
+            "run_id": self._run_id,
+            "attempt_count": 0,
+            "finished_at": self._now(),
+            "shared_with": outcome.shared_with or outcome.id,
+            "source": _source(work),
+            "extra": _shared_extra(outcome.extra, work.loaded),
+            "columns": scrubbed(dict(work.row.columns)),
+        }
+        if isinstance(outcome, FailureRecord):
+            changes["row"] = kept_row(work.row, self._spec.job, self._root)
+        return msgspec.structs.replace(outcome, **changes)
+
     def attempt(self, work: Work, attempt: Attempt) -> AttemptRecord:
         """The record of one trip on the wire."""
         return AttemptRecord(
@@ -120,7 +150,7 @@ class Recorder:
             "tier": REALTIME if last else None,
             "request_id": (reply.request_id if reply else None) or (last.request_id if last else None),
             "finish_reason": reply.finish_reason if reply else None,
-            "source": tuple(media.source for media in work.loaded) or tuple(public(media) for media in row_media(row)),
+            "source": _source(work),
             "extra": _extra(work.loaded, usage, reply) | conversation,
             "columns": scrubbed(dict(row.columns)),
         }
@@ -135,22 +165,47 @@ class Recorder:
         return own
 
 
+def _source(work: Work) -> tuple[str, ...]:
+    return tuple(media.source for media in work.loaded) or tuple(public(media) for media in row_media(work.row))
+
+
 def _extra(loaded: tuple[Loaded, ...], usage: Usage, reply: Reply | None) -> dict[str, Any]:
     extra: dict[str, Any] = dict(reply.extra) if reply else {}
     if reply is not None and reply.model is not None:
         extra.setdefault("model", reply.model)
-    changed = [
-        {"source": media.source, "changed": media.changed, "width": media.width, "height": media.height}
-        for media in loaded
-        if media.changed
-    ]
-    if changed:
-        extra["sent"] = changed
+    if sent := _changed(loaded):
+        extra["sent"] = sent
     if usage.input_units is not None:
         extra["input_units"] = usage.input_units
     if usage.cached_tokens:
         extra["cached_tokens"] = usage.cached_tokens
     return extra
+
+
+def _changed(loaded: tuple[Loaded, ...]) -> list[dict[str, Any]]:
+    return [
+        {"source": media.source, "changed": media.changed, "width": media.width, "height": media.height}
+        for media in loaded
+        if media.changed
+    ]
+
+
+def _shared_extra(extra: Mapping[str, Any], loaded: tuple[Loaded, ...]) -> dict[str, Any]:
+    """What a reply carried, without the counts of the call that was paid."""
+    found = {name: value for name, value in extra.items() if name not in COUNTS}
+    if isinstance(found.get("turns"), list):
+        found["turns"] = [
+            {name: value for name, value in turn.items() if name not in COUNTS} for turn in found["turns"]
+        ]
+    if loaded:
+        found.pop("sent", None)
+        if sent := _changed(loaded):
+            found["sent"] = sent
+    return found
+
+
+def _uncounted(extra: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in extra.items() if name not in COUNTS}
 
 
 def _blocks(blocks: tuple[Block, ...], loaded: tuple[Loaded, ...]) -> list[dict[str, Any]]:

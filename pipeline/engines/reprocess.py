@@ -30,6 +30,7 @@ def plan_reprocess(spec: Spec, identity: Identity, where: str | None, limit: int
         total=len(chosen),
         done=standing.done if standing else 0,
         failed=max(0, standing.failed - len(chosen)) if standing else 0,
+        repeated=standing.repeated if standing else 0,
         source=lambda going: _rows(spec, identity, chosen, going),
     )
 

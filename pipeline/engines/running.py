@@ -13,6 +13,7 @@ import msgspec
 from pipeline.dispatch.budget import Budget
 from pipeline.dispatch.pool import Pool
 from pipeline.dispatch.prepared import policy_of
+from pipeline.dispatch.source import Source
 from pipeline.dispatch.stop import Stop, Stopped
 from pipeline.engines import wiring
 from pipeline.engines.ahead import Ahead
@@ -21,14 +22,18 @@ from pipeline.engines.finish import Ended, finish
 from pipeline.engines.identity import Identity
 from pipeline.engines.options import RunOptions
 from pipeline.engines.plan import Plan
-from pipeline.engines.prepare import Preparer
+from pipeline.engines.prepare import Preparer, everything
 from pipeline.engines.setup import Setup
+from pipeline.engines.sharers import Sharers
+from pipeline.engines.sharing import Pairs, Sharing
 from pipeline.engines.work import Work
-from pipeline.errors import MachineError
+from pipeline.errors import MachineError, StoreError
 from pipeline.report.display import Progress
 from pipeline.report.progress import progress
 from pipeline.report.summary import Summary
 from pipeline.store import RunRecord, Store
+from pipeline.store.fingerprints import FingerprintIndex
+from pipeline.store.lookup import outcomes
 from pipeline.store.turns import unfinished_turns
 from pipeline.tasks.quality import Gate
 
@@ -70,10 +75,11 @@ class Running:
         return await anyio.to_thread.run_sync(summed)
 
     def _started(self) -> RunRecord:
-        return msgspec.structs.replace(self._record, command=self._plan.command, rows=self._plan.rows)
+        return msgspec.structs.replace(self._record, command=self._plan.command, rows=self._plan.lines)
 
     async def _send(self) -> Stopped:
         setup = self._setup
+        self._fanout.sharing = sharing = await self._sharing()
         async with wiring.transport(setup) as wire, wiring.downloads(setup) as fetch:
             pool: Pool[Work] = Pool(
                 transport=wire,
@@ -93,6 +99,7 @@ class Running:
                 fetch,
                 self._base(),
                 await anyio.to_thread.run_sync(unfinished_turns, setup.spec.output, setup.spec.job.task),
+                sharing.claim if sharing else everything,
             )
             with self._display() as display:
                 stopped = await self._fan_out(pool, preparer, display)
@@ -108,7 +115,11 @@ class Running:
                 beside.start_soon(self._signals)
             with Ahead(self._plan.source) as ahead:
                 beside.start_soon(ahead.read)
-                stopped = await pool.run(ahead, preparer, self._fanout.done)
+                rows: Source[Work] = ahead
+                if (sharing := self._fanout.sharing) is not None:
+                    beside.start_soon(self._look_up, sharing)
+                    rows = Sharers(ahead, sharing)
+                stopped = await pool.run(rows, preparer, self._fanout.done)
             self._show(pool, display)
             beside.cancel_scope.cancel()
         return stopped
@@ -118,6 +129,27 @@ class Running:
         if self._plan.command != "reprocess" or spec.base == spec.job:
             return None
         return Identity(spec.base, offline=spec.offline)
+
+    async def _sharing(self) -> Sharing | None:
+        """What was asked before, where the job wants equal questions asked once."""
+        store, job = self._store, self._setup.spec.job
+        if not job.dedupe.equal:
+            return None
+        index = await anyio.to_thread.run_sync(FingerprintIndex.load, store.layout)
+        find = functools.partial(outcomes, store.layout, job.task)
+        return Sharing(index, store.journal.next_seq, find, self._share)
+
+    def _share(self, pairs: Pairs) -> None:
+        try:
+            self._fanout.share(pairs)
+        except MachineError as error:
+            self._stop.drain("machine", message=str(error))
+
+    async def _look_up(self, sharing: Sharing) -> None:
+        try:
+            await sharing.look_up()
+        except (MachineError, StoreError) as error:
+            self._stop.drain("machine", message=str(error))
 
     async def _keep(self) -> None:
         """Syncs the journal and makes parts of it, off the loop."""

@@ -13,6 +13,7 @@ class Work(msgspec.Struct, kw_only=True):
 
     `answers`: the manifest row's own fingerprint, where a reprocess asks with other settings than the job file's.
     `request` is what was encoded, less the bytes; None while nothing is asked. `loaded`: its media, in order, likewise.
+    `leads`: other rows may wait for its outcome; `expected`: it is not claimed yet (both: see sharing.py).
     `turns`: of a conversation, the questions that were answered so far, in this run or an earlier one.
     """
 
@@ -23,3 +24,5 @@ class Work(msgspec.Struct, kw_only=True):
     request: Request | None = None
     loaded: tuple[Loaded, ...] = ()
     turns: tuple[TurnRecord, ...] = ()
+    leads: bool = False
+    expected: bool = False

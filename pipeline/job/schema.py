@@ -107,6 +107,14 @@ class RunSection(Section, frozen=True, kw_only=True):
     changed: Decision = "ask"
 
 
+class DedupeSection(Section, frozen=True, kw_only=True):
+    """`equal`: rows that ask the same share one answer. `cache`: a file of answers shared with other jobs, relative to
+    the job file."""
+
+    equal: bool = True
+    cache: str | None = None
+
+
 class PriceSection(Section, frozen=True, kw_only=True):
     """Per `per` tokens; `output` defaults to `input`. `source` and `date` say where the figures come from."""
 
@@ -135,4 +143,5 @@ class Job(Section, frozen=True, kw_only=True):
     quality: dict[str, Any] = {}
     budget: BudgetSection = BudgetSection()
     run: RunSection = RunSection()
+    dedupe: DedupeSection = DedupeSection()
     models: dict[str, dict[str, Any]] = {}

@@ -11,7 +11,8 @@ import msgspec
 class RunState(msgspec.Struct, kw_only=True):
     """The counters of one run, updated as rows end.
 
-    `total`: rows to send in this run. `skipped`: rows of the manifest that need nothing. `failed` by (fault, code).
+    `total`: rows to send in this run. `skipped`: rows of the manifest that need nothing. `answered` were bought,
+    `shared` have the answer that another row bought. `failed` by (fault, code).
     Tokens are summed over all attempts whose usage is known; `cost` likewise (None where no price is known),
     `unknown_cost` counts the others.
     `attempts`, `retries`, `throttled` (429s) and `cooldowns` count since the run began. Of the moment: attempts
@@ -22,6 +23,7 @@ class RunState(msgspec.Struct, kw_only=True):
     total: int = 0
     skipped: int = 0
     answered: int = 0
+    shared: int = 0
     failed: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
     left: int = 0
     sent: int = 0
@@ -48,7 +50,7 @@ class RunState(msgspec.Struct, kw_only=True):
 
     @property
     def ended(self) -> int:
-        return self.answered + self.failures
+        return self.answered + self.shared + self.failures
 
     def figures(self) -> dict[str, Any]:
         """All counters and gauges by name, for logs, metrics and the summary file."""

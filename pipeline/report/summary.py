@@ -25,11 +25,13 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What a run did. Counts are rows, except `attempts`; `cost` is None where a price is not known.
 
     command: the job with the options that mean the same job again, as a command takes them.
-    rows: of the manifest. sent: rows whose call began. failed: rows that failed in this run. open: failures that are
-    open now, of this run or an earlier one. skipped: rows that were answered before. left: rows not finished because
-    the run stopped. new, changed: rows of these kinds before the run. vanished: ids with an outcome that the manifest
-    no longer has. repeated: rows whose derived id stood earlier in the manifest. elapsed: seconds. figures:
-    the counters and gauges at the end, as progress shows them (pipeline.report.state.RunState).
+    rows: of the manifest. sent: rows whose call began. answered: rows whose answer was bought in this run. shared:
+    rows that have the answer which another row bought. failed: rows that failed in this run. open: rows whose failure
+    is open now, of this run or an earlier one. done: rows that needed nothing (`skipped` is its older name). repeated:
+    rows whose derived id stood earlier in the manifest. remaining: all other rows; rows = answered + shared + open +
+    done + repeated + remaining. left: those of the remaining that this run was to send and did not, because it stopped.
+    new, changed: rows of these kinds before the run. vanished: ids with an outcome that the manifest no longer has.
+    elapsed: seconds. figures: the counters and gauges at the end, as progress shows them (pipeline.report.state).
     """
 
     job: str
@@ -42,9 +44,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     rows: int = 0
     sent: int = 0
     answered: int = 0
+    shared: int = 0
     failed: int = 0
     open: int = 0
+    done: int = 0
     skipped: int = 0
+    remaining: int = 0
     left: int = 0
     new: int = 0
     changed: int = 0
@@ -71,7 +76,7 @@ MOST_GROUPS = 12
 
 def lines(summary: Summary) -> Iterator[str]:
     """The summary for people, line by line; the last line says the outcome and what to do next."""
-    yield from _figures(summary) if summary.sent or summary.left else _nothing(summary)
+    yield from _figures(summary) if summary.sent or summary.shared or summary.left else _nothing(summary)
     for group in summary.failures[:MOST_GROUPS]:
         yield f"  {group.rows:>6,} × {group.fault} {group.code}: {group.message} (such as {group.id})"
     if len(summary.failures) > MOST_GROUPS:
@@ -93,21 +98,7 @@ def _nothing(summary: Summary) -> Iterator[str]:
 
 
 def _figures(summary: Summary) -> Iterator[str]:
-    facts = [f"{summary.answered:,} answered", f"{summary.failed:,} failed"]
-    if summary.skipped:
-        facts.append(f"{summary.skipped:,} skipped")
-    if summary.left:
-        facts.append(f"{summary.left:,} left")
-    if summary.skipped and summary.new:
-        facts.append(f"{summary.new:,} new")
-    if summary.changed:
-        facts.append(f"{summary.changed:,} changed")
-    if summary.open > summary.failed:
-        facts.append(f"{summary.open - summary.failed:,} failed earlier")
-    if summary.vanished:
-        facts.append(f"{summary.vanished:,} no longer in the manifest")
-    if summary.repeated:
-        facts.append(f"{summary.repeated:,} repeated")
+    facts = [f"{number:,} {words}" for number, words in _counts(summary) if number or words in ("answered", "failed")]
     yield f"{count(summary.rows, 'row')} in {span(summary.elapsed)}: {', '.join(facts)}"
     if summary.input_tokens is not None or summary.output_tokens is not None:
         tokens = f"{summary.input_tokens or 0:,} tokens in, {summary.output_tokens or 0:,} out"
@@ -117,9 +108,22 @@ def _figures(summary: Summary) -> Iterator[str]:
         yield tokens + price
 
 
+def _counts(summary: Summary) -> Iterator[tuple[int, str]]:
+    yield summary.answered, "answered"
+    yield summary.shared, "shared"
+    yield summary.failed, "failed"
+    yield summary.skipped, "skipped"
+    yield summary.left, "left"
+    yield summary.new if summary.skipped else 0, "new"
+    yield summary.changed, "changed"
+    yield summary.open - summary.failed, "failed earlier"
+    yield summary.vanished, "no longer in the manifest"
+    yield summary.repeated, "repeated"
+
+
 def _outcome(summary: Summary) -> str:
     if summary.exit_code == EXIT_OK:
-        if summary.sent == 0 and not summary.left:
+        if summary.sent == 0 and not summary.shared and not summary.left:
             return f"nothing to send, {count(summary.rows, 'row')} done"
         return "the manifest is answered" if not summary.left else f"done, {count(summary.left, 'row')} left"
     if summary.exit_code == EXIT_FAILURES:

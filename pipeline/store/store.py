@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
@@ -29,8 +28,6 @@ from pipeline.store.seal import seal_segment
 from pipeline.store.tables import runs_table
 from pipeline.store.upgrade import upgrade
 from pipeline.types import TaskName
-
-Ended = TypeVar("Ended", AnswerRecord, FailureRecord)
 
 SEAL_RECORDS = 8_000
 """4,000 answers and their trips, two row groups; at 250 parts a million rows, before they are merged, a view still
@@ -100,8 +97,8 @@ class Store:
 
         attempt: the trip that brought it, kept with it in one write (10 µs less than two).
         """
-        record = _plain(record)
-        return self._append(record) if attempt is None else self._append(attempt, record)
+        plain = _plain(record)
+        return self._append(plain) if attempt is None else self._append(attempt, plain)
 
     def failure(self, record: FailureRecord) -> int:
         """Keeps a failure: written to the journal when this returns. Returns its `seq`."""
@@ -119,6 +116,10 @@ class Store:
         if not self.journal.records:
             self._since = self._clock()
         return self.journal.append(*records)
+
+    def outcomes(self, records: Sequence[Record]) -> int:
+        """Keeps several outcomes, and attempts before them, in one write. Returns the `seq` of the last."""
+        return self._append(*[_plain(r) if isinstance(r, (AnswerRecord, FailureRecord)) else r for r in records])
 
     def sync(self) -> int:
         """Everything appended before the call outlives a power cut when it returns: all `seq` up to the returned one.
@@ -240,7 +241,7 @@ class Store:
         return last
 
 
-def _plain(record: Ended) -> Ended:
+def _plain(record: AnswerRecord | FailureRecord) -> AnswerRecord | FailureRecord:
     """The record with the row's columns as a part can hold them."""
     plain = columns.plain(record.columns)
     return record if plain is record.columns else msgspec.structs.replace(record, columns=plain)

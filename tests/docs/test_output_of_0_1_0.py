@@ -82,3 +82,15 @@ def test_a_failure_kept_by_0_1_0_can_be_sent_again(pipeline, tree):
     assert ran.code == 1, ran.err
     ran = pipeline("query", path, "--offline", "select id, caption from results where id = 'gone'", "--format", "json")
     assert [row["id"] for row in json.loads(ran.out)] == ["gone"]
+
+
+def test_a_new_row_shares_an_answer_of_0_1_0(pipeline, tree):
+    path = tree / "jobs/captions.toml"
+    with (tree / "inputs/captions.jsonl").open("a") as rows:
+        rows.write(json.dumps({"id": "another", "image": "photos/p1.png", "category": "green"}) + "\n")
+    ran = pipeline("run", path, "--set", f"provider.base_url={CLOSED}/api/v1")
+    assert ran.code == 0, ran.err
+    assert "0 answered, 1 shared" in ran.err
+    same = "select count(distinct caption) as n, max(shared_with) as who from results where id in ('7', 'another')"
+    ran = pipeline("query", path, same, "--format", "json")
+    assert json.loads(ran.out) == [{"n": 1, "who": "7"}]

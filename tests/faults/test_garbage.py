@@ -93,8 +93,8 @@ def test_what_is_kept_of_a_row_on_its_way_holds_no_picture(tmp_path: Path, monke
     kept: list[Work] = []
     real = Preparer.__call__
 
-    async def watched(self: Preparer, work: Work, *, renew: bool = False) -> Prepared:
-        prepared = await real(self, work, renew=renew)
+    async def watched(self: Preparer, work: Work) -> Prepared | None:
+        prepared = await real(self, work)
         kept.append(work)
         return prepared
 

@@ -25,7 +25,7 @@ class Night:
         *,
         limits: Limits | None = None,
         policy: Policy | None = None,
-        ask: Callable[[int], Prepared] = prepared,
+        ask: Callable[[int], Prepared | None] = prepared,
         account: Account | None = None,
         **pool: Any,
     ) -> None:
@@ -59,7 +59,7 @@ class Night:
         self.took = anyio.current_time() - self.began
         return self
 
-    async def _prepare(self, row: int) -> Prepared:
+    async def _prepare(self, row: int) -> Prepared | None:
         return self._ask(row)
 
     def _done(self, row: int, ending: Ending) -> None:

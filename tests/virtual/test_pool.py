@@ -418,3 +418,15 @@ def test_a_named_concurrency_of_64_is_reached_in_a_fifth_of_a_second_and_one_of_
         first = [at - result.began for at in result.wire.starts() if at - result.began < 4.0]
         assert len(first) == named
         assert seconds / 3 < max(first) < seconds
+
+
+def test_rows_that_others_end_hold_no_room_and_no_worker(night: Any) -> None:
+    result = night(
+        lambda row, now: Answer(),
+        500,
+        ask=lambda row: prepared(row, body=bytes(1000)) if row % 10 == 0 else None,
+        limits=Limits(concurrency=2),
+        policy=Policy(most_bytes=4000),
+    )
+    assert sorted(result.endings) == list(range(0, 500, 10))
+    assert (result.pool._room.rows, result.pool._room.bytes) == (0, 0)
