@@ -14,6 +14,7 @@ from pipeline.engines.identity import Identity
 from pipeline.engines.loaders import Loaders
 from pipeline.engines.media import bare, media_of, replaced, told, uploaded
 from pipeline.engines.setup import Setup
+from pipeline.engines.sharing import lasting
 from pipeline.engines.videos import blank, least_frames, most_frames, to_be_cut, with_frames
 from pipeline.engines.work import Work
 from pipeline.errors import Fault, MissingExtra, refusal
@@ -22,6 +23,7 @@ from pipeline.manifest.load import digest, load
 from pipeline.manifest.row_media import has_unlisted_frames, listed
 from pipeline.providers.cost import cost, worst_case
 from pipeline.providers.tokens import estimate
+from pipeline.store.records import TurnRecord
 from pipeline.store.turns import Turns
 from pipeline.tasks.quality import Gate
 from pipeline.types import Loaded, Media, MediaLimits, Reader, Reply, Request, Row, Usage
@@ -122,8 +124,16 @@ class Preparer:
 
     async def _sent(self, work: Work, request: Request, *, renew: bool = False) -> Prepared:
         if request.follow_ups and not work.turns:
-            work.turns = self._begun.get((work.row.id, work.fingerprint or ""), ())
+            work.turns = self._answered_before(work)
         return await self._turn(work, await self._uploaded(request, renew=renew))
+
+    def _answered_before(self, work: Work) -> tuple[TurnRecord, ...]:
+        """The turns of this conversation from an earlier run; of an equal one, where equal questions are asked once."""
+        fingerprint = work.fingerprint or ""
+        own = self._begun.get((work.row.id, fingerprint))
+        if own is not None or not self._setup.spec.job.dedupe.equal or not lasting(work.row):
+            return own or ()
+        return next((turns for (_, asked), turns in self._begun.items() if asked == fingerprint), ())
 
     async def _turn(self, work: Work, first: Request) -> Prepared:
         """The exchange for the question behind those that are answered. `first`: the row's first question."""

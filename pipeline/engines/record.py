@@ -204,10 +204,6 @@ def _shared_extra(extra: Mapping[str, Any], loaded: tuple[Loaded, ...]) -> dict[
     return found
 
 
-def _uncounted(extra: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in extra.items() if name not in COUNTS}
-
-
 def _blocks(blocks: tuple[Block, ...], loaded: tuple[Loaded, ...]) -> list[dict[str, Any]]:
     """Polygons in pixels of the original picture; a request with several pictures cannot tell whose they are."""
     from pipeline.manifest.coordinates import original_coordinates

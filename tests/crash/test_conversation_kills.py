@@ -133,3 +133,25 @@ def test_a_budget_holds_for_each_question(tmp_path: Path, nursery: Nursery, serv
     job.write(more=more)
     assert nursery.run("run", job.path, "--quiet").wait() == 0
     assert all(times == 1 for times in server.times_asked().values())
+
+
+def test_an_equal_conversation_goes_on_with_the_answers(
+    tmp_path: Path, nursery: Nursery, server: CountingServer
+) -> None:
+    """Two rows ask the same five questions. The row that was asked leaves the manifest: the other one goes on."""
+
+    def script(asked: Asked, n: int) -> Told:
+        return Told(500) if asked.id == "r0-3" and not healed else Told()
+
+    healed = False
+    server.script = script
+    job = CountedJob(tmp_path, server)
+    job.write(more="[retry]\nattempts = 1\n")
+    prompts = [question(0, turn) for turn in range(QUESTIONS)]
+    job.rows([{"id": "first", "prompts": prompts}, {"id": "second", "prompts": prompts}])
+    assert nursery.run("run", job.path, "--quiet").wait() == 1
+    healed = True
+    job.rows([{"id": "second", "prompts": prompts}])
+    assert nursery.run("run", job.path, "--quiet").wait() == 0
+    assert server.times_asked() == {**{f"r0-{turn}": 1 for turn in range(QUESTIONS)}, "r0-3": 2}
+    assert json.loads(results(job)["second"]["extra"])["answers"] == answers_of(0)
