@@ -287,13 +287,16 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens as the service counted them; None is not known, never 0. `media_tokens` are contained in `input_tokens`.
 
     `input_units` is the weighted usage of an embedding service that bills no tokens (ONE-PEACE's `total_usage`).
-    `cached_tokens` are the part of `input_tokens` that was read from the service's cache.
+    `sound_tokens` are the part of `media_tokens` that is sound. `cached_tokens` are the part of `input_tokens` that was
+    read from the service's cache, `written_tokens` the part that was written to it.
     """
 
     input_tokens: int | None = None
     output_tokens: int | None = None
     media_tokens: int | None = None
+    sound_tokens: int | None = None
     cached_tokens: int | None = None
+    written_tokens: int | None = None
     input_units: int | None = None
 
 

@@ -2,69 +2,154 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from pipeline.providers import tokens
-from pipeline.providers.models import Model, Price
-from pipeline.providers.output_bound import asked
-from pipeline.types import Request, Usage
+from pipeline.providers.body import parts
+from pipeline.providers.fees import fee
+from pipeline.providers.models import Model
+from pipeline.providers.output_bound import most_output
+from pipeline.providers.prices import Price
+from pipeline.types import Audio, Part, Request, Text, Usage, VideoFile
 
 
-def cost(usage: Usage, model: Model) -> tuple[float | None, str | None]:
+class _Rates(NamedTuple):
+    """Amounts per token × `price.per`. `media` and `sounds` are of pictures and sounds in the input."""
+
+    words: float
+    media: float
+    sounds: float
+    cached: float
+    written: float
+    output: float
+
+
+def cost(usage: Usage, model: Model, request: Request | None = None) -> tuple[float | None, str | None]:
     """The price of an answer and its currency, (None, None) where price or counts are not known.
 
-    An answer whose output was not counted has no cost, except for embeddings, which have no output. Tokens read from
-    the service's cache cost `price.cached` where that is given.
+    request: what was asked; without it a text alone is assumed. An answer whose output was not counted has no cost,
+    except for embeddings, which have no output. Nor has one whose request could add fees to its tokens. Tokens read
+    from the service's cache cost `price.cached` where that is given.
     """
     price = model.price
-    if price is None:
+    if price is None or (request is not None and fee(request.parameters, model) is not None):
         return None, None
-    embedding = model.tasks == ("embed",)
     counted = usage.input_units if price.basis == "units" else usage.input_tokens
-    output = usage.output_tokens if usage.output_tokens is not None or not embedding else 0
+    output = 0 if usage.output_tokens is None and model.tasks == ("embed",) else usage.output_tokens
+    kinds = _kinds(request) if request is not None and price.basis == "tokens" else frozenset()
     if counted is None or output is None:
         return None, None
-    cached = min(usage.cached_tokens or 0, counted) if price.cached is not None else 0
-    per_input, per_output = _rates(price, counted)
-    amount = (counted - cached) * per_input + cached * (price.cached or 0.0) + output * per_output
+    by_kind = _split(usage, price, kinds, counted)
+    if by_kind is None:
+        return None, None
+    rates = _rates(price, counted, explicit=_marks_cache(request), media=bool(kinds))
+    words, media, sounds = by_kind
+    cached, written = min(usage.cached_tokens or 0, words), min(usage.written_tokens or 0, words)
+    written = min(written, words - cached)
+    amount = (words - cached - written) * rates.words + media * rates.media + sounds * rates.sounds
+    amount += cached * rates.cached + written * rates.written + output * rates.output
     return amount / price.per, price.currency
+
+
+def _split(usage: Usage, price: Price, kinds: frozenset[str], counted: int) -> tuple[int, int, int] | None:
+    """Input tokens as (words, media, sounds) where these cost differently; None where the usage does not tell."""
+    apart = {"media": price.media_input, "sounds": price.audio_input}
+    if not any(apart[kind] is not None for kind in kinds):
+        return counted, 0, 0
+    sounds = usage.sound_tokens if len(kinds) > 1 or "media" in kinds else usage.media_tokens
+    if usage.media_tokens is None or (sounds is None and len(kinds) > 1):
+        return None
+    own = min(usage.media_tokens, counted)
+    heard = min(sounds or 0, own)
+    return counted - own, own - heard, heard
 
 
 def worst_case(request: Request, model: Model) -> float | None:
     """The most one attempt can cost, in the price's currency: the upper estimate of the input and the largest output.
 
-    The output's bound is the request's own, else the model's; thinking comes on top as `thinking_budget`. None where
-    price, input or output has no known bound.
+    Where the input cannot be counted, the most that the model takes stands for it: the service refuses more. None
+    where price, input or output has no known bound, or a parameter may add a fee.
     """
     price = model.price
-    if price is None or price.basis == "units":
+    if price is None or price.basis == "units" or fee(request.parameters, model) is not None:
         return None
-    counted = tokens.estimate(request, model)
-    if counted is None:
-        return None
-    if model.max_input_tokens is not None:
-        counted = min(counted, model.max_input_tokens)
-    output = 0 if request.task == "embed" else _most_output(request, model)
+    output = 0 if request.task == "embed" else most_output(request.parameters, model)
     if output is None:
         return None
-    rates = [_rates(price, count) for count in (counted, *(tier.up_to for tier in price.tiers if tier.up_to < counted))]
-    return max(counted * per_input + output * per_output for per_input, per_output in rates) / price.per
+    counted = tokens.count(request, model, "most")
+    total = counted.total if counted.total is not None else model.input_limit
+    if total is None:
+        return None
+    ends = [total, *(tier.up_to for tier in price.tiers if tier.up_to < total)]
+    return max(_at_most(request, price, counted, end, output) for end in ends) / price.per
 
 
-def _most_output(request: Request, model: Model) -> int | None:
-    bound = asked(request.parameters)
-    most = model.max_output_tokens
-    output = bound if most is None else most if bound is None else min(bound, most)
-    budget = request.parameters.get("thinking_budget")
-    if output is not None and isinstance(budget, int) and not isinstance(budget, bool):
-        output += budget
-    return output
+def _at_most(request: Request, price: Price, counted: tokens.Count, total: int, output: int) -> float:
+    """The most that `total` input tokens and `output` tokens cost × `price.per`, whatever was cached."""
+    kinds = _kinds(request)
+    rates = _rates(price, total, explicit=_marks_cache(request), media=bool(kinds))
+    dearest = max(rates.words, rates.cached, rates.written)
+    if counted.total is None or total < counted.total:
+        spread = max(dearest, rates.media if "media" in kinds else 0.0, rates.sounds if "sounds" in kinds else 0.0)
+        return total * spread + output * rates.output
+    media, sounds = counted.media or 0, counted.sounds or 0
+    by_kind = counted.words * dearest + media * max(rates.media, dearest) + sounds * max(rates.sounds, dearest)
+    return by_kind + output * rates.output
 
 
-def _rates(price: Price, counted: int) -> tuple[float, float]:
-    for tier in price.tiers:
-        if counted <= tier.up_to:
-            return tier.input, _output(tier.input, tier.output)
-    return price.input, _output(price.input, price.output)
+def expected(request: Request, model: Model, output: float) -> float | None:
+    """What an answer of `output` tokens is expected to cost, never above `worst_case`; None where it is not known."""
+    price = model.price
+    counted = tokens.count(request, model, "expected")
+    if price is None or price.basis == "units" or counted.total is None or fee(request.parameters, model) is not None:
+        return None
+    most = most_output(request.parameters, model)
+    answer = output if most is None else min(output, most)
+    rates = _rates(price, counted.total, explicit=False, media=bool(_kinds(request)))
+    media, sounds = counted.media or 0, counted.sounds or 0
+    amount = counted.words * rates.words + media * rates.media + sounds * rates.sounds + answer * rates.output
+    return amount / price.per
 
 
-def _output(per_input: float, per_output: float | None) -> float:
-    return per_input if per_output is None else per_output
+def _kinds(request: Request) -> frozenset[str]:
+    return frozenset(kind for part in parts(request) for kind in _kinds_of(part))
+
+
+def _kinds_of(part: Part) -> tuple[str, ...]:
+    """A video file is seen, and may be heard."""
+    if isinstance(part, Text):
+        return ()
+    if isinstance(part, VideoFile):
+        return ("media", "sounds")
+    return ("sounds",) if isinstance(part, Audio) else ("media",)
+
+
+def _marks_cache(request: Request | None) -> bool:
+    """Whether a part is marked for the service's explicit cache (`cache_control`)."""
+    return request is not None and any("cache_control" in part.options for part in parts(request))
+
+
+def _rates(price: Price, counted: int, *, explicit: bool, media: bool) -> _Rates:
+    """The rates of a request with `counted` input tokens."""
+    tier = next((tier for tier in price.tiers if counted <= tier.up_to), None)
+    if tier is None and price.input is None:
+        tier = price.tiers[-1]
+    words = tier.input if tier is not None else price.input or 0.0
+    output = tier.output if tier is not None else price.output
+    cached = tier.cached if tier is not None and tier.cached is not None else price.cached
+    if explicit and price.explicit_read is not None:
+        cached = words * price.explicit_read
+    return _Rates(
+        words=words,
+        media=words if price.media_input is None else price.media_input,
+        sounds=words if price.audio_input is None else price.audio_input,
+        cached=words if cached is None else cached,
+        written=words * price.explicit_write if explicit and price.explicit_write is not None else words,
+        output=_output(price, words, output, media),
+    )
+
+
+def _output(price: Price, words: float, output: float | None, media: bool) -> float:
+    if media and price.media_output is not None:
+        return price.media_output
+    return words if output is None else output

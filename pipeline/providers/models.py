@@ -13,6 +13,8 @@ import msgspec
 
 from pipeline.errors import JobError
 from pipeline.job.shape import misfit
+from pipeline.providers import prices
+from pipeline.providers.prices import Price
 from pipeline.types import MediaLimits, TaskName
 
 Tables = Mapping[str, Mapping[str, Any]]
@@ -72,42 +74,25 @@ class TokenRule(_Data, frozen=True):
 
 
 class Bound(_Data, frozen=True):
-    """What a parameter may be. `above` and `below` are exclusive. `fixed`: the only value that is taken."""
+    """What a parameter may be. `above` and `below` are exclusive. `fixed`: the only value that is taken.
 
-    type: Literal["number", "integer", "boolean", "text", "table", "any"] = "any"
-    min: float | None = None
-    max: float | None = None
-    above: float | None = None
-    below: float | None = None
+    fields: of a table, what its keys may be; `required` ones must be there. items: what a list may hold. cost: what
+    the parameter adds to the bill beyond the tokens of one answer: `none`, `answers` (it asks for several answers, of
+    which one is kept: only 1 is taken), or `unknown` (a fee: a budget cannot be kept).
+    """
+
+    type: Literal["number", "integer", "boolean", "text", "table", "list", "any"] = "any"
+    min: int | float | None = None
+    max: int | float | None = None
+    above: int | float | None = None
+    below: int | float | None = None
     choices: tuple[Any, ...] | None = None
     fixed: Any = None
     refused: bool = False
-
-
-class Tier(_Data, frozen=True):
-    """The price of a request with at most `up_to` input tokens."""
-
-    up_to: int
-    input: float
-    output: float | None = None
-
-
-class Price(_Data, frozen=True):
-    """Per `per` tokens; `output` defaults to `input`, `cached` is for input read from the service's cache.
-
-    `tiers` (ascending) replace `input` and `output` by the length of the input; above the last, `input` and `output`
-    hold. `basis = "units"` bills the weighted units of an embedding service instead of tokens.
-    """
-
-    input: float
-    output: float | None = None
-    cached: float | None = None
-    currency: str = "CNY"
-    per: int = 1_000_000
-    basis: Literal["tokens", "units"] = "tokens"
-    tiers: tuple[Tier, ...] = ()
-    source: str | None = None
-    date: str | None = None
+    fields: Mapping[str, Bound] = {}
+    required: tuple[str, ...] = ()
+    items: Bound | None = None
+    cost: Literal["none", "answers", "unknown"] | None = None
 
 
 class Retired(_Data, frozen=True):
@@ -127,6 +112,8 @@ class Model(_Data, frozen=True):
     = only with the parameter `enable_fusion`, `never`). incremental: how a native stream arrives when nothing is
     asked (`default` = incremental, and refuses otherwise; `optional` = cumulative unless asked; `refused` = always
     cumulative). output_names: under which names the bound on output tokens is taken, the preferred one first.
+    thinking: whether the model thinks before it answers: `never`, `off` or `on` (unless the parameters say otherwise),
+    `always`. What it thinks is output, and comes on top of the bound on output tokens; `max_thinking_tokens` bounds it.
     thinking_off: the parameters that switch thinking off. ignores_history: system message and earlier turns have no
     effect. bounds: what differs from the service's general parameter bounds.
     """
@@ -159,6 +146,8 @@ class Model(_Data, frozen=True):
     fusion: Literal["always", "parameter", "never"] | None = None
     output_names: tuple[str, ...] | None = None
     bounds: Mapping[str, Bound] = {}
+    thinking: Literal["never", "off", "on", "always"] | None = None
+    max_thinking_tokens: int | None = None
     thinking_off: Mapping[str, Any] | None = None
     incremental: Literal["default", "optional", "refused"] | None = None
     stream_only: bool | None = None
@@ -171,6 +160,11 @@ class Model(_Data, frozen=True):
     price: Price | None = None
     retired: Retired | None = None
 
+    @property
+    def input_limit(self) -> int | None:
+        """The most input tokens that a request may have, None if not known."""
+        return self.max_input_tokens if self.max_input_tokens is not None else self.context_tokens
+
     def dimension(self, parameters: Mapping[str, Any]) -> int | None:
         """The length of the vectors a request with these parameters gets, None if not known."""
         asked = parameters.get(self.dimension_name or "dimensions")
@@ -180,24 +174,32 @@ class Model(_Data, frozen=True):
 
 
 def names(provider: str) -> tuple[str, ...]:
-    """The models of a provider that the built-in data name."""
-    return tuple(_data().get(provider, {}).get("models", {}))
+    """The models of a provider that the built-in data name, those with no more than a price last."""
+    return tuple(dict.fromkeys((*_data().get(provider, {}).get("models", {}), *prices.names(provider))))
 
 
 _EXTRA_KEYS = ("like", "family")
 
 
-def find(provider: str, name: str, tables: Tables | None = None, user_wide: Tables | None = None) -> Model:
+def find(
+    provider: str,
+    name: str,
+    tables: Tables | None = None,
+    user_wide: Tables | None = None,
+    base_url: str | None = None,
+) -> Model:
     """The model of that name: `tables` (the job's) over `user_wide` over the built-in data.
+
+    The built-in price is the one of the region that `base_url` belongs to, or of the provider's own address without it.
 
     A user's table may say `like = "qwen3-vl-plus"` to begin with another model's facts, except its price, retirement
     and rate limits. A name in no table that begins as a documented family does keeps that family's shared facts.
     Raises JobError naming the key's path for a table that does not fit.
     """
-    return _find(provider, name, [("user-wide models", user_wide or {}), ("models", tables or {})])
+    return _find(provider, name, [("user-wide models", user_wide or {}), ("models", tables or {})], base_url)
 
 
-def _find(provider: str, name: str, layers: list[tuple[str, Tables]]) -> Model:
+def _find(provider: str, name: str, layers: list[tuple[str, Tables]], base_url: str | None = None) -> Model:
     raw = dict(_builtin(provider, name))
     known = bool(raw)
     for where, layer in layers:
@@ -211,12 +213,21 @@ def _find(provider: str, name: str, layers: list[tuple[str, Tables]]) -> Model:
         raw = _merge(base, {key: value for key, value in table.items() if key not in _EXTRA_KEYS})
     if not known:
         raw = _family(provider, name)
+    region = prices.home(provider) if base_url is None else prices.region_of(base_url)
+    raw.setdefault("price", prices.built_in(region, name))
     raw = {**raw, "name": name, "provider": provider, "known": known}
     where = next((where for where, layer in reversed(layers) if name in layer), "models")
-    problem = misfit(raw, Model, f"{where}.{name}.")
-    if problem:
-        raise JobError(problem)
-    return msgspec.convert(raw, Model)
+    try:
+        return msgspec.convert(raw, Model)
+    except msgspec.ValidationError as error:
+        problem = misfit(raw, Model, f"{where}.{name}.") or f"{where}.{name}{_place(error)}"
+        raise JobError(problem) from error
+
+
+def _place(error: msgspec.ValidationError) -> str:
+    """`.price.input: …` for what msgspec says of `$.price`: the check that failed begins with the key it is about."""
+    words, _, path = str(error).partition(" - at `$")
+    return f"{path.rstrip('`')}.{words}"
 
 
 def check_tables(tables: Tables, where: str = "models") -> None:

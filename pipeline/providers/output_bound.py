@@ -37,3 +37,29 @@ def asked(parameters: Mapping[str, Any]) -> int | None:
     """The bound a request states, under whichever name; None without one."""
     found = [parameters[name] for name in NAMES if isinstance(parameters.get(name), int)]
     return min(found) if found else None
+
+
+def most_output(parameters: Mapping[str, Any], model: Model) -> int | None:
+    """The most output tokens that one answer can have; None without a bound.
+
+    The bound is the request's own, else the model's. What Qwen and ERNIE models think comes on top, up to
+    `thinking_budget`, else up to the most that the model thinks (protocol reference §3.2). OpenAI's bound includes it.
+    """
+    stated, most = asked(parameters), model.max_output_tokens
+    bound = stated if most is None else most if stated is None else min(stated, most)
+    if bound is None or model.provider == "openai":
+        return bound
+    thought = _most_thought(parameters, model)
+    return None if thought is None else bound + thought
+
+
+def _most_thought(parameters: Mapping[str, Any], model: Model) -> int | None:
+    switch, budget = parameters.get("enable_thinking"), parameters.get("thinking_budget")
+    if model.thinking == "never" or (model.thinking != "always" and switch is False):
+        return 0
+    if model.thinking == "off" and switch is None and budget is None:
+        return 0
+    most = model.max_thinking_tokens
+    if isinstance(budget, bool) or not isinstance(budget, int):
+        return most
+    return budget if most is None else min(budget, most)

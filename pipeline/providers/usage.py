@@ -22,7 +22,9 @@ def read(value: Any) -> Usage:
         input_tokens=_first(value, "input_tokens", "prompt_tokens"),
         output_tokens=_first(value, "output_tokens", "completion_tokens"),
         media_tokens=_media(value) if _media(value) is not None else _media(details),
+        sound_tokens=_first({**details, **value}, "audio_tokens"),
         cached_tokens=count(cached.get("cached_tokens")),
+        written_tokens=count(cached.get("cache_creation_input_tokens")),
         input_units=count(value.get("total_usage")),
     )
 
@@ -38,7 +40,9 @@ def read_embedding(value: Any) -> Usage:
         input_tokens=total,
         output_tokens=found.output_tokens,
         media_tokens=found.media_tokens,
+        sound_tokens=found.sound_tokens,
         cached_tokens=found.cached_tokens,
+        written_tokens=found.written_tokens,
         input_units=found.input_units,
     )
 

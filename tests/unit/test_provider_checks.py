@@ -184,7 +184,7 @@ def lines(parameters, model="qwen-vl-max", provider="dashscope", protocol="nativ
         ({"top_p": 0}, "provider.parameters.top_p: 0 is outside (0, 1]"),
         ({"repetition_penalty": 0}, "provider.parameters.repetition_penalty: 0 is outside (0, ∞)"),
         ({"max_tokens": 0}, "provider.parameters.max_tokens: 0 is outside [1, ∞)"),
-        ({"max_tokens": 2001}, "provider.parameters.max_tokens: 2001 is outside [1, 2000]"),
+        ({"max_tokens": 32_769}, "provider.parameters.max_tokens: 32769 is outside [1, 32768]"),
         ({"max_tokens": 1.5}, "provider.parameters.max_tokens: 1.5 is not a whole number"),
         ({"temprature": 1}, "provider.parameters.temprature: unknown name; did you mean 'temperature'?"),
         ({"max_token": 1}, "provider.parameters.max_token: unknown name; did you mean 'max_tokens'?"),

@@ -7,10 +7,11 @@ import pytest
 
 from pipeline.providers import cost, models, tokens
 from pipeline.providers.media_limits import MARGIN, picture_limits
-from pipeline.providers.models import Price, Tier
+from pipeline.providers.picture_tokens import picture_tokens, video_tokens
+from pipeline.providers.prices import Price, Tier
 from pipeline.types import EmbedItem, Image, Loaded, Request, Text, Turn, Usage, Video
 
-MAX = models.find("dashscope", "qwen-vl-max")
+MAX = models.find("dashscope", "qwen-vl-max-2024-08-09")  # the version of the printed samples
 OLD, NEW = MAX.tokens, models.find("dashscope", "qwen3-vl-plus").tokens
 OCR = models.find("dashscope", "qwen-vl-ocr").tokens
 
@@ -34,7 +35,7 @@ def asking(*parts, model="qwen-vl-max", system=None, **parameters):
     ],
 )  # fmt: skip
 def test_trap_13_pictures_count_as_printed_under_the_default_cap(size, count):
-    assert tokens.picture_tokens(*size, OLD) == count
+    assert picture_tokens(*size, OLD) == count
 
 
 @pytest.mark.parametrize(
@@ -42,25 +43,55 @@ def test_trap_13_pictures_count_as_printed_under_the_default_cap(size, count):
     [((3000, 4000), 15301), ((1024, 1024), 1369), ((1920, 1080), 2691), ((3840, 2160), 10549), ((512, 512), 324)],
 )
 def test_the_high_resolution_switch_lifts_the_cap(size, count):
-    assert tokens.picture_tokens(*size, OLD, high_resolution=True) == count
+    assert picture_tokens(*size, OLD, high_resolution=True) == count
 
 
 @pytest.mark.parametrize(("frames", "count"), [(4, 1440), (8, 2880), (16, 5760), (64, 23040), (768, 46080)])
 def test_frames_count_in_pairs_under_a_falling_cap(frames, count):
-    assert tokens.video_tokens([(1920, 1080)] * frames, OLD) == count
+    assert video_tokens([(1920, 1080)] * frames, OLD) == count
+
+
+@pytest.mark.parametrize(
+    ("size", "count"), [((512, 512), 361), ((3000, 2000), 1247), ((1024, 1024), 1225), ((28, 28), 4), ((800, 600), 638)]
+)
+def test_at_most_a_picture_counts_by_the_larger_rule(size, count):
+    assert picture_tokens(*size, OLD, reading="most") == count
+
+
+def test_at_most_frames_count_by_the_largest_of_them():
+    sizes = [(280, 280), (560, 560), (280, 280), (280, 280)]
+    assert video_tokens(sizes, OLD) == 2 * 12 * 12
+    assert video_tokens(sizes, OLD, reading="most") == 2 * 20 * 20
+
+
+@pytest.mark.parametrize("marked", [MAX, models.find("dashscope", "qwen3-vl-plus")])
+def test_media_tokens_are_those_of_the_reply(marked):
+    asked = asking(Image(picture(3000, 2000)), Image(picture(1024, 1024)), Text("这些是什么"))
+    stated = sum(picture_tokens(*size, marked.tokens) for size in [(3000, 2000), (1024, 1024)])
+    assert tokens.media_tokens(asked, marked) == stated
+    assert tokens.media_tokens(asking(Image(picture(3000, 2000)), Text("x")), MAX) == 1247
+    assert tokens.media_tokens(asking(Text("x")), MAX) == 0
+    assert tokens.media_tokens(asking(Image(picture(9, 9))), models.find("openai", "m")) is None
+
+
+def test_a_list_of_values_counts_picture_by_picture():
+    pictures = [Image(picture(3000, 4000)), Image(picture(3000, 4000))]
+    each = tokens.estimate(asking(*pictures, max_pixels=[100_352, 1_003_520]), MAX)
+    one = tokens.estimate(asking(pictures[0], max_pixels=100_352), MAX)
+    assert each == one + 1230 + 2
 
 
 def test_four_large_frames_are_1440_tokens_and_an_odd_frame_counts_as_a_pair():
-    assert tokens.video_tokens([(3840, 2160)] * 4, OLD) == 1440
-    assert tokens.video_tokens([(3840, 2160)] * 3, OLD) == 1440
+    assert video_tokens([(3840, 2160)] * 4, OLD) == 1440
+    assert video_tokens([(3840, 2160)] * 3, OLD) == 1440
 
 
 def test_the_32_pixel_families_count_their_markers_in():
-    assert tokens.picture_tokens(6000, 3000, OCR, max_pixels=8_388_608) == 64 * 128 + 2
+    assert picture_tokens(6000, 3000, OCR, max_pixels=8_388_608) == 64 * 128 + 2
     older = msgspec.structs.replace(OCR, patch=28, max_pixels=6_422_528)
-    assert tokens.picture_tokens(1500, 1734, older) == 54 * 62 + 2
-    assert tokens.picture_tokens(1024, 1024, NEW) == 32 * 32 + 2
-    assert tokens.picture_tokens(32, 32, NEW) == 64 + 2
+    assert picture_tokens(1500, 1734, older) == 54 * 62 + 2
+    assert picture_tokens(1024, 1024, NEW) == 32 * 32 + 2
+    assert picture_tokens(32, 32, NEW) == 64 + 2
 
 
 @pytest.mark.parametrize(
@@ -87,14 +118,16 @@ def test_the_parameters_of_a_request_count_in_its_estimate():
     whole = asking(Image(picture(3000, 4000)), Text("x"))
     high = asking(Image(picture(3000, 4000)), Text("x"), vl_high_resolution_images=True)
     small = asking(Image(picture(3000, 4000)), Text("x"), max_pixels=100_352)
-    assert tokens.estimate(high, MAX) - tokens.estimate(whole, MAX) == 15301 - 1230
+    assert tokens.estimate(high, MAX) - tokens.estimate(whole, MAX) == 15444 - 1230
+    expected = tokens.estimate(high, MAX, upper=False) - tokens.estimate(whole, MAX, upper=False)
+    assert expected == 15301 - 1230
     assert tokens.estimate(small, MAX) < 200
 
 
 def test_what_has_no_rule_has_no_count():
     llama = models.find("dashscope", "llama3.2-90b-vision-instruct")
     assert tokens.estimate(asking(Image(picture(10, 10))), llama) is None
-    assert tokens.picture_tokens(10, 10, None) is None
+    assert picture_tokens(10, 10, None) is None
     assert tokens.estimate(asking(Text("words only")), llama) is not None
 
 
@@ -115,7 +148,8 @@ def test_an_answer_that_was_not_counted_has_no_cost(usage):
 
 
 def test_a_model_without_a_price_has_no_cost():
-    assert cost.cost(Usage(input_tokens=1, output_tokens=1), models.find("dashscope", "qwen3-vl-plus")) == (None, None)
+    unpriced = models.find("dashscope", "llama3.2-90b-vision-instruct")
+    assert cost.cost(Usage(input_tokens=1, output_tokens=1), unpriced) == (None, None)
 
 
 def test_the_worst_case_is_never_below_what_an_answer_can_cost():
@@ -138,7 +172,7 @@ def test_the_worst_case_is_unknown_without_a_bound_on_input_or_output():
 def test_tiers_bill_by_the_length_of_the_input_and_cached_tokens_by_their_price():
     tiers = (Tier(up_to=1000, input=1.0, output=2.0), Tier(up_to=5000, input=3.0))
     price = Price(input=9.0, cached=0.5, tiers=tiers, per=1)
-    model = msgspec.structs.replace(MAX, price=price, max_input_tokens=None)
+    model = msgspec.structs.replace(MAX, price=price)
     assert cost.cost(Usage(input_tokens=1000, output_tokens=1), model)[0] == 1002
     assert cost.cost(Usage(input_tokens=1001, output_tokens=1), model)[0] == 3 * 1001 + 3
     assert cost.cost(Usage(input_tokens=6000, output_tokens=1), model)[0] == 9 * 6001
@@ -171,5 +205,5 @@ def test_a_fitted_picture_counts_the_tokens_of_the_original(size):
     width, height = size
     most = picture_limits(MAX, "upload", {}).useful_pixels
     scale = min(1.0, (most / (width * height)) ** 0.5)
-    sent = tokens.picture_tokens(round(width * scale), round(height * scale), MAX.tokens)
-    assert sent == tokens.picture_tokens(width, height, MAX.tokens)
+    sent = picture_tokens(round(width * scale), round(height * scale), MAX.tokens)
+    assert sent == picture_tokens(width, height, MAX.tokens)
