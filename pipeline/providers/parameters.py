@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import functools
-import math
-import tomllib
-from collections.abc import Mapping
-from importlib import resources
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import msgspec
-
+from pipeline.providers.bounds import outside
 from pipeline.providers.edit_distance import meant
+from pipeline.providers.fees import several_answers
 from pipeline.providers.models import Bound, Model
 from pipeline.providers.options import PICTURE, VIDEO, Form
 from pipeline.providers.output_bound import NAMES as OUTPUT_NAMES
 from pipeline.providers.output_bound import accepted
+from pipeline.providers.output_bound import asked as output_asked
+from pipeline.providers.parameter_bounds import known_bounds
 from pipeline.types import Endpoint
 
 OURS = {
@@ -34,8 +33,8 @@ def check_parameters(parameters: Mapping[str, Any], model: Model, endpoint: Endp
     A name that is not known is passed on to a server or model of which little is known, unless it is within two edits
     of a known one. For a model that is known, the services refuse or ignore it for every row, so it must be declared.
     """
-    known = _bounds(endpoint.provider)
-    found: list[str] = []
+    known = known_bounds(endpoint.provider, endpoint.protocol)
+    found = list(several_answers(parameters, model))
     for name, value in parameters.items():
         path = f"provider.parameters.{name}"
         bound = model.bounds.get(name) or known.get(name)
@@ -43,7 +42,7 @@ def check_parameters(parameters: Mapping[str, Any], model: Model, endpoint: Endp
             found.append(f"{path}: is not a parameter here; {OURS[name]}")
         elif bound is not None:
             found.extend(f"{path}: {problem}" for problem in _problems(name, value, bound, model, endpoint))
-        elif (near := _nearest(endpoint.provider, name, tuple(model.bounds))) is not None:
+        elif (near := _nearest(endpoint, name, tuple(model.bounds))) is not None:
             found.append(f"{path}: unknown name; did you mean {near!r}?")
         elif model.known and endpoint.provider != "openai":
             declare = f'[models."{model.name}".bounds] {name} = {{}}'
@@ -53,18 +52,46 @@ def check_parameters(parameters: Mapping[str, Any], model: Model, endpoint: Endp
         found.append(f"provider.parameters: {' and '.join(stated)} mean the same and differ")
     elif len(stated) > 1 and not set(stated) <= set(accepted(model, endpoint.protocol) or stated):
         found.append(f"provider.parameters: {' and '.join(stated)} mean the same; give one")
+    found.extend(_contradictions(parameters))
     return found
 
 
-@functools.cache
-def _bounds(provider: str) -> dict[str, Bound]:
-    text = resources.files("pipeline.providers").joinpath("parameters.toml").read_text("utf-8")
-    return msgspec.convert(tomllib.loads(text).get(provider, {}), dict[str, Bound])
+def _nearest(endpoint: Endpoint, name: str, more: tuple[str, ...]) -> str | None:
+    return _nearest_of(endpoint.provider, endpoint.protocol, name, more)
 
 
 @functools.lru_cache(maxsize=512)
-def _nearest(provider: str, name: str, more: tuple[str, ...]) -> str | None:
-    return meant(name, (*_bounds(provider), *more))
+def _nearest_of(provider: str, protocol: str, name: str, more: tuple[str, ...]) -> str | None:
+    return meant(name, (*known_bounds(provider, protocol), *more))
+
+
+def _contradictions(parameters: Mapping[str, Any]) -> Iterator[str]:
+    """Parameters of which each may be right, but not both together."""
+    least, most = parameters.get("min_pixels"), parameters.get("max_pixels")
+    for low, high in _pairs(least, most):
+        if low > high:
+            yield f"provider.parameters.min_pixels: {low} is more than max_pixels, which is {high}"
+            break
+    bound = output_asked(parameters)
+    for name in ("min_tokens", "min_new_tokens"):
+        floor = parameters.get(name)
+        if bound is not None and isinstance(floor, int) and floor > bound:
+            yield f"provider.parameters.{name}: {floor} is more than the bound on output tokens, which is {bound}"
+    stop = parameters.get("stop")
+    if isinstance(stop, list | tuple) and len({isinstance(item, str) for item in stop}) > 1:
+        yield "provider.parameters.stop: texts and token ids in one list; give one kind"
+
+
+def _pairs(least: Any, most: Any) -> list[tuple[float, float]]:
+    """The two values of each picture, whether given once or per picture."""
+    lows, highs = (value if isinstance(value, list | tuple) else None for value in (least, most))
+    count = max(len(lows or ()), len(highs or ()), 1)
+    pairs = zip((lows or [least] * count), (highs or [most] * count), strict=False)
+    return [(a, b) for a, b in pairs if _number(a) and _number(b)]
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _problems(name: str, value: Any, bound: Bound, model: Model, endpoint: Endpoint) -> list[str]:
@@ -74,6 +101,9 @@ def _problems(name: str, value: Any, bound: Bound, model: Model, endpoint: Endpo
         return [f"{value!r} is not one of {', '.join(map(str, model.dimensions))}"]
     if name in OUTPUT_NAMES:
         return _output_problems(value, bound, model, endpoint)
+    most = model.max_thinking_tokens
+    if name == "thinking_budget" and most is not None and _number(value) and value > most:
+        return [f"{value!r} is outside [0, {most}]"]
     if name == "ocr_options" and model.ocr_options is False:
         return [f"{model.name} is no OCR model; leave it out"]
     if name in PICTURE[_form(endpoint)] | VIDEO[_form(endpoint)] and isinstance(value, list | tuple):
@@ -97,47 +127,3 @@ def _form(endpoint: Endpoint) -> Form:
     if endpoint.provider == "dashscope":
         return "native" if endpoint.protocol == "native" else "compatible"
     return "qianfan" if endpoint.provider == "qianfan" else "openai"
-
-
-def outside(value: Any, bound: Bound) -> list[str]:
-    """What keeps a value from fitting a bound; [] when it fits."""
-    if bound.fixed is not None and value != bound.fixed:
-        return [f"{value!r} is not taken; it is always {bound.fixed!r}"]
-    if bound.choices is not None and value not in bound.choices:
-        return [f"{value!r} is not one of {', '.join(map(repr, bound.choices))}"]
-    wanted = _type_problem(value, bound.type)
-    if wanted:
-        return [f"{value!r} is not {wanted}"]
-    if isinstance(value, int | float) and not isinstance(value, bool) and not _inside(value, bound):
-        return [f"{value!r} is outside {_interval(bound)}"]
-    return []
-
-
-def _type_problem(value: Any, kind: str) -> str | None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind == "number" and not (number and math.isfinite(value)):
-        return "a number"
-    if kind == "integer" and not (number and math.isfinite(value) and value == int(value)):
-        return "a whole number"
-    if kind == "boolean" and not isinstance(value, bool):
-        return "true or false"
-    if kind == "text" and not isinstance(value, str):
-        return "a text"
-    if kind == "table" and not isinstance(value, Mapping):
-        return "a table"
-    return None
-
-
-def _inside(value: float, bound: Bound) -> bool:
-    return not (
-        (bound.min is not None and value < bound.min)
-        or (bound.max is not None and value > bound.max)
-        or (bound.above is not None and value <= bound.above)
-        or (bound.below is not None and value >= bound.below)
-    )
-
-
-def _interval(bound: Bound) -> str:
-    low = f"[{bound.min:g}" if bound.min is not None else f"({bound.above:g}" if bound.above is not None else "(-∞"
-    high = f"{bound.max:g}]" if bound.max is not None else f"{bound.below:g})" if bound.below is not None else "∞)"
-    return f"{low}, {high}"
