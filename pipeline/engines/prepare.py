@@ -21,7 +21,7 @@ from pipeline.errors import Fault, MissingExtra, refusal
 from pipeline.manifest.frames_of_video import FrameList, frames_of, require_video
 from pipeline.manifest.load import digest, load
 from pipeline.manifest.row_media import has_unlisted_frames, listed
-from pipeline.providers.cost import cost, worst_case
+from pipeline.providers.cost import cost
 from pipeline.providers.tokens import estimate
 from pipeline.store.records import TurnRecord
 from pipeline.store.turns import Turns
@@ -229,7 +229,7 @@ class Preparer:
             return setup.provider.reader(request, setup.model, status, headers)
 
         def price(usage: Usage) -> tuple[float | None, str | None]:
-            return (None, None) if setup.spec.offline else cost(usage, setup.model)
+            return (None, None) if setup.spec.offline else cost(usage, setup.model, request)
 
         def check(reply: Reply) -> Fault | None:
             return self._gate(reply, request, content)
@@ -238,7 +238,7 @@ class Preparer:
             request=http,
             reader=reader,
             tokens=estimate(request, setup.model),
-            worst_cost=None if setup.spec.offline else worst_case(request, setup.model),
+            worst_cost=setup.worst_cost(request),
             price=price,
             check=check,
             renew=functools.partial(self._renewed, work) if self._uploads is not None else None,

@@ -11,13 +11,16 @@ from pipeline import providers, tasks
 from pipeline.engines.endpoint import endpoint
 from pipeline.engines.meaning import ask, check_schema
 from pipeline.engines.possible import refusal_of_all
-from pipeline.errors import Fault, JobError
+from pipeline.errors import Fault, JobError, refusal
 from pipeline.job.load import Spec, user_models
 from pipeline.manifest.frames_of_video import require_video
 from pipeline.providers import Provider
+from pipeline.providers.budgets import budget_problem
+from pipeline.providers.cost import worst_case
 from pipeline.providers.media_limits import picture_limits, sound_limits, video_limits
 from pipeline.providers.models import Model, check_tables, find
 from pipeline.providers.parameters import check_parameters
+from pipeline.providers.prices import region_of
 from pipeline.tasks import Task
 from pipeline.tasks.prompts import unknown_column
 from pipeline.tasks.quality import Checks, checks
@@ -65,6 +68,20 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
         pictures = picture_limits(self.model, local, parameters)
         return {"image": pictures, "audio": sounds, "video": video_limits(self.model, local)}
 
+    def worst_cost(self, request: Request) -> float | None:
+        """The most that one attempt at a request can cost, None where that is not known.
+
+        Raises Fault (`Local.UnknownCost`) where it is not known and the job has a budget.
+        """
+        if self.spec.offline:
+            return None
+        worst = worst_case(request, self.model)
+        if worst is None and self.spec.job.budget.max_cost is not None:
+            why = budget_problem(self.model, request.task, request.parameters, region_of(self.endpoint.base_url))
+            unknown = "the tokens of its pictures, sounds or videos cannot be counted"
+            raise refusal("UnknownCost", f"budget.max_cost cannot be kept for this row: {why or unknown}")
+        return worst
+
 
 def setup(spec: Spec, *, keyless: bool = False) -> Setup:
     """Checks a job against its provider and model. Raises JobError for the first thing that cannot be.
@@ -76,23 +93,22 @@ def setup(spec: Spec, *, keyless: bool = False) -> Setup:
     check_tables(own)
     check_tables(shared, "user-wide models")
     provider = providers.load(job.provider.name)
-    model = find(job.provider.name, job.provider.model, own, shared)
     place = endpoint(spec, provider, keyless=keyless)
+    model = find(job.provider.name, job.provider.model, own, shared, place.base_url)
     try:
         provider.check_endpoint(model, place)
     except Fault as fault:
         raise spec.fail(fault.message) from None
     if model.tasks is not None and job.task not in model.tasks:
         raise spec.fail(f"provider.model: {model.name} is for {', '.join(model.tasks)}, not for {job.task}")
-    if job.budget.max_cost is not None and not spec.offline and model.price is None:
-        raise spec.fail(
-            f"budget.max_cost: the price of {model.name} is not known, so a budget cannot be kept: "
-            f'add [models."{model.name}"] price = {{ input = …, output = …, currency = "CNY" }}'
-        )
     for problem in check_parameters(job.provider.parameters, model, place):
         raise spec.fail(problem)
     if job.media.frames is not None:
         require_video()
+    if job.budget.max_cost is not None and not spec.offline:
+        why = budget_problem(model, job.task, job.provider.parameters, region_of(place.base_url))
+        if why is not None:
+            raise spec.fail(f"budget.max_cost cannot be kept: {why}")
     try:
         gate = checks(job.quality)
     except JobError as error:

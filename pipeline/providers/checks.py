@@ -12,6 +12,7 @@ from pipeline.providers.faults import model_hint
 from pipeline.providers.models import Model
 from pipeline.providers.options import Form, check_part
 from pipeline.providers.parameters import check_parameters
+from pipeline.providers.tokens import fewest
 from pipeline.types import Audio, Endpoint, HttpRequest, Image, Loaded, Media, Request, Text, Video, VideoFile
 
 _PATHS = (
@@ -55,8 +56,19 @@ def common(request: Request, model: Model, endpoint: Endpoint, local: LocalFiles
     _kinds(request, model)
     for media in all_media(request):
         _reachable(media, model, local)
+    input_fits(request, model)
     if model.stream_only and not request.stream and request.task != "embed":
         raise refusal("StreamOnly", f"{model.name} answers as a stream only; set provider.stream = true")
+
+
+def input_fits(request: Request, model: Model) -> None:
+    """Refuses what is longer than the model takes, counted as low as it can be, so that nothing is refused that the
+    service would take. Pictures whose size is not known yet count next to nothing."""
+    most = model.input_limit
+    if most is None or (found := fewest(request, model)) <= most:
+        return
+    how = "send fewer or smaller pictures or frames, or a shorter text"
+    raise refusal("TooLong", f"the request has at least {found:,} input tokens, {model.name} takes {most:,}; {how}")
 
 
 def parameters_fit(request: Request, model: Model, endpoint: Endpoint) -> None:

@@ -88,7 +88,7 @@ def test_the_jobs_own_price_goes_before_the_user_wide_one(tmp_path: Path) -> Non
 def test_a_price_in_a_job_makes_a_budget_possible(tmp_path: Path) -> None:
     budget = "\n[budget]\nmax_cost = 0.000001\n"
     with serving() as service:
-        with pytest.raises(JobError, match=r'add \[models\."unpriced"\]'):
+        with pytest.raises(JobError, match=r'add it to the job file:\n\[models\."unpriced"\]'):
             job(tmp_path, dashscope(service.url, "unpriced"), budget).run()
         bound = "\n[provider.parameters]\nmax_tokens = 100\n"
         stopped = job(tmp_path, dashscope(service.url, "my-fine-tune") + bound, OWN + budget).run()

@@ -30,6 +30,7 @@ from pipeline.types import (
 )
 
 URL = Loaded(kind="image", source="x", url="https://example.com/a.jpg")
+HD = Loaded(kind="image", source="x", url="https://example.com/a.jpg", width=1920, height=1080)
 SOUND = Loaded(kind="audio", source="x", url="https://example.com/a.wav", seconds=20.0)
 FILM = Loaded(kind="video", source="x", url="https://example.com/a.mp4")
 LOCAL = Media(kind="image", ref="a.png", path="/a.png")
@@ -170,6 +171,11 @@ REFUSALS: dict[str, list[Callable[[], Any]]] = {
     ],
     "Text": [lambda: encoded(ask(Text("x"), Image(URL), model="m"), "openai", "openai", {"m": {"text": False}})],
     "TextTooLong": [lambda: encoded(embed(Text("字" * 71)))],
+    "TooLong": [
+        lambda: encoded(ask(*[Image(HD)] * 40, Text("x"))),
+        lambda: encoded(ask(Text("one word and another, " * 30_000))),
+        lambda: encoded(ask(Text("word " * 40_000), model="ernie-4.5-8k-preview"), "qianfan", "openai"),
+    ],
     "TooLarge": [lambda: uploads.upload_request(certificate(max_bytes=4), BYTES, "u")],
     "Turns": [
         lambda: encoded(Request(task="ask", model=QWEN, turns=(Turn(role="assistant", parts=(Text("x"),)),))),
