@@ -2,55 +2,78 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 from collections import Counter
 from typing import TypeVar
 
-import msgspec
-
 from pipeline.engines.guard import foreseen
 from pipeline.engines.identity import Identity
-from pipeline.engines.media import media_of, replaced
 from pipeline.engines.notes import notes
 from pipeline.engines.reading import connect
+from pipeline.engines.row_preview import asked_for, questions
 from pipeline.engines.setup import Setup, check_columns, setup
 from pipeline.engines.survey import Survey, Surveyor, selected
 from pipeline.errors import Fault
 from pipeline.job.load import Spec
 from pipeline.manifest import Manifest, open_manifest
-from pipeline.manifest.preview import preview
-from pipeline.manifest.refs import public
-from pipeline.manifest.row_media import listed
 from pipeline.providers.checks import warnings
-from pipeline.providers.cost import cost, worst_case
-from pipeline.providers.tokens import estimate
+from pipeline.providers.cost import expected
+from pipeline.providers.models import Model
+from pipeline.providers.output_bound import most_output
+from pipeline.providers.tokens import estimate, media_tokens
+from pipeline.report import prices
 from pipeline.report.forecast import Forecast
 from pipeline.report.summary import FailureGroup
 from pipeline.store import read
 from pipeline.store.input_rules import input_rules
-from pipeline.types import Loaded, Media, Request, Row, Text, Usage
+from pipeline.types import Request, Row
 
 N = TypeVar("N", int, float)
 
 LOOKED_AT = 2_000
 """Rows looked at: opening a picture's header takes a millisecond or two, more on a folder across a network."""
+CHARACTERS_A_TOKEN = 4
+"""Of an answer that goes back with the next question, as the estimate counts ASCII text."""
 
 
 class _Look:
     """What the rows looked at come to."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: Model, output: float | None) -> None:
+        """output: the expected length of a row's answers in tokens, None = not known."""
+        self._model = model
+        self._output = output or 0.0
         self.rows = 0
+        self.requests = 0
         self.refused: dict[str, list[str]] = {}
         self.counted: Counter[str] = Counter()
         self.input_tokens: int | None = 0
         self.media_tokens: int | None = 0
+        self.cost: float | None = 0.0
         self.worst: float | None = 0.0
         self.notes: dict[str, None] = {}
 
     def refuse(self, row: Row, fault: Fault) -> None:
         self.counted[fault.code] += 1
         self.refused.setdefault(fault.code, [fault.message, row.id])
+
+    def add(self, request: Request, prepared: Setup) -> None:
+        """Counts a row's request with all its questions. Raises Fault where it would be refused."""
+        model, most = self._model, most_output(request.parameters, self._model)
+        output = self._output / (1 + len(request.follow_ups))
+        output = output if most is None else min(output, most)
+        worst: float | None = 0.0
+        for question in questions(request, most or 0):
+            worst = _plus(worst, prepared.worst_cost(question))
+        self.worst = _plus(self.worst, worst)
+        for question in questions(request, round(output) * CHARACTERS_A_TOKEN):
+            self.requests += 1
+            self.input_tokens = _plus(self.input_tokens, estimate(question, model, upper=False))
+            self.media_tokens = _plus(self.media_tokens, media_tokens(question, model))
+            self.cost = _plus(self.cost, expected(question, model, output))
+        for note in warnings(request, model):
+            self.notes.setdefault(note)
 
 
 def forecast(spec: Spec) -> Forecast:
@@ -62,71 +85,32 @@ def forecast(spec: Spec) -> Forecast:
     survey = Surveyor(manifest, identity, spec.output, spec.job.task).survey(
         lambda marks: None, functools.partial(foreseen, prepared)
     )
-    look = _look(prepared, manifest, survey, identity)
-    return _drawn_up(prepared, survey, look)
+    output = None if spec.job.task == "embed" else _mean_output(spec)
+    look = _look(prepared, manifest, survey, identity, output)
+    return _drawn_up(prepared, survey, look, output)
 
 
-def _look(prepared: Setup, manifest: Manifest, survey: Survey, identity: Identity) -> _Look:
-    look = _Look()
+def _look(prepared: Setup, manifest: Manifest, survey: Survey, identity: Identity, output: float | None) -> _Look:
+    """output: the expected length of a row's answers in tokens, None = not known."""
+    look = _Look(prepared.model, output)
     for work in selected(manifest, survey, identity, None, LOOKED_AT):
         look.rows += 1
         try:
-            request = _request(prepared, manifest, work.row)
+            look.add(asked_for(work.row, prepared, manifest.root), prepared)
         except Fault as fault:
             look.refuse(work.row, fault)
-            continue
-        for note in warnings(request, prepared.model):
-            look.notes.setdefault(note)
-        counted = estimate(request, prepared.model, upper=False)
-        words = estimate(_without_media(request), prepared.model, upper=False)
-        look.input_tokens = _plus(look.input_tokens, counted)
-        look.media_tokens = _plus(look.media_tokens, None if counted is None or words is None else counted - words)
-        look.worst = _plus(look.worst, worst_case(request, prepared.model))
     return look
 
 
-def _request(prepared: Setup, manifest: Manifest, row: Row) -> Request:
-    """The request with sizes from the pictures' headers. Raises Fault for what would be refused."""
-    if row.problem is not None:
-        raise Fault("rejected", f"Local.{row.problem.code.removeprefix('Local.')}", row.problem.message)
-    job = prepared.spec.job
-    request = prepared.ask(listed(row))
-    prepared.provider.check(request, prepared.model, prepared.endpoint)
-    limits = prepared.media_limits(request.parameters)
-    seen: dict[Media | Loaded, Loaded] = {}
-    for media in media_of(request):
-        if not isinstance(media, Media) or media in seen:
-            continue
-        size = None
-        if media.kind == "image":
-            size = preview(
-                media, limits["image"], resize=job.media.resize, confine=manifest.root, upright=prepared.upright
-            )
-        width, height = size or (None, None)
-        seen[media] = Loaded(kind=media.kind, source=public(media), url=media.url or "", width=width, height=height)
-    return replaced(request, lambda found: seen.get(found, found))
-
-
-def _without_media(request: Request) -> Request:
-    turns = tuple(
-        msgspec.structs.replace(turn, parts=tuple(part for part in turn.parts if isinstance(part, Text)))
-        for turn in request.turns
-    )
-    return msgspec.structs.replace(request, turns=turns)
-
-
-def _drawn_up(prepared: Setup, survey: Survey, look: _Look) -> Forecast:
+def _drawn_up(prepared: Setup, survey: Survey, look: _Look, output: float | None) -> Forecast:
     spec, counts, model = prepared.spec, survey.counts, prepared.model
     send = survey.ordinals()
     scale = send / look.rows if look.rows else 0.0
     sendable = round(send - sum(look.counted.values()) * scale)
-    output = None if spec.job.task == "embed" else _mean_output(spec)
     output_tokens = None if output is None else round(output * sendable)
     input_tokens = _scaled(look.input_tokens, scale)
-    price: tuple[float | None, str | None] = (None, None)
-    if not spec.offline and input_tokens is not None:
-        price = cost(Usage(input_tokens=input_tokens, output_tokens=output_tokens or 0), model)
-    seconds, limit = _time(prepared, sendable, (input_tokens or 0) + (output_tokens or 0))
+    price = None if spec.offline else model.price
+    seconds, limit = _time(prepared, round(look.requests * scale), (input_tokens or 0) + (output_tokens or 0))
     refused = tuple(
         FailureGroup(fault="rejected", code=code, rows=round(number * scale), message=words, id=id_)
         for code, number in look.counted.most_common()
@@ -150,13 +134,20 @@ def _drawn_up(prepared: Setup, survey: Survey, look: _Look) -> Forecast:
         media_tokens=_scaled(look.media_tokens, scale),
         input_tokens=input_tokens,
         output_tokens=output_tokens,
-        cost=price[0],
-        worst_cost=None if spec.offline or look.worst is None else look.worst * scale,
-        currency=model.price.currency if model.price and not spec.offline else None,
+        cost=None if price is None or look.cost is None else look.cost * scale,
+        worst_cost=None if price is None or look.worst is None else look.worst * scale,
+        currency=None if price is None else price.currency,
+        price=None if price is None else prices.words(price),
         seconds=seconds,
         limit=limit,
-        notes=(*notes(spec), *look.notes),
+        notes=(*notes(spec), *look.notes, *_about_the_price(prepared)),
     )
+
+
+def _about_the_price(prepared: Setup) -> list[str]:
+    price = None if prepared.spec.offline else prepared.model.price
+    note = None if price is None else prices.aged(price, prepared.model.name, datetime.date.today())
+    return [] if note is None else [note]
 
 
 def _mean_output(spec: Spec) -> float | None:
@@ -165,13 +156,13 @@ def _mean_output(spec: Spec) -> float | None:
     return read.query(connect(spec), sql).fetchall()[0][0]  # type: ignore[no-any-return]  # a number or null
 
 
-def _time(prepared: Setup, rows: int, tokens: int) -> tuple[float | None, str | None]:
+def _time(prepared: Setup, requests: int, tokens: int) -> tuple[float | None, str | None]:
     """The longer of what requests and tokens take, under the job's limits or else the published ones."""
     if prepared.spec.offline:
         return None, None
     limits = prepared.spec.job.limits
     rpm, tpm = limits.rpm or prepared.model.rpm, limits.tpm or prepared.model.tpm
-    found = [(rows / rpm * 60, f"{rpm:g} requests a minute")] if rpm else []
+    found = [(requests / rpm * 60, f"{rpm:g} requests a minute")] if rpm else []
     found += [(tokens / tpm * 60, f"{tpm:g} tokens a minute")] if tpm else []
     return max(found) if found else (None, None)
 

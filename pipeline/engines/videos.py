@@ -46,7 +46,7 @@ def with_frames(request: Request, taken: Mapping[Media | Loaded, FrameList], set
     while True:
         found = _placed(request, {media: _thinned(one, most) for media, one in taken.items()}, setup)
         counted = estimate(found, setup.model, upper=False)
-        limit = setup.model.max_input_tokens
+        limit = setup.model.input_limit
         if counted is None or limit is None or counted <= limit or most <= least_frames(setup):
             return found
         most = max(least_frames(setup), min(most - 1, most * limit // counted))
@@ -64,10 +64,13 @@ def least_frames(setup: Setup) -> int:
     return setup.model.frame_limits.min or LEAST_FRAMES if takes_lists(setup) else 1
 
 
-def blank(media: Media, setup: Setup) -> FrameList:
-    """What stands for the frames of a video that is not read yet: for checks of the question around it."""
+def blank(media: Media, setup: Setup, count: int | None = None) -> FrameList:
+    """What stands for the frames of a video that is not read yet: for checks of the question around it, and for plans.
+
+    count: how many frames, None = as few as the model takes.
+    """
     frame = Loaded(kind="image", source=public(media), body=b"")
-    return FrameList(frames=(frame,) * least_frames(setup), fps=1.0)
+    return FrameList(frames=(frame,) * (count or least_frames(setup)), fps=1.0)
 
 
 def _parts_of(request: Request) -> Iterator[Part]:

@@ -16,8 +16,8 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
 
     refused: what would be refused before sending. media_tokens, input_tokens: expected, None where they cannot be
     counted. output_tokens: by the mean of the answers so far, None without any. cost: expected, the input alone where
-    no answer's length is known. worst_cost: the most it can come to. seconds: at least, under `limit` (None: no limit
-    is known).
+    no answer's length is known. worst_cost: the most it can come to. price: what both are counted with.
+    seconds: at least, under `limit` (None: no limit is known).
     """
 
     job: str
@@ -40,6 +40,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     cost: float | None = None
     worst_cost: float | None = None
     currency: str | None = None
+    price: str | None = None
     seconds: float | None = None
     limit: str | None = None
     notes: tuple[str, ...] = ()
@@ -74,10 +75,13 @@ def _figures(f: Forecast) -> Iterator[str]:
     tokens = "cannot be counted" if f.input_tokens is None else f"{f.input_tokens:,} in{media}"
     yield f"tokens:  {tokens}" + ("" if f.output_tokens is None else f"; {f.output_tokens:,} out expected")
     if f.cost is None and f.worst_cost is None:
-        yield "cost:    not known (no price for this model)"
+        reason = "no price for this model" if f.price is None else "the tokens cannot be counted"
+        yield f"cost:    not known ({reason})"
     else:
         alone = " for the input alone" if f.output_tokens is None else ""
         worst = "" if f.worst_cost is None else f", at worst {money(f.worst_cost, f.currency)}"
         yield f"cost:    {money(f.cost, f.currency)} expected{alone}{worst}"
+    if f.price is not None:
+        yield f"price:   {f.price}"
     if f.seconds is not None:
         yield f"time:    at least {span(f.seconds)} under {f.limit}"
