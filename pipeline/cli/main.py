@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli import failures, run, serve, store
+from pipeline.cli import failures, models, run, serve, store
 from pipeline.errors import EXIT_BUG, EXIT_USAGE, PipelineError
 
 
@@ -33,6 +33,7 @@ _COMMANDS = (
     store.query,
     store.export,
     store.compact,
+    models.models,
 )
 
 for command in (*_COMMANDS, serve.serve):

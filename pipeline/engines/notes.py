@@ -11,7 +11,7 @@ def notes(spec: Spec) -> tuple[str, ...]:
     """The notes of a job, in words. Raises JobError for tables of models that do not fit."""
     own, shared = spec.job.models, user_models()
     section = spec.job.provider
-    if find(section.name, section.model, own, shared).known:
+    if section.model in names(section.name) or find(section.name, section.model, own, shared).known:
         return ()
     near = meant(section.model, (*names(section.name), *own, *shared))
     if near is None:

@@ -76,7 +76,7 @@ def _fits(value: Any, kind: Any) -> bool:
 def _expected(kinds: Sequence[Any], path: str) -> str:
     names: dict[str, None] = {}
     for kind in kinds:
-        if kind is not type(None):
+        if kind is not type(None) and not (kind is int and float in kinds):
             names[_word(kind, path)] = None
     return " or ".join(names)
 

@@ -36,6 +36,15 @@ def test_a_known_or_altogether_other_model_is_not_noted(try_model, model):
     assert "did you mean" not in try_model(model, command="plan").out
 
 
+def test_a_model_with_no_more_than_a_price_is_not_noted(pipeline, tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "Why?"}\n')
+    job = tmp_path / "job.toml"
+    job.write_text('task = "ask"\nmanifest = "rows.jsonl"\noutput = "out"\n[provider]\nname = "qianfan"\n')
+    ran = pipeline("plan", job, "--set", "provider.model=ernie-5.1")
+    assert ran.code == 0, ran.err
+    assert "did you mean" not in ran.out
+
+
 def test_a_declared_model_is_not_noted(try_model):
     declared = 'models."qwen3-vl-pluss".like="qwen3-vl-plus"'
     assert "did you mean" not in try_model("qwen3-vl-pluss", "--set", declared).err
