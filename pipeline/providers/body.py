@@ -41,6 +41,11 @@ def plain_base64(content: bytes) -> msgspec.Raw:
     return msgspec.Raw(b"".join((b'"', pybase64.b64encode(content), b'"')))
 
 
+def number(value: float) -> int | float:
+    """A number as the services' pages print it: a whole one without a fraction."""
+    return int(value) if value == int(value) else value
+
+
 def all_media(request: Request) -> list[Media | Loaded]:
     """Every picture, sound and video of a request, in the order they stand on the wire."""
     found: list[Media | Loaded] = []

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.errors import refusal
-from pipeline.providers.body import data_url, media_value, plain_base64
+from pipeline.providers.body import data_url, media_value, number, plain_base64
 from pipeline.providers.options import Form, PartOptions, options
 from pipeline.types import Audio, Image, Loaded, Media, Part, Request, Text, Turn, VideoFile
 
@@ -66,7 +66,7 @@ def chat_part(part: Part, part_options: PartOptions, form: Form) -> dict[str, An
         raise refusal("Frames", "Qianfan takes no frame lists")
     video: dict[str, Any] = {"type": "video", "video": [media_value(frame) for frame in part.frames]}
     if part.fps is not None:
-        chosen["fps"] = part.fps
+        chosen["fps"] = number(part.fps)
     return {**video, **chosen}
 
 

@@ -9,7 +9,7 @@ import pybase64
 
 from pipeline.errors import Fault
 from pipeline.providers import usage
-from pipeline.providers.body import media_value
+from pipeline.providers.body import media_value, number
 from pipeline.providers.chat_wire import chat_part
 from pipeline.providers.models import Model
 from pipeline.providers.options import options
@@ -43,7 +43,7 @@ def _content(item: EmbedItem) -> dict[str, Any]:
         kind = "image" if isinstance(part, Image) else "audio" if isinstance(part, Audio) else "video"
         content = {kind: media_value(part.media), **part.options}
     if item.factor is not None:
-        content["factor"] = int(item.factor) if item.factor == int(item.factor) else item.factor
+        content["factor"] = number(item.factor)
     return content
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.errors import Fault
 from pipeline.providers import usage
-from pipeline.providers.body import media_value
+from pipeline.providers.body import media_value, number
 from pipeline.providers.ocr_reply import read_blocks, unfenced
 from pipeline.providers.options import PartOptions, options
 from pipeline.providers.redact import without_data
@@ -37,7 +37,7 @@ def _part(part: Part, part_options: PartOptions) -> dict[str, Any]:
         return {"text": part.text, **chosen}
     if isinstance(part, Video):
         if part.fps is not None:
-            chosen["fps"] = part.fps
+            chosen["fps"] = number(part.fps)
         return {"video": [media_value(frame) for frame in part.frames], **chosen}
     kind = "image" if isinstance(part, Image) else "audio" if isinstance(part, Audio) else "video"
     return {kind: media_value(part.media), **chosen}
