@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import refusal
@@ -82,8 +83,8 @@ class Decoder:
         frames = self._decoded(needed)
         for ordinal in wanted:
             key = self._index.key_before(ordinal)
-            if key is not None and key[0] > max(place, 0) and self._seek(key[1]):
-                frames = self._decoded(needed)
+            if key is not None and key[0] > max(place, 0):
+                frames = self._from_key(key[1], ordinal, needed)
             for frame, place in frames:
                 if place == ordinal:
                     yield ordinal, frame
@@ -91,6 +92,16 @@ class Decoder:
                     break
             else:
                 return
+
+    def _from_key(self, seeks: Sequence[int], ordinal: int, needed: set[int]) -> Iterator[tuple[VideoFrame, int]]:
+        """The frames from a key frame on. A seek that leads behind the wanted frame is tried in the other way."""
+        for stamp in seeks:
+            if self._seek(stamp):
+                frames = self._decoded(needed)
+                first = next(frames, None)
+                if first is not None and first[1] <= ordinal:
+                    return chain((first,), frames)
+        return iter(())
 
     def _plain(self, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
         """Decodes all from the start: for files whose packets and frames do not agree."""

@@ -27,13 +27,13 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
 
     `stamps`: when each is shown, in units of the stream, ascending; where the file states no times, 0, 1, 2 …
     `counted`: whether that is so. `keys`: the stamps from which decoding can begin, ascending; empty where it can only
-    begin at the first frame. `seeks`: what to seek for to come to each of `keys`. `start`: what to seek for to come to
-    the beginning. `unit`: seconds of one unit. `duration`: seconds from the first frame to the end.
+    begin at the first frame. `decoded`: when each of `keys` is decoded, in the same units. `start`: when the first
+    frame is decoded. `unit`: seconds of one unit. `duration`: seconds from the first frame to the end.
     """
 
     stamps: array[int]
     keys: array[int]
-    seeks: array[int]
+    decoded: array[int]
     start: int
     unit: float
     counted: bool
@@ -47,10 +47,11 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
         """The frame that is shown at a stamp, −1 before the first."""
         return bisect_right(self.stamps, stamp) - 1
 
-    def key_before(self, ordinal: int) -> tuple[int, int] | None:
-        """The last key frame that is not after a frame, and what to seek for to come to it; None: there is none."""
+    def key_before(self, ordinal: int) -> tuple[int, tuple[int, int]] | None:
+        """The last key frame that is not after a frame, and what to seek for to come to it: when it is shown, as most
+        containers take it, or when it is decoded. None: there is none."""
         place = bisect_right(self.keys, self.stamps[ordinal]) - 1
-        return (self.ordinal(self.keys[place]), self.seeks[place]) if place >= 0 else None
+        return (self.ordinal(self.keys[place]), (self.keys[place], self.decoded[place])) if place >= 0 else None
 
 
 class _Scan:
@@ -74,17 +75,11 @@ class _Scan:
         self.counted = self.counted or packet.pts is None
         self.stamps.append(stamp if stamp is not None else len(self.stamps))
         if len(self.stamps) == 1:
-            self.start = self._seek_for(packet)
+            self.start = packet.dts if packet.dts is not None else self.stamps[0]
         if packet.is_keyframe:
-            self.keys[self.stamps[-1]] = self._seek_for(packet)
+            self.keys[self.stamps[-1]] = packet.dts if packet.dts is not None else self.stamps[-1]
         if len(self.stamps) > _MOST_FRAMES:
             raise refusal("VideoTooLong", f"{self._video.name}: more than {_MOST_FRAMES:,} frames; cut the video")
-
-    def _seek_for(self, packet: Packet[Any]) -> int:
-        """Matroska finds packets by when they are shown, the others by when they are decoded."""
-        by_show = self._video.container.format.name.startswith("matroska")
-        first, second = (packet.pts, packet.dts) if by_show else (packet.dts, packet.pts)
-        return first if first is not None else second or 0
 
 
 def index_of(video: Video) -> Index:
@@ -114,7 +109,7 @@ def _index(video: Video, scan: _Scan) -> Index:
         return Index(
             stamps=stamps,
             keys=none,
-            seeks=none,
+            decoded=none,
             start=scan.start,
             unit=1 / rate,
             counted=True,
@@ -129,7 +124,7 @@ def _index(video: Video, scan: _Scan) -> Index:
     return Index(
         stamps=stamps,
         keys=array("q", keys),
-        seeks=array("q", (scan.keys[key] for key in keys)),
+        decoded=array("q", (scan.keys[key] for key in keys)),
         start=scan.start,
         unit=unit,
         counted=False,
