@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.videos import moving, picture, video
 
+from pipeline.errors import Fault
 from pipeline.manifest.video import probe_video, sample_frames, take_frames
 
 CONTAINERS = st.sampled_from(["mp4", "matroska", "webm", "avi", "mpegts", "gif"])
@@ -84,3 +85,32 @@ def test_a_probe_agrees_with_what_is_taken(count: int, turned: int, width: int) 
     assert {(frame.width, frame.height) for frame in taken.frames} == {(info.width, info.height)}
     assert info.frames == count
     assert abs((info.seconds or 0) - taken.duration) < 0.011
+
+
+WHOLE = {
+    container: video(moving(20), container=container, key_every=8)
+    for container in ("mp4", "matroska", "avi", "mpegts", "flv", "gif", "asf")
+}
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    container=st.sampled_from(sorted(WHOLE)),
+    changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=40),
+    kept=st.floats(0.02, 1.0) | st.just(1.0),
+)
+def test_any_damage_gives_frames_or_a_refusal(container: str, changes: Any, kept: float) -> None:
+    body = bytearray(WHOLE[container])
+    for share, value in changes:
+        body[int(share**2 * (len(body) - 1))] = value  # the headers more often than the rest
+    damaged = bytes(body[: int(len(body) * kept)])
+    taken, fault = None, None
+    try:
+        taken = take_frames(damaged, most=6)
+    except Fault as refusal:
+        fault = refusal
+    if fault is not None:
+        assert (fault.kind, fault.code[:6], fault.message[:11]) == ("rejected", "Local.", "the video: ")
+    else:
+        assert taken is not None
+        assert 4 <= len(taken.frames) <= 6
