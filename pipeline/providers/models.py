@@ -106,6 +106,7 @@ class Retired(_Data, frozen=True):
 class Model(_Data, frozen=True):
     """One model. `known` is False for names that stand in no table: then almost everything is None.
 
+    image_tokens: of one picture, as seen in samples, where no rule is published; it serves estimates alone.
     frames: takes a frame list as one video. video: takes a video as a file or URL. audio: takes a sound (`sound` holds
     its limits). needs_image: refuses a conversation without a picture. urls_only: takes no local file in any form.
     protocols: the wire protocols that serve it. fusion: how several items become one vector (`always`, `parameter`
@@ -136,6 +137,7 @@ class Model(_Data, frozen=True):
     sound: MediaLimits = MediaLimits()
     video_limits: VideoLimits = VideoLimits()
     tokens: TokenRule | None = None
+    image_tokens: int | None = None
     context_tokens: int | None = None
     max_input_tokens: int | None = None
     max_output_tokens: int | None = None

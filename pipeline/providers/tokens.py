@@ -101,6 +101,8 @@ def count(request: Request, model: Model, reading: Reading) -> Count:
             sounds = None
         else:
             counted = _seen(part, model.tokens, options.of(part), reading)
+            if counted is None and reading == "expected" and isinstance(part, Image):
+                counted = model.image_tokens
             media = None if media is None or counted is None else media + counted
     return Count(words, media, sounds)
 

@@ -120,6 +120,13 @@ def test_frames_are_no_more_than_the_input_takes(client: Client, service: Servic
     assert 4 <= len(film["video"]) < 20
 
 
+def test_frames_fit_into_a_small_window(client: Client, service: Service) -> None:
+    """ERNIE 4.5 takes 8,192 tokens, about five pictures: the video is thinned to them, ends included."""
+    (result,) = client.answers([row()], provider=QIANFAN)
+    assert [part["type"] for part in parts(service)] == ["image_url"] * 5 + ["text"]
+    assert result["source"][0].endswith("#t=0.000")
+
+
 def test_a_url_needs_fetching_to_be_cut(client: Client, service: Service) -> None:
     job = client.job([row(video="https://videos.example/a.mp4")], provider=NATIVE, media={"frames": 6})
     assert job.run().exit_code == 1
