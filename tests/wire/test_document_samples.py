@@ -156,11 +156,12 @@ def test_the_embedded_service_answers_every_sample(
     rows = [{"id": f"{number:02}", **filled(hosted(form, host), marks)} for number, form in enumerate(forms)]
     one = samples[0]
     client = Client(asking.folder, service.url)
+    tables = {"provider": one.provider, "prompt": one.prompt, "dedupe": {"equal": False}}
     if one.unserved:
-        summary = client.job(rows, task=one.task, provider=one.provider, prompt=one.prompt).run()
+        summary = client.job(rows, task=one.task, **tables).run()
         assert [group.message for group in summary.failures] == [one.unserved]
         return
-    answers = client.answers(rows, task=one.task, provider=one.provider, prompt=one.prompt)
+    answers = client.answers(rows, task=one.task, **tables)
     for form, answer in zip(forms, answers, strict=True):
         if one.task == "embed":
             assert len(answer["embedding"]) == 1536
