@@ -116,6 +116,12 @@ def test_a_row_alone_is_refused_where_the_others_may_be_sent(client):
     assert failures(job)[0]["code"] == "Local.Parameter"
 
 
+def test_prompts_with_columns_do_not_speak_against_the_job(client):
+    prompt = {"system": "You know {topic}.", "text": "Describe this {topic}."}
+    job = client.job([{**ROW, "topic": "cats"}], task="caption", provider=QWEN, prompt=prompt)
+    assert job.run().answered == 1
+
+
 def test_a_vector_length_that_no_answer_can_have_is_refused_before_any_is_bought(client, service):
     job = client.job([ROW], task="embed", provider=VECTORS, quality={"dimension": 512})
     assert "quality.dimension: found 512" in refusal(job)
