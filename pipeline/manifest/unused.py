@@ -95,6 +95,9 @@ _PYTHON_LIST = re.compile(r"\[\s*'[^']*'(?:\s*,\s*'[^']*')*\s*\]")
 _BASE64 = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR")
 """How the base64 of JPEG, PNG, GIF and WEBP (or WAV) begins."""
 
+_STARTS = ("data:", "Data:", "DATA:", "oss:", "Oss:", "OSS:", *_BASE64, *"/[{ \t\n\"'<")
+"""How a reference begins that does not end as media do."""
+
 MOST_WORDS = 5
 """A text of more words is a sentence, whatever its last word is; file names with blanks have fewer."""
 LONGEST = 4_096
@@ -186,6 +189,8 @@ def _kind_of(value: Any, prose: bool = False) -> Kind | None:
     """The kind of a value that is a reference or holds one."""
     if isinstance(value, str):
         return _kind_of_text(value, prose)
+    if isinstance(value, (int, float)):
+        return None
     if isinstance(value, (bytes, bytearray, memoryview)):
         return _kind_of_bytes(bytes(value[:64]))
     if isinstance(value, Mapping):
@@ -209,14 +214,10 @@ def _kind_of_bytes(head: bytes) -> Kind | None:
 
 
 def _kind_of_text(text: str, prose: bool) -> Kind | None:
-    # Almost every text of a large table is told here: no dot near its end and none of the few beginnings.
-    start = text[:1]
-    if (
-        start not in "dDoO/iRU[{ \t\n\"'<"
-        and "://" not in text[:16]
-        and "." not in text[-16:]
-        and "\n" not in text[:256]
-    ):
+    # Almost every text of a large table is told here: no ending such as .jpg and none of the few beginnings.
+    dot = text.rfind(".", -16)
+    ends = dot >= 0 and text[dot + 1 : dot + 2].isalnum()
+    if not ends and "://" not in text[:16] and not text.startswith(_STARTS) and (prose or "\n" not in text[:256]):
         return None
     text = text.strip()
     if found := _DATA.match(text):
@@ -228,11 +229,17 @@ def _kind_of_text(text: str, prose: bool) -> Kind | None:
     if text[:1] in "[{" and (inner := _decoded(text)) is not None:
         return _kind_of(inner, prose)
     if "\n" in text:
-        kinds = [None if prose else _kind_of_line(line) for line in text.splitlines() if line.strip()]
-        return kinds[0] if kinds and None not in kinds else None
+        lines = (line for line in text.splitlines() if line.strip())
+        return None if prose else _kind_of_all(map(_kind_of_line, lines))
     if prose and re.search(r"\s", text) and not _PATH.match(text):
         return None
     return _kind_of_line(text)
+
+
+def _kind_of_all(kinds: Iterator[Kind | None]) -> Kind | None:
+    """The first kind, if every line has one."""
+    first = next(kinds, None)
+    return first if first is not None and all(kind is not None for kind in kinds) else None
 
 
 def _kind_of_line(text: str) -> Kind | None:
