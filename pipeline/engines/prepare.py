@@ -238,7 +238,7 @@ class Preparer:
             request=http,
             reader=reader,
             tokens=estimate(request, setup.model),
-            worst_cost=setup.worst_cost(request),
+            worst_cost=setup.reserved(request),
             price=price,
             check=check,
             renew=functools.partial(self._renewed, work) if self._uploads is not None else None,

@@ -85,7 +85,7 @@ class Running:
                 transport=wire,
                 account=wiring.account(setup),
                 policy=policy_of(setup.spec.job),
-                budget=Budget(setup.spec.job.budget.max_cost),
+                budget=Budget(None if setup.spec.offline else setup.spec.job.budget.max_cost),
                 stop=self._stop,
                 on_attempt=self._fanout.attempt,
                 on_turn=self._fanout.turn,

@@ -68,6 +68,10 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
         pictures = picture_limits(self.model, local, parameters)
         return {"image": pictures, "audio": sounds, "video": video_limits(self.model, local)}
 
+    def reserved(self, request: Request) -> float | None:
+        """What an attempt at a request is to reserve of the budget; None without one. Raises Fault as `worst_cost`."""
+        return None if self.spec.job.budget.max_cost is None else self.worst_cost(request)
+
     def worst_cost(self, request: Request) -> float | None:
         """The most that one attempt at a request can cost, None where that is not known.
 

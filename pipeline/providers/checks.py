@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from pipeline.errors import refusal
 from pipeline.providers import LocalFiles
@@ -71,10 +72,19 @@ def input_fits(request: Request, model: Model) -> None:
     raise refusal("TooLong", f"the request has at least {found:,} input tokens, {model.name} takes {most:,}; {how}")
 
 
+_last_fitting: tuple[Mapping[str, Any], Model, Endpoint] | None = None
+"""What fitted last: rows without parameters of their own share the job's, which need no second look."""
+
+
 def parameters_fit(request: Request, model: Model, endpoint: Endpoint) -> None:
+    global _last_fitting
+    last = _last_fitting
+    if last is not None and last[0] is request.parameters and last[1] is model and last[2] is endpoint:
+        return
     problems = check_parameters(request.parameters, model, endpoint)
     if problems:
         raise refusal("Parameter", "; ".join(problems))
+    _last_fitting = (request.parameters, model, endpoint)
 
 
 def no_frames(request: Request, service: str) -> None:

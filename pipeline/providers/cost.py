@@ -36,13 +36,14 @@ def cost(usage: Usage, model: Model, request: Request | None = None) -> tuple[fl
         return None, None
     counted = usage.input_units if price.basis == "units" else usage.input_tokens
     output = 0 if usage.output_tokens is None and model.tasks == ("embed",) else usage.output_tokens
-    kinds = _kinds(request) if request is not None and price.basis == "tokens" else frozenset()
+    kinds = _kinds(request) if request is not None and _tells_kinds(price) else frozenset()
     if counted is None or output is None:
         return None, None
     by_kind = _split(usage, price, kinds, counted)
     if by_kind is None:
         return None, None
-    rates = _rates(price, counted, explicit=_marks_cache(request), media=bool(kinds))
+    cache = usage.cached_tokens or usage.written_tokens
+    rates = _rates(price, counted, explicit=bool(cache) and _marks_cache(request), media=bool(kinds))
     words, media, sounds = by_kind
     cached, written = min(usage.cached_tokens or 0, words), min(usage.written_tokens or 0, words)
     written = min(written, words - cached)
@@ -109,6 +110,11 @@ def expected(request: Request, model: Model, output: float) -> float | None:
     media, sounds = counted.media or 0, counted.sounds or 0
     amount = counted.words * rates.words + media * rates.media + sounds * rates.sounds + answer * rates.output
     return amount / price.per
+
+
+def _tells_kinds(price: Price) -> bool:
+    apart = price.media_input is not None or price.audio_input is not None or price.media_output is not None
+    return apart and price.basis == "tokens"
 
 
 def _kinds(request: Request) -> frozenset[str]:

@@ -29,6 +29,8 @@ _TASK_PROMPT = 1_000
 """More than any prompt that the service puts in for a task of `ocr_options` (protocol reference §3.10)."""
 _CHARACTERS_A_TOKEN = 16
 """More than any running text has, so that a text counted with it is never counted too long."""
+_SHORT = 1_024
+"""Characters of a text that decides no limit: where the fewest tokens are counted, it counts as none."""
 
 
 class Count(NamedTuple):
@@ -57,7 +59,7 @@ _RUN = re.compile(r"(.)\1{3,}", re.DOTALL)
 
 def _words(text: str, reading: Reading) -> int:
     if reading == "least":
-        return len(_RUN.sub("", text)) // _CHARACTERS_A_TOKEN if len(text) > _CHARACTERS_A_TOKEN else 0
+        return len(_RUN.sub("", text)) // _CHARACTERS_A_TOKEN if len(text) > _SHORT else 0
     return text_tokens(text, upper=reading == "most")
 
 
@@ -92,7 +94,7 @@ def count(request: Request, model: Model, reading: Reading) -> Count:
     words = _frame(request, reading)
     media: int | None = 0
     sounds: int | None = 0
-    shared = {name: value for name, value in request.parameters.items() if name in _COUNTED}
+    shared = {name: request.parameters[name] for name in _COUNTED if name in request.parameters}
     options = PartOptions(shared, shared)
     for part in _parts(request):
         if isinstance(part, Text):
@@ -100,7 +102,8 @@ def count(request: Request, model: Model, reading: Reading) -> Count:
         elif isinstance(part, Audio):
             sounds = None
         else:
-            counted = _seen(part, model.tokens, options.of(part), reading)
+            chosen = options.of(part) if shared or part.options else part.options
+            counted = _seen(part, model.tokens, chosen, reading)
             if counted is None and reading == "expected" and isinstance(part, Image):
                 counted = model.image_tokens
             media = None if media is None or counted is None else media + counted
@@ -110,7 +113,7 @@ def count(request: Request, model: Model, reading: Reading) -> Count:
 def _frame(request: Request, reading: Reading) -> int:
     if reading == "least" or request.task == "embed":
         return 0 if reading != "most" else _described(request.parameters)
-    system = 0 if any(turn.role == "system" for turn in request.turns) else _DEFAULT_SYSTEM
+    system = 0 if request.turns and request.turns[0].role == "system" else _DEFAULT_SYSTEM
     total = _TURN_OVERHEAD * len(request.turns) + _REQUEST_OVERHEAD + system
     return total + (_TEMPLATE_SLACK + _described(request.parameters) if reading == "most" else 0)
 
@@ -119,7 +122,7 @@ def _described(parameters: Mapping[str, Any]) -> int:
     """What tools, schemas and instructions among the parameters can add to the input, at most."""
     total = 0
     for name, value in parameters.items():
-        if name in _COUNTED:
+        if isinstance(value, int | float) or name in _COUNTED:
             continue
         if isinstance(value, str):
             total += text_tokens(value)

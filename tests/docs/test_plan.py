@@ -136,3 +136,11 @@ def test_the_frames_to_be_taken_of_a_video_are_counted(pipeline, tmp_path):
     assert foretold["refused"] == []
     # Eight frames of unknown size: four pairs, each of at most 768 patches of 28 × 28 pixels.
     assert foretold["media_tokens"] == 4 * 768
+
+
+def test_offline_spends_nothing_of_a_budget(pipeline, tmp_path):
+    settings = ("--offline", "--output", tmp_path / "out", "--set", "budget.max_cost=0.01")
+    assert pipeline("run", "jobs/captions.toml", *settings).code == 0
+    # Nor is a price needed for it.
+    settings = ("--offline", "--output", tmp_path / "other", "--set", "budget.max_cost=0.01")
+    assert pipeline("run", "jobs/captions.toml", *settings, "--set", "provider.model=my-tune", "--limit", "1").code == 0
