@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime
 import functools
 from collections import Counter
-from typing import TypeVar
+from collections.abc import Sequence
 
+from pipeline.engines.foreseen import Figures, Looked, equal, looked
 from pipeline.engines.guard import foreseen
 from pipeline.engines.identity import Identity
 from pipeline.engines.notes import notes
@@ -26,10 +27,10 @@ from pipeline.report import prices
 from pipeline.report.forecast import Forecast
 from pipeline.report.summary import FailureGroup
 from pipeline.store import read
+from pipeline.store.fingerprints import FingerprintIndex
 from pipeline.store.input_rules import input_rules
+from pipeline.store.layout import Layout
 from pipeline.types import Request, Row
-
-N = TypeVar("N", int, float)
 
 LOOKED_AT = 2_000
 """Rows looked at: opening a picture's header takes a millisecond or two, more on a folder across a network."""
@@ -38,42 +39,49 @@ CHARACTERS_A_TOKEN = 4
 
 
 class _Look:
-    """What the rows looked at come to."""
+    """What the rows looked at come to. `asked`: how many of them would be sent; `figures` are theirs. `shared`,
+    `by_content`: as `foreseen.Equal`."""
 
     def __init__(self, model: Model, output: float | None) -> None:
         """output: the expected length of a row's answers in tokens, None = not known."""
         self._model = model
         self._output = output or 0.0
-        self.rows = 0
-        self.requests = 0
+        self.rows: list[Looked] = []
         self.refused: dict[str, list[str]] = {}
         self.counted: Counter[str] = Counter()
-        self.input_tokens: int | None = 0
-        self.media_tokens: int | None = 0
-        self.cost: float | None = 0.0
-        self.worst: float | None = 0.0
         self.notes: dict[str, None] = {}
+        self.asked = self.shared = self.by_content = 0
+        self.figures = Figures()
+
+    @property
+    def looked_at(self) -> int:
+        return len(self.rows) + sum(self.counted.values())
 
     def refuse(self, row: Row, fault: Fault) -> None:
         self.counted[fault.code] += 1
         self.refused.setdefault(fault.code, [fault.message, row.id])
 
-    def add(self, request: Request, prepared: Setup) -> None:
-        """Counts a row's request with all its questions. Raises Fault where it would be refused."""
+    def figures_of(self, request: Request, prepared: Setup) -> Figures:
+        """A row's request with all its questions. Raises Fault where it would be refused."""
         model, most = self._model, most_output(request.parameters, self._model)
         output = self._output / (1 + len(request.follow_ups))
         output = output if most is None else min(output, most)
-        worst: float | None = 0.0
+        found = Figures()
         for question in questions(request, most or 0):
-            worst = _plus(worst, prepared.worst_cost(question))
-        self.worst = _plus(self.worst, worst)
+            found.add(Figures(worst=prepared.worst_cost(question)))
         for question in questions(request, round(output) * CHARACTERS_A_TOKEN):
-            self.requests += 1
-            self.input_tokens = _plus(self.input_tokens, estimate(question, model, upper=False))
-            self.media_tokens = _plus(self.media_tokens, media_tokens(question, model))
-            self.cost = _plus(self.cost, expected(question, model, output))
+            tokens, media = estimate(question, model, upper=False), media_tokens(question, model)
+            cost = expected(question, model, output)
+            found.add(Figures(requests=1, input_tokens=tokens, media_tokens=media, cost=cost))
         for note in warnings(request, model):
             self.notes.setdefault(note)
+        return found
+
+    def sum_up(self, asked: Sequence[Looked]) -> None:
+        """Adds the figures of the rows that would be sent."""
+        self.asked = len(asked)
+        for row in asked:
+            self.figures.add(row.figures)
 
 
 def forecast(spec: Spec) -> Forecast:
@@ -82,11 +90,18 @@ def forecast(spec: Spec) -> Forecast:
     manifest = open_manifest(spec.manifest, spec.job, input_rules(spec.output, spec.job.task))
     check_columns(prepared, manifest.schema_columns)
     identity = Identity(spec.job, offline=spec.offline)
+    once = spec.job.dedupe.equal
     survey = Surveyor(manifest, identity, spec.output, spec.job.task).survey(
-        lambda marks: None, functools.partial(foreseen, prepared)
+        lambda marks: None, functools.partial(foreseen, prepared), count_equal=once
     )
     output = None if spec.job.task == "embed" else _mean_output(spec)
     look = _look(prepared, manifest, survey, identity, output)
+    if once:
+        found = equal(look.rows, identity, manifest.root, FingerprintIndex.load(Layout(spec.output)))
+        look.shared, look.by_content = found.shared, found.by_content
+        look.sum_up(found.asked)
+    else:
+        look.sum_up(look.rows)
     return _drawn_up(prepared, survey, look, output)
 
 
@@ -94,23 +109,27 @@ def _look(prepared: Setup, manifest: Manifest, survey: Survey, identity: Identit
     """output: the expected length of a row's answers in tokens, None = not known."""
     look = _Look(prepared.model, output)
     for work in selected(manifest, survey, identity, None, LOOKED_AT):
-        look.rows += 1
         try:
-            look.add(asked_for(work.row, prepared, manifest.root), prepared)
+            figures = look.figures_of(asked_for(work.row, prepared, manifest.root), prepared)
         except Fault as fault:
             look.refuse(work.row, fault)
+        else:
+            look.rows.append(looked(work.row, work.fingerprint, identity, figures))
     return look
 
 
 def _drawn_up(prepared: Setup, survey: Survey, look: _Look, output: float | None) -> Forecast:
     spec, counts, model = prepared.spec, survey.counts, prepared.model
     send = survey.ordinals()
-    scale = send / look.rows if look.rows else 0.0
-    sendable = round(send - sum(look.counted.values()) * scale)
+    scale = send / look.looked_at if look.looked_at else 0.0
+    shared = look.shared if look.looked_at == send else survey.equal + round(look.by_content * scale)
+    sendable = max(0, round(send - sum(look.counted.values()) * scale) - shared)
+    # The figures are of the rows that would be sent, and stand for as many as there are of them.
+    found, share = look.figures, sendable / look.asked if look.asked else 0.0
     output_tokens = None if output is None else round(output * sendable)
-    input_tokens = _scaled(look.input_tokens, scale)
+    input_tokens = _scaled(found.input_tokens, share)
     price = None if spec.offline else model.price
-    seconds, limit = _time(prepared, round(look.requests * scale), (input_tokens or 0) + (output_tokens or 0))
+    seconds, limit = _time(prepared, round(found.requests * share), (input_tokens or 0) + (output_tokens or 0))
     refused = tuple(
         FailureGroup(fault="rejected", code=code, rows=round(number * scale), message=words, id=id_)
         for code, number in look.counted.most_common()
@@ -129,13 +148,14 @@ def _drawn_up(prepared: Setup, survey: Survey, look: _Look, output: float | None
         repeated=counts.repeat,
         vanished=counts.vanished,
         send=send,
-        looked_at=look.rows,
+        shared=shared,
+        looked_at=look.looked_at,
         refused=refused,
-        media_tokens=_scaled(look.media_tokens, scale),
+        media_tokens=_scaled(found.media_tokens, share),
         input_tokens=input_tokens,
         output_tokens=output_tokens,
-        cost=None if price is None or look.cost is None else look.cost * scale,
-        worst_cost=None if price is None or look.worst is None else look.worst * scale,
+        cost=None if price is None or found.cost is None else found.cost * share,
+        worst_cost=None if price is None or found.worst is None else found.worst * share,
         currency=None if price is None else price.currency,
         price=None if price is None else prices.words(price),
         seconds=seconds,
@@ -165,10 +185,6 @@ def _time(prepared: Setup, requests: int, tokens: int) -> tuple[float | None, st
     found = [(requests / rpm * 60, f"{rpm:g} requests a minute")] if rpm else []
     found += [(tokens / tpm * 60, f"{tpm:g} tokens a minute")] if tpm else []
     return max(found) if found else (None, None)
-
-
-def _plus(total: N | None, value: N | None) -> N | None:
-    return None if total is None or value is None else total + value
 
 
 def _scaled(value: int | None, scale: float) -> int | None:

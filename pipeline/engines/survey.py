@@ -15,6 +15,7 @@ import msgspec
 from pipeline.engines.identity import Identity, has_local_files
 from pipeline.engines.loaders import THREADS
 from pipeline.engines.prepare import unsent_fingerprint
+from pipeline.engines.sharing import lasting
 from pipeline.engines.work import Work
 from pipeline.errors import ManifestError
 from pipeline.manifest import Manifest
@@ -35,12 +36,14 @@ SENT: frozenset[int] = frozenset({State.NEW, State.CHANGED, State.RETRY})
 
 class Survey(msgspec.Struct, frozen=True, kw_only=True):
     """`states`: a State per ordinal. `checks`: a checksum of each row's id, to see a manifest change under the run.
-    `kept`: answered rows that are done only because their answers are kept."""
+    `kept`: answered rows that are done only because their answers are kept. `equal`: rows to send that would share an
+    answer, as far as that is known without reading a file; counted for a plan."""
 
     counts: Counts
     states: bytearray
     checks: array[int]
     kept: int = 0
+    equal: int = 0
 
     def ordinals(self, states: frozenset[int] = SENT) -> int:
         """How many rows are in one of `states`."""
@@ -57,32 +60,40 @@ class Surveyor:
         self._task = task
         self._checks: array[int] = array("I")
 
-    def survey(self, mark: Callable[[Marks], None], redo: Callable[[Counts], bool], *, rehash: bool = False) -> Survey:
+    def survey(
+        self,
+        mark: Callable[[Marks], None],
+        redo: Callable[[Counts], bool],
+        *,
+        rehash: bool = False,
+        count_equal: bool = False,
+    ) -> Survey:
         """Finds every row's state.
 
         redo: asked before anything is decided, whether changed rows are to be sent; it may raise instead. mark:
-        receives what views and later runs must know of the rows' fingerprints. Raises ManifestError for an id that
-        is given twice.
+        receives what views and later runs must know of the rows' fingerprints. count_equal: for a plan. Raises
+        ManifestError for an id that is given twice.
         """
         layout = Layout(self._output)
         known = any(listed(layout.dataset(name)) for name in ("results", "failures"))
         with Pending(self._output, self._task) as pending:
-            pending.load(self._batches(stamped=known), rehash=rehash)
+            pending.load(self._batches(stamped=known or count_equal, lasting_known=count_equal), rehash=rehash)
             self._refuse_duplicates(pending)
             counts = pending.counts()
             if counts.unread:
                 pending.settle(self._hashed(pending.states()))
                 counts = pending.counts()
+            kept = 0
             if not redo(counts):
                 # Kept answers stay the current ones: nothing is marked, so that no view calls them stale.
                 pending.keep()
-                return Survey(counts=pending.counts(), states=pending.states(), checks=self._checks, kept=counts.rebuy)
-            marks = pending.marks()
-            if marks.count:
+                kept, counts = counts.rebuy, pending.counts()
+            elif (marks := pending.marks()).count:
                 mark(marks)
-            return Survey(counts=counts, states=pending.states(), checks=self._checks)
+            equal = pending.equal() if count_equal else 0
+            return Survey(counts=counts, states=pending.states(), checks=self._checks, kept=kept, equal=equal)
 
-    def _batches(self, *, stamped: bool) -> Iterator[pa.RecordBatch]:
+    def _batches(self, *, stamped: bool, lasting_known: bool) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
         rows = self._manifest.rows()
@@ -101,6 +112,7 @@ class Surveyor:
                     "where": pa.array([row.where for row in batch], pa.string()),
                     "fingerprint": pa.array(fingerprints, pa.string()),
                     "stamp": pa.array(stamps, pa.string()),
+                    "lasting": pa.array([lasting(row) if lasting_known else None for row in batch], pa.bool_()),
                 }
             )
 

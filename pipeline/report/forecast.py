@@ -11,8 +11,10 @@ from pipeline.report.summary import FailureGroup
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts are rows of the manifest by state; `send` is what a run would send now, `looked_at` how many of these
-    were looked at more closely (spread evenly; the figures below are scaled to all).
+    """Counts are rows of the manifest by state; `send` is what a run would take up now. `shared`: how many of these
+    share the answer to another row's equal question and cost nothing (so many at least: pictures under different names
+    are compared when they are sent). `looked_at`: how many were looked at more closely (spread evenly; the figures
+    below are scaled to all).
 
     refused: what would be refused before sending. media_tokens, input_tokens: expected, None where they cannot be
     counted. output_tokens: by the mean of the answers so far, None without any. cost: expected, the input alone where
@@ -33,6 +35,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     vanished: int
     send: int
     looked_at: int
+    shared: int = 0
     refused: tuple[FailureGroup, ...] = ()
     media_tokens: int | None = None
     input_tokens: int | None = None
@@ -59,6 +62,8 @@ def lines(forecast: Forecast) -> Iterator[str]:
     if f.vanished:
         yield f"         {f.vanished:,} answered or failed before are no longer in it"
     yield f"to send: {count(f.send, 'row')}" + ("; nothing to send" if not f.send else "")
+    if f.shared:
+        yield f"         {f.shared:,} of them share another row's answer"
     if f.looked_at < f.send:
         yield f"         (figures below from {f.looked_at:,} of them, spread evenly)"
     for group in f.refused:

@@ -57,6 +57,10 @@ class FingerprintIndex:
             index._large = _Sorted(different, np.concatenate(seqs)[first])
         return index
 
+    def __len__(self) -> int:
+        """About how many entries there are: one that was replaced lately counts twice."""
+        return len(self._recent) + len(self._small) + len(self._large)
+
     @property
     def nbytes(self) -> int:
         """Bytes held, the objects of recent entries counted as 150 each."""

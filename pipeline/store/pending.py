@@ -110,8 +110,9 @@ class Pending:
         """Takes the first pass over the manifest and finds every row's state; call it once.
 
         Columns: `ordinal` int64 (from 0, without gaps), `id`, `given` bool, `where` text, `fingerprint` (null: the row
-        has local files), `stamp` (null: none). A stamp must stand for everything the fingerprint covers, with path,
-        size and time in the place of a file's content. `rehash`: stamps are not believed.
+        has local files), `stamp` (null: none), `lasting` bool (an earlier answer may be shared; for `equal` alone). A
+        stamp must stand for everything the fingerprint covers, with path, size and time in the place of a file's
+        content. `rehash`: stamps are not believed.
         """
         with ThreadPoolExecutor(1) as beside:
             outcomes = beside.submit(self._read_outcomes)
@@ -167,6 +168,11 @@ class Pending:
         vanished, rebuy = self._one(block("plan_vanished")), self._one(block("plan_rebuy", **_codes()))
         return Counts(rows=self._rows, vanished=vanished, rebuy=rebuy, **by_state)
 
+    def equal(self) -> int:
+        """How many of the rows to send ask what another one asks, or what was answered before, as far as fingerprints
+        and stamps tell; `load` must have been given `lasting`."""
+        return self._one(block("plan_equal", **_codes()))
+
     def duplicates(self, limit: int = 10) -> list[Duplicate]:
         """Given ids that stand more than once, in manifest order; a manifest with any must be refused."""
         if not self._one("select count(*) from repeated"):
@@ -211,8 +217,8 @@ def _spool(path: Path, batches: Iterable[pa.RecordBatch]) -> int:
     import pyarrow.parquet as pq
 
     text = pa.string()
-    names = ("ordinal", "id", "given", "where", "fingerprint", "stamp")
-    types = {"ordinal": pa.int64(), "given": pa.bool_()}
+    names = ("ordinal", "id", "given", "where", "fingerprint", "stamp", "lasting")
+    types = {"ordinal": pa.int64(), "given": pa.bool_(), "lasting": pa.bool_()}
     schema = pa.schema([(name, types.get(name, text)) for name in names])
     rows = 0
     with pq.ParquetWriter(path, schema, compression="lz4", use_dictionary=False, write_statistics=False) as writer:

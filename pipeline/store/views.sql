@@ -193,6 +193,23 @@ left join outcome as o on o.k = i.k and o.f = coalesce(keyed(h.fingerprint), i.f
 -- name: plan_counts
 select state, count(*) as rows_ from state group by state;
 
+-- name: plan_equal
+-- Rows to send beyond the first of each question, and first ones that were answered before. A stamp stands for the
+-- question of a row whose files are not read.
+with sent as (
+    select coalesce(i.f, keyed(h.fingerprint), keyed(g.stamp)) as f, g.lasting
+    from state as s
+    join item as i on i.ordinal = s.ordinal
+    join given as g on g.ordinal = s.ordinal
+    left join hashed as h on h.ordinal = s.ordinal
+    where s.state in ({new}, {changed}, {retry})
+), answers as (
+    select distinct keyed(fingerprint) as f from parts.results
+)
+select count(f) - count(distinct f)
+    + count(distinct f) filter (where lasting and f in (select f from answers))
+from sent;
+
 -- name: plan_rebuy
 select count(*) from state where state = {changed} and k in (select k from outcome where answered);
 

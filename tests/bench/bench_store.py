@@ -195,6 +195,7 @@ def first_pass(rows: int, step: int = 16_384) -> Iterator[pa.RecordBatch]:
                 "where": [f"photos.jsonl:{number}" for number in numbers],
                 "fingerprint": [pair[1] for pair in pairs],
                 "stamp": pa.nulls(len(pairs), pa.string()),
+                "lasting": pa.nulls(len(pairs), pa.bool_()),
             }
         )
 

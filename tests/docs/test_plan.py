@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,54 @@ def test_offline_spends_nothing_of_a_budget(pipeline, tmp_path):
     # Nor is a price needed for it.
     settings = ("--offline", "--output", tmp_path / "other", "--set", "budget.max_cost=0.01")
     assert pipeline("run", "jobs/captions.toml", *settings, "--set", "provider.model=my-tune", "--limit", "1").code == 0
+
+
+def equal_job(folder: Path, rows: list[dict], more: str = "") -> Path:
+    price = 'models."qwen3-vl-plus".price = { input = 1.0, output = 10.0, currency = "CNY", per = 1000 }\n'
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for name in ("coffee", "chelsea"):
+        shutil.copy(ROOT / f"sample_data/photos/{name}.jpg", folder)
+    provider = 'provider = { name = "dashscope", model = "qwen3-vl-plus", parameters = { max_tokens = 200 } }\n'
+    head = 'task = "caption"\nmanifest = "rows.jsonl"\noutput = "out"\n'
+    path = folder / "job.toml"
+    path.write_text(f"{head}{provider}{price}{more}")
+    return path
+
+
+def test_rows_that_would_be_shared_are_counted(pipeline, tmp_path):
+    shutil.copy(ROOT / "sample_data/photos/coffee.jpg", tmp_path / "copy.jpg")
+    rows = [{"id": name, "image": f"{name}.jpg"} for name in ("coffee", "chelsea")]
+    alone = json.loads(pipeline("plan", equal_job(tmp_path, rows), "--json").out)
+    rows += [{"id": "again", "image": rows[0]["image"]}, {"id": "copy", "image": "copy.jpg"}]
+    rows += [{"id": name, "image": "https://example.com/p.jpg"} for name in ("u1", "u2")]
+    path = equal_job(tmp_path, rows)
+    foretold = json.loads(pipeline("plan", path, "--json").out)
+    assert (foretold["send"], foretold["shared"], foretold["looked_at"]) == (6, 3, 6)
+    assert "3 of them share another row's answer" in pipeline("plan", path).out
+    path = equal_job(tmp_path, rows[:4])
+    foretold = json.loads(pipeline("plan", path, "--json").out)
+    for figure in ("input_tokens", "media_tokens", "cost", "worst_cost"):
+        assert foretold[figure] == alone[figure]
+    assert pipeline("run", path, "--offline", "--quiet").code == 0
+    foretold = json.loads(pipeline("plan", equal_job(tmp_path, rows[:4], "[dedupe]\nequal = false\n"), "--json").out)
+    assert (foretold["send"], foretold["shared"]) == (4, 0)
+
+
+def test_answers_kept_before_are_counted_as_shared(pipeline, tmp_path):
+    rows = [{"id": name, "image": f"{name}.jpg"} for name in ("coffee", "chelsea")]
+    rows += [{"id": "u1", "image": "https://example.com/p.jpg"}]
+    assert pipeline("run", equal_job(tmp_path, rows[:2]), "--offline", "--quiet").code == 0
+    shutil.copy(ROOT / "sample_data/photos/coffee.jpg", tmp_path / "copy.jpg")
+    rows += [{"id": "copy", "image": "copy.jpg"}, {"id": "u2", "image": "https://example.com/p.jpg"}]
+    path = equal_job(tmp_path, rows)
+    foretold = json.loads(pipeline("plan", path, "--offline", "--json").out)
+    assert (foretold["done"], foretold["send"], foretold["shared"]) == (2, 3, 2)
+
+
+def test_equal_rows_of_a_long_manifest_are_counted(pipeline, tmp_path):
+    rows = [{"id": f"t{n}", "image": "https://example.com/p.jpg", "prompt": f"Question {n % 10}"} for n in range(4000)]
+    rows += [{"id": f"p{n}", "image": "coffee.jpg", "prompt": f"Question {n % 20}"} for n in range(1000)]
+    path = equal_job(tmp_path, rows)
+    foretold = json.loads(pipeline("plan", path, "--json").out)
+    assert (foretold["send"], foretold["shared"], foretold["looked_at"]) == (5000, 4970, 2000)
+    assert foretold["worst_cost"] < 100

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from support.client import Client, found
 from support.counted_job import CountedJob
 from support.counting_server import PLAIN, Asked, CountingServer, Told
 
@@ -271,3 +272,26 @@ def test_the_summary_and_the_metrics_say_shared(job: CountedJob, server: Countin
     told = list(lines(job.job().run()))
     assert ": 0 answered, 1 shared, 0 failed" in told[0]
     assert told[-1].startswith("exit 0: the manifest is answered")
+
+
+def test_every_answer_of_a_conversation_is_shared(job: CountedJob, server: CountingServer) -> None:
+    job.write()
+    job.rows({"id": id_, "prompts": ["What is it?", "Which colour?"]} for id_ in ("a", "b"))
+    summary = job.job().run()
+    assert (summary.answered, summary.shared, len(server.asked)) == (1, 1, 2)
+    said = ["m1 says of What is it?", "m1 says of Which colour?"]
+    told = job.sql("select id, answer, extra::json->'answers', shared_with from results order by id")
+    assert [(id_, answer, json.loads(answers), who) for id_, answer, answers, who in told] == [
+        ("a", said[1], said, None),
+        ("b", said[1], said, "a"),
+    ]
+
+
+def test_vectors_of_equal_rows_are_no_suspects(tmp_path: Path) -> None:
+    model = {"name": "dashscope", "model": "multimodal-embedding-one-peace-v1"}
+    rows = [{"id": f"r{n}", "text": "a red bicycle"} for n in range(8)]
+    job = Client(tmp_path, None).job(rows, task="embed", provider=model)
+    summary = job.run()
+    assert (summary.exit_code, summary.answered, summary.shared) == (0, 1, 7)
+    same = found(job, "select count(distinct embedding) as n, count(*) as rows, sum(attempt_count) as a from results")
+    assert same == [{"n": 1, "rows": 8, "a": 1}]

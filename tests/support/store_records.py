@@ -89,6 +89,7 @@ def manifest(rows_: Iterable[tuple[Any, ...]]) -> pa.RecordBatch:
             "where": pa.array([f"m.jsonl:{number + 1}" for number in range(len(full))], pa.string()),
             "fingerprint": pa.array([row[1] for row in full], pa.string()),
             "stamp": pa.array([row[2] for row in full], pa.string()),
+            "lasting": pa.nulls(len(full), pa.bool_()),
         }
     )
 

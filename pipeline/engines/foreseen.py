@@ -1,0 +1,125 @@
+"""How many of the rows that a plan looked at would share another row's answer. Blocking; no picture is decoded."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from pipeline.engines.identity import Identity
+from pipeline.engines.prepare import unsent_fingerprint
+from pipeline.engines.sharing import lasting
+from pipeline.errors import Fault
+from pipeline.manifest.row_media import listed, row_media
+from pipeline.store.fingerprints import FingerprintIndex
+from pipeline.types import Row
+
+N = TypeVar("N", int, float)
+
+MOST_BYTES = 256 * 2**20
+"""Of local files read to compare them; a plan is to take seconds."""
+
+
+class Figures(msgspec.Struct, kw_only=True):
+    """What rows would take: requests, tokens and money; None is not known, and a sum with it is not known either."""
+
+    requests: int = 0
+    input_tokens: int | None = 0
+    media_tokens: int | None = 0
+    cost: float | None = 0.0
+    worst: float | None = 0.0
+
+    def add(self, other: Figures) -> None:
+        """Adds what other rows would take."""
+        self.requests += other.requests
+        self.input_tokens = plus(self.input_tokens, other.input_tokens)
+        self.media_tokens = plus(self.media_tokens, other.media_tokens)
+        self.cost = plus(self.cost, other.cost)
+        self.worst = plus(self.worst, other.worst)
+
+
+def plus(total: N | None, value: N | None) -> N | None:
+    """The sum, None where a part is not known."""
+    return None if total is None or value is None else total + value
+
+
+class Looked(msgspec.Struct, kw_only=True):
+    """One row that a plan looked at. `fingerprint`: known early, else None. `row`: kept only where its files may have
+    to be read."""
+
+    figures: Figures
+    fingerprint: str | None
+    row: Row | None
+    lasting: bool
+    stamp: str | None = None
+
+
+class Equal(msgspec.Struct, frozen=True, kw_only=True):
+    """`asked`: the rows that would be sent. `shared`: how many share an answer; `by_content`: those of them that only
+    the reading of files can tell."""
+
+    asked: Sequence[Looked]
+    shared: int
+    by_content: int
+
+
+def looked(row: Row, fingerprint: str | None, identity: Identity, figures: Figures) -> Looked:
+    """The entry of a row."""
+    if fingerprint is not None:
+        return Looked(figures=figures, fingerprint=fingerprint, row=None, lasting=lasting(row))
+    stamp = identity.stamp(row)
+    return Looked(figures=figures, fingerprint=None, row=row, lasting=lasting(row), stamp=stamp)
+
+
+def equal(rows: Sequence[Looked], identity: Identity, root: str, index: FingerprintIndex) -> Equal:
+    """Which of the rows, in the order of the manifest, would be sent.
+
+    Files are read where others of the same size ask the same, and where earlier answers may be to the same pictures, as
+    long as MOST_BYTES last: the shared rows are so many at least.
+    """
+    _read(rows, identity, root, bool(len(index)))
+    asked: list[Looked] = []
+    seen: set[str] = set()
+    stamps: set[str] = set()
+    by_content = 0
+    for row in rows:
+        known = row.fingerprint or row.stamp
+        before = row.fingerprint is not None and row.lasting and index.get(row.fingerprint) is not None
+        if known is None or not (before or known in seen or row.stamp in stamps):
+            asked.append(row)
+        else:
+            by_content += row.row is not None and row.stamp not in stamps
+        seen.add(known or "")
+        if row.stamp is not None:
+            stamps.add(row.stamp)
+    return Equal(asked=asked, shared=len(rows) - len(asked), by_content=by_content)
+
+
+def _read(rows: Sequence[Looked], identity: Identity, root: str, answers: bool) -> None:
+    """Finds fingerprints of rows with local files; the rows that are likely equal come first."""
+    groups: dict[Hashable, list[Looked]] = defaultdict(list)
+    for row in rows:
+        if row.row is not None and row.stamp is not None:
+            groups[_sizes(row.row)].append(row)
+    left = MOST_BYTES
+    for sizes, group in sorted(groups.items(), key=lambda item: len(item[1]) < 2):
+        if len(group) < 2 and not answers:
+            continue
+        for row in group:
+            assert row.row is not None
+            assert isinstance(sizes, tuple)
+            left -= sum(sizes)
+            if left < 0:
+                return
+            row.fingerprint = unsent_fingerprint(identity, row.row, root)
+
+
+def _sizes(row: Row) -> tuple[int, ...]:
+    """Of its files, in order; rows that ask the same have the same."""
+    try:
+        return tuple(Path(media.path).stat().st_size for media in row_media(listed(row)) if media.path is not None)
+    except (OSError, Fault, ValueError):
+        return ()
