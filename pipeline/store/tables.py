@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -130,9 +129,10 @@ def _table(fixed: pa.Schema, column: Any) -> pa.Table:
 
 
 def _dimension(records: Sequence[AnswerRecord]) -> int | None:
-    """Floats of the embeddings, None where they differ."""
-    sizes = Counter(len(vector) // 4 for record in records if (vector := record.own.get("embedding")) is not None)
-    return next(iter(sizes)) if len(sizes) == 1 else None
+    """Floats of the embeddings, None where they differ or one is missing: pyarrow reads no NULL among vectors of one
+    length before version 26."""
+    sizes = {None if (vector := record.own.get("embedding")) is None else len(vector) // 4 for record in records}
+    return sizes.pop() if len(sizes) == 1 else None
 
 
 def _vectors(values: Sequence[bytes | None], type_: Any) -> pa.Array:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.store.thrift import I32, I64, LIST, STRUCT, Struct, decode, encode, varint
@@ -36,7 +37,10 @@ class Chunk(NamedTuple):
 
 
 def plain_floats(field: pa.Field, column: pa.ChunkedArray) -> bool:
-    """Vectors of one length in a column that may be NULL, but is not: what `write_chunk` can write."""
+    """Vectors of one length, or NULL, in a column that may be NULL: what `write_chunk` can write.
+
+    pyarrow itself writes no NULL among vectors of one length before version 26.
+    """
     import pyarrow as pa
 
     type_ = column.type
@@ -46,7 +50,6 @@ def plain_floats(field: pa.Field, column: pa.ChunkedArray) -> bool:
         and type_.list_size
         and field.nullable
         and len(column)
-        and not column.null_count
         and not any(piece.flatten().null_count for piece in column.chunks)
     )
 
@@ -55,22 +58,22 @@ def write_chunk(write: Callable[[Any], object], offset: int, field: pa.Field, co
     """Writes one row group's vectors as pages from `offset` on. `field`: the column's."""
     size = field.type.list_size
     deepest = 2 + int(field.type.value_field.nullable)
-    # A row is one element that begins it (0) and the rest that go on (1), as runs of the RLE encoding.
-    row = _run(1, 0) + (_run(size - 1, 1) if size > 1 else b"")
     step = max(1, PAGE // (4 * size))
-    written = 0
+    written = values = 0
     for piece in column.chunks:
-        floats = piece.flatten()
-        data = memoryview(floats.buffers()[1]).cast("B")[floats.offset * 4 : (floats.offset + len(floats)) * 4]
+        data = _floats(piece)
         for first in range(0, len(piece), step):
-            rows = min(step, len(piece) - first)
-            levels = _sized(row * rows) + _sized(_run(rows * size, deepest))
-            body = data[first * size * 4 : (first + rows) * size * 4]
-            head = _page_header(rows * size, len(levels) + len(body)) + levels
+            page = piece.slice(first, step)
+            floats = (len(page) - page.null_count) * size
+            levels = _levels(page, size, deepest)
+            count = floats + page.null_count
+            head = _page_header(count, len(levels) + floats * 4) + levels
             write(head)
-            write(body)
-            written += len(head) + len(body)
-    return Chunk((field.name, "list", "element"), offset, written, len(column) * size)
+            write(data[: floats * 4])
+            data = data[floats * 4 :]
+            written += len(head) + floats * 4
+            values += count
+    return Chunk((field.name, "list", "element"), offset, written, values)
 
 
 def footer(data: bytes, chunks: dict[int, list[Chunk]]) -> bytes:
@@ -85,6 +88,28 @@ def footer(data: bytes, chunks: dict[int, list[Chunk]]) -> bytes:
             _place(groups[index], chunk)
     coded = encode(meta)
     return data[: -8 - length] + coded + struct.pack("<I", len(coded)) + data[-4:]
+
+
+def _floats(piece: Any) -> memoryview:
+    """The floats of the vectors that are there, one after the other."""
+    floats = piece.flatten()
+    if not len(floats):
+        return memoryview(b"")
+    return memoryview(floats.buffers()[1]).cast("B")[floats.offset * 4 : (floats.offset + len(floats)) * 4]
+
+
+def _levels(page: Any, size: int, deepest: int) -> bytes:
+    """The levels of one page, as runs of the RLE encoding. A vector is one element that begins it (0) and the rest that
+    go on (1); a NULL is one value that begins a row (0) and stops at the column itself (0)."""
+    vector = _run(1, 0) + (_run(size - 1, 1) if size > 1 else b"")
+    if not page.null_count:
+        return _sized(vector * len(page)) + _sized(_run(len(page) * size, deepest))
+    begins, depths = b"", b""
+    for valid, run in groupby(page.is_valid().to_pylist()):
+        rows = len(list(run))
+        begins += vector * rows if valid else _run(rows, 0)
+        depths += _run(rows * size, deepest) if valid else _run(rows, 0)
+    return _sized(begins) + _sized(depths)
 
 
 def _place(group: Struct, chunk: Chunk) -> None:

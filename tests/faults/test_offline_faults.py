@@ -157,7 +157,7 @@ def test_a_quota_runs_on_the_clock_of_the_event_loop() -> None:
         return [*statuses, await ask()]
 
     clock = trio.testing.MockClock(autojump_threshold=0)
-    statuses = anyio.run(minute, backend="trio", backend_options={"clock": clock})
+    statuses = trio.run(minute, clock=clock)
     assert statuses == [404, 429, 404]
 
 
