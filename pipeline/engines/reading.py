@@ -14,6 +14,7 @@ from pipeline.report.summary import FailureGroup
 from pipeline.store import read
 from pipeline.store.layout import Layout
 from pipeline.store.lock import running
+from pipeline.store.relations import reader
 
 if TYPE_CHECKING:
     import duckdb
@@ -50,7 +51,7 @@ def query(spec: Spec, sql: str) -> Any:
         raise QueryError(str(error)) from None
     if relation is None:
         raise QueryError(f"this statement gives no rows: {sql}")
-    return relation.to_arrow_reader(4_096)
+    return reader(relation, 4_096)
 
 
 def export(spec: Spec, dest: Path) -> int:

@@ -9,6 +9,7 @@ from pipeline.errors import JobError, MachineError
 from pipeline.store.files import DISK, Files, machine
 from pipeline.store.parts import ROW_GROUP, writing
 from pipeline.store.read import connect
+from pipeline.store.relations import reader
 from pipeline.store.sql import literal
 from pipeline.types import TaskName
 
@@ -36,10 +37,10 @@ def export(output: Path, task: TaskName, dest: Path, *, files: Files = DISK) -> 
 def _parquet(files: Files, connection: Any, dest: Path) -> int:
     import pyarrow as pa
 
-    reader = connection.sql("select * from results").to_arrow_reader(ROW_GROUP)
+    batches = reader(connection.sql("select * from results"), ROW_GROUP)
     rows = 0
-    with writing(files, dest, reader.schema) as writer:
-        for batch in reader:
+    with writing(files, dest, batches.schema) as writer:
+        for batch in batches:
             writer.write(pa.Table.from_batches([batch]), ROW_GROUP)
             rows += batch.num_rows
     return rows

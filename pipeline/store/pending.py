@@ -23,6 +23,7 @@ import msgspec
 
 from pipeline.store.layout import Layout
 from pipeline.store.read import attach, readable
+from pipeline.store.relations import reader
 from pipeline.store.sql import block, literal
 from pipeline.types import TaskName
 
@@ -157,7 +158,7 @@ class Pending:
 
         found = bytearray(self._rows)
         states = np.frombuffer(found, np.uint8)
-        for batch in self._connection.sql("select ordinal, state from state").to_arrow_reader(65_536):
+        for batch in reader(self._connection.sql("select ordinal, state from state"), 65_536):
             states[batch.column(0).to_numpy()] = batch.column(1).to_numpy()
         return found
 
@@ -186,7 +187,7 @@ class Pending:
         count = self._one("select count(*) from mark")
 
         def batches() -> Iterator[pa.RecordBatch]:
-            return iter(self._connection.sql(block("plan_marked")).to_arrow_reader(65_536))
+            return iter(reader(self._connection.sql(block("plan_marked")), 65_536))
 
         return Marks(count, batches)
 

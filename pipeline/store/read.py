@@ -15,6 +15,7 @@ from pipeline.store.files import DISK, Files, machine, replacing, write_all
 from pipeline.store.known import Known
 from pipeline.store.layout import Layout
 from pipeline.store.parts import SCHEMA_PART, refuse_damaged
+from pipeline.store.relations import held
 from pipeline.store.schema import DATASETS, FORMAT, schema
 from pipeline.store.sql import block, pattern
 from pipeline.store.upgrade import outdated
@@ -71,7 +72,7 @@ def readable(layout: Layout) -> Iterator[None]:
 
 
 def query(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any = None) -> duckdb.DuckDBPyRelation:
-    """Runs one query; the relation holds its rows (`fetchall`, `to_arrow_table`, `to_arrow_reader`, `columns`).
+    """Runs one query; the relation holds its rows (`fetchall`, `to_arrow_table`, `columns`; `reader` in relations.py).
 
     A query that meets a part which a compaction has just taken away is run once more. Raises QueryError with DuckDB's
     own words.
@@ -80,11 +81,11 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any = Non
 
     try:
         try:
-            return connection.sql(sql, params=parameters).materialize()
+            return held(connection.sql(sql, params=parameters))
         except duckdb.Error as error:
             if not _VANISHED.search(str(error)):
                 raise
-            return connection.sql(sql, params=parameters).materialize()
+            return held(connection.sql(sql, params=parameters))
     except duckdb.Error as error:
         raise QueryError(str(error)) from error
 

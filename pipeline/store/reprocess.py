@@ -11,6 +11,7 @@ import msgspec
 
 from pipeline.store.read import connect, query
 from pipeline.store.records import AnswerRecord
+from pipeline.store.relations import reader
 from pipeline.store.schema import COMMON, DEAD
 from pipeline.store.sql import block
 from pipeline.store.tables import brought_back
@@ -45,7 +46,7 @@ def failed_rows(output: Path, task: TaskName, where: str | None = None) -> Itera
     """
     connection = connect(output, task)
     relation = query(connection, block("failed", where=_condition(where or DEFAULT)))
-    for batch in relation.to_arrow_reader(4_096):
+    for batch in reader(relation, 4_096):
         for found in batch.to_pylist():
             row = msgspec.json.decode(found["row"] or "{}")
             yield FailedRow(
@@ -75,7 +76,7 @@ def accept(store: Store, where: str | None = None) -> int:
     connection = connect(store.layout.output, store.task)
     relation = query(connection, block("held_back", where=_condition(where or "true")))
     accepted = 0
-    for batch in relation.to_arrow_reader(1_024):
+    for batch in reader(relation, 1_024):
         for failure in batch.to_pylist():
             store.answer(_accepted(failure))
             accepted += 1

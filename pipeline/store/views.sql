@@ -121,8 +121,9 @@ group by all
 order by all;
 
 -- name: vector
--- A vector of another dimension than the newest answers' is NULL: a column has one type.
-case when len(embedding) = {dimension} then embedding::float[{dimension}] end as embedding
+-- A vector of another dimension than the newest answers' is NULL: a column has one type. (DuckDB before 2.0 has no
+-- `case` over vectors of one length.)
+try_cast(embedding as float[{dimension}]) as embedding
 
 -- name: plan_keys
 -- Ids and fingerprints as 128-bit numbers take a third of the memory of their text.
