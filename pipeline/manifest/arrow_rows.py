@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -45,11 +45,13 @@ def _values(array: pa.Array) -> list[Any]:
         kind = array.type
     if kinds.is_timestamp(kind) and kind.unit == "ns":
         array = array.cast(pa.timestamp("us", kind.tz), safe=False)
-    convert = _converter(kind)
+    convert, mapped = _converter(kind), _mapped(kind)
     try:
-        values: list[Any] = array.to_pylist(maps_as_pydicts="strict")
+        values: list[Any] = array.to_pylist()
     except (OverflowError, ValueError):
         values = array.cast(pa.string()).to_pylist()  # a time that Python's datetime does not reach
+    if mapped is not None:
+        values = [None if value is None else mapped(value) for value in values]
     return values if convert is None else [None if value is None else convert(value) for value in values]
 
 
@@ -66,6 +68,45 @@ def _converter(kind: pa.DataType) -> Callable[[Any], Any] | None:
     ):
         return plain
     return None
+
+
+def _mapped(kind: pa.DataType) -> Callable[[Any], Any] | None:
+    """What makes dicts of the pairs that pyarrow gives for a map, at any depth; None for a type without maps.
+
+    A map that repeats a key stays a list of pairs. (`maps_as_pydicts` of pyarrow is not there before version 20, and
+    refuses such a map.)
+    """
+    import pyarrow.types as kinds
+
+    if kinds.is_map(kind):
+        return _dict_of(_mapped(kind.item_type))
+    if kinds.is_struct(kind):
+        fields = {field.name: made for field in kind if (made := _mapped(field.type)) is not None}
+        return _struct_of(fields) if fields else None
+    if kinds.is_list(kind) or kinds.is_large_list(kind) or kinds.is_fixed_size_list(kind):
+        item = _mapped(kind.value_type)
+        return None if item is None else lambda values: [None if value is None else item(value) for value in values]
+    return None
+
+
+def _dict_of(item: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+    def convert(pairs: list[tuple[Any, Any]]) -> Any:
+        if item is not None:
+            pairs = [(key, None if value is None else item(value)) for key, value in pairs]
+        found = {key: value for key, value in pairs if isinstance(key, Hashable)}
+        return found if len(found) == len(pairs) else pairs
+
+    return convert
+
+
+def _struct_of(fields: dict[str, Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    def convert(struct: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: fields[name](value) if name in fields and value is not None else value
+            for name, value in struct.items()
+        }
+
+    return convert
 
 
 def plain(value: Any) -> Any:

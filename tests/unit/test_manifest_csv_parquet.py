@@ -103,6 +103,17 @@ def test_semicolons_and_tabs_are_told_from_the_header(tmp_path: Path) -> None:
     assert rows_of(written(tmp_path, "b.csv", "id\timage\n1\ta.jpg\n"))[0].id == "1"
 
 
+def test_a_map_is_a_table_and_one_with_a_repeated_key_a_list_of_pairs(tmp_path: Path) -> None:
+    kind = pa.map_(pa.string(), pa.list_(pa.map_(pa.string(), pa.int64())))
+    maps = pa.array([[("a", [[("n", 1)], None])], [("a", None), ("a", [])], None], kind)
+    nested = pa.array([{"of": [("x", 1)]}, {"of": None}, None], pa.struct([("of", pa.map_(pa.string(), pa.int64()))]))
+    table = pa.table({"id": ["1", "2", "3"], "image": ["a.jpg"] * 3, "tags": maps, "nested": nested})
+    pq.write_table(table, tmp_path / "m.parquet")
+    rows = rows_of(tmp_path / "m.parquet")
+    assert [row.columns["tags"] for row in rows] == [{"a": [{"n": 1}, None]}, [["a", None], ["a", []]], None]
+    assert [row.columns["nested"] for row in rows] == [{"of": {"x": 1}}, {"of": None}, None]
+
+
 def test_parquet_keeps_types_and_unpacks_nested_columns(tmp_path: Path) -> None:
     at = datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)
     table = pa.table(

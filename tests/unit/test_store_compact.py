@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from support.store_records import answer, attempt, failure, keep, mark, rows, run, states, vector
 
-from pipeline.store import Store
+from pipeline.store import AnswerRecord, Store
 from pipeline.store.compact import SMALL, compact
 from pipeline.store.files import DISK, Files
 from pipeline.store.known import Known
@@ -131,6 +131,21 @@ def test_without_asking_nothing_superseded_is_dropped(tmp_path: Path) -> None:
     keep(tmp_path, answer("a", "B"))
     compact(tmp_path, "caption", run_id="c")
     assert states(tmp_path, ("a", "A")) == ["done"]
+
+
+def test_an_answer_without_its_vector_is_read_and_merged(tmp_path: Path) -> None:
+    bare = vector("b", [])
+    without = AnswerRecord(
+        **{name: getattr(bare, name) for name in bare.__struct_fields__ if name != "own"}, own={"modalities": ["text"]}
+    )
+    keep(tmp_path, vector("a", [1, 2]), without, vector("c", [3, 4]), task="embed")
+    keep(tmp_path, vector("d", [5, 6]), task="embed")
+    wanted = [("a", (1.0, 2.0)), ("b", None), ("c", (3.0, 4.0)), ("d", (5.0, 6.0))]
+    before = rows(tmp_path, "select id, embedding from results order by id", "embed")
+    assert [(id_, found and tuple(found)) for id_, found in before] == wanted
+    assert sum(pq.read_table(part.path).num_rows for part in listed(tmp_path / "results")) == 4
+    compact(tmp_path, "embed", run_id="c")
+    assert rows(tmp_path, "select id, embedding from results order by id", "embed") == before
 
 
 def test_merged_vectors_stay_fixed_size_lists_and_dimensions_are_not_mixed(tmp_path: Path) -> None:

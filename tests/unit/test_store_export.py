@@ -6,6 +6,7 @@ import csv
 import json
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -67,3 +68,15 @@ def test_an_export_leaves_no_temporary_file_and_replaces_an_older_one(output: Pa
         export(output, "caption", tmp_path / f"x.{ending}")
         assert (tmp_path / f"x.{ending}").read_bytes() != b"old"
     assert not list(tmp_path.glob(".*"))
+
+
+def test_vectors_of_two_lengths_are_exported_the_older_as_null(tmp_path: Path) -> None:
+    keep(tmp_path / "out", vector("a", [1, 2]), task="embed", dimension=2)
+    keep(tmp_path / "out", vector("b", [1, 2, 3]), vector("c", [4, 5, 6]), task="embed", dimension=3)
+    assert export(tmp_path / "out", "embed", tmp_path / "x.parquet") == 3
+    found = duckdb.sql(f"select id, embedding from '{tmp_path / 'x.parquet'}' order by id").fetchall()
+    assert [(id_, vector and tuple(vector)) for id_, vector in found] == [
+        ("a", None),
+        ("b", (1.0, 2.0, 3.0)),
+        ("c", (4.0, 5.0, 6.0)),
+    ]

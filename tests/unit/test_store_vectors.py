@@ -18,6 +18,9 @@ from pipeline.store.files import DISK
 from pipeline.store.parts import writing
 from pipeline.store.thrift import decode, encode
 
+READS_NULL_VECTORS = int(pa.__version__.partition(".")[0]) >= 26
+"""Before, pyarrow reads no NULL among vectors of one length, whoever wrote them."""
+
 
 def table(rows: int, dimension: int, *, nullable: str = "both", gaps: bool = False) -> pa.Table:
     """Rows with a vector between two other columns; `gaps`: every 7th has none."""
@@ -45,14 +48,15 @@ def written(path: Path, *tables: pa.Table, row_group: int) -> pa.Table:
 
 
 def assert_all_readers_agree(path: Path, wanted: pa.Table) -> None:
-    read = pq.read_table(path)
-    read.validate(full=True)
-    assert read.equals(wanted)
     vectors = wanted.column("embedding").to_pylist()
+    if None not in vectors or READS_NULL_VECTORS:
+        read = pq.read_table(path)
+        read.validate(full=True)
+        assert read.equals(wanted)
+        dataset = pq.ParquetFile(path, page_checksum_verification=True)
+        assert [dataset.read_row_group(n).num_rows for n in range(dataset.num_row_groups)]
     assert duckdb.sql(f"select embedding from '{path}'").to_arrow_table().column(0).to_pylist() == vectors
     assert pl.read_parquet(path)["embedding"].to_list() == vectors
-    dataset = pq.ParquetFile(path, page_checksum_verification=True)
-    assert [dataset.read_row_group(n).num_rows for n in range(dataset.num_row_groups)]
 
 
 @pytest.mark.parametrize(
