@@ -56,7 +56,8 @@ def probe_sound(body: bytes, name: str) -> Sound:
     from tinytag import TinyTag
 
     try:
-        seconds = TinyTag.get(filename=None, file_obj=io.BytesIO(body), tags=False).duration
+        # The name tells the reader: older versions of tinytag do not know an MP3 without tags by its bytes.
+        seconds = TinyTag.get(f"sound.{form.lower()}", file_obj=io.BytesIO(body), tags=False).duration
     except MemoryError:
         raise
     except Exception as error:  # a parser may raise nearly anything on hostile bytes
