@@ -13,7 +13,7 @@ from pipeline.engines.sharing import Pairs, Sharing
 from pipeline.engines.work import Work
 from pipeline.report.state import RunState
 from pipeline.store import Store
-from pipeline.store.records import AttemptRecord, FailureRecord
+from pipeline.store.records import CACHED, AttemptRecord, FailureRecord
 from pipeline.types import Answered, Attempt, Ending, Failed, Reply
 
 AT_ONCE = 256
@@ -48,9 +48,9 @@ class Fanout:
         if isinstance(ending, Answered):
             recorder = self._recorder
             answer = recorder.answer(work, ending)
-            self._keep(answer, waiting, recorder.attempt(work, ending.attempts[-1]))
+            self._keep(work, answer, waiting, recorder.attempt(work, ending.attempts[-1]))
         elif isinstance(ending, Failed):
-            self._keep(self._recorder.failure(work, ending), waiting)
+            self._keep(work, self._recorder.failure(work, ending), waiting)
         else:
             state.left += 1 + len(waiting or ())
             state.sent += bool(ending.attempts)
@@ -62,14 +62,16 @@ class Fanout:
             self._store.outcomes([self._recorder.shared(work, outcome) for work, outcome in some])
             self._count_shared([outcome for _, outcome in some])
 
-    def _keep(self, outcome: Outcome, waiting: list[Work] | None, attempt: AttemptRecord | None = None) -> None:
+    def _keep(
+        self, work: Work, outcome: Outcome, waiting: list[Work] | None, attempt: AttemptRecord | None = None
+    ) -> None:
         """Keeps a row's outcome and those of the rows that waited for it, in one write: no kill comes between them.
         `waiting`: None where no row could."""
         now = waiting[:AT_ONCE] if waiting else []
-        shared = [self._recorder.shared(work, outcome) for work in now]
+        shared = [self._recorder.shared(other, outcome) for other in now]
         last = self._store.outcomes([*([attempt] if attempt else []), outcome, *shared])
         if self.sharing is not None and waiting is not None:
-            self.sharing.keep(outcome, last - len(shared))
+            self.sharing.keep(work, outcome, last - len(shared))
         self.state.sent += 1
         if isinstance(outcome, FailureRecord):
             self.state.failed[outcome.fault, outcome.code] += 1
@@ -77,7 +79,7 @@ class Fanout:
             self.state.answered += 1
         self._count_shared([outcome] * len(now))
         if waiting is not None and len(waiting) > AT_ONCE:
-            self.share([(work, outcome) for work in waiting[AT_ONCE:]])
+            self.share([(other, outcome) for other in waiting[AT_ONCE:]])
 
     def _count_shared(self, outcomes: Sequence[Outcome]) -> None:
         state = self.state
@@ -86,6 +88,7 @@ class Fanout:
                 state.failed[outcome.fault, outcome.code] += 1
             else:
                 state.shared += 1
+                state.cached += (outcome.shared_with or "").startswith(CACHED)
 
     def watch(self, snapshot: Snapshot) -> None:
         """Takes the figures of the pool."""

@@ -28,6 +28,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     stopped: Stopped
     signal: Signals | None
     elapsed: float
+    notes: tuple[str, ...] = ()
 
 
 def finish(setup: Setup, store: Store, fanout: Fanout, plan: Plan, record: RunRecord, ended: Ended) -> Summary:
@@ -46,6 +47,7 @@ def finish(setup: Setup, store: Store, fanout: Fanout, plan: Plan, record: RunRe
         sent=state.sent,
         answered=state.answered,
         shared=state.shared,
+        cached=state.cached,
         failed=state.failures,
         open=still_open,
         done=plan.done,
@@ -57,6 +59,7 @@ def finish(setup: Setup, store: Store, fanout: Fanout, plan: Plan, record: RunRe
         vanished=plan.vanished,
         repeated=plan.repeated,
         elapsed=round(ended.elapsed, 3),
+        notes=ended.notes,
         offline=spec.offline,
         figures=state.figures(),
         **_figures(fanout),

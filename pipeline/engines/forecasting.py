@@ -7,7 +7,7 @@ import functools
 from collections import Counter
 from collections.abc import Sequence
 
-from pipeline.engines.foreseen import Figures, Looked, equal, looked
+from pipeline.engines.foreseen import Figures, Looked, answered_before, equal, looked
 from pipeline.engines.guard import foreseen
 from pipeline.engines.identity import Identity
 from pipeline.engines.notes import notes
@@ -27,9 +27,7 @@ from pipeline.report import prices
 from pipeline.report.forecast import Forecast
 from pipeline.report.summary import FailureGroup
 from pipeline.store import read
-from pipeline.store.fingerprints import FingerprintIndex
 from pipeline.store.input_rules import input_rules
-from pipeline.store.layout import Layout
 from pipeline.types import Request, Row
 
 LOOKED_AT = 2_000
@@ -40,7 +38,7 @@ CHARACTERS_A_TOKEN = 4
 
 class _Look:
     """What the rows looked at come to. `asked`: how many of them would be sent; `figures` are theirs. `shared`,
-    `by_content`: as `foreseen.Equal`."""
+    `unforeseen`: as `foreseen.Equal`."""
 
     def __init__(self, model: Model, output: float | None) -> None:
         """output: the expected length of a row's answers in tokens, None = not known."""
@@ -50,7 +48,7 @@ class _Look:
         self.refused: dict[str, list[str]] = {}
         self.counted: Counter[str] = Counter()
         self.notes: dict[str, None] = {}
-        self.asked = self.shared = self.by_content = 0
+        self.asked = self.shared = self.unforeseen = 0
         self.figures = Figures()
 
     @property
@@ -97,8 +95,9 @@ def forecast(spec: Spec) -> Forecast:
     output = None if spec.job.task == "embed" else _mean_output(spec)
     look = _look(prepared, manifest, survey, identity, output)
     if once:
-        found = equal(look.rows, identity, manifest.root, FingerprintIndex.load(Layout(spec.output)))
-        look.shared, look.by_content = found.shared, found.by_content
+        with answered_before(spec) as before:
+            found = equal(look.rows, identity, manifest.root, before)
+        look.shared, look.unforeseen = found.shared, found.unforeseen
         look.sum_up(found.asked)
     else:
         look.sum_up(look.rows)
@@ -122,7 +121,7 @@ def _drawn_up(prepared: Setup, survey: Survey, look: _Look, output: float | None
     spec, counts, model = prepared.spec, survey.counts, prepared.model
     send = survey.ordinals()
     scale = send / look.looked_at if look.looked_at else 0.0
-    shared = look.shared if look.looked_at == send else survey.equal + round(look.by_content * scale)
+    shared = look.shared if look.looked_at == send else survey.equal + round(look.unforeseen * scale)
     sendable = max(0, round(send - sum(look.counted.values()) * scale) - shared)
     # The figures are of the rows that would be sent, and stand for as many as there are of them.
     found, share = look.figures, sendable / look.asked if look.asked else 0.0

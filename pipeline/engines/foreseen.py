@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -13,8 +14,10 @@ from pipeline.engines.identity import Identity
 from pipeline.engines.prepare import unsent_fingerprint
 from pipeline.engines.sharing import lasting
 from pipeline.errors import Fault
+from pipeline.job.load import Spec
 from pipeline.manifest.row_media import listed, row_media
 from pipeline.store.fingerprints import FingerprintIndex
+from pipeline.store.layout import Layout
 from pipeline.types import Row
 
 N = TypeVar("N", int, float)
@@ -58,12 +61,12 @@ class Looked(msgspec.Struct, kw_only=True):
 
 
 class Equal(msgspec.Struct, frozen=True, kw_only=True):
-    """`asked`: the rows that would be sent. `shared`: how many share an answer; `by_content`: those of them that only
-    the reading of files can tell."""
+    """`asked`: the rows that would be sent. `shared`: how many share an answer; `unforeseen`: those of them that the
+    survey cannot tell, since it reads no file and no cache."""
 
     asked: Sequence[Looked]
     shared: int
-    by_content: int
+    unforeseen: int
 
 
 def looked(row: Row, fingerprint: str | None, identity: Identity, figures: Figures) -> Looked:
@@ -74,28 +77,61 @@ def looked(row: Row, fingerprint: str | None, identity: Identity, figures: Figur
     return Looked(figures=figures, fingerprint=None, row=row, lasting=lasting(row), stamp=stamp)
 
 
-def equal(rows: Sequence[Looked], identity: Identity, root: str, index: FingerprintIndex) -> Equal:
+class Before(msgspec.Struct, frozen=True, kw_only=True):
+    """The answers given before: in the output, and to other jobs."""
+
+    index: FingerprintIndex
+    cache: Any  # an AnswerCache, or None
+
+    @property
+    def any(self) -> bool:
+        return bool(len(self.index)) or (self.cache is not None and self.cache.is_open)
+
+    def cached(self, fingerprint: str) -> bool:
+        """Only another job's answer is known."""
+        return self.cache is not None and not self.kept(fingerprint) and self.cache.get(fingerprint) is not None
+
+    def kept(self, fingerprint: str) -> bool:
+        """The output has an answer."""
+        return self.index.get(fingerprint) is not None
+
+
+@contextmanager
+def answered_before(spec: Spec) -> Iterator[Before]:
+    """Of a job's output and cache. Blocking."""
+    index = FingerprintIndex.load(Layout(spec.output))
+    if spec.cache is None:
+        yield Before(index=index, cache=None)
+        return
+    from pipeline.store.answer_cache import AnswerCache
+
+    with closing(AnswerCache(spec.cache, spec.output)) as cache:
+        cache.open(create=False)
+        yield Before(index=index, cache=cache)
+
+
+def equal(rows: Sequence[Looked], identity: Identity, root: str, before: Before) -> Equal:
     """Which of the rows, in the order of the manifest, would be sent.
 
     Files are read where others of the same size ask the same, and where earlier answers may be to the same pictures, as
     long as MOST_BYTES last: the shared rows are so many at least.
     """
-    _read(rows, identity, root, bool(len(index)))
+    _read(rows, identity, root, before.any)
     asked: list[Looked] = []
     seen: set[str] = set()
-    stamps: set[str] = set()
-    by_content = 0
+    unforeseen = 0
     for row in rows:
-        known = row.fingerprint or row.stamp
-        before = row.fingerprint is not None and row.lasting and index.get(row.fingerprint) is not None
-        if known is None or not (before or known in seen or row.stamp in stamps):
-            asked.append(row)
+        known = row.fingerprint or row.stamp or ""
+        told = known in seen or (row.stamp or "") in seen
+        kept = row.fingerprint is not None and row.lasting and before.kept(row.fingerprint)
+        cached = row.fingerprint is not None and row.lasting and not told and before.cached(row.fingerprint)
+        if told or kept or cached:
+            by_survey = (row.stamp or known) in seen or (kept and row.row is None)
+            unforeseen += not by_survey
         else:
-            by_content += row.row is not None and row.stamp not in stamps
-        seen.add(known or "")
-        if row.stamp is not None:
-            stamps.add(row.stamp)
-    return Equal(asked=asked, shared=len(rows) - len(asked), by_content=by_content)
+            asked.append(row)
+        seen |= {known, row.stamp or known} - {""}
+    return Equal(asked=asked, shared=len(rows) - len(asked), unforeseen=unforeseen)
 
 
 def _read(rows: Sequence[Looked], identity: Identity, root: str, answers: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import signal
 import time
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
@@ -37,6 +38,9 @@ from pipeline.store.lookup import outcomes
 from pipeline.store.turns import unfinished_turns
 from pipeline.tasks.quality import Gate
 
+if TYPE_CHECKING:
+    from pipeline.store.answer_cache import AnswerCache
+
 SYNC_SECONDS = 0.1
 """A power cut may lose what was counted in this time; a kill of the process loses nothing."""
 
@@ -59,6 +63,7 @@ class Running:
         self._stop = Stop()
         self._signal: signal.Signals | None = None
         self._fanout = Fanout(setup, store, record.run_id, root)
+        self._cache: AnswerCache | None = None
 
     async def run(self) -> Summary:
         """Sends what is planned and records how it went. Raises only for bugs and for a manifest that went away."""
@@ -68,14 +73,30 @@ class Running:
         if plan.total:
             self._record = self._started()
             await anyio.to_thread.run_sync(self._store.start_run, self._record)
-            stopped = await self._send()
+            stopped = await self._send_with_cache()
         elapsed = time.monotonic() - self._began
-        ended = Ended(stopped=stopped, signal=self._signal, elapsed=elapsed)
+        problem = self._cache.problem if self._cache else None
+        notes = () if problem is None else (problem,)
+        ended = Ended(stopped=stopped, signal=self._signal, elapsed=elapsed, notes=notes)
         summed = functools.partial(finish, self._setup, self._store, self._fanout, plan, self._record, ended)
         return await anyio.to_thread.run_sync(summed)
 
     def _started(self) -> RunRecord:
         return msgspec.structs.replace(self._record, command=self._plan.command, rows=self._plan.lines)
+
+    async def _send_with_cache(self) -> Stopped:
+        spec = self._setup.spec
+        if spec.cache is None:
+            return await self._send()
+        from pipeline.store.answer_cache import AnswerCache
+
+        self._cache = cache = AnswerCache(spec.cache, spec.output)
+        await anyio.to_thread.run_sync(cache.open)
+        try:
+            return await self._send()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(cache.close)
 
     async def _send(self) -> Stopped:
         setup = self._setup
@@ -137,7 +158,7 @@ class Running:
             return None
         index = await anyio.to_thread.run_sync(FingerprintIndex.load, store.layout)
         find = functools.partial(outcomes, store.layout, job.task)
-        return Sharing(index, store.journal.next_seq, find, self._share)
+        return Sharing(index, store.journal.next_seq, find, self._share, self._cache)
 
     def _share(self, pairs: Pairs) -> None:
         try:
@@ -166,6 +187,8 @@ class Running:
     def _sync(self) -> None:
         """Blocking. A folder that was removed takes appends without a word: they would be lost with it."""
         self._store.sync()
+        if self._cache is not None:
+            self._cache.flush()
         folder = self._store.layout.journal
         if not folder.is_dir():
             raise MachineError(f"{folder.parent} was removed or moved away while the run wrote to it; the run stops")

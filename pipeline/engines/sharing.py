@@ -9,17 +9,22 @@ from __future__ import annotations
 import enum
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
 import msgspec
 
+from pipeline.engines.loaders import Loaders
 from pipeline.engines.work import Work
 from pipeline.manifest.row_media import row_media
 from pipeline.store.fingerprints import FingerprintIndex
 from pipeline.store.records import AnswerRecord, FailureRecord
 from pipeline.types import Row
+
+if TYPE_CHECKING:
+    from pipeline.store.answer_cache import AnswerCache
 
 Known = AnswerRecord | FailureRecord
 Pairs = Sequence[tuple[Work, Known]]
@@ -50,7 +55,7 @@ class Sharing:
 
     index: the answers of earlier runs; the outcomes of this one are added. first: the lowest `seq` of this run; an
     earlier outcome is shared only where all media are hashed here. find: outcomes by `seq`; blocking, it may raise what
-    `look_up` is to raise. write: keeps the given outcomes as the rows' own.
+    `look_up` is to raise. write: keeps the given outcomes as the rows' own. cache: answers that other jobs bought.
     """
 
     def __init__(
@@ -59,11 +64,14 @@ class Sharing:
         first: int,
         find: Callable[[Collection[int]], Mapping[int, Known]],
         write: Callable[[Pairs], None],
+        cache: AnswerCache | None = None,
     ) -> None:
         self._index = index
         self._first = first
         self._find = find
         self._write = write
+        self._cache = cache
+        self._readers = Loaders(most=1)
         self._waiting: dict[str, list[Work]] = {}
         self._recent = _Recent()
         self._lost: set[str] = set()
@@ -124,12 +132,25 @@ class Sharing:
             found = self.take(work)
             if found is Standing.NO_ROOM:
                 await self.change()
-                continue
-            if not isinstance(found, Standing):
+            elif found is Standing.WAITS:
+                self._settle(work)
+                return False
+            elif not isinstance(found, Standing):
                 self._write([(work, found)])
+                self._settle(work)
+                return False
+        known = await self._cached(work)
+        if known is None:
             self._settle(work)
-            return work.leads
-        return True
+            return True
+        self._recent.put(known)
+        self._write([(work, known), *((other, known) for other in self.ended(work) or ())])
+        return False
+
+    async def _cached(self, work: Work) -> Known | None:
+        if self._cache is None or self._cache.problem is not None or not lasting(work.row):
+            return None
+        return await self._readers.run(self._cache.get, work.fingerprint or "")
 
     def give(self, pairs: Pairs) -> None:
         """Ends rows with the outcomes that `take` gave for them."""
@@ -146,8 +167,10 @@ class Sharing:
         self._release(waiting)
         return waiting
 
-    def keep(self, known: Known, seq: int) -> None:
-        """Keeps an outcome of this run for the rows that come later."""
+    def keep(self, work: Work, known: Known, seq: int) -> None:
+        """Keeps the outcome of a row's call for the rows that come later, and for other jobs."""
+        if self._cache is not None and isinstance(known, AnswerRecord) and lasting(work.row):
+            self._cache.add(known)
         self._index.add(known.fingerprint, seq)
         self._lost.discard(known.fingerprint)
         self._recent.put(known)

@@ -73,6 +73,8 @@ def _problems(job: Job) -> Iterator[str]:
         yield "provider.model: is empty"
     if job.task == "embed" and (job.prompt.text is not None or job.prompt.system is not None):
         yield "prompt: an embedding takes no prompt; put the words into the rows' text or contents"
+    if job.dedupe.cache is not None and not job.dedupe.equal:
+        yield "dedupe.cache: answers are shared only with dedupe.equal = true; take one of them out"
     yield from _bounds(job)
 
 

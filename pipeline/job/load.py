@@ -37,8 +37,8 @@ _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
     """A job ready to run: `manifest` is an absolute path, folder or glob, `output` the folder it owns.
 
-    `base` is the job without its overrides. `name` is the job as the user named it; `flags` are what a proposed
-    command needs besides to mean the same job.
+    `cache` is the file of answers that it shares with other jobs. `base` is the job without its overrides. `name` is
+    the job as the user named it; `flags` are what a proposed command needs besides to mean the same job.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     output: Path
     offline: bool = False
     flags: str = ""
+    cache: Path | None = None
     base: Job
 
     @property
@@ -89,6 +90,7 @@ def load(
         offline=offline,
         base=_base(path, unchanged, job) if overrides else job,
         flags=_flags(overrides or {}, variables or {}, output, offline),
+        cache=None if job.dedupe.cache is None else Path(_absolute(path, job.dedupe.cache)),
     )
     check(spec.name, job)
     return spec

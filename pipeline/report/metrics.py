@@ -15,6 +15,7 @@ EVERY = 5.0
 _COUNTERS = {
     "answered": ("rows_answered_total", "Rows answered in this run"),
     "shared": ("rows_shared_total", "Rows in this run that share an answer bought by another row"),
+    "cached": ("rows_cached_total", "Rows in this run whose answer another job bought"),
     "failed": ("rows_failed_total", "Rows that failed in this run"),
     "attempts": ("attempts_total", "Trips on the wire"),
     "retries": ("retries_total", "Attempts after a first one"),

@@ -12,7 +12,7 @@ class RunState(msgspec.Struct, kw_only=True):
     """The counters of one run, updated as rows end.
 
     `total`: rows to send in this run. `skipped`: rows of the manifest that need nothing. `answered` were bought,
-    `shared` have the answer that another row bought. `failed` by (fault, code).
+    `shared` have the answer that another row bought, `cached` of them one of another job. `failed` by (fault, code).
     Tokens are summed over all attempts whose usage is known; `cost` likewise (None where no price is known),
     `unknown_cost` counts the others.
     `attempts`, `retries`, `throttled` (429s) and `cooldowns` count since the run began. Of the moment: attempts
@@ -24,6 +24,7 @@ class RunState(msgspec.Struct, kw_only=True):
     skipped: int = 0
     answered: int = 0
     shared: int = 0
+    cached: int = 0
     failed: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
     left: int = 0
     sent: int = 0

@@ -26,12 +26,13 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     command: the job with the options that mean the same job again, as a command takes them.
     rows: of the manifest. sent: rows whose call began. answered: rows whose answer was bought in this run. shared:
-    rows that have the answer which another row bought. failed: rows that failed in this run. open: rows whose failure
-    is open now, of this run or an earlier one. done: rows that needed nothing (`skipped` is its older name). repeated:
-    rows whose derived id stood earlier in the manifest. remaining: all other rows; rows = answered + shared + open +
-    done + repeated + remaining. left: those of the remaining that this run was to send and did not, because it stopped.
-    new, changed: rows of these kinds before the run. vanished: ids with an outcome that the manifest no longer has.
-    elapsed: seconds. figures: the counters and gauges at the end, as progress shows them (pipeline.report.state).
+    rows that have the answer which another row bought, `cached` of them a row of another job. failed: rows that failed
+    in this run. open: rows whose failure is open now, of this run or an earlier one. done: rows that needed nothing
+    (`skipped` is its older name). repeated: rows whose derived id stood earlier in the manifest. remaining: all other
+    rows; rows = answered + shared + open + done + repeated + remaining. left: those of the remaining that this run was
+    to send and did not, because it stopped. new, changed: rows of these kinds before the run. vanished: ids with an
+    outcome that the manifest no longer has. elapsed: seconds. notes: what a person should know besides. figures: the
+    counters and gauges at the end, as progress shows them (pipeline.report.state).
     """
 
     job: str
@@ -45,6 +46,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     sent: int = 0
     answered: int = 0
     shared: int = 0
+    cached: int = 0
     failed: int = 0
     open: int = 0
     done: int = 0
@@ -64,6 +66,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     elapsed: float = 0.0
     failures: tuple[FailureGroup, ...] = ()
     offline: bool = False
+    notes: tuple[str, ...] = ()
     figures: dict[str, Any] = {}
 
 
@@ -83,6 +86,7 @@ def lines(summary: Summary) -> Iterator[str]:
         yield f"  and {len(summary.failures) - MOST_GROUPS} more kinds of failure"
     if summary.message:
         yield summary.message
+    yield from (f"note: {note}" for note in summary.notes)
     yield f"output: {summary.output}"
     yield f"exit {summary.exit_code}: {_outcome(summary)}; next: {_next(summary)}"
 
@@ -110,7 +114,7 @@ def _figures(summary: Summary) -> Iterator[str]:
 
 def _counts(summary: Summary) -> Iterator[tuple[int, str]]:
     yield summary.answered, "answered"
-    yield summary.shared, "shared"
+    yield summary.shared, "shared" + (f" ({summary.cached:,} from the cache)" if summary.cached else "")
     yield summary.failed, "failed"
     yield summary.skipped, "skipped"
     yield summary.left, "left"

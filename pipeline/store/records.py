@@ -7,6 +7,9 @@ from typing import Any
 
 import msgspec
 
+CACHED = "cache:"
+"""Before the id in `shared_with` where the row that bought the answer is another job's."""
+
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What answers and failures have in common. `seq` is given by the store.

@@ -1,0 +1,182 @@
+"""Answers that several jobs share, by fingerprint, in one SQLite file: written by many runs at once, trusted by none.
+
+An entry is read only if its checksum, its fingerprint and its form are right; anything else is a miss. Whatever is
+wrong with the file ends its use for the run, with a note; it never ends the run. What a kill keeps from the cache is in
+the journal of its own output.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pipeline.store.records import CACHED, AnswerRecord
+
+APPLICATION = 0x6D6D6263
+"""`application_id` of the file: a file with another one is somebody's database, and is left alone."""
+VERSION = 1
+BUSY_SECONDS = 5.0
+"""How long another run's write is waited for; a write takes some milliseconds."""
+FLUSH_SECONDS = 2.0
+MOST_WAITING = 256
+"""Answers are written together, after this time or at this number."""
+
+
+class Cached(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One answer as the cache keeps it. `id`, `output`: of the row that bought it."""
+
+    fingerprint: str
+    id: str
+    output: str
+    provider: str
+    model: str
+    own: Mapping[str, Any]
+    extra: Mapping[str, Any] = {}
+    tier: str | None = None
+    request_id: str | None = None
+    finish_reason: str | None = None
+
+    def record(self) -> AnswerRecord:
+        """The answer for rows to share; `extra` names the output that it was bought in."""
+        return AnswerRecord(
+            id=self.id,
+            provider=self.provider,
+            model=self.model,
+            fingerprint=self.fingerprint,
+            run_id="",
+            attempt_count=0,
+            finished_at=0,
+            tier=self.tier,
+            shared_with=CACHED + self.id,
+            request_id=self.request_id,
+            finish_reason=self.finish_reason,
+            extra={**self.extra, "bought_in": self.output},
+            own=self.own,
+        )
+
+
+class AnswerCache:
+    """The cache of one run. `add` is for the loop's thread, `get`, `flush` and `close` are blocking, for other ones.
+
+    output: of this run. `problem`: why the cache is not used (any more), in words.
+    """
+
+    def __init__(self, path: Path, output: Path) -> None:
+        self.path = path
+        self.problem: str | None = None
+        self._output = str(output)
+        self._connection: sqlite3.Connection | None = None
+        self._lock = threading.Lock()
+        self._waiting: list[AnswerRecord] = []
+        self._flushed = time.monotonic()
+
+    @property
+    def is_open(self) -> bool:
+        """It was there, and could be read so far."""
+        return self._connection is not None
+
+    def open(self, *, create: bool = True) -> None:
+        """Opens the file, or makes it. Blocking. Without `create` a cache that is not there stays empty."""
+        if not create and not self.path.exists():
+            return
+        with self._trying(busy_is_miss=False):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(
+                self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            self._check()
+
+    def get(self, fingerprint: str) -> AnswerRecord | None:
+        """The answer to this question, None where there is none that can be believed. Blocking."""
+        with self._lock, self._trying():
+            if self._connection is not None:
+                found = self._connection.execute("select body from answers where fingerprint = ?", (fingerprint,))
+                return _believed(fingerprint, found.fetchone())
+        return None
+
+    def add(self, record: AnswerRecord) -> None:
+        """Keeps an answer that was bought; written by one of the next flushes."""
+        if self.problem is None:
+            self._waiting.append(record)
+
+    def flush(self, *, now: bool = False) -> None:
+        """Writes what waits, if it is due or `now`. Blocking."""
+        waiting = self._waiting
+        late = time.monotonic() - self._flushed >= FLUSH_SECONDS
+        if not waiting or not (now or late or len(waiting) >= MOST_WAITING):
+            return
+        self._waiting, self._flushed = [], time.monotonic()
+        rows = [(record.fingerprint, self._body(record)) for record in waiting]
+        with self._lock, self._trying():
+            if self._connection is not None:
+                self._connection.execute("begin immediate")
+                self._connection.executemany("insert or ignore into answers values (?, ?)", rows)
+                self._connection.execute("commit")
+
+    def close(self) -> None:
+        """Writes what waits, and lets go of the file. Blocking."""
+        self.flush(now=True)
+        with self._lock:
+            self._close()
+
+    def _check(self) -> None:
+        """Whose file it is: ours, one that is empty yet, or somebody's."""
+        run = self._connection.execute  # type: ignore[union-attr]  # it is open
+        run("begin immediate")
+        tables = run("select count(*) from sqlite_master").fetchone()[0]
+        marks = run("pragma application_id").fetchone()[0], run("pragma user_version").fetchone()[0]
+        if not tables and marks == (0, 0):
+            run("create table answers (fingerprint text primary key, body blob not null) without rowid")
+            run(f"pragma application_id = {APPLICATION}")
+            run(f"pragma user_version = {VERSION}")
+        elif marks != (APPLICATION, VERSION):
+            run("rollback")
+            raise sqlite3.DatabaseError("it is not a cache of answers of this version")
+        run("commit")
+
+    def _body(self, record: AnswerRecord) -> bytes:
+        fields = {name: getattr(record, name) for name in Cached.__struct_fields__ if name != "output"}
+        body = msgspec.msgpack.encode(Cached(**fields, output=self._output), enc_hook=str)
+        return zlib.crc32(body).to_bytes(4, "little") + body
+
+    @contextlib.contextmanager
+    def _trying(self, *, busy_is_miss: bool = True) -> Iterator[None]:
+        """A file that another run has locked is a miss; anything else that is wrong ends the use of the cache."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            code = getattr(error, "sqlite_errorcode", None)
+            if busy_is_miss and code is not None and code & 0xFF == sqlite3.SQLITE_BUSY:
+                return
+            reason = getattr(error, "strerror", None) or error
+            self.problem = (
+                f"the cache cannot be used: {self.path}: {reason}. Rows are asked instead; "
+                "if the file is damaged, delete it, and the next run begins a new one"
+            )
+            self._waiting = []
+            self._close()
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+
+def _believed(fingerprint: str, row: tuple[Any, ...] | None) -> AnswerRecord | None:
+    body = row[0] if row else None
+    if not isinstance(body, bytes) or zlib.crc32(body[4:]).to_bytes(4, "little") != body[:4]:
+        return None
+    try:
+        found = msgspec.msgpack.decode(body[4:], type=Cached)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return found.record() if found.fingerprint == fingerprint else None
