@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 from pipeline.dispatch.account import Account
 from pipeline.dispatch.budget import Budget, Spent
 from pipeline.dispatch.call import INTERRUPTED, Call, Wiring
-from pipeline.dispatch.circuit import Circuit
+from pipeline.dispatch.circuit import Circuit, FirstCalls
 from pipeline.dispatch.collector import seldom_collected
 from pipeline.dispatch.observe import Snapshot, snapshot
 from pipeline.dispatch.prepared import Policy, Prepared
@@ -26,6 +26,7 @@ from pipeline.types import Answered, Attempt, Ending, Failed, Left, Reply
 
 T = TypeVar("T")
 
+_BROKEN = ("account", "circuit")
 LEAST_AHEAD = 8
 MOST_AHEAD = 128
 LEAST_RETRIES_ASIDE = 256
@@ -61,6 +62,7 @@ class Pool(Generic[T]):
         self._wiring.admitted = self._more_workers
         self._account = account
         self._circuit = Circuit(policy.circuit_ratio, policy.circuit_min_calls)
+        self._beginning: FirstCalls[T] = FirstCalls(policy.circuit_refusals)
         self._room = Room(policy.most_bytes)
         self._workers = 0
         self._watching = anyio.CancelScope()
@@ -86,8 +88,11 @@ class Pool(Generic[T]):
         self._source: Source[T] = Inline(source) if isinstance(source, Iterator) else source
         self._ask, self._done = ask, done
         self._began = anyio.current_time()
-        with seldom_collected():
-            await self._fan_out()
+        try:
+            with seldom_collected():
+                await self._fan_out()
+        finally:
+            self._settle()
         if self._bug is not None:
             raise self._bug
         return self._stop.stopped or Stopped(reason="finished")
@@ -206,14 +211,30 @@ class Pool(Generic[T]):
 
     def _end(self, row: _Row[T], ending: Ending) -> None:
         self._room.leave(row.taken)
+        beginning = self._beginning
+        for item, known in beginning.ended(row.item, ending):
+            self._record(item, known)
+        if beginning.refusal is not None:
+            self._stop.drain("circuit", message=beginning.words(), fault=beginning.refusal)
+
+    def _record(self, item: T, ending: Ending) -> None:
         counters = self._wiring.counters
         counters.answered += isinstance(ending, Answered)
         counters.failed += isinstance(ending, Failed)
         counters.left += isinstance(ending, Left)
         try:
-            self._done(row.item, ending)
+            self._done(item, ending)
         except MachineError as error:
             self._stop.drain("machine", message=str(error))
+
+    def _settle(self) -> None:
+        """The run is over: what is still held back of its beginning ends as the run did."""
+        stopped = self._stop.stopped
+        try:
+            for item, ending in self._beginning.rest(left=stopped is not None and stopped.reason in _BROKEN):
+                self._record(item, ending)
+        except Exception as error:
+            self._bug = self._bug or error
 
     def _stopping(self) -> None:
         """A stop was asked for: what waits is left at once, what flies has the grace."""

@@ -57,6 +57,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float = 600.0
     circuit_ratio: float = 0.5
     circuit_min_calls: int = 50
+    circuit_refusals: int = 20
     most_bytes: int = 112 * 1024 * 1024
     ahead: int | None = None
 
@@ -69,4 +70,5 @@ def policy_of(job: Job) -> Policy:
         deadline=duration(job.retry.deadline),
         circuit_ratio=job.circuit.ratio,
         circuit_min_calls=job.circuit.min_calls,
+        circuit_refusals=job.circuit.refusals,
     )

@@ -100,6 +100,8 @@ def _bounds(job: Job) -> Iterator[str]:
             yield f"{key}: found {shown(value)}, expected a number above 0"
     if job.limits.concurrency is not None and job.limits.concurrency > MAX_CONCURRENCY:
         yield f"limits.concurrency: found {job.limits.concurrency}, expected at most {MAX_CONCURRENCY}"
+    if job.circuit.refusals < 0:
+        yield f"circuit.refusals: found {job.circuit.refusals}, expected a whole number from 0"
     if not 0 < job.circuit.ratio <= 1:
         yield f"circuit.ratio: found {shown(job.circuit.ratio)}, expected a share above 0 and up to 1"
     if job.budget.max_cost is not None and not 0 <= job.budget.max_cost < float("inf"):

@@ -89,10 +89,12 @@ class RetrySection(Section, frozen=True, kw_only=True):
 
 
 class CircuitSection(Section, frozen=True, kw_only=True):
-    """The run stops when, of the last `min_calls` calls or more, at least `ratio` failed."""
+    """The run stops when, of the last `min_calls` calls or more, at least `ratio` failed, and when its first `refusals`
+    calls (0: never) are all refused alike."""
 
     ratio: float = 0.5
     min_calls: int = 50
+    refusals: int = 20
 
 
 class BudgetSection(Section, frozen=True, kw_only=True):

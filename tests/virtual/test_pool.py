@@ -242,7 +242,7 @@ def test_what_is_in_flight_when_the_account_fails_is_kept(night: Any) -> None:
 
 
 def test_the_circuit_opens_on_a_ratio_and_never_on_a_few_bad_rows(night: Any) -> None:
-    few = night(lambda row, now: Answer(status=400 if row < 20 else 200), 300)
+    few = night(lambda row, now: Answer(status=400 if 5 <= row < 25 else 200), 300)
     assert few.stopped.reason == "finished"
     many = night(lambda row, now: Answer(status=400 if row % 3 else 200), 3000)
     assert many.stopped.reason == "circuit"
