@@ -328,10 +328,11 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 class Reader(Protocol):
     """Decodes one HTTP response as it arrives. `feed` never raises; `end` gives the reply or raises Fault.
 
-    `complete` is False when the connection was cut before the body's end.
+    `feed` is true for a chunk after which the answer is whole, though the body may go on: its end need not be waited
+    for long. `complete` is False when the connection was cut before the body's end.
     """
 
-    def feed(self, chunk: bytes) -> None: ...
+    def feed(self, chunk: bytes) -> bool | None: ...
 
     def end(self, *, complete: bool = True) -> Reply: ...
 

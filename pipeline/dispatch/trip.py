@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import msgspec
 
 from pipeline.dispatch.prepared import Prepared
@@ -14,6 +15,11 @@ NEVER_SENT = frozenset(
     f"Local.{name}"
     for name in ("ConnectTimeout", "ConnectFailed", "ProxyFailed", "InvalidUrl", "CertificateRefused", "TooManyTokens")
 )
+
+
+REST_SECONDS = 2.0
+"""How long the rest of a stream is waited for once its answer is whole: usage, end mark and the end of the connection
+follow at once, while some servers keep the connection open with comments for ever."""
 
 
 class Outcome(msgspec.Struct, kw_only=True):
@@ -54,13 +60,31 @@ async def travel(transport: Transport, prepared: Prepared, timeouts: Timeouts, w
             outcome.status = exchange.status
             outcome.hints = read(exchange.headers, wall)
             reader = _reader(prepared, exchange)
-            async for chunk in exchange.chunks():
-                reader.feed(chunk)
-        outcome.reply = _reply(reader, exchange)
+            broken = await _received(exchange, reader)
+        outcome.reply = _reply(reader, exchange, broken)
         outcome.fault = prepared.check(outcome.reply)
     except Fault as fault:
         outcome.fault = fault
     return outcome
+
+
+async def _received(exchange: Exchange, reader: Reader) -> Fault | None:
+    """Feeds the reader until the body ends. Returns what ended it before: a silence, a bound; the reader may have an
+    answer all the same. A stream whose answer is whole is left when nothing of it comes any more."""
+    chunks = exchange.chunks()
+    try:
+        async for chunk in chunks:
+            if reader.feed(chunk):
+                break
+        else:
+            return None
+        with anyio.move_on_after(REST_SECONDS) as silence:
+            async for chunk in chunks:
+                if reader.feed(chunk):
+                    silence.deadline = anyio.current_time() + REST_SECONDS
+    except Fault as fault:
+        return fault
+    return None
 
 
 def _reader(prepared: Prepared, exchange: Exchange) -> Reader:
@@ -72,13 +96,16 @@ def _reader(prepared: Prepared, exchange: Exchange) -> Reader:
         raise _undecodable(exchange.status, error) from error
 
 
-def _reply(reader: Reader, exchange: Exchange) -> Reply:
+def _reply(reader: Reader, exchange: Exchange, broken: Fault | None) -> Reply:
+    """The answer, also of a body that did not end, if it is whole. What the service said goes before `broken`."""
     try:
-        return reader.end(complete=exchange.complete)
-    except Fault:
+        return reader.end(complete=exchange.complete and broken is None)
+    except Fault as fault:
+        if broken is not None and fault.code.startswith("Local."):
+            raise broken from None
         raise
     except Exception as error:
-        raise _undecodable(exchange.status, error) from error
+        raise broken or _undecodable(exchange.status, error) from error
 
 
 def _undecodable(status: int, error: Exception) -> Fault:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.errors import Fault
-from pipeline.providers import usage
+from pipeline.providers import endings, usage
 from pipeline.providers.ocr_reply import unfenced
 from pipeline.providers.redact import clean, without_data
 from pipeline.types import Reply, Request, Usage
@@ -31,10 +31,13 @@ _KNOWN_TOP = frozenset(
 )
 _KNOWN_CHOICE = frozenset({"index", "message", "delta", "finish_reason", "text", "stop_reason", "token_ids"})
 _KNOWN_MESSAGE = frozenset({"role", "content", "reasoning_content", "reasoning", "refusal"})
+_FLAG = ("flag", "ban_round")
+_NO_FLAG = (None, 0, "0", False)
 
 
 class ChatCollector:
-    """Collects a chat answer. A stream's deltas are joined; the chunk with usage has no choices (trap 8).
+    """Collects a chat answer. A stream's deltas are joined; the chunk with usage has no choices (trap 8). A safety flag
+    that was raised stays raised, with the turn that it is about, whatever a later chunk says.
 
     whole_needs_reason: a whole answer without a finish reason is taken for a part of one (DashScope, trap 55).
     """
@@ -46,6 +49,7 @@ class ChatCollector:
         self._thoughts: list[str] = []
         self._refusals: list[str] = []
         self._usage: Any = None
+        self._closed = False
         self._finish: str | None = None
         self._request_id: str | None = None
         self._model: str | None = None
@@ -59,17 +63,18 @@ class ChatCollector:
             self._request_id = identity
         if isinstance(body.get("model"), str):
             self._model = body["model"]
+        choices = body.get("choices") or []
         if body.get("usage") is not None:
             self._usage = body["usage"]
+            self._closed = self._closed or not choices
         self._keep(body, _KNOWN_TOP)
-        for choice in body.get("choices") or []:
+        for choice in choices:
             if choice.get("index") in (0, None):
                 self._choice(choice, stream)
 
     def _choice(self, choice: dict[str, Any], stream: bool) -> None:
-        reason = choice.get("finish_reason")
-        if isinstance(reason, str) and reason not in ("null", ""):
-            self._finish = reason
+        if (reason := choice.get("finish_reason")) is not None:
+            self._finish = endings.later(self._finish, reason)
         self._keep(choice, _KNOWN_CHOICE)
         message = (choice.get("delta") or choice.get("message") or {}) if stream else choice["message"]
         self._texts.extend(_texts(message.get("content")))
@@ -78,15 +83,25 @@ class ChatCollector:
         self._keep(message, _KNOWN_MESSAGE)
 
     def _keep(self, table: dict[str, Any], known: frozenset[str]) -> None:
+        raised: bool | None = None
         for key, value in table.items():
-            if key not in known and value is not None and value != []:
-                self._extra[key] = without_data(value)
+            if key in known or value is None or value == []:
+                continue
+            if key in _FLAG:
+                raised = self._extra.get("flag") not in _NO_FLAG if raised is None else raised
+                if raised:
+                    continue
+            self._extra[key] = without_data(value)
 
     def finished(self) -> bool:
-        return self._finish is not None
+        return self._finish not in (None, endings.FAILED)
+
+    def closed(self) -> bool:
+        """The usage in a chunk of its own is the last one (protocol reference §3.6)."""
+        return self._closed
 
     def reply(self) -> Reply:
-        extra = {key: value for key, value in self._extra.items() if not (key == "flag" and value in (0, "0"))}
+        extra = {key: value for key, value in self._extra.items() if not (key == "flag" and value in _NO_FLAG)}
         if self._thoughts:
             extra["reasoning"] = "".join(self._thoughts)
         if self._refusals:
@@ -107,20 +122,14 @@ class ChatCollector:
     def judge(self, reply: Reply, *, stream: bool) -> Fault | None:
         """A safety flag (trap 44), a content filter or a refusal in place of an answer; a part of an answer."""
         flag = reply.extra.get("flag")
-        if flag is not None and flag is not False:
+        if flag is not None:
             turn = reply.extra.get("ban_round")
             return Fault(
                 "blocked", f"flag {clean(str(flag), 20)}", f"the service flagged the content; ban_round: {turn}"
             )
-        if reply.finish_reason == "content_filter":
-            return Fault("blocked", "content_filter", "the service's content filter ended the answer")
         if not reply.text and (words := reply.extra.get("refusal")):
             return Fault("blocked", "refusal", clean(words))
-        if reply.finish_reason is None and not stream and self._whole_needs_reason:
-            return Fault(
-                "suspect", "Local.Partial", "the answer came without a finish reason, so it may be a part only"
-            )
-        return None
+        return endings.judged(reply.finish_reason, needed=self._whole_needs_reason and not stream)
 
 
 def _texts(content: Any) -> list[str]:

@@ -13,7 +13,7 @@ from pipeline.providers.chat_wire import PATH as CHAT_PATH
 from pipeline.providers.chat_wire import chat_body
 from pipeline.providers.embedding_wire import VectorCollector
 from pipeline.providers.models import Model
-from pipeline.providers.native_wire import NativeCollector
+from pipeline.providers.native_wire import NativeCollector, stream_mode
 from pipeline.providers.output_bound import renamed
 from pipeline.providers.reader import Collector, WireReader
 from pipeline.types import Endpoint, HttpRequest, Reader, Reply, Request
@@ -24,6 +24,7 @@ DEFAULT_BASE_URLS: Mapping[str, str] = {
     "openai": "https://dashscope.aliyuncs.com/compatible-mode/v1",
 }
 KEY_ENV = "DASHSCOPE_API_KEY"
+_ANSWER = frozenset({"choices", "data", "output"})
 MAX_BODY = 64 * 1024 * 1024  # protocol reference §3.7: above it the gateway answers 413
 
 
@@ -68,6 +69,8 @@ def encode(request: Request, model: Model, endpoint: Endpoint) -> HttpRequest:
 def _native(request: Request, parameters: Mapping[str, Any], model: Model) -> tuple[str, dict[str, Any]]:
     if request.task == "embed":
         return embedding_wire.NATIVE_PATH, embedding_wire.native_body(request, parameters, model)
+    if native_wire.asks_for_increments(request, model):
+        parameters = {**parameters, "incremental_output": True}
     return native_wire.PATH, native_wire.generation_body(request, parameters)
 
 
@@ -104,6 +107,8 @@ class _EitherCollector:
         self._chosen: Collector | None = None
 
     def add(self, body: dict[str, Any], *, stream: bool) -> None:
+        if self._chosen is None and stream and _ANSWER.isdisjoint(body):
+            return  # A frame that comes before the first piece of the answer.
         if self._chosen is None:
             self._chosen = self._pick(body)
         self._chosen.add(body, stream=stream)
@@ -113,17 +118,16 @@ class _EitherCollector:
             return VectorCollector()
         if "choices" in body and "output" not in body:
             return ChatCollector(self._request, whole_needs_reason=True)
-        asked = self._request.parameters.get("incremental_output")
-        default = self._model.incremental == "default"
-        return NativeCollector(self._request, incremental=asked if isinstance(asked, bool) else default)
+        return NativeCollector(self._request, mode=stream_mode(self._request, self._model))
 
     def finished(self) -> bool:
         return self._chosen is not None and self._chosen.finished()
 
+    def closed(self) -> bool:
+        return self._chosen is not None and self._chosen.closed()
+
     def reply(self) -> Reply:
-        assert self._chosen is not None
-        return self._chosen.reply()
+        return self._chosen.reply() if self._chosen is not None else Reply()
 
     def judge(self, reply: Reply, *, stream: bool) -> Fault | None:
-        assert self._chosen is not None
-        return self._chosen.judge(reply, stream=stream)
+        return self._chosen.judge(reply, stream=stream) if self._chosen is not None else None

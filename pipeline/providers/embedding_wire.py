@@ -119,6 +119,9 @@ class VectorCollector:
     def finished(self) -> bool:
         return self._reply is not None
 
+    def closed(self) -> bool:
+        return self.finished()
+
     def reply(self) -> Reply:
         if self._reply is None:
             raise ValueError("no vector")

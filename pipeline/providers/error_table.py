@@ -30,14 +30,15 @@ class ErrorRow(msgspec.Struct, frozen=True):
 
 @functools.cache
 def rows(service: str) -> dict[str, tuple[ErrorRow, ...]]:
-    """Lower-case code → its rows in the order of the table; a compatible code stands for all rows of its native one."""
+    """Lower-case code → its rows in the order of the table; a compatible code stands for all rows of its native one.
+    Under "" stand the rows without a code, which are known by their words alone."""
     raw = [row for name in ("errors.json", "openai_errors.json") for row in _read(name) if row["service"] == service]
     table: dict[str, list[ErrorRow]] = {}
     aliases: dict[str, set[str]] = {}
     for entry in raw:
         if entry["class"] not in ("retry", "retry_once", "never", "account"):
             continue
-        for code in _names(entry["code"]):
+        for code in _names(entry["code"]) or [""]:
             table.setdefault(code.lower(), []).append(_row(entry, code))
             if service == "dashscope":
                 for alias in _names(entry["compat_code"]):

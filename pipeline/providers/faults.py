@@ -53,8 +53,10 @@ def classify(service: str, status: int, info: ErrorInfo) -> tuple[FaultKind, Ret
     service: `dashscope`, `openai` or `qianfan`. status: of HTTP or of the in-stream comment; 2xx counts as not known,
     then the code alone decides. Rows are chosen by code, then by the published text they hold, then by status; a
     native code in the text (`<400> InternalError.Algo…: …`) goes before the compatible one. Unknown: 408, 429 and
-    5xx are sent again, 401 and 402 are the account's, any other 4xx is final (errors.json `rule`).
+    5xx are sent again, 401 and 402 are the account's, any other 4xx is final (errors.json `rule`). A status that
+    stands in the body counts where HTTP says 2xx: gateways answer so.
     """
+    status = effective(status, info)
     message = info.message
     if "policy expired" in message.lower():
         return "transient", "upload"
@@ -66,7 +68,15 @@ def classify(service: str, status: int, info: ErrorInfo) -> tuple[FaultKind, Ret
         row = _find(service, name, status, message) if name else None
         if row is not None:
             return _kind(row, info, status)
+    row = _by_words(service, status, message)
+    if row is not None:
+        return _kind(row, info, status)
     return _by_status(info.native_status if status < 300 and info.native_status else status)
+
+
+def effective(status: int, info: ErrorInfo) -> int:
+    """The status of HTTP, or the one in the body where HTTP says 2xx."""
+    return info.status if status < 300 and info.status is not None else status
 
 
 def fault(
@@ -81,17 +91,22 @@ def fault(
 ) -> Fault:
     """The Fault for an error a service reported; its words are kept, cleaned of keys, data and signed queries.
 
-    http_status: what the fault reports as the status, by default `status`.
+    http_status: what the fault reports as the status, by default `status`, or the one in the body under a 2xx.
     """
     kind, retry = classify(service, status, info)
     stated = hints.read(headers)
     if stated.should_retry is False and retry in ("yes", "once"):
         retry = "no"
+    told = effective(status, info)
+    code = _shown_code(info, told)
+    message = _explained(clean(info.message) or f"HTTP {told} without words", code, info, kind, model)
+    if status == 404 and kind == "rejected" and (info.code or "").lower() in _NO_PATH:
+        message += " (nothing answers at this address: check provider.base_url and provider.protocol)"
     return Fault(
         kind,
-        clean(_shown_code(info, status), 120),
-        _explained(clean(info.message) or f"HTTP {status} without words", status, info, kind, model),
-        http_status=http_status or status,
+        clean(code, 120),
+        message,
+        http_status=http_status or told,
         retry=retry,
         retry_after=stated.wait if retry in ("yes", "once") else None,
         request_id=info.request_id or headers.get("x-request-id"),
@@ -110,6 +125,14 @@ def _find(service: str, code: str, status: int, message: str) -> ErrorRow | None
             if found:
                 return _best(found, status, message)
     return None
+
+
+def _by_words(service: str, status: int, message: str) -> ErrorRow | None:
+    """The row of a server that gives no code of its own, found by the words it publishes."""
+    if service != "openai" or not message:
+        return None
+    fitting = [row for row in rows(service).get("", ()) if status in row.http or status < 300]
+    return next((row for row in fitting if row.match(message)), None)
 
 
 def _best(found: tuple[ErrorRow, ...], status: int, message: str) -> ErrorRow:
@@ -156,12 +179,10 @@ def _shown_code(info: ErrorInfo, status: int) -> str:
     return code or info.native_code or info.kind or f"Http{status}"
 
 
-def _explained(message: str, status: int, info: ErrorInfo, kind: FaultKind, model: Model | None) -> str:
+def _explained(message: str, code: str, info: ErrorInfo, kind: FaultKind, model: Model | None) -> str:
     if URL_ERROR in info.message.lower():
         return f"{message} ({URL_ERROR_HINT})"
-    if status == 404 and kind == "rejected" and (info.code or "").lower() in _NO_PATH:
-        return f"{message} (nothing answers at this address: check provider.base_url and provider.protocol)"
-    code = _shown_code(info, status).lower()
+    code = code.lower()
     if code == "model_not_supported":
         return f'{message} (this model has no OpenAI-compatible route: set provider.protocol = "native")'
     if kind == "account" and model is not None and (code in MODEL_GONE or code in _MAYBE_GONE):

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.errors import Fault
-from pipeline.providers import usage
+from pipeline.providers import endings, usage
 from pipeline.providers.body import media_value, number
+from pipeline.providers.models import Model
 from pipeline.providers.ocr_reply import read_blocks, unfenced
 from pipeline.providers.options import PartOptions, options
 from pipeline.providers.redact import without_data
-from pipeline.providers.textflow import TextFlow
+from pipeline.providers.textflow import Mode, TextFlow
 from pipeline.types import Audio, Block, Image, Part, Reply, Request, Text, Usage, Video
 
 PATH = "/services/aigc/multimodal-generation/generation"
@@ -19,6 +20,7 @@ _KNOWN_TOP = frozenset({"output", "usage", "request_id", "code", "message", "sta
 _KNOWN_OUTPUT = frozenset({"choices", "text", "finish_reason", "audio"})
 _KNOWN_CHOICE = frozenset({"message", "finish_reason", "index"})
 _KNOWN_MESSAGE = frozenset({"role", "content", "reasoning_content"})
+_KNOWN_ITEM = frozenset({"text", "ocr_result"})
 
 
 def generation_body(request: Request, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,13 +45,38 @@ def _part(part: Part, part_options: PartOptions) -> dict[str, Any]:
     return {kind: media_value(part.media), **chosen}
 
 
+def asks_for_increments(request: Request, model: Model) -> bool:
+    """Whether a stream must ask for increments: where it is not known how the model streams, and the row or the job
+    does not say it. A frame that repeats the one before cannot be told apart otherwise (`7` `7`, `好` `好`)."""
+    bound = model.bounds.get("incremental_output")
+    return (
+        request.stream
+        and model.incremental is None
+        and "incremental_output" not in request.parameters
+        and not (bound is not None and bound.refused)
+    )
+
+
+def stream_mode(request: Request, model: Model) -> Mode:
+    """How the frames of a native stream are to be read: by what the model can do, then by what was asked for, then by
+    the model's default."""
+    if model.incremental == "refused":
+        return "replace"
+    asked = request.parameters.get("incremental_output")
+    if isinstance(asked, bool):
+        return "incremental" if asked else "cumulative"
+    if model.incremental == "default" or asks_for_increments(request, model):
+        return "incremental"
+    return "cumulative"
+
+
 class NativeCollector:
     """Collects a native answer: one body, or frames in either stream mode."""
 
-    def __init__(self, request: Request, *, incremental: bool) -> None:
+    def __init__(self, request: Request, *, mode: Mode) -> None:
         self._task = request.task
-        self._text = TextFlow(incremental)
-        self._thoughts = TextFlow(incremental)
+        self._text = TextFlow(mode)
+        self._thoughts = TextFlow(mode)
         self._has_text = False
         self._usage: Any = None
         self._finish: str | None = None
@@ -59,6 +86,8 @@ class NativeCollector:
 
     def add(self, body: dict[str, Any], *, stream: bool) -> None:
         output = body.get("output")
+        if stream and output is None:
+            output = {}
         if not isinstance(output, dict):
             raise TypeError("no output")
         self._keep(body, _KNOWN_TOP)
@@ -75,12 +104,12 @@ class NativeCollector:
 
     def _choice(self, choice: dict[str, Any]) -> None:
         self._keep(choice, _KNOWN_CHOICE)
-        reason = choice.get("finish_reason")
-        if isinstance(reason, str) and reason not in ("null", ""):
-            self._finish = reason
+        if (reason := choice.get("finish_reason")) not in endings.OPEN:
+            self._finish = endings.later(self._finish, reason)
         message = choice.get("message") or {}
         self._keep(message, _KNOWN_MESSAGE)
-        self._thoughts.add(message.get("reasoning_content") or "")
+        thought = message.get("reasoning_content")
+        self._thoughts.add(thought if isinstance(thought, str) else "")
         content = message.get("content")
         if isinstance(content, str):
             content = [{"text": content}]
@@ -89,9 +118,10 @@ class NativeCollector:
             if isinstance(item.get("text"), str):
                 texts.append(item["text"])
             self._ocr(item.get("ocr_result"))
-            self._keep(item, frozenset({"text", "ocr_result"}))
+            self._keep(item, _KNOWN_ITEM)
         self._has_text = self._has_text or bool(texts)
-        self._text.add("".join(texts))
+        tokens = self._usage.get("output_tokens") if isinstance(self._usage, dict) else None
+        self._text.add("".join(texts), tokens)
 
     def _ocr(self, result: Any) -> None:
         if not isinstance(result, dict):
@@ -107,7 +137,11 @@ class NativeCollector:
                 self._extra[key] = without_data(value)
 
     def finished(self) -> bool:
-        return self._finish is not None
+        return self._finish not in (None, endings.FAILED)
+
+    def closed(self) -> bool:
+        """Nothing in this protocol comes last but the finish reason."""
+        return False
 
     def reply(self) -> Reply:
         extra = dict(self._extra)
@@ -131,9 +165,5 @@ class NativeCollector:
         )
 
     def judge(self, reply: Reply, *, stream: bool) -> Fault | None:
-        """An answer without a finish reason is a part of one: the service stops at 300 s (trap 55)."""
-        if reply.finish_reason is None and not stream:
-            return Fault(
-                "suspect", "Local.Partial", "the answer came without a finish reason, so it may be a part only"
-            )
-        return None
+        """A filter that ended the answer; a whole answer without a finish reason, which is a part of one."""
+        return endings.judged(reply.finish_reason, needed=not stream)

@@ -12,10 +12,12 @@ _FENCE = re.compile(r"\s*```([A-Za-z0-9_+-]*)[ \t]*\r?\n(.*?)\r?\n?```\s*", re.D
 
 def read_blocks(words: list[Any]) -> tuple[Block, ...]:
     """Blocks from `ocr_result.words_info`: `{text, location: [x1, y1, … x4, y4]}` in pixels of the picture that was
-    sent (protocol reference §3.10). A location that is not eight numbers gives no polygon."""
+    sent (protocol reference §3.10). A location that is not eight numbers gives no polygon; what has no text is left
+    out."""
     return tuple(
         Block(text=word["text"], score=_number(word.get("score")), polygon=_polygon(word.get("location")))
         for word in words
+        if isinstance(word, dict) and isinstance(word.get("text"), str)
     )
 
 

@@ -20,7 +20,8 @@ class Splitter:
     """Feed bytes cut anywhere; whole events come out.
 
     A line is held as bytes until its end, so that no multi-byte character is torn, and in pieces, so that a long
-    line in small chunks costs linear time. Line ends: LF, CRLF, CR. One space after the colon is dropped.
+    line in small chunks costs linear time. Line ends: LF, CRLF, CR. One space after the colon is dropped. A field
+    `error`, as llama.cpp's server writes it, is the data of an event of that name.
     """
 
     __slots__ = ("_data", "_name", "_pieces", "_status")
@@ -41,11 +42,15 @@ class Splitter:
         self._pieces = [last] if last else []
         return self._lines(block)
 
-    def end(self) -> list[Event]:
-        """What stood unfinished: an event whose closing empty line never came."""
+    def rest(self) -> list[Event]:
+        """At the end of the body: the events in the last line (where lines end in CR alone, all of them)."""
         block = b"".join(self._pieces)
         self._pieces = []
-        return [*self._lines(block), *self._dispatch()]
+        return self._lines(block) if block else []
+
+    def unclosed(self) -> list[Event]:
+        """Then: the event whose closing empty line never came, if there is one."""
+        return self._dispatch()
 
     def _lines(self, block: bytes) -> list[Event]:
         events: list[Event] = []
@@ -67,6 +72,9 @@ class Splitter:
             value = value[1:]
         if field == b"data":
             self._data.append(value)
+        elif field == b"error":
+            self._data.append(value)
+            self._name = "error"
         elif field == b"event":
             self._name = value.decode("utf-8", "replace").strip()
         elif not field and (found := _STATUS.match(value)):

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from pipeline.errors import Fault, refusal
-from pipeline.providers import error_body, faults
+from pipeline.providers import error_body, faults, json_text
 from pipeline.providers.error_body import ErrorInfo
 from pipeline.providers.redact import clean, excerpt, hide
 from pipeline.types import Endpoint, HttpRequest, Loaded
@@ -55,14 +55,18 @@ def certificate_request(endpoint: Endpoint, model_name: str) -> HttpRequest:
 
 
 def read_certificate(status: int, headers: Mapping[str, str], body: bytes) -> Certificate:
-    """The certificate of an answer. Raises Fault: what the service said, or malformed."""
+    """The certificate of an answer. Raises Fault: what the service said, cut, or malformed."""
+    cut = False
     try:
-        value: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        value = None
+        value: Any = json_text.decode(body)
+    except ValueError as error:
+        value, cut = None, isinstance(error, json_text.Cut)
     info = error_body.find(value)
     if info is not None or status >= 300:
         raise faults.fault("dashscope", status, info or ErrorInfo(message=excerpt(body)), headers)
+    if cut:
+        words = "the upload certificate stopped in the middle"
+        raise Fault("transient", "Local.StreamCut", words, http_status=status, retry="yes")
     try:
         data = value["data"]
         megabytes = data.get("max_file_size_mb")

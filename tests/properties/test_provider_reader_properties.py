@@ -140,10 +140,13 @@ def test_there_are_streams_to_cut():
     assert len(STREAMED) >= 15
 
 
+PARTS = st.lists(st.text(st.sampled_from("a🐱\ufffd \n1é"), min_size=1, max_size=4), min_size=1, max_size=12)
+
+
 @QUICK
-@given(st.lists(st.text(min_size=1, max_size=4), min_size=1, max_size=12))
-def test_a_cumulative_stream_gives_its_last_text_once(pieces):
-    flow = TextFlow(False)
+@given(PARTS, st.sampled_from(["replace", "cumulative"]))
+def test_a_cumulative_stream_gives_its_last_text_once(pieces, mode):
+    flow = TextFlow(mode)
     for end in range(1, len(pieces) + 1):
         flow.add("".join(pieces[:end]))
     flow.add("".join(pieces))
@@ -151,13 +154,24 @@ def test_a_cumulative_stream_gives_its_last_text_once(pieces):
 
 
 @QUICK
-@given(st.lists(st.text(min_size=1, max_size=4), min_size=1, max_size=12))
-def test_an_incremental_stream_gives_all_its_pieces_unless_three_frames_look_cumulative(pieces):
-    flow = TextFlow(True)
-    for piece in pieces:
-        flow.add(piece)
+@given(st.lists(st.text(min_size=1), min_size=1, max_size=12))
+def test_a_model_without_increments_gives_its_last_frame(frames):
+    flow = TextFlow("replace")
+    for frame in frames:
+        flow.add(frame)
+    assert flow.text() == frames[-1]
+
+
+@QUICK
+@given(PARTS, st.lists(st.integers(1, 9), min_size=12, max_size=12))
+def test_an_incremental_stream_gives_all_its_pieces(pieces, tokens):
+    """But where each of five frames and more begins with the one before, and they are no repeated sign."""
+    flow, total = TextFlow("incremental"), 0
+    for piece, more in zip(pieces, tokens, strict=False):
+        total += more
+        flow.add(piece, total)
     growing = [b.startswith(a) and len(b) > len(a) for a, b in pairwise(pieces)]
-    if sum(growing) < 2:
+    if sum(growing) < 4 or not all(b.startswith(a) for a, b in pairwise(pieces)):
         assert flow.text() == "".join(pieces)
 
 
@@ -180,7 +194,21 @@ def test_time_grows_with_the_bytes_not_with_their_square():
     def one_event_in_crumbs(size):
         return [b"data: ", *long_line(size), b"\n\n"]
 
-    for make, small in ((long_line, 150_000), (many_events, 3_000), (one_event_in_crumbs, 150_000)):
+    def many_values(count):
+        return [b"data: " + b"1 " * count + b"\n\n"]
+
+    def broken_text(size):
+        return [b"".join(long_line(size)).replace(b"xxxx", b"xx\xff\t")]
+
+    def blanks(size):
+        return [b"\n" * 16] * (size // 16) + long_line(16)
+
+    def open_braces(size):
+        return [b"[" * size]
+
+    shapes = ((long_line, 150_000), (many_events, 3_000), (one_event_in_crumbs, 150_000), (many_values, 20_000),
+              (broken_text, 60_000), (blanks, 150_000), (open_braces, 60_000))  # fmt: skip
+    for make, small in shapes:
         few = min(_seconds(make(small)) for _ in range(2))
         many = min(_seconds(make(small * 8)) for _ in range(2))
         assert many < max(few, 0.004) * 8 * 4

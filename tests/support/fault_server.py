@@ -18,10 +18,25 @@ class Act:
 
     drop: hang up before the head. cut: hang up in the middle of the body. garbage: bytes that are not HTTP.
     hang: never answer. drip: the body a byte at a time, `gap` seconds apart. wrong_length: announce more than comes.
-    endless: a body that never ends. deaf: the request's body is not read.
+    endless: a body that never ends. deaf: the request's body is not read. closed: no length is announced, the body ends
+    with the connection. open: likewise, but the connection never ends. ticking: likewise, with a comment and a ping
+    each `gap`.
     """
 
-    kind: Literal["answer", "drop", "cut", "garbage", "hang", "drip", "wrong_length", "endless", "deaf"] = "answer"
+    kind: Literal[
+        "answer",
+        "drop",
+        "cut",
+        "garbage",
+        "hang",
+        "drip",
+        "wrong_length",
+        "endless",
+        "deaf",
+        "closed",
+        "open",
+        "ticking",
+    ] = "answer"
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = GOOD
@@ -90,7 +105,9 @@ class FaultServer:
             return False
         body = act.body
         length = len(body) + (10 if act.kind == "wrong_length" else 0)
-        lines = [f"HTTP/1.1 {act.status} Scripted", f"content-length: {length if act.kind != 'endless' else 1 << 40}"]
+        lines = [f"HTTP/1.1 {act.status} Scripted"]
+        if act.kind not in ("closed", "open", "ticking"):
+            lines.append(f"content-length: {length if act.kind != 'endless' else 1 << 40}")
         lines += [f"{name}: {value}" for name, value in act.headers]
         writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
         if act.kind == "drip":
@@ -104,6 +121,12 @@ class FaultServer:
             await writer.drain()
         writer.write(body[: len(body) // 2] if act.kind == "cut" else body)
         await writer.drain()
+        if act.kind == "open":
+            await asyncio.sleep(3600)
+        while act.kind == "ticking":
+            await asyncio.sleep(act.gap)
+            writer.write(b": still here\n\nevent: ping\ndata: {}\n\n")
+            await writer.drain()
         return act.kind == "answer"
 
 

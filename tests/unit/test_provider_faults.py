@@ -251,3 +251,54 @@ def test_trap_53_the_wait_a_service_states_is_read_and_none_is_made_up(headers, 
 def test_a_service_that_says_not_to_retry_is_believed():
     fault = faults.fault("dashscope", 500, ErrorInfo(code="InternalError"), {"x-should-retry": "false"})
     assert (fault.kind, fault.retry) == ("transient", "no")
+
+
+LITELLM = [
+    (400, "Budget has been exceeded! Current cost: 1.2, Max budget: 1.0", "budget_exceeded", "400"),
+    (429, "Budget has been exceeded! Current cost: 1.2, Max budget: 1.0", "budget_exceeded", "429"),
+    (400, "{'error': '/chat/completions: Invalid model name passed in model=gpt-9. Call `/v1/models` to view available "
+          "models for your key.'}", "None", "400"),
+    (400, "/chat/completions: Invalid model name passed in model=gpt-9", "invalid_request_error", "400"),
+    (400, "No connected db.", "no_db_connection", "400"),
+    (500, "No models configured on proxy", "None", "500"),
+    (401, "Authentication Error - Expired Key. Key Expiry time 1 and current time 2", "expired_key", "401"),
+    (401, "Authentication Error, Invalid proxy server token passed", "token_not_found_in_db", "401"),
+    (403, "key not allowed to access model.", "key_model_access_denied", "403"),
+    (401, "Team not allowed to access model.", "team_model_access_denied", "401"),
+    (403, "Access denied", "auth_error", "403"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "message", "kind", "code"), LITELLM, ids=[row[1][:40] for row in LITELLM])
+def test_what_litellms_proxy_refuses_for_the_job_is_the_accounts(status, message, kind, code):
+    found = find({"error": {"message": message, "type": kind, "param": "None", "code": code}})
+    for http in (status, 200):
+        fault = faults.fault("openai", http, found, {})
+        assert (fault.kind, fault.retry, fault.http_status) == ("account", "no", status)
+        assert fault.code not in ("None", "none")
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "code", "status", "expected"),
+    [
+        ("litellm.BadRequestError: the picture is broken", "None", "400", 400, ("rejected", "no")),
+        ("litellm.BadRequestError: x", "invalid_request_error", "400", 400, ("rejected", "no")),
+        ("No deployments available for selected model", "None", "429", 429, ("throttled", "yes")),
+        ("Service Unavailable, the database cannot be reached", "no_db_connection", "503", 503, ("transient", "yes")),
+        ("litellm.InternalServerError: x", "None", "500", 500, ("transient", "yes")),
+    ],
+)  # fmt: skip
+def test_what_litellms_proxy_says_of_a_row_or_a_moment_is_no_account_fault(message, kind, code, status, expected):
+    found = find({"error": {"message": message, "type": kind, "param": "None", "code": code}})
+    assert faults.classify("openai", status, found) == expected
+
+
+def test_a_transformers_server_pinned_to_another_model_is_the_accounts():
+    found = find({"detail": "Server is pinned to 'Qwen/Qwen2.5-VL-3B-Instruct'; requested 'qwen'."})
+    assert faults.classify("openai", 400, found) == ("account", "no")
+    assert faults.classify("openai", 400, find({"detail": "prompt must be a string."})) == ("rejected", "no")
+
+
+def test_openrouter_does_not_know_the_model():
+    found = find({"error": {"message": "qwen/none is not a valid model ID", "code": 400}, "user_id": "u"})
+    assert faults.classify("openai", 400, found) == ("account", "no")

@@ -27,8 +27,9 @@ def decode() -> Decode:
         headers: Mapping[str, str] | None = None,
         parameters: Mapping[str, object] | None = None,
         complete: bool = True,
+        stream: bool = False,
     ) -> Reply | Fault:
-        request = Request(task=task, model=model, parameters=parameters or {})  # type: ignore[arg-type]
+        request = Request(task=task, model=model, parameters=parameters or {}, stream=stream)  # type: ignore[arg-type]
         reader = load(provider).reader(request, models.find(provider, model), status, headers or {})
         for chunk in [body] if isinstance(body, bytes) else body:
             reader.feed(chunk)

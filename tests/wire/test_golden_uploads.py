@@ -102,7 +102,7 @@ def test_a_denied_certificate_is_an_account_fault():
     assert (caught.value.kind, caught.value.code, caught.value.http_status) == ("account", "AccessDenied", 403)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"data":{"policy":1}}', b'{"data":null}'])
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"data":{"policy":1}}', b'{"data":null}'])
 def test_a_certificate_that_lacks_anything_is_malformed(body):
     with pytest.raises(Fault) as caught:
         uploads.read_certificate(200, {}, body)
@@ -160,3 +160,20 @@ def test_trap_21_an_oss_picture_brings_the_resolve_header():
     request = Request(task="ask", model="qwen-vl-max-latest", turns=(Turn(role="user", parts=(part,)),))
     http = load("dashscope").encode(request, models.find("dashscope", request.model), endpoint_of(captured))
     assert header_table(http.headers)["x-dashscope-ossresourceresolve"] == "enable"
+
+
+def test_a_certificate_is_read_as_an_answer_is():
+    data = {"policy": "p", "signature": "s", "upload_dir": "d", "upload_host": "https://h", "expire_in_seconds": 300,
+            "oss_access_key_id": "a", "x_oss_object_acl": "private", "x_oss_forbid_overwrite": "true"}  # fmt: skip
+    body = json.dumps({"data": data}).encode()
+    odd = body.replace(b'"p"', b'"p\\ud83d"').replace(b"}}", b'},"x":NaN}')
+    for written in (b"\n\n\xef\xbb\xbf" + body, odd):
+        assert uploads.read_certificate(200, {}, written).directory == "d"
+    for place in range(len(body)):
+        with pytest.raises(Fault) as caught:
+            uploads.read_certificate(200, {}, body[:place])
+        assert (caught.value.kind, caught.value.retry) == ("transient", "yes")
+    for said in ({"code": "Throttling.RateQuota", "data": {}}, {"error": {"code": 429, "message": "m"}}):
+        with pytest.raises(Fault) as caught:
+            uploads.read_certificate(200, {}, json.dumps(said).encode())
+        assert caught.value.kind == "throttled"

@@ -1,0 +1,113 @@
+"""Reads the JSON that a service sent, also where it is not quite JSON, as far as nothing has to be guessed.
+
+Strict first: msgspec takes 2 µs for an answer of 1 KB, the lenient pass some 30. The lenient pass reads what msgspec
+refuses: broken UTF-8 and half surrogate pairs (each becomes U+FFFD), control characters inside strings, numbers that
+are none (`NaN`, `Infinity`, out of range: null), and more text behind the first value.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+import msgspec
+
+strict = msgspec.json.Decoder().decode
+"""One JSON value from bytes; raises msgspec.DecodeError, UnicodeDecodeError or RecursionError for anything else."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_BLANKS = re.compile("[ \t\r\n\ufeff]*")
+_STUMP = re.compile(r"[-+.\w\\]{0,12}")
+_MOST_DIGITS = 400
+
+
+class Parsed(msgspec.Struct, frozen=True):
+    """The JSON values at the beginning of a text, and what follows them.
+
+    `cut`: what follows is JSON too, but stops in the middle.
+    """
+
+    values: tuple[Any, ...]
+    rest: str
+    cut: bool
+
+
+def lenient(content: bytes) -> Parsed:
+    """What can be read of a text that `strict` refuses. Never raises."""
+    text = _decoded(content).rstrip()
+    values: list[Any] = []
+    at = _BLANKS.match(text, 0).end()  # type: ignore[union-attr]  # it matches anything
+    while at < len(text):
+        try:
+            value, end = _LENIENT.raw_decode(text, at)
+            values.append(_mended(value))
+        except json.JSONDecodeError as error:
+            return Parsed(tuple(values), text[at:], _stops_in_the_middle(text, at, error))
+        except (ValueError, RecursionError):
+            return Parsed(tuple(values), text[at:], False)
+        at = _BLANKS.match(text, end).end()  # type: ignore[union-attr]
+    return Parsed(tuple(values), "", False)
+
+
+class Cut(ValueError):
+    """The text is JSON that stops in the middle, or before it began."""
+
+
+def decode(content: bytes) -> Any:
+    """One JSON value, read strictly, else leniently. Raises Cut, or ValueError for what is none, or more than one."""
+    try:
+        return strict(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        parsed = lenient(content)
+    if not parsed.values and (parsed.cut or not parsed.rest):
+        raise Cut("the JSON stops in the middle")
+    if len(parsed.values) != 1 or parsed.rest:
+        raise ValueError("no JSON value")
+    return parsed.values[0]
+
+
+def _decoded(content: bytes) -> str:
+    """Surrogates written as UTF-8 are let through: two halves make a character (`_mended`)."""
+    try:
+        return content.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return content.decode("utf-8", "replace")
+
+
+def _mended(value: Any) -> Any:
+    """The value with half surrogate pairs replaced in all its strings."""
+    if isinstance(value, str):
+        return _whole_characters(value) if _SURROGATE.search(value) else value
+    if isinstance(value, dict):
+        return {_mended(key): _mended(item) for key, item in value.items()}
+    return [_mended(item) for item in value] if isinstance(value, list) else value
+
+
+def _whole_characters(text: str) -> str:
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _stops_in_the_middle(text: str, at: int, error: json.JSONDecodeError) -> bool:
+    """Whether the end of the text is what keeps it from being JSON: inside a string, a word, a number, or before the
+    next of them."""
+    if text[at] not in "{[":
+        return False
+    return error.msg.startswith("Unterminated string") or _STUMP.fullmatch(text, error.pos) is not None
+
+
+def _number(text: str) -> float | None:
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+def _whole_number(text: str) -> int | None:
+    return int(text) if len(text) <= _MOST_DIGITS else None
+
+
+def _no_number(_name: str) -> None:
+    return None
+
+
+_LENIENT = json.JSONDecoder(strict=False, parse_float=_number, parse_int=_whole_number, parse_constant=_no_number)
