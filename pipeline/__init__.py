@@ -14,13 +14,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipeline.api import Job as Job
 
-__all__ = ["Job"]
+    __version__: str
+
+__all__ = ["Job", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """`Job` is imported when it is asked for, so that `pipeline --help` stays light."""
+    """`Job` and `__version__` are looked up when they are asked for, so that `pipeline --help` stays light."""
     if name == "Job":
         from pipeline.api import Job
 
         return Job
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("multimodal-batch")
+        except PackageNotFoundError:
+            return "0+unknown"  # the source folder alone, nothing installed
     raise AttributeError(f"module 'pipeline' has no attribute {name!r}")

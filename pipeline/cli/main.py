@@ -6,17 +6,24 @@ import os
 import sys
 import traceback
 import warnings
-from importlib.metadata import version
 from typing import Any
 
 import click
 
+import pipeline
 from pipeline.cli import failures, models, run, serve, store
 from pipeline.errors import EXIT_BUG, EXIT_USAGE, PipelineError
+from pipeline.report.streams import hold_any_text, use_utf8_names
+
+
+def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked:
+        click.echo(f"pipeline, version {pipeline.__version__}")
+        context.exit()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(version=version("multimodal-batch"), prog_name="pipeline")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 def cli() -> None:
     """Captions, OCR text and embeddings for large folders and tables of pictures, in Parquet for DuckDB.
 
@@ -42,6 +49,9 @@ for command in (*_COMMANDS, serve.serve):
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; exits with the codes of README.md, "Exit codes"."""
+    if arguments is None:
+        use_utf8_names()
+    hold_any_text()
     # What a picture library thinks of a broken file is said by the row's failure, not between the lines of progress.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     sys.exit(_run(arguments))

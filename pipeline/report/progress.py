@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 import msgspec
 
+from pipeline.report import streams
 from pipeline.report.display import Progress, Quiet
 from pipeline.report.metrics import Metrics
 from pipeline.report.state import RunState, count, money, span
@@ -82,7 +83,7 @@ class Live(Quiet):
         from rich.progress import Progress as Bar
 
         self._bar = Bar(
-            SpinnerColumn(),
+            SpinnerColumn("dots" if streams.holds("⠋", stream) else "line"),
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=28),
             TextColumn("{task.fields[line]}"),
@@ -90,7 +91,8 @@ class Live(Quiet):
             transient=True,
             refresh_per_second=8,
         )
-        self._task: Any = self._bar.add_task(name, total=None, line="starting")
+        self._stream = stream
+        self._task: Any = self._bar.add_task(streams.shown(name, stream), total=None, line="starting")
 
     def __enter__(self) -> Live:
         self._bar.start()
@@ -100,4 +102,5 @@ class Live(Quiet):
         self._bar.stop()
 
     def update(self, state: RunState, elapsed: float) -> None:
-        self._bar.update(self._task, total=state.total or None, completed=state.ended, line=describe(state, elapsed))
+        line = streams.shown(describe(state, elapsed), self._stream)
+        self._bar.update(self._task, total=state.total or None, completed=state.ended, line=line)

@@ -13,12 +13,16 @@ from typing import Any, TextIO
 import msgspec
 
 from pipeline.errors import JobError, MachineError
+from pipeline.report import streams
 
 MOST_ROWS = 1_000
 """Rows printed as a table; more is for JSON, CSV or `pipeline export`."""
 
 PLAIN_WIDTH = 160
 """Columns of a table where stdout is not a terminal."""
+
+RULE = "─"
+"""Drawn under a table's heading and above a record; `-` where the encoding has no such character."""
 
 
 def write(reader: Any, form: str, file: Path | None) -> None:
@@ -80,31 +84,33 @@ def _flat(value: Any) -> Any:
 
 
 def _table(reader: Any, stream: TextIO) -> None:
-    names = _unique(reader.schema.names)
+    names = [streams.shown(name, stream) for name in _unique(reader.schema.names)]
     numeric = [_numeric(field.type) for field in reader.schema]
     rows: list[list[str]] = []
     total = 0
     for row in _rows(reader):
         total += 1
         if total <= MOST_ROWS:
-            rows.append([_short(value) for value in row.values()])
+            rows.append([streams.shown(_short(value), stream) for value in row.values()])
     width = shutil.get_terminal_size().columns if stream.isatty() else PLAIN_WIDTH
     # A table whose columns cannot all be read is no table: one line per value then.
     needed = sum(min(max(len(name), *(len(row[i]) for row in rows), 1), 24) + 3 for i, name in enumerate(names))
     draw = _grid if needed <= width else _records
-    for line in draw(names, numeric, rows, width):
+    rule = RULE if streams.holds(RULE, stream) else "-"
+    for line in draw(names, numeric, rows, width, rule):
         stream.write(line.rstrip() + "\n")
     if total > MOST_ROWS:
         print(f"… {total - MOST_ROWS:,} more rows: take --format json or csv", file=sys.stderr)
 
 
-def _grid(names: list[str], numeric: list[bool], rows: list[list[str]], width: int) -> Iterator[str]:
-    from rich.box import SIMPLE_HEAD
+def _grid(names: list[str], numeric: list[bool], rows: list[list[str]], width: int, rule: str) -> Iterator[str]:
+    from rich.box import Box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    heading = Box("    \n    \n" + f" {rule}{rule} \n" + "    \n" * 5, ascii=rule.isascii())
+    table = Table(box=heading, pad_edge=False)
     for name, right in zip(names, numeric, strict=True):
         table.add_column(Text(name), overflow="fold", justify="right" if right else "left")
     for row in rows:
@@ -114,10 +120,10 @@ def _grid(names: list[str], numeric: list[bool], rows: list[list[str]], width: i
     yield from buffer.getvalue().strip("\n").splitlines()
 
 
-def _records(names: list[str], numeric: list[bool], rows: list[list[str]], width: int) -> Iterator[str]:
+def _records(names: list[str], numeric: list[bool], rows: list[list[str]], width: int, rule: str) -> Iterator[str]:
     margin = max(len(name) for name in names)
     for number, row in enumerate(rows, 1):
-        yield f"── row {number} " + "─" * 40
+        yield f"{rule * 2} row {number} " + rule * 40
         for name, value in zip(names, row, strict=True):
             yield f"{name:>{margin}}  {value}"
 

@@ -67,3 +67,11 @@ def test_an_unknown_run_setting_is_refused(job):
 def test_sql_that_duckdb_refuses_is_a_query_error(job):
     with pytest.raises(QueryError):
         job.query("select nothing from nowhere")
+
+
+def test_the_version_is_the_installed_ones():
+    from importlib.metadata import version
+
+    from pipeline import __version__
+
+    assert __version__ == version("multimodal-batch")
