@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 import pipeline
-from pipeline.cli import failures, models, run, serve, store
+from pipeline.cli import doctor, failures, models, run, serve, store
 from pipeline.errors import EXIT_BUG, EXIT_USAGE, PipelineError
 from pipeline.report.streams import hold_any_text, use_utf8_names
 
@@ -41,6 +41,7 @@ _COMMANDS = (
     store.export,
     store.compact,
     models.models,
+    doctor.doctor,
 )
 
 for command in (*_COMMANDS, serve.serve):

@@ -13,8 +13,9 @@ from pipeline.errors import JobError
 if TYPE_CHECKING:
     from pipeline.api import Job
 
+_JOB = click.argument("job_file", metavar="JOB", type=click.Path())
+_OPTIONAL_JOB = click.argument("job_file", metavar="[JOB]", type=click.Path(), required=False)
 _OPTIONS = (
-    click.argument("job_file", metavar="JOB", type=click.Path()),
     click.option("--output", type=click.Path(), help="Another output folder than the job's."),
     click.option("--offline", is_flag=True, help="Use the embedded service: no key, no network, no cost."),
     click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key, such as limits.rpm=600."),
@@ -32,7 +33,26 @@ def job_command(function: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:  # fmt: skip
         return function(_load(job_file, output, offline, settings, variables), **rest)
 
-    for option in reversed(_OPTIONS):
+    return _with_options(command, _JOB)
+
+
+def optional_job_command(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a command that may have no JOB; the command receives `load`, which loads the job, or None."""
+
+    @functools.wraps(function)
+    def command(
+        *, job_file: str | None, output: str | None, offline: bool, settings: tuple[str, ...],
+        variables: tuple[str, ...], **rest: Any,
+    ) -> Any:  # fmt: skip
+        if job_file is None:
+            return function(None, **rest)
+        return function(functools.partial(_load, job_file, output, offline, settings, variables), **rest)
+
+    return _with_options(command, _OPTIONAL_JOB)
+
+
+def _with_options(command: Callable[..., Any], job: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed((job, *_OPTIONS)):
         command = option(command)
     return command
 

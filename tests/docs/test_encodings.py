@@ -43,6 +43,8 @@ PRINTING = [
     ("accept", JOB, "--offline"),
     ("compact", JOB, "--offline"),
     ("run", JOB, "--offline", "--log-format", "json"),
+    ("doctor", JOB, "--offline"),
+    ("doctor", JOB, "--offline", "--json"),
 ]
 WRONG = [
     ("status", "没有.toml"),
