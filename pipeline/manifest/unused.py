@@ -215,7 +215,7 @@ def _kind_of_bytes(head: bytes) -> Kind | None:
 
 def _kind_of_text(text: str, prose: bool) -> Kind | None:
     # Almost every text of a large table is told here: no ending such as .jpg and none of the few beginnings.
-    dot = text.rfind(".", -16)
+    dot = text.rfind(".", -64)
     ends = dot >= 0 and text[dot + 1 : dot + 2].isalnum()
     if not ends and "://" not in text[:16] and not text.startswith(_STARTS) and (prose or "\n" not in text[:256]):
         return None

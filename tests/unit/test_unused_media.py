@@ -75,6 +75,7 @@ def test_a_column_without_a_value_names_nothing(value):
     [
         ("a.jpg", "image"),
         ("photos/A.JPEG ", "image"),
+        ("photos/a.jpg?signature=abcdefghijklmnopqrstuvwxyz", "image"),
         ("./x y.png", "image"),
         ("IMG 0001.JPG", "image"),
         ("C:\\photos\\a.png", "image"),
