@@ -13,7 +13,6 @@ from trio.testing import MockClock
 from pipeline.dispatch.budget import Budget, Spent
 from pipeline.providers import models
 from pipeline.providers.cost import cost, expected, worst_case
-from pipeline.providers.output_bound import most_output
 from pipeline.providers.picture_tokens import frame_cap, picture_cap, picture_tokens, video_tokens
 from pipeline.providers.prices import Price, Tier
 from pipeline.providers.tokens import count, estimate, fewest
@@ -38,7 +37,7 @@ PARTS: st.SearchStrategy[Part] = st.one_of(WORDS, SIZES.map(Image), FRAMES)
 
 @st.composite
 def prices(draw: st.DrawFn) -> Price:
-    ends = sorted(draw(st.sets(st.integers(1, 50_000), max_size=3)))
+    ends = sorted(draw(st.sets(st.integers(1, 200) | st.integers(1, 50_000), max_size=3)))
     tiers = tuple(
         Tier(up_to=end, input=draw(RATE), output=draw(RATE | st.none()), cached=draw(RATE | st.none())) for end in ends
     )
@@ -111,6 +110,21 @@ def counted(request: Request, model: models.Model, up: bool) -> int:
     return total
 
 
+def longest(request: Request, model: models.Model) -> int:
+    """As the pages put it: an answer as long as asked for, and thoughts before it, with a bound of their own."""
+    asked, most = request.parameters, model.max_output_tokens
+    assert most is not None
+    answer = min(asked.get("max_tokens", most), most)
+    thinks = model.thinking == "always" or (
+        model.thinking != "never"
+        and asked.get("enable_thinking", model.thinking == "on" or "thinking_budget" in asked) is True
+    )
+    if not thinks:
+        return answer
+    assert model.max_thinking_tokens is not None
+    return answer + min(asked.get("thinking_budget", model.max_thinking_tokens), model.max_thinking_tokens)
+
+
 @st.composite
 def replies(draw: st.DrawFn) -> tuple[Request, models.Model, Usage]:
     """A reply within the rules: pictures by either rule, a text token per byte at most, output within its bound."""
@@ -119,8 +133,7 @@ def replies(draw: st.DrawFn) -> tuple[Request, models.Model, Usage]:
     parts = [part for turn in request.turns for part in turn.parts]
     words = sum(len(part.text.encode()) for part in parts if isinstance(part, Text))
     frame = 5 * len(request.turns) + 3 + (0 if len(request.turns) > 1 else 11)
-    most = most_output(request.parameters, model)
-    assert most is not None
+    most = longest(request, model)
     total = media + draw(st.integers(0, words)) + draw(st.integers(0, frame))
     return request, model, Usage(
         input_tokens=total,
