@@ -210,6 +210,7 @@ def test_the_openai_sdk_talks_to_qianfan(url: str, openai_content: list[Any]) ->
         )
 
 
+@pytest.mark.qianfan
 def test_the_qianfan_sdk_chats_streams_and_is_told_of_a_wrong_key_and_a_quota(
     url: str, throttled: str, openai_content: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,6 +366,7 @@ def test_a_conversation_of_three_questions_goes_through_the_clients(url: str, le
     assert "asked “What is in this picture?”" in second.output.choices[0].message.content[0]["text"]
 
 
+@pytest.mark.qianfan
 def test_the_qianfan_sdk_sends_a_video_with_its_rate(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import qianfan
 

@@ -153,7 +153,9 @@ def clients_of(sample: Sample) -> list[str]:
     return ["openai"] if sample.provider.get("protocol") == "openai" else ["dashscope"]
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize(
+    "client", [pytest.param(name, marks=[pytest.mark.qianfan] if name == "qianfan" else []) for name in CLIENTS]
+)
 def test_a_client_sends_the_same_or_the_difference_is_named(
     client: str, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
