@@ -10,6 +10,7 @@ import anyio
 import msgspec
 
 from pipeline.engines.options import RunOptions
+from pipeline.errors import JobError
 from pipeline.job.load import OFFLINE_SUFFIX, Spec
 from pipeline.job.load import load as load_spec
 
@@ -102,6 +103,27 @@ class Job:
         from pipeline.engines.upkeep import accept
 
         return accept(self.spec, where)
+
+    def dismiss(self, where: str, reason: str | None = None, *, undo: bool = False) -> int:
+        """Closes failures for good, or opens them again; returns how many. They stand in the view `dismissed`.
+
+        where: an SQL condition over the view `failures`, to undo over `dismissed`. reason: needed, but to undo. Later
+        runs neither send nor count the rows, until they ask something else. Raises JobError without a reason.
+        """
+        from pipeline.engines import upkeep
+
+        if undo:
+            return upkeep.undo(self.spec, where)
+        if not (reason or "").strip():
+            raise JobError("a dismissal needs a reason, for whoever looks at it later")
+        return upkeep.dismiss(self.spec, where, str(reason).strip())
+
+    def dismiss_groups(self, where: str, *, undo: bool = False) -> dict[tuple[str, str], int]:
+        """How many failures `dismiss` would close, or open again, by (fault, code); nothing is changed."""
+        from pipeline.store.dismissals import groups
+
+        spec = self._read()
+        return groups(spec.output, spec.job.task, where, undone=undo)
 
     def compact(self, *, drop_superseded: bool = False) -> Compacted:
         """Merges small parts into well-sized ones; readers see every row exactly once all along."""

@@ -37,6 +37,7 @@ _COMMANDS = (
     store.status,
     failures.reprocess,
     failures.accept,
+    failures.dismiss,
     store.query,
     store.export,
     store.compact,

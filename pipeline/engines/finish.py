@@ -52,6 +52,7 @@ def finish(setup: Setup, store: Store, fanout: Fanout, plan: Plan, record: RunRe
         open=still_open,
         done=plan.done,
         skipped=plan.done,
+        dismissed=plan.dismissed,
         remaining=max(0, plan.rows - plan.repeated - plan.done - state.answered - state.shared - still_open),
         left=max(0, plan.total - state.ended),
         new=plan.new,
@@ -116,7 +117,8 @@ def _written(setup: Setup, store: Store, plan: Plan, record: RunRecord, summary:
             failures, spent = failure_groups(connection), spend(connection)
     standing = Standing(
         rows=plan.rows,
-        done=plan.done + summary.answered + summary.shared,
+        done=plan.done - plan.dismissed + summary.answered + summary.shared,
+        dismissed=plan.dismissed,
         left=summary.remaining,
         repeated=plan.repeated,
         failed=summary.open,

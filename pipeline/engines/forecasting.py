@@ -144,6 +144,7 @@ def _drawn_up(prepared: Setup, survey: Survey, look: _Look, output: float | None
         changed=counts.changed,
         retry=counts.retry,
         failed=counts.failed,
+        dismissed=counts.dismissed,
         repeated=counts.repeat,
         vanished=counts.vanished,
         send=send,

@@ -11,15 +11,16 @@ from pipeline.engines.work import Work
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Counts are rows. rows: of the manifest (of a reprocess: of the last run's). total: to be sent now. done: answered
-    before. failed: failures that are open and not sent now. new, changed, vanished, repeated: as in the summary. kept:
-    answered rows that the job as it stands would ask anew, left as they are. source: given whether to go on, the rows
-    to send, once."""
+    before, or `dismissed`. failed: failures that are open and not sent now. new, changed, vanished, repeated: as in the
+    summary. kept: answered rows that the job as it stands would ask anew, left as they are. source: given whether to go
+    on, the rows to send, once."""
 
     command: str
     rows: int
     total: int
     done: int
     failed: int
+    dismissed: int = 0
     new: int = 0
     changed: int = 0
     vanished: int = 0

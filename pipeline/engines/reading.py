@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Standing(msgspec.Struct, kw_only=True):
     """What the last run left for `status`, and for the guard of the next run (`questions`: what the answered
     rows were asked: one, more after `--changed keep`, none where it is not known). `repeated`: rows whose derived id
-    stands earlier in the manifest."""
+    stands earlier in the manifest. `dismissed`: rows whose failure was dismissed."""
 
     rows: int
     done: int
@@ -34,6 +34,7 @@ class Standing(msgspec.Struct, kw_only=True):
     last_run: dict[str, Any] | None
     questions: tuple[dict[str, Any], ...] = ()
     repeated: int = 0
+    dismissed: int = 0
 
 
 def connect(spec: Spec) -> duckdb.DuckDBPyConnection:
@@ -79,6 +80,7 @@ def status(spec: Spec) -> Status:
         done=standing.done,
         left=standing.left,
         failed=standing.failed,
+        dismissed=standing.dismissed,
         failures=standing.failures,
         spend=standing.spend,
         last_run=standing.last_run,

@@ -83,12 +83,13 @@ class Surveyor:
             if counts.unread:
                 pending.settle(self._hashed(pending.states()))
                 counts = pending.counts()
-            kept = 0
-            if not redo(counts):
-                # Kept answers stay the current ones: nothing is marked, so that no view calls them stale.
+            keeping, kept = not redo(counts), 0
+            if keeping:
                 pending.keep()
                 kept, counts = counts.rebuy, pending.counts()
-            elif (marks := pending.marks()).count:
+            # Kept answers stay the current ones: they are not marked, so that no view calls them stale.
+            marks = pending.marks(kept=keeping)
+            if marks.count:
                 mark(marks)
             equal = pending.equal() if count_equal else 0
             return Survey(counts=counts, states=pending.states(), checks=self._checks, kept=kept, equal=equal)

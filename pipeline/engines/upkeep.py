@@ -1,13 +1,18 @@
-"""What changes an output without sending anything: accepting held-back answers, merging parts. Blocking."""
+"""What changes an output without sending anything: accepting held-back answers, dismissing failures, merging parts.
+
+Blocking.
+"""
 
 from __future__ import annotations
+
+import time
 
 import msgspec
 
 from pipeline.engines.local import run_id
 from pipeline.engines.reading import connect, failure_groups, last_standing
 from pipeline.job.load import Spec
-from pipeline.store import Store
+from pipeline.store import Store, dismissals
 from pipeline.store.compact import Compacted
 from pipeline.store.compact import compact as merge
 from pipeline.store.reprocess import accept as take
@@ -17,14 +22,41 @@ def accept(spec: Spec, where: str | None) -> int:
     """Makes the held-back answers of open suspects answers. Raises Locked, QueryError."""
     with Store.open(spec.output, spec.job.task, run_id=run_id()) as store:
         accepted = take(store, where)
-        standing = last_standing(spec.output)
-        if accepted and standing is not None:
-            with connect(spec) as connection:
-                failures = failure_groups(connection)
-            failed = sum(group.rows for group in failures)
-            now = msgspec.structs.replace(standing, failures=failures, failed=failed, done=standing.done + accepted)
-            store.write_summary(msgspec.json.encode(now, enc_hook=str))
+        _told(spec, store, done=accepted)
         return accepted
+
+
+def dismiss(spec: Spec, where: str, reason: str) -> int:
+    """Closes open failures for good; returns how many. Raises Locked, QueryError."""
+    with Store.open(spec.output, spec.job.task, run_id=run_id()) as store:
+        dismissed = dismissals.dismiss(store, where, reason, time.time_ns() // 1000)
+        _told(spec, store, dismissed=dismissed)
+        return dismissed
+
+
+def undo(spec: Spec, where: str) -> int:
+    """Opens dismissed failures again; returns how many. Raises Locked, QueryError."""
+    with Store.open(spec.output, spec.job.task, run_id=run_id()) as store:
+        undone = dismissals.undo(store, where, time.time_ns() // 1000)
+        _told(spec, store, dismissed=-undone)
+        return undone
+
+
+def _told(spec: Spec, store: Store, *, done: int = 0, dismissed: int = 0) -> None:
+    """Brings what the last run left for `status` up to date. done, dismissed: how many rows came to be so."""
+    standing = last_standing(spec.output)
+    if standing is None or not (done or dismissed):
+        return
+    with connect(spec) as connection:
+        failures = failure_groups(connection)
+    now = msgspec.structs.replace(
+        standing,
+        failures=failures,
+        failed=sum(group.rows for group in failures),
+        done=standing.done + done,
+        dismissed=standing.dismissed + dismissed,
+    )
+    store.write_summary(msgspec.json.encode(now, enc_hook=str))
 
 
 def compact(spec: Spec, *, drop_superseded: bool) -> Compacted:

@@ -36,6 +36,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     send: int
     looked_at: int
     shared: int = 0
+    dismissed: int = 0
     refused: tuple[FailureGroup, ...] = ()
     media_tokens: int | None = None
     input_tokens: int | None = None
@@ -55,6 +56,7 @@ def lines(forecast: Forecast) -> Iterator[str]:
     yield f"job:     {f.job}"
     yield f"output:  {f.output}"
     states = {"done": f.done, "new": f.new, "changed": f.changed, "failed in passing": f.retry, "failed": f.failed}
+    states["dismissed"] = f.dismissed
     shown = ", ".join(f"{number:,} {name}" for name, number in states.items() if number)
     yield f"rows:    {f.rows:,} in the manifest" + (f": {shown}" if shown else "")
     if f.repeated:

@@ -13,6 +13,7 @@ from pipeline.report.summary import FailureGroup
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """rows: of the manifest at the last run. done: rows with an answer. left: rows not finished. failed: open failures.
+    dismissed: rows whose failure was dismissed.
 
     `last_run` is the newest row of the view `runs`; None before the first run. `spend` has an entry per currency.
     """
@@ -25,6 +26,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     done: int = 0
     left: int = 0
     failed: int = 0
+    dismissed: int = 0
     failures: tuple[FailureGroup, ...] = ()
     spend: tuple[dict[str, Any], ...] = ()
     last_run: dict[str, Any] | None = None
@@ -40,7 +42,9 @@ def lines(status: Status) -> Iterator[str]:
     if status.last_run is None and not status.rows:
         yield f"nothing has run yet; start with: pipeline run {status.command}"
         return
-    yield f"{count(status.rows, 'row')}: {status.done:,} done, {status.left:,} left, {status.failed:,} failed"
+    dismissed = f", {status.dismissed:,} dismissed" if status.dismissed else ""
+    counts = f"{status.done:,} done, {status.left:,} left, {status.failed:,} failed{dismissed}"
+    yield f"{count(status.rows, 'row')}: {counts}"
     for group in status.failures:
         yield f"  {group.rows:>6,} × {group.fault} {group.code}: {group.message} (such as {group.id})"
     for entry in status.spend:

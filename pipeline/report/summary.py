@@ -28,11 +28,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     rows: of the manifest. sent: rows whose call began. answered: rows whose answer was bought in this run. shared:
     rows that have the answer which another row bought, `cached` of them a row of another job. failed: rows that failed
     in this run. open: rows whose failure is open now, of this run or an earlier one. done: rows that needed nothing
-    (`skipped` is its older name). repeated: rows whose derived id stood earlier in the manifest. remaining: all other
-    rows; rows = answered + shared + open + done + repeated + remaining. left: those of the remaining that this run was
-    to send and did not, because it stopped. new, changed: rows of these kinds before the run. vanished: ids with an
-    outcome that the manifest no longer has. elapsed: seconds. notes: what a person should know besides. figures: the
-    counters and gauges at the end, as progress shows them (pipeline.report.state).
+    (`skipped` is its older name), since they were answered before or `dismissed`. repeated: rows whose derived id stood
+    earlier in the manifest. remaining: all other rows; rows = answered + shared + open + done + repeated + remaining.
+    left: those of the remaining that this run was to send and did not, because it stopped. new, changed: rows of these
+    kinds before the run. vanished: ids with an outcome that the manifest no longer has. elapsed: seconds. notes: what a
+    person should know besides. figures: the counters and gauges at the end, as progress shows them
+    (pipeline.report.state).
     """
 
     job: str
@@ -51,6 +52,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     open: int = 0
     done: int = 0
     skipped: int = 0
+    dismissed: int = 0
     remaining: int = 0
     left: int = 0
     new: int = 0
@@ -98,7 +100,9 @@ def json_line(summary: Summary) -> str:
 
 def _nothing(summary: Summary) -> Iterator[str]:
     older = f", {count(summary.open, 'failure')} open from earlier runs" if summary.open else ""
-    yield f"nothing to send: {count(summary.rows, 'row')}, {summary.skipped:,} done{older}"
+    dismissed = f", {summary.dismissed:,} dismissed" if summary.dismissed else ""
+    done = f"{summary.done - summary.dismissed:,} done{dismissed}"
+    yield f"nothing to send: {count(summary.rows, 'row')}, {done}{older}"
 
 
 def _figures(summary: Summary) -> Iterator[str]:
@@ -116,7 +120,7 @@ def _counts(summary: Summary) -> Iterator[tuple[int, str]]:
     yield summary.answered, "answered"
     yield summary.shared, "shared" + (f" ({summary.cached:,} from the cache)" if summary.cached else "")
     yield summary.failed, "failed"
-    yield summary.skipped, "skipped"
+    yield summary.skipped, "skipped" + (f" ({summary.dismissed:,} dismissed)" if summary.dismissed else "")
     yield summary.left, "left"
     yield summary.new if summary.skipped else 0, "new"
     yield summary.changed, "changed"

@@ -27,7 +27,7 @@ class Layout:
 
     def dataset(self, name: str) -> Path:
         """The folder of a dataset's parts."""
-        return self.runs / name if name in ("current", "turns") else self.output / name
+        return self.runs / name if name in ("current", "turns", "dismissed") else self.output / name
 
     def read_format(self) -> Format | None:
         """What the folder says it is; None if nothing was ever written. Raises StoreError."""

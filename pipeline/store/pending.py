@@ -4,6 +4,7 @@ States of a manifest row, by the id's outcomes and the row's current fingerprint
   done      a kept answer has the fingerprint (its own, or the manifest's that it stands for)
   retry     no such answer; the newest failure with the fingerprint is throttled or transient
   failed    no such answer; the newest failure with the fingerprint is another one: for reprocess
+  dismissed no such answer; the failures with the fingerprint were dismissed
   changed   the id has outcomes, none with the fingerprint
   new       the id has no outcome
   unread    the id has outcomes, but the row's local files are not known to be the same: hash them, then `settle`
@@ -47,6 +48,7 @@ class State(enum.IntEnum):
     DONE = 4
     UNREAD = 5
     REPEAT = 6
+    DISMISSED = 7
 
 
 class Duplicate(NamedTuple):
@@ -72,6 +74,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     done: int = 0
     unread: int = 0
     repeat: int = 0
+    dismissed: int = 0
     vanished: int = 0
     rebuy: int = 0
 
@@ -133,6 +136,7 @@ class Pending:
             known = max(self._one(f"select count(*) from parts.{name}") for name in ("results", "failures", "current"))
             self._limit(known, known)
             self._connection.execute(block("plan_outcomes"))
+            self._connection.execute(block("plan_dismissed"))
             self._connection.execute(block("plan_stamps"))
         return known
 
@@ -181,10 +185,11 @@ class Pending:
         rows = self._connection.execute(block("plan_duplicates", limit=limit)).fetchall()
         return [Duplicate(id_, places[0], places[1]) for id_, places in rows]
 
-    def marks(self) -> Marks:
-        """What `Store.mark_current` should write, so that views and later runs know the rows' current fingerprints."""
-        self._connection.execute(block("plan_marks", **_codes()))
-        count = self._one("select count(*) from mark")
+    def marks(self, *, kept: bool = False) -> Marks:
+        """What `Store.mark_current` should write, so that views and later runs know the rows' current fingerprints,
+        and which failed rows have left the manifest. `kept`: answers to other questions stay as they are."""
+        self._connection.execute(block("plan_marks", **_codes(), kept="true" if kept else "false"))
+        count = self._one("select (select count(*) from mark) + (select count(*) from gone)")
 
         def batches() -> Iterator[pa.RecordBatch]:
             return iter(reader(self._connection.sql(block("plan_marked")), 65_536))

@@ -45,7 +45,7 @@ def failed_rows(output: Path, task: TaskName, where: str | None = None) -> Itera
     Raises QueryError.
     """
     connection = connect(output, task)
-    relation = query(connection, block("failed", where=_condition(where or DEFAULT)))
+    relation = query(connection, block("failed", where=condition(where or DEFAULT)))
     for batch in reader(relation, 4_096):
         for found in batch.to_pylist():
             row = msgspec.json.decode(found["row"] or "{}")
@@ -74,7 +74,7 @@ def accept(store: Store, where: str | None = None) -> int:
     """
     store.seal()
     connection = connect(store.layout.output, store.task)
-    relation = query(connection, block("held_back", where=_condition(where or "true")))
+    relation = query(connection, block("held_back", where=condition(where or "true")))
     accepted = 0
     for batch in reader(relation, 1_024):
         for failure in batch.to_pylist():
@@ -84,7 +84,8 @@ def accept(store: Store, where: str | None = None) -> int:
     return accepted
 
 
-def _condition(where: str) -> str:
+def condition(where: str) -> str:
+    """A condition of the user's as a part of a statement of ours."""
     # On a line of its own, so that a trailing comment cannot swallow the rest.
     return f"(\n{where}\n)"
 

@@ -54,7 +54,7 @@ OWN: dict[TaskName, tuple[str, ...]] = {
 DEAD = ("fault", "code", "http_status", "message", "row")
 """What a failure has after the common columns."""
 
-DATASETS = ("results", "failures", "attempts", "turns", "current", "runs")
+DATASETS = ("results", "failures", "attempts", "turns", "dismissed", "current", "runs")
 
 
 def reserved(task: TaskName) -> frozenset[str]:
@@ -72,6 +72,7 @@ def schema(dataset: str, task: TaskName, dimension: int | None = None) -> pa.Sch
         "failures": (*COMMON, *DEAD),
         "attempts": _ATTEMPTS,
         "turns": _TURNS,
+        "dismissed": ("seq", "id", "fingerprint", "dismissed_at", "dismissed_reason", "undone"),
         "current": ("seq", "id", "fingerprint", "stamp"),
         "runs": _RUNS,
     }[dataset]
@@ -158,12 +159,14 @@ def _types(dimension: int | None) -> dict[str, Any]:
         ),
         small: ("attempt_count", "attempt", "turn", "http_status", "exit_code"),
         real: ("cost",),
-        utc: ("started_at", "finished_at"),
+        utc: ("started_at", "finished_at", "dismissed_at"),
         pa.list_(text): ("source", "modalities"),
-        pa.bool_(): ("stale",),
+        pa.bool_(): ("stale", "undone"),
         pa.list_(block): ("blocks",),
         pa.list_(pa.float32()) if dimension is None else pa.list_(pa.float32(), dimension): ("embedding",),
     }
-    types = dict.fromkeys((*COMMON, *DEAD, *_ATTEMPTS, *_TURNS, *_RUNS, "stamp", *sum(OWN.values(), ())), text)
+    types = dict.fromkeys(
+        (*COMMON, *DEAD, *_ATTEMPTS, *_TURNS, *_RUNS, "stamp", "dismissed_reason", *sum(OWN.values(), ())), text
+    )
     types.update({name: type_ for type_, names in kinds.items() for name in names})
     return types

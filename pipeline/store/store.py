@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -28,6 +29,9 @@ from pipeline.store.seal import seal_segment
 from pipeline.store.tables import runs_table
 from pipeline.store.upgrade import upgrade
 from pipeline.types import TaskName
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SEAL_RECORDS = 8_000
 """4,000 answers and their trips, two row groups; at 250 parts a million rows, before they are merged, a view still
@@ -162,6 +166,16 @@ class Store:
         path = self.layout.current / part_name(first, first + marks.count - 1)
         with machine("write the marks", path.parent):
             write_marks(self.files, path, self.task, first, marks.batches())
+
+    def note(self, dataset: str, rows: int, table: Callable[[int], pa.Table]) -> None:
+        """Keeps `rows` rows of a dataset that is not journaled, in one step. `table`: given the `seq` of the first."""
+        if not rows:
+            return
+        self.seal()
+        first = self.journal.reserve(rows)
+        folder = self.layout.dataset(dataset)
+        with machine("write a part", folder):
+            write_part(self.files, folder / part_name(first, first + rows - 1), table(first))
 
     def start_run(self, record: RunRecord) -> None:
         """Writes the run with no end, so that a kill leaves its trace."""

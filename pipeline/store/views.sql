@@ -53,10 +53,10 @@ from (
 ) as a
 group by a.id;
 
--- One row per open failure. A failure is open as long as no kept answer is one to the current fingerprint, and it is
--- the newest failure for that fingerprint, or, where there is none, the newest outcome of its id. Only ids that ever
--- failed are looked at.
-create or replace view keys.failures as
+-- One row per failure that no answer has ended. It is so as long as no kept answer is one to the current fingerprint,
+-- and it is the newest failure for that fingerprint, or, where there is none, the newest outcome of its id. `asked`: the
+-- fingerprint that it stands for. `gone`: its row has left the manifest. Only ids that ever failed are looked at.
+create or replace view keys.unanswered as
 with f as (
     select id, seq, fingerprint from parts.failures
 ), a as (
@@ -74,16 +74,36 @@ with f as (
     )
     group by id
 ), told as (
-    select o.id, o.seq, o.answer, o.fingerprint = now.fingerprint or coalesce(m.fingerprint = now.fingerprint, false) as fits
+    select o.id, o.seq, o.answer, coalesce(m.fingerprint, o.fingerprint) as asked, now.fingerprint = 'gone' as gone,
+        o.fingerprint = now.fingerprint or coalesce(m.fingerprint = now.fingerprint, false) as fits
     from (select *, true as answer from a union all select *, false from f) as o
     join now on now.id = o.id
     left join m on m.seq = o.seq
 )
-select id, coalesce(max(seq) filter (not answer and fits), max(seq)) as seq
+select id, coalesce(max(seq) filter (not answer and fits), max(seq)) as seq,
+    coalesce(arg_max(asked, seq) filter (not answer and fits), arg_max(asked, seq)) as asked, bool_or(gone) as gone
 from told
 group by id
 having not coalesce(bool_or(answer and fits), false)
     and (bool_or(not answer and fits) or max(seq) filter (not answer) > coalesce(max(seq) filter (answer), 0));
+
+-- Dismissals in force: the newest word on the question of an id.
+create or replace view keys.dismissals as
+select id, fingerprint, max(seq) as seq
+from parts.dismissed
+group by id, fingerprint
+having not arg_max(undone, seq);
+
+-- One row per dismissed failure: what would be open without the dismissal.
+create or replace view keys.dismissed as
+select u.id, u.seq, d.seq as dismissal
+from keys.unanswered as u
+join keys.dismissals as d on d.id = u.id and d.fingerprint = u.asked;
+
+-- One row per open failure.
+create or replace view keys.failures as
+select id, seq from keys.unanswered
+where not gone and seq not in (select seq from keys.dismissed);
 
 -- name: views
 create or replace view versions as
@@ -98,6 +118,12 @@ create or replace view failures as
 select f.*
 from parts.failures as f
 semi join keys.failures as w on w.seq = f.seq;
+
+create or replace view dismissed as
+select d.dismissed_at, d.dismissed_reason, f.*
+from keys.dismissed as w
+join parts.failures as f on f.seq = w.seq
+join parts.dismissed as d on d.seq = w.dismissal;
 
 create or replace view attempts as
 select * from parts.attempts;
@@ -151,6 +177,11 @@ with told as (
 select k, f, bool_or(answer) as answered, arg_max(fault, seq) filter (not answer) as fault, max(age) as age
 from counted group by k, f;
 
+-- name: plan_dismissed
+create table dismissed as
+select keyed(id) as k, keyed(fingerprint) as f
+from parts.dismissed group by id, fingerprint having not arg_max(undone, seq);
+
 -- name: plan_stamps
 create table stamped as
 select keyed(id) as k, keyed(stamp) as s, arg_max(fingerprint, seq) as fingerprint
@@ -181,6 +212,7 @@ create or replace table state as
 select i.ordinal, case
     when r.ordinal is not null then {repeat}
     when o.answered then {done}
+    when d.k is not null then {dismissed}
     when o.fault in ('throttled', 'transient') then {retry}
     when o.k is not null then {failed}
     when i.k not in (select k from outcome) then {new}
@@ -189,7 +221,8 @@ select i.ordinal, case
 from item as i
 left join hashed as h on h.ordinal = i.ordinal
 left join repeated as r on r.ordinal = i.ordinal
-left join outcome as o on o.k = i.k and o.f = coalesce(keyed(h.fingerprint), i.f);
+left join outcome as o on o.k = i.k and o.f = coalesce(keyed(h.fingerprint), i.f)
+left join dismissed as d on d.k = i.k and d.f = coalesce(keyed(h.fingerprint), i.f);
 
 -- name: plan_counts
 select state, count(*) as rows_ from state group by state;
@@ -222,30 +255,41 @@ select count(distinct k) from outcome where k not in (select k from item);
 
 -- name: plan_marks
 -- Rows whose id has an outcome, and whose current fingerprint is not what the newest record of the id says, or whose
--- stamp is not yet known to stand for it.
-create or replace temp table mark as
-with now as (
-    select k, arg_max(f, age) as f
-    from (
-        select k, f, age from outcome
-        union all
-        select keyed(id), keyed(fingerprint), seq * 2 + 1 from parts.current
-    )
-    group by k
+-- stamp is not yet known to stand for it. Where answers are kept as they are (`kept`), only failed rows that have come
+-- back. `gone`: ids that are no longer in the manifest, while no answer has ended their failure.
+create or replace temp table now as
+select k, arg_max(f, age) as f
+from (
+    select k, f, age from outcome
+    union all
+    select keyed(id), keyed(fingerprint), seq * 2 + 1 from parts.current
 )
+group by k;
+
+create or replace temp table mark as
 select i.ordinal
 from item as i
 join state as s on s.ordinal = i.ordinal and s.state not in ({new}, {unread}, {repeat})
 left join hashed as h on h.ordinal = i.ordinal
 join now on now.k = i.k
-where now.f <> coalesce(keyed(h.fingerprint), i.f) or (i.stampable and not i.stamped);
+where case when {kept} then now.f = keyed('gone') and s.state in ({failed}, {retry}, {dismissed})
+    else now.f <> coalesce(keyed(h.fingerprint), i.f) or (i.stampable and not i.stamped) end;
+
+create or replace temp table gone as
+select now.k
+from now
+left join outcome as o on o.k = now.k and o.f = now.f
+where now.f <> keyed('gone') and not coalesce(o.answered, false)
+    and now.k in (select k from outcome where fault is not null) and now.k not in (select k from item);
 
 -- name: plan_marked
 select g.id, coalesce(h.fingerprint, g.fingerprint, s.fingerprint) as fingerprint, g.stamp
 from given as g
 join mark as m on m.ordinal = g.ordinal
 left join hashed as h on h.ordinal = g.ordinal
-left join stamped as s on s.k = keyed(g.id) and s.s = keyed(g.stamp);
+left join stamped as s on s.k = keyed(g.id) and s.s = keyed(g.stamp)
+union all
+select any_value(id), 'gone', null from parts.failures where keyed(id) in (select k from gone) group by keyed(id);
 
 -- name: superseded_results
 -- What `--drop-superseded` drops. An id's newest record always stays, whatever it is, since it says what the current
@@ -265,7 +309,8 @@ with newest as (
     group by id
 )
 select seq from parts.failures
-where seq not in (select seq from keys.failures) and seq not in (select seq from newest);
+where seq not in (select seq from keys.failures) and seq not in (select seq from keys.dismissed)
+    and seq not in (select seq from newest);
 
 -- name: superseded_turns
 -- Turns of conversations that have their answer: it holds them all.
@@ -281,7 +326,8 @@ order by t.seq;
 -- Markers that a newer record of their id overrules, and those of outcomes that go.
 select seq from parts.current
 where seq not in (select max(seq) from parts.current group by id)
-    and seq not in (select seq from keys.results) and seq not in (select seq from keys.failures);
+    and seq not in (select seq from keys.results) and seq not in (select seq from keys.failures)
+    and seq not in (select seq from keys.dismissed);
 
 -- name: failed
 select f.id, f.seq, coalesce(m.fingerprint, f.fingerprint) as answers, m.stamp, f.fault, f.code, f."row"
@@ -302,3 +348,12 @@ from (select * from failures where {where}) as f
 left join (select seq, fingerprint, stamp from parts.current) as m on m.seq = f.seq
 where f.fault = 'suspect' and json_exists(f.extra, '$.answer')
 order by f.seq;
+
+-- name: to_dismiss
+select f.id, coalesce(m.fingerprint, f.fingerprint) as fingerprint
+from (select * from {view} where {where}) as f
+left join (select seq, fingerprint from parts.current) as m on m.seq = f.seq
+order by f.seq;
+
+-- name: dismissal_groups
+select fault, code, count(*) as rows_ from {view} where {where} group by fault, code order by rows_ desc, fault, code;

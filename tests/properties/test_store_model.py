@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
@@ -19,52 +19,80 @@ from support.store_records import answer, failure, manifest, rows
 from pipeline.errors import MachineError
 from pipeline.store import Store
 from pipeline.store.compact import compact
+from pipeline.store.dismissals import dismiss, undo
 from pipeline.store.pending import Pending, State
 from pipeline.store.reprocess import accept, failed_rows
 
 IDS = [f"i{number}" for number in range(5)]
 SETTINGS = ["A", "B", "C"]
 FAULTS = ["throttled", "transient", "rejected", "suspect"]
+GONE = "gone"
+"""Of a row that left the manifest while its failure was open."""
+SHARED = "select id, caption, shared_with from versions"
 SENT = (State.NEW, State.CHANGED, State.RETRY)
 
 
+class Outcome(NamedTuple):
+    """`counts`: the fingerprints it counts for; `asked`: of them, the manifest row's. `fault`: None of an answer."""
+
+    number: int
+    counts: set[str]
+    asked: str
+    fault: str | None
+    text: str
+    shared_with: str | None
+
+
 class Row:
-    """What the model knows of one id. `outcomes`: (number, fingerprints it counts for, fault or None, text)."""
+    """What the model knows of one id. `current`: its fingerprint, or GONE."""
 
     def __init__(self) -> None:
-        self.outcomes: list[tuple[int, set[str], str | None, str]] = []
+        self.outcomes: list[Outcome] = []
         self.current = ""
+        self.dismissed: set[str] = set()
 
-    def answers(self) -> list[tuple[int, set[str], str | None, str]]:
-        return [outcome for outcome in self.outcomes if outcome[2] is None]
+    def answers(self) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if outcome.fault is None]
 
-    def fitting(self) -> list[tuple[int, set[str], str | None, str]]:
-        return [outcome for outcome in self.answers() if self.current in outcome[1]]
+    def fitting(self) -> list[Outcome]:
+        return [outcome for outcome in self.answers() if self.current in outcome.counts]
 
     def result(self) -> tuple[str, bool] | None:
         fitting, answers = self.fitting(), self.answers()
         if fitting:
-            return fitting[-1][3], False
-        return (answers[-1][3], True) if answers else None
+            return fitting[-1].text, False
+        return (answers[-1].text, True) if answers else None
 
-    def failure(self) -> str | None:
+    def unanswered(self) -> Outcome | None:
+        """The failure that would be open, were it not for dismissals and rows that leave."""
         if self.fitting():
             return None
-        failures = [outcome for outcome in self.outcomes if outcome[2] is not None]
-        fitting = [outcome for outcome in failures if self.current in outcome[1]]
+        failures = [outcome for outcome in self.outcomes if outcome.fault is not None]
+        fitting = [outcome for outcome in failures if self.current in outcome.counts]
         if fitting:
-            return fitting[-1][3]
-        return failures[-1][3] if failures and failures[-1] == self.outcomes[-1] else None
+            return fitting[-1]
+        return failures[-1] if failures and failures[-1] == self.outcomes[-1] else None
+
+    def failure(self) -> str | None:
+        found = self.unanswered()
+        hidden = found is None or found.asked in self.dismissed or self.current == GONE
+        return None if found is None or hidden else found.text
+
+    def dismissal(self) -> str | None:
+        found = self.unanswered()
+        return found.text if found is not None and found.asked in self.dismissed else None
 
     def state(self, fingerprint: str) -> State:
-        counted = [outcome for outcome in self.outcomes if fingerprint in outcome[1]]
+        counted = [outcome for outcome in self.outcomes if fingerprint in outcome.counts]
         if not self.outcomes:
             return State.NEW
-        if any(outcome[2] is None for outcome in counted):
+        if any(outcome.fault is None for outcome in counted):
             return State.DONE
+        if fingerprint in self.dismissed:
+            return State.DISMISSED
         if not counted:
             return State.CHANGED
-        return State.RETRY if counted[-1][2] in ("throttled", "transient") else State.FAILED
+        return State.RETRY if counted[-1].fault in ("throttled", "transient") else State.FAILED
 
 
 class Histories(RuleBasedStateMachine):
@@ -82,23 +110,25 @@ class Histories(RuleBasedStateMachine):
     def teardown(self) -> None:
         shutil.rmtree(self.folder)
 
-    def told(self, id_: str, counts: set[str], fault: str | None, text: str) -> None:
+    def told(self, id_: str, counts: set[str], asked: str, fault: str | None, text: str, who: str | None) -> None:
         row = self.model.setdefault(id_, Row())
-        row.outcomes.append((self.number, counts, fault, text))
+        row.outcomes.append(Outcome(self.number, counts, asked, fault, text, who))
 
-    def outcome(self, store: Store, id_: str, used: str, wanted: str, fault: str | None) -> None:
+    def outcome(
+        self, store: Store, id_: str, used: str, wanted: str, fault: str | None, who: str | None = None
+    ) -> None:
         self.number += 1
         text = f"{id_} {used} {self.number}"
         answers = None if used == wanted else wanted
         columns: dict[str, Any] = {"n": self.number if self.number % 3 else f"text {self.number}"}
         if fault is None:
-            store.answer(answer(id_, used, text, answers=answers, columns=columns))
+            store.answer(answer(id_, used, text, answers=answers, columns=columns, shared_with=who))
         else:
             held = {"caption": text} if fault == "suspect" else None
-            more = {"answers": answers, "columns": columns, "answer": held}
+            more = {"answers": answers, "columns": columns, "answer": held, "shared_with": who}
             store.failure(failure(id_, used, fault, message=text, **more))
         # Only what the store took is told to the model.
-        self.told(id_, {used, wanted}, fault, text)
+        self.told(id_, {used, wanted}, wanted, fault, text, who)
         self.model[id_].current = wanted
 
     def plan(self, store: Store) -> list[str]:
@@ -109,9 +139,11 @@ class Histories(RuleBasedStateMachine):
             vanished = {id_ for id_ in self.model if id_ not in self.manifest}
             assert pending.counts().vanished == len(vanished)
             store.mark_current(pending.marks())
-        for id_ in self.manifest:
-            if id_ in self.model:
-                self.model[id_].current = self.job
+        for id_, row in self.model.items():
+            if id_ in self.manifest:
+                row.current = self.job
+            elif not row.fitting() and any(outcome.fault for outcome in row.outcomes):
+                row.current = GONE
         return [id_ for id_, state in zip(self.manifest, states, strict=True) if state in SENT]
 
     @rule(ids=st.permutations(IDS), size=st.integers(1, len(IDS)))
@@ -130,14 +162,18 @@ class Histories(RuleBasedStateMachine):
     )
     def run(self, faults: list[str | None], limit: int, end: str, sealed: bool) -> None:
         broken = False
+        shared: str | None = None
 
         def refuse(name: str, argument: Any) -> None:
             if broken:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         store = Store.open(self.output, "caption", run_id="r", files=Hooked(refuse))
+        first = None
         for id_, fault in zip(self.plan(store)[:limit], faults, strict=False):
-            self.outcome(store, id_, self.job, self.job, fault)
+            # All rows ask the same: the first one is asked, the others share what came of it.
+            self.outcome(store, id_, self.job, self.job, fault if first is None else shared, first)
+            first, shared = (id_, fault) if first is None else (first, shared)
             if sealed:
                 store.seal()
         if end == "full":
@@ -172,25 +208,34 @@ class Histories(RuleBasedStateMachine):
         suspects = []
         for id_, row in self.model.items():
             open_ = row.failure()
-            for _, counts, fault, text in list(row.outcomes):
-                if text == open_ and fault == "suspect":
-                    suspects.append((id_, counts, text))
+            suspects += [(id_, one) for one in row.outcomes if one.text == open_ and one.fault == "suspect"]
         assert count == len(suspects)
-        for id_, counts, text in suspects:
+        for id_, one in suspects:
             self.number += 1
-            before = self.model[id_].current
-            self.told(id_, counts, None, text)
+            self.told(id_, one.counts, one.asked, None, one.text, one.shared_with)
             # The newest record says what is current: what the failure stood for.
-            self.model[id_].current = before if before in counts else self.stood_for(text, counts)
+            if self.model[id_].current not in one.counts:
+                self.model[id_].current = one.asked
 
-    def stood_for(self, text: str, counts: set[str]) -> str:
-        ((fingerprint,),) = rows(
-            self.output,
-            "select coalesce(m.fingerprint, f.fingerprint) from parts.failures as f "
-            f"left join parts.current as m on m.seq = f.seq where f.message = '{text}'",
-        )
-        assert fingerprint in counts
-        return str(fingerprint)
+    @rule(fault=st.sampled_from([*FAULTS, None]))
+    def dismiss(self, fault: str | None) -> None:
+        with Store.open(self.output, "caption", run_id="r") as store:
+            count = dismiss(store, "true" if fault is None else f"fault = '{fault}'", "no use", 1)
+        found = [(row, row.unanswered()) for row in self.model.values() if row.failure()]
+        closed = [(row, one) for row, one in found if one and fault in (None, one.fault)]
+        assert count == len(closed)
+        for row, one in closed:
+            row.dismissed.add(one.asked)
+
+    @rule(id_=st.sampled_from(IDS))
+    def undo(self, id_: str) -> None:
+        with Store.open(self.output, "caption", run_id="r") as store:
+            count = undo(store, f"id = '{id_}'", 2)
+        row = self.model.get(id_, Row())
+        found = row.unanswered()
+        assert count == bool(row.dismissal())
+        if found is not None:
+            row.dismissed.discard(found.asked)
 
     @rule(hours=st.sampled_from([0, 2]))
     def compact(self, hours: int) -> None:
@@ -205,6 +250,10 @@ class Histories(RuleBasedStateMachine):
         assert {id_: (text, stale) for id_, text, stale in results} == wanted
         failures = dict(rows(self.output, "select id, message from failures"))
         assert failures == {id_: row.failure() for id_, row in self.model.items() if row.failure()}
+        dismissed = dict(rows(self.output, "select id, message from dismissed"))
+        assert dismissed == {id_: row.dismissal() for id_, row in self.model.items() if row.dismissal()}
+        told = {(id_, one.text): one.shared_with for id_, row in self.model.items() for one in row.answers()}
+        assert {(id_, text): who for id_, text, who in rows(self.output, SHARED)} == told
         kept = sum(len(row.answers()) for row in self.model.values())
         assert len(results) == len(wanted)
         assert rows(self.output, "select count(*), count(distinct seq) from versions") == [(kept, kept)]
