@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -155,7 +156,17 @@ def _scrubbed_text(text: str) -> str:
             return public(to_media(text, "image", "/"))
         except Fault:
             return f"data:;sha256={hashlib.sha256(text.encode(errors='replace')).hexdigest()}"
-    return unsigned(text.strip()) if start.startswith(("http://", "https://")) else text
+    if start.startswith(("http://", "https://")):
+        return unsigned(text.strip())
+    return _INNER_DATA.sub(_by_hash, text) if "data:" in text else text
+
+
+# A data: URL inside a longer text, such as a list in JSON that is cut off in a CSV cell.
+_INNER_DATA = re.compile(r"data:([\w.+-]*/?[\w.+-]*)(?:;[\w=.-]+)*,[A-Za-z0-9+/=_%-]{32,}")
+
+
+def _by_hash(found: re.Match[str]) -> str:
+    return f"data:{found[1]};sha256={hashlib.sha256(found[0].encode()).hexdigest()}"
 
 
 def _kept(query: str) -> str:

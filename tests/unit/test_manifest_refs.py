@@ -68,3 +68,13 @@ def test_scrubbing_reaches_into_lists_and_tables_and_leaves_other_values_alone()
         "deep": {"x": None, "t": "plain ?token=t"},
         "b": "<3 bytes>",
     }
+
+
+def test_picture_data_inside_a_broken_text_is_told_by_its_hash() -> None:
+    """A list in JSON that a CSV cell cut off is kept with the failure, and the picture in it is not."""
+    cut = '[{"image": "data:image/png;base64,' + "iVBORw0KGgo" * 20 + '"}, {"ima'
+    stored = scrubbed({"contents": cut, "note": "see data: page 3, or data:text"})
+    assert "iVBORw0KGgo" not in stored["contents"]
+    assert stored["contents"].startswith('[{"image": "data:image/png;sha256=')
+    assert stored["contents"].endswith('"}, {"ima')
+    assert stored["note"] == "see data: page 3, or data:text"
