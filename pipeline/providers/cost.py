@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from pipeline.providers import tokens
@@ -109,6 +110,9 @@ def expected(request: Request, model: Model, output: float) -> float | None:
     rates = _rates(price, counted.total, explicit=False, media=bool(_kinds(request)))
     media, sounds = counted.media or 0, counted.sounds or 0
     amount = counted.words * rates.words + media * rates.media + sounds * rates.sounds + answer * rates.output
+    if model.input_limit is not None and counted.total > model.input_limit:
+        # Pictures counted as in samples come to more than the model takes: an answer shows that they were fewer.
+        return min(amount / price.per, worst_case(request, model) or math.inf)
     return amount / price.per
 
 

@@ -196,3 +196,10 @@ def test_a_model_without_an_end_asks_for_a_bound():
     assert "set provider.parameters.max_tokens" in budget_problem(open_end, "ask", {}, None)
     assert "max_input_tokens = …" in budget_problem(open_end, "caption", {"max_tokens": 5}, None)
     assert budget_problem(open_end, "ask", {"max_tokens": 5}, None) is None
+
+
+@pytest.mark.parametrize("pictures", [1, 5, 50])
+def test_pictures_counted_by_samples_are_expected_below_the_most(pictures):
+    ernie = model("ernie-4.5-8k-preview", "qianfan")
+    request = asking(*[PICTURE] * pictures, Text("x"))
+    assert 0 < expected(request, ernie, 100.0) <= worst_case(request, ernie)
