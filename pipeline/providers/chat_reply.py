@@ -66,7 +66,9 @@ class ChatCollector:
         choices = body.get("choices") or []
         if body.get("usage") is not None:
             self._usage = body["usage"]
-            self._closed = self._closed or not choices
+            self._closed = True
+        if choices:
+            self._closed = False
         self._keep(body, _KNOWN_TOP)
         for choice in choices:
             if choice.get("index") in (0, None):
@@ -97,7 +99,7 @@ class ChatCollector:
         return self._finish not in (None, endings.FAILED)
 
     def closed(self) -> bool:
-        """The usage in a chunk of its own is the last one (protocol reference §3.6)."""
+        """The usage in a chunk of its own comes last (protocol reference §3.6)."""
         return self._closed
 
     def reply(self) -> Reply:

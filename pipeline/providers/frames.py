@@ -18,7 +18,7 @@ from pipeline.types import Reply
 _ANSWER = frozenset({"choices", "data", "output", "usage"})
 _IDLE = frozenset({"done", "end", "heartbeat", "keep-alive", "keepalive", "ping"})
 _BROKEN_ERROR = re.compile(r'\{\s*"error"\s*:')
-_DONE = "[DONE]"
+_DONE = b"[DONE]"
 
 
 class Collector(Protocol):
@@ -71,7 +71,7 @@ class Frames:
         self._collector = collector
 
     def take(self, events: list[Event], *, torn: bool = False) -> None:
-        """The next events. torn: the body ended before the last one was closed. Never raises."""
+        """The next events. torn: the body ended before the last one was closed."""
         for event in events:
             if self.fault is not None:
                 return
@@ -84,7 +84,9 @@ class Frames:
 
     def whole(self) -> bool:
         """Whether the answer is whole: nothing that may still come takes anything from it."""
-        return self.fault is None and (self._collector.finished() or (self.done and self.count > 0))
+        if self.fault is not None:
+            return False
+        return self._collector.finished() or (self.done and _says(self._so_far()))
 
     def reply(self) -> Reply:
         """The answer of a stream that held a piece of one. Raises Fault, or whatever the collector raises."""
@@ -92,9 +94,9 @@ class Frames:
         if self._collector.finished():
             return reply
         closed = self._collector.closed()
-        if not (reply.text or reply.embedding) and self.done:
+        if self.done and not _says(reply):
             raise self._head.malformed("the stream holds no answer", self.strange)
-        if not (reply.text or reply.embedding) or not (self.done or closed):
+        if not _says(reply) or not (self.done or closed):
             raise self._head.cut("the stream ended before it was finished", reply)
         if not (self.done and closed):
             raise self._head.of_answer(endings.partial(), reply)
@@ -126,6 +128,9 @@ class Frames:
 
     def _odd(self, event: Event, torn: bool) -> None:
         """An event whose data is not one JSON value: the end mark, words, several values, half of one."""
+        if event.data.strip() == _DONE:
+            self.done = True
+            return
         parsed = json_text.lenient(event.data)
         for value in parsed.values:
             if self.fault is None:
@@ -133,7 +138,7 @@ class Frames:
         rest = parsed.rest.strip(' \t\r\n"')
         if self.fault is not None:
             return
-        if rest == _DONE or event.name == "done":
+        if rest == _DONE.decode() or event.name == "done":
             self.done = True
         elif not rest:
             return
@@ -155,6 +160,10 @@ class Frames:
             return self._collector.reply() if self.count else None
         except Exception:
             return None
+
+
+def _says(reply: Reply | None) -> bool:
+    return reply is not None and bool(reply.text or reply.embedding)
 
 
 def judged(head: ResponseHead, collector: Collector, *, stream: bool) -> Reply:

@@ -27,10 +27,10 @@ CHAT = {
     "TUC!": "suspect", "TUP/": "suspect",
     # Neither: the rest never came.
     "T/": "cut", "T!": "cut", "TP/": "cut", "TC/": "cut", "TC!": "cut", "TG/": "cut", "P/": "cut", "P!": "cut",
-    "C/": "cut", "C!": "cut", "/": "cut", "!": "cut", "TT/": "cut",
+    "UT/": "cut", "UT!": "cut", "C/": "cut", "C!": "cut", "/": "cut", "!": "cut", "TT/": "cut",
     # An error before the answer is whole is the ending, whatever follows.
     "E/": "error", "E!": "error", "TE/": "error", "TED/": "error", "TEF/": "error", "TEUD/": "error", "PE/": "error",
-    "TUE/": "error", "TE!": "error", "EG/": "error", "DE/": "error",
+    "TUE/": "error", "UDE/": "error", "UED/": "error", "UTE/": "error", "TE!": "error", "EG/": "error", "DE/": "error",
     # The service said that it was done, or said something, and gave no answer.
     "D/": "malformed", "PD/": "malformed", "UD/": "malformed", "G/": "malformed",
 }  # fmt: skip
