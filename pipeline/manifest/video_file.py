@@ -100,6 +100,11 @@ def _file(path: str, name: str) -> BinaryIO:
         raise refusal("UnreadableFile", f"{name}: cannot be read: {error.strerror or error}") from None
 
 
+def _lenient(version: str) -> dict[str, Any]:
+    """The option that passes over metadata which is no text; PyAV 19 has it no more."""
+    return {"metadata_errors": "ignore"} if int(version.partition(".")[0]) < 19 else {}
+
+
 @contextmanager
 def _video(file: BinaryIO, name: str) -> Iterator[Video]:
     import av
@@ -112,7 +117,7 @@ def _video(file: BinaryIO, name: str) -> Iterator[Video]:
         container = av.open(
             file,
             container_options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"},
-            metadata_errors="ignore",
+            **_lenient(av.__version__),
         )
     except (av.FFmpegError, ValueError):
         raise _unopened(file, head, name) from None
