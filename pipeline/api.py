@@ -132,7 +132,7 @@ class Job:
         return compact(self.spec, drop_superseded=drop_superseded)
 
     def connect(self) -> duckdb.DuckDBPyConnection:
-        """A DuckDB connection with the views results, failures, attempts, runs, spend and versions.
+        """A DuckDB connection with the views results, failures, dismissed, attempts, runs, spend and versions.
 
         They exist with all their columns before anything was written.
         """

@@ -46,7 +46,7 @@ def status(job: Job, as_json: bool) -> None:
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
 @click.option("-o", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead.")
 def query(job: Job, sql: str, form: str, file: Path | None) -> None:
-    """Run SQL in DuckDB over results, failures, attempts, runs, spend and versions."""
+    """Run SQL in DuckDB over results, failures, dismissed, attempts, runs, spend and versions."""
     from pipeline.report.tables import write
 
     _say_where(job)

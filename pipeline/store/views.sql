@@ -102,8 +102,10 @@ join keys.dismissals as d on d.id = u.id and d.fingerprint = u.asked;
 
 -- One row per open failure.
 create or replace view keys.failures as
-select id, seq from keys.unanswered
-where not gone and seq not in (select seq from keys.dismissed);
+select u.id, u.seq
+from keys.unanswered as u
+left join keys.dismissals as d on d.id = u.id and d.fingerprint = u.asked
+where not u.gone and d.id is null;
 
 -- name: views
 create or replace view versions as

@@ -110,9 +110,10 @@ def written(folder: Path, base: str, kind: str, rows: int, concurrency: int, pro
 
 
 def fields(kind: str, row: int, prompt: str) -> dict[str, str]:
-    """What a row asks, under the manifest's names."""
+    """What a row asks, under the manifest's names; no two rows ask the same."""
+    prompt = f"{row} {prompt}"
     if kind == "picture":
-        return {"image": f"{row % FILES}.jpg"}
+        return {"image": f"{row % FILES}.jpg", "prompt": prompt}
     if kind == "url":
         return {"image": f"https://example.com/{row}.jpg"}
     return {"text" if kind == "embedding" else "prompt": prompt}

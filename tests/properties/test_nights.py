@@ -8,6 +8,7 @@ import shutil
 import signal
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,14 @@ from hypothesis.stateful import (
 from support.commands import Child, Nursery
 from support.counted_job import CountedJob
 from support.counting_server import PLAIN, CountingServer, Told, answer_to
-from support.nights_model import REPROCESSED, Model, Outcome, Question
+from support.nights_model import REPROCESSED, History, Model, Outcome, Question
 from support.store_disk import rounds
 
 from pipeline.engines.reading import last_standing
 
 CONCURRENCY = 2
-TEMPLATES = ("Say [{id}] {topic}", "Tell [{id}] of {topic}")
+TEMPLATES = ("Say [{id}] {topic}", "Tell [{id}] of {topic}", "Shout [{topic}]")
+"""By the last one, rows of one topic ask the same. What stands in brackets is what the server knows a request by."""
 IDS = ("a", "b", "c", "d")
 TOPICS = ("cats", "dogs", "fish")
 
@@ -43,15 +45,32 @@ MOODS = {
 
 ids = st.sampled_from(IDS)
 topics = st.sampled_from(TOPICS)
-moods = st.dictionaries(ids, st.sampled_from(sorted(MOODS)), max_size=len(IDS))
+moods = st.dictionaries(st.sampled_from([*IDS, *TOPICS]), st.sampled_from(sorted(MOODS)), max_size=5)
 edits = st.lists(st.tuples(ids, st.sampled_from([*TOPICS, None])), max_size=3)
-asks = st.tuples(st.sampled_from(("m1", "m1", "m2")), st.sampled_from(TEMPLATES))
+asks = st.tuples(st.sampled_from(("m1", "m1", "m2")), st.sampled_from([*TEMPLATES, TEMPLATES[2]]))
 breaks = st.builds(
     dict,
     call=st.sampled_from(["*", "write", "replace", "fdatasync", "unlink"]),
     nth=st.integers(1, 40),
     do=st.sampled_from(["before", "after", "ENOSPC"]),
 )
+
+
+WHERE: dict[str, Callable[[str, str | None], bool]] = {
+    "true": lambda id_, fault: True,
+    "fault = 'transient'": lambda id_, fault: fault == "transient",
+    "id < 'c'": lambda id_, fault: id_ < "c",
+}
+
+
+def known_by(question: Question) -> str:
+    """What the server knows a question by."""
+    return question[1].partition("[")[2].partition("]")[0]
+
+
+def views(model: Model) -> tuple[set[Any], set[Any], set[Any]]:
+    """What the views must show: results, failures, dismissed."""
+    return model.results(), model.failures(), model.dismissals()
 
 
 class Nights(RuleBasedStateMachine):
@@ -105,8 +124,9 @@ class Nights(RuleBasedStateMachine):
         rebuy = [id_ for id_, state in states.items() if state == "changed" and self.model.of(id_).answers]
         refused = changed is None and bool(rebuy) and self.questions != (self.asks,)
         questions = self.asked_after(changed == "keep" and bool(rebuy))
-        if not refused and changed != "keep":
-            self.model.mark(asked.items())
+        keeping = changed == "keep"
+        if not refused:
+            self.model.mark(asked, kept=keeping)
         sent = {id_ for id_, state in states.items() if state in ("new", "resent", "changed")}
         if changed == "keep":
             sent -= set(rebuy)
@@ -124,13 +144,19 @@ class Nights(RuleBasedStateMachine):
             assert "the job has changed" in child.err
             assert not self.server.asked
             return
-        assert self.server.times_asked() == dict.fromkeys(sent, 1), child.err
+        assert self.server.times_asked() == dict.fromkeys(self.bought(works), 1), child.err
         self.keep(works, moods)
         self.questions = questions
         failed = [id_ for id_ in self.rows if self.model.of(id_).state(asked[id_]) in ("failed", "resent")]
         assert code == (1 if failed else 0), child.err
         status = self.job.job().status()
         assert (status.rows, status.failed, status.left) == (len(self.rows), len(failed), 0)
+        told = [id_ for id_ in self.rows if self.model.of(id_).state(asked[id_]) == "dismissed"]
+        assert status.dismissed == len(told)
+
+    def bought(self, works: dict[str, Any]) -> set[str]:
+        """What the server knows the questions by that nobody has an answer to."""
+        return {known_by(own) for own, _, _ in works.values() if own not in self.model.answered()}
 
     def recover(self, before: Model, works: dict[str, Any]) -> None:
         """Of a night that was cut short, all is kept but what was in flight; the survey is kept whole or not at all."""
@@ -139,8 +165,10 @@ class Nights(RuleBasedStateMachine):
         kept.subtract(self.model.kept())
         assert all(count in (0, 1) for count in kept.values()), kept
         new = {id_ for id_, count in kept.items() if count}
-        assert new <= set(self.server.times_asked()) <= set(works)
-        assert len(set(self.server.times_asked()) - new) <= CONCURRENCY
+        asked = set(self.server.times_asked())
+        assert new <= set(works)
+        assert asked <= self.bought(works)
+        assert len(asked - {known_by(works[id_][0]) for id_ in new}) <= CONCURRENCY
         done = {id_: works[id_] for id_ in new}
         candidates = []
         for model in (self.model, before):
@@ -148,7 +176,7 @@ class Nights(RuleBasedStateMachine):
             self.keep(done, self.moods)
             candidates.append(model)
         shown = self.shown()
-        fitting = [model for model in candidates if (model.results(), model.failures()) == shown]
+        fitting = [model for model in candidates if views(model) == shown]
         assert fitting, shown
         self.model = fitting[0]
 
@@ -185,8 +213,21 @@ class Nights(RuleBasedStateMachine):
         options = (["--where", where] if where else []) + (["--set", f"provider.model={model}"] if model else [])
         child = self.command(moods, "reprocess", *options)
         assert child.wait() in (0, 1), child.err
-        assert self.server.times_asked() == dict.fromkeys(works, 1), child.err
+        assert self.server.times_asked() == dict.fromkeys(self.bought(works), 1), child.err
         self.keep(works, moods)
+
+    @rule(where=st.sampled_from(sorted(WHERE)), undo=st.booleans())
+    def dismiss(self, where: str, undo: bool) -> None:
+        view = History.dismissal if undo else History.open
+        chosen = {id_: view(history) for id_, history in self.model.histories.items()}
+        closed = {id_: one for id_, one in chosen.items() if one is not None and WHERE[where](id_, one.fault)}
+        options = ["--undo"] if undo else ["--reason", "no use"]
+        child = self.command({}, "dismiss", "--where", where, *options)
+        assert child.wait() == 0, child.err
+        assert child.last.startswith(f"{len(closed)} failure"), child.err
+        for id_, one in closed.items():
+            dismissed = self.model.of(id_).dismissed
+            dismissed.symmetric_difference_update({one.asked})
 
     @rule()
     def accept(self) -> None:
@@ -213,23 +254,28 @@ class Nights(RuleBasedStateMachine):
         return child
 
     def keep(self, works: dict[str, Any], moods: dict[str, str]) -> None:
-        """What was sent ends as the server told it."""
+        """What was sent ends as the server told it, and what asks the same alike."""
+        answered = self.model.answered()
         for id_, (own, stands_for, topic) in works.items():
-            fault = moods.get(id_)
+            fault = None if own in answered else moods.get(known_by(own))
             text = answer_to(*own) if fault in (None, "suspect") else None
             self.model.of(id_).outcomes.append(Outcome(self.model.next(), own, topic, stands_for, fault, text))
 
-    def shown(self) -> tuple[set[Any], set[Any]]:
+    def shown(self) -> tuple[set[Any], set[Any], set[Any]]:
         with self.job.job().connect() as views:
             results = views.sql("select id, answer, stale from results").fetchall()
             failures = views.sql("select id, fault from failures").fetchall()
+            dismissed = views.sql("select id, fault from dismissed").fetchall()
+            bought = views.sql("select fingerprint from versions where shared_with is null").fetchall()
         assert len(results) == len({row[0] for row in results})
         assert len(failures) == len({row[0] for row in failures})
-        return set(results), set(failures)
+        assert len(dismissed) == len({row[0] for row in dismissed})
+        assert len(bought) == len(set(bought))
+        return set(results), set(failures), set(dismissed)
 
     @invariant()
     def the_views_equal_the_model(self) -> None:
-        assert self.shown() == (self.model.results(), self.model.failures())
+        assert self.shown() == views(self.model)
         assert Counter(self.job.on_disk()) == self.model.kept()
 
 

@@ -29,7 +29,7 @@ row = st.fixed_dictionaries(
     optional={"id": st.integers(0, 99), "image": st.just("gone.png"), "url": st.just("http://127.0.0.1/latest.jpg")},
 )
 manifests = st.lists(row, max_size=9, unique_by=lambda fields: fields.get("id", object()))
-commands = st.sampled_from(["run", "run", "run", "reprocess"])
+commands = st.sampled_from(["run", "run", "run", "reprocess", "dismiss"])
 options = st.fixed_dictionaries({}, optional={"limit": st.integers(0, 4), "sample": st.integers(0, 4)})
 nights = st.tuples(
     manifests,
@@ -57,6 +57,8 @@ def test_every_line_is_counted_once(server: CountingServer, nights: list[Any], b
         for rows, command, options, faults, changed in nights:
             job.rows({"image": fields["url"], **fields} if "url" in fields else fields for fields in rows)
             server.script = lambda asked, n, faults=faults: told(asked, faults)
+            if command == "dismiss":
+                job.job().dismiss("length(id) < 2", "no use")
             if command == "reprocess":
                 options.pop("sample", None)
                 summary = job.job().reprocess("true", **options)

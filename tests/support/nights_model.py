@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 Question = tuple[str, str]
 """The model and the rendered prompt: all that makes a fingerprint in these jobs."""
+
+GONE: Question = ("gone", "")
+"""Instead of a question: the row left the manifest while its failure was open."""
 
 RESENT = ("throttled", "transient")
 REPROCESSED = ("throttled", "transient", "malformed")
@@ -23,6 +26,11 @@ class Outcome:
     stands_for: Question | None = None
     fault: str | None = None
     text: str | None = None
+
+    @property
+    def asked(self) -> Question:
+        """The manifest row's own question."""
+        return self.stands_for or self.own
 
     def counts_for(self, question: Question) -> bool:
         return question in (self.own, self.stands_for)
@@ -42,6 +50,7 @@ class History:
 
     outcomes: list[Outcome] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
+    dismissed: set[Question] = field(default_factory=set)
 
     @property
     def answers(self) -> list[Outcome]:
@@ -54,8 +63,8 @@ class History:
     @property
     def question(self) -> Question:
         """The current one: what the newest record says."""
-        told = [(one.seq, one.stands_for or one.own) for one in self.outcomes]
-        return max(told + [(mark.seq, mark.question) for mark in self.marks])[1]
+        told = [(one.seq, one.asked) for one in self.outcomes] + [(mark.seq, mark.question) for mark in self.marks]
+        return max(told)[1] if told else ("", "")
 
     def shown(self) -> tuple[Outcome, bool] | None:
         """The row of `results`, and whether it is stale."""
@@ -64,8 +73,8 @@ class History:
         fitting = [one for one in self.answers if one.counts_for(self.question)]
         return (fitting or self.answers)[-1], not fitting
 
-    def open(self) -> Outcome | None:
-        """The row of `failures`."""
+    def unanswered(self) -> Outcome | None:
+        """The failure that no answer has ended."""
         shown = self.shown()
         if shown is not None and not shown[1]:
             return None
@@ -74,22 +83,38 @@ class History:
             return fitting[-1]
         return self.outcomes[-1] if self.outcomes and self.outcomes[-1].fault is not None else None
 
+    def dismissal(self) -> Outcome | None:
+        """The row of `dismissed`."""
+        found = self.unanswered()
+        return found if found is not None and found.asked in self.dismissed else None
+
+    def open(self) -> Outcome | None:
+        """The row of `failures`."""
+        return None if self.dismissal() or self.question == GONE else self.unanswered()
+
     def state(self, question: Question) -> str:
-        """Of a manifest row that asks this: done, resent, failed, changed or new."""
+        """Of a manifest row that asks this: done, dismissed, resent, failed, changed or new."""
         about = [one for one in self.outcomes if one.counts_for(question)]
         if any(one.fault is None for one in about):
             return "done"
+        if question in self.dismissed:
+            return "dismissed"
         if about:
             return "resent" if about[-1].fault in RESENT else "failed"
         return "changed" if self.outcomes else "new"
+
+    def has_left(self) -> bool:
+        """A survey that does not find the row has to say so."""
+        answered = any(one.counts_for(self.question) for one in self.answers)
+        return bool(self.failures) and not answered and self.question != GONE
 
     def drop_superseded(self) -> None:
         """What no view shows goes, but never the newest record, since it says what the question is."""
         if not self.outcomes:
             return
-        shown, open_ = self.shown(), self.open()
+        shown, open_, dismissed = self.shown(), self.open(), self.dismissal()
         newest = max([one.seq for one in self.outcomes] + [mark.seq for mark in self.marks])
-        kept = {one.seq for one in (shown and shown[0], open_) if one}
+        kept = {one.seq for one in (shown and shown[0], open_, dismissed) if one}
         self.outcomes = [one for one in self.outcomes if one.seq in kept or (one.fault and one.seq == newest)]
         notes = [mark.seq for mark in self.marks] + [one.seq for one in self.outcomes if one.stands_for]
         self.marks = [mark for mark in self.marks if mark.seq == max(notes)]
@@ -109,12 +134,25 @@ class Model:
         self.seq += 1
         return self.seq
 
-    def mark(self, asked: Iterable[tuple[str, Question]]) -> None:
-        """A survey: rows with outcomes whose question is another one now."""
-        for id_, question in asked:
+    def mark(self, asked: Mapping[str, Question], *, kept: bool) -> None:
+        """A survey: rows with outcomes whose question is another one now (`kept`: only failed ones that have come
+        back), and failed rows that have left."""
+        for id_, question in asked.items():
             history = self.of(id_)
-            if history.outcomes and history.question != question:
+            back = history.question == GONE and history.state(question) in ("failed", "resent", "dismissed")
+            if history.outcomes and history.question != question and (back or not kept):
                 history.marks.append(Mark(self.next(), question))
+        for id_, history in self.histories.items():
+            if id_ not in asked and history.outcomes and history.has_left():
+                history.marks.append(Mark(self.next(), GONE))
+
+    def answered(self) -> set[Question]:
+        """The questions that have an answer, whichever row bought it."""
+        return {one.own for history in self.histories.values() for one in history.answers}
+
+    def dismissals(self) -> set[tuple[str, str | None]]:
+        found = ((id_, history.dismissal()) for id_, history in self.histories.items())
+        return {(id_, one.fault) for id_, one in found if one is not None}
 
     def results(self) -> set[tuple[str, str | None, bool]]:
         found = ((id_, history.shown()) for id_, history in self.histories.items())

@@ -107,7 +107,7 @@ def test_a_thousand_nights_leave_few_parts_without_anyone_asking(tmp_path: Path)
 def test_drop_superseded_keeps_what_the_views_show_and_what_is_done(tmp_path: Path) -> None:
     keep(tmp_path, answer("a", "A"), failure("b", "A"), failure("c", "A", stamp="old"))
     keep(tmp_path, answer("a", "B"), answer("b", "A", stamp="s"), failure("c", "A"), answer("d", "A"))
-    mark(tmp_path, ("d", "B"))
+    mark(tmp_path, ("c", "A"), ("d", "B"))
     keep(tmp_path, answer("e", "X", answers="A"), failure("d", "B"))
     shown_before = {view: everything(tmp_path)[view] for view in ("results", "failures", "attempts")}
     asked = (("a", "B"), ("b", None, "s"), ("c", "A"), ("d", "B"), ("e", "A"))

@@ -118,10 +118,16 @@ def test_a_failure_with_other_settings_leaves_the_current_fingerprint_alone(tmp_
     assert rows(tmp_path, FAILURES) == []
 
 
-def test_rows_that_left_the_manifest_stay(tmp_path: Path) -> None:
-    keep(tmp_path, answer("a"), failure("b"))
-    mark(tmp_path, ("c", "A"))
-    assert rows(tmp_path, RESULTS) == [("a", "A", False)]
+def test_answers_of_rows_that_left_stay_and_their_failures_leave(tmp_path: Path) -> None:
+    keep(tmp_path, answer("a"), failure("b"), answer("c", "A"), failure("c", "B"))
+    mark(tmp_path, ("b", "A"), ("c", "B"))
+    assert rows(tmp_path, FAILURES) == [("b", "A"), ("c", "B")]
+    assert mark(tmp_path, ("d", "A")) == 2
+    assert mark(tmp_path, ("d", "A")) == 0
+    assert rows(tmp_path, RESULTS) == [("a", "A", False), ("c", "A", True)]
+    assert rows(tmp_path, FAILURES) == []
+    mark(tmp_path, ("b", "A"), ("c", "A"))
+    assert rows(tmp_path, RESULTS) == [("a", "A", False), ("c", "A", False)]
     assert rows(tmp_path, FAILURES) == [("b", "A")]
 
 
