@@ -53,9 +53,14 @@ class FirstCalls(Generic[T]):
     def __init__(self, most: int) -> None:
         self.refusal: Fault | None = None
         self._most = most
+        self._count = 0
         self._held: list[tuple[T, Failed]] = []
         self._alike: tuple[str, str] | None = None
         self._watching = most > 0
+
+    @property
+    def holds(self) -> bool:
+        return bool(self._held)
 
     def ended(self, item: T, ending: Ending) -> list[tuple[T, Ending]]:
         """One row is over. Returns the rows whose endings are known now; `refusal` is set when the run must stop."""
@@ -63,7 +68,8 @@ class FirstCalls(Generic[T]):
             return [(item, ending)]
         if isinstance(ending, Failed) and ending.fault.kind == "rejected" and self._is_like(ending.fault):
             self._held.append((item, ending))
-            if self.refusal is None and len(self._held) >= self._most:
+            self._count += 1
+            if self.refusal is None and self._count >= self._most:
                 self.refusal = ending.fault
             return self.rest(left=True) if self.refusal is not None else []
         if self.refusal is not None:
@@ -72,16 +78,16 @@ class FirstCalls(Generic[T]):
         return [*self.rest(left=False), (item, ending)]
 
     def rest(self, *, left: bool) -> list[tuple[T, Ending]]:
-        """What is held back: as rows that are left, or as the failures that they are."""
+        """What is held back: as rows that are left, or as the failures that they are. The count goes on."""
         held, self._held = self._held, []
         return [(item, Left(attempts=ending.attempts) if left else ending) for item, ending in held]
 
     def words(self) -> str:
         """For people: what was refused, how often, what to check."""
         return (
-            f"the first {self._most} calls were all refused alike, with {self.refusal}. Nothing of it is recorded as a "
-            "failure of a row. Check provider.model, provider.base_url, provider.parameters and the prompt, then run "
-            "again; circuit.refusals = 0 sends the rows all the same"
+            f"the first {self._most} calls were all refused alike, with {self.refusal}. Their rows are left, for it is "
+            "the job that is refused: check provider.model, provider.base_url, provider.parameters and the prompt, "
+            "then run again; circuit.refusals = 0 sends the rows all the same"
         )
 
     def _is_like(self, fault: Fault) -> bool:

@@ -26,7 +26,12 @@ from pipeline.types import Answered, Attempt, Ending, Failed, Left, Reply
 
 T = TypeVar("T")
 
-_BROKEN = ("account", "circuit")
+_LEAVING = ("account", "circuit")
+"""Stops that say that the job is wrong, so that its rows are for the next run."""
+
+QUIET_SECONDS = 1.0
+"""How long nothing may be on its way before refusals that were held back are recorded."""
+
 LEAST_AHEAD = 8
 MOST_AHEAD = 128
 LEAST_RETRIES_ASIDE = 256
@@ -88,11 +93,13 @@ class Pool(Generic[T]):
         self._source: Source[T] = Inline(source) if isinstance(source, Iterator) else source
         self._ask, self._done = ask, done
         self._began = anyio.current_time()
+        self._holding = anyio.Event()
         try:
             with seldom_collected():
                 await self._fan_out()
         finally:
-            self._settle()
+            stopped = self._stop.stopped
+            self._settle(left=stopped is not None and stopped.reason in _LEAVING)
         if self._bug is not None:
             raise self._bug
         return self._stop.stopped or Stopped(reason="finished")
@@ -214,6 +221,8 @@ class Pool(Generic[T]):
         beginning = self._beginning
         for item, known in beginning.ended(row.item, ending):
             self._record(item, known)
+        if beginning.holds:
+            self._holding.set()
         if beginning.refusal is not None:
             self._stop.drain("circuit", message=beginning.words(), fault=beginning.refusal)
 
@@ -227,14 +236,13 @@ class Pool(Generic[T]):
         except MachineError as error:
             self._stop.drain("machine", message=str(error))
 
-    def _settle(self) -> None:
-        """The run is over: what is still held back of its beginning ends as the run did."""
-        stopped = self._stop.stopped
+    def _settle(self, *, left: bool) -> None:
+        """Records what is held back of the beginning: as rows that are left, or as failures."""
         try:
-            for item, ending in self._beginning.rest(left=stopped is not None and stopped.reason in _BROKEN):
+            for item, ending in self._beginning.rest(left=left):
                 self._record(item, ending)
         except Exception as error:
-            self._bug = self._bug or error
+            self._broken(error)
 
     def _stopping(self) -> None:
         """A stop was asked for: what waits is left at once, what flies has the grace."""
@@ -254,6 +262,20 @@ class Pool(Generic[T]):
         self._wiring.halted = True
         self._group.cancel_scope.cancel()
 
+    async def _release_when_quiet(self) -> None:
+        """Records what is held back of the beginning once no call is on its way that could say what to make of it:
+        other rows may wait for the outcome of such a row, and must not wait for ever."""
+        wiring = self._wiring
+        while True:
+            await self._holding.wait()
+            self._holding = anyio.Event()
+            while self._beginning.holds:
+                attempts = wiring.counters.attempts
+                await anyio.sleep(QUIET_SECONDS)
+                busy = wiring.flying or wiring.counters.waiting_retries or self._account.admission.waiting
+                if not busy and attempts == wiring.counters.attempts:
+                    self._settle(left=False)
+
     def _if_over(self) -> None:
         if not self._workers and not self._wiring.counters.waiting_retries:
             self._watching.cancel()
@@ -262,7 +284,7 @@ class Pool(Generic[T]):
         """Lives as long as the run. Cancelled from outside it brings down what flies: nobody waits for it any more."""
         try:
             with self._watching:
-                await anyio.sleep_forever()
+                await self._release_when_quiet()
         except BaseException:
             self._wiring.halted = True
             if self._stop.stopped is None and self._bug is None:

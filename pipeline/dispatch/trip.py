@@ -101,9 +101,10 @@ def _reply(reader: Reader, exchange: Exchange, broken: Fault | None) -> Reply:
     try:
         return reader.end(complete=exchange.complete and broken is None)
     except Fault as fault:
-        if broken is not None and fault.code.startswith("Local."):
-            raise broken from None
-        raise
+        if broken is None or not (fault.kind in ("transient", "malformed") and fault.code.startswith("Local.")):
+            raise
+        broken.reply = broken.reply or fault.reply
+        raise broken from None
     except Exception as error:
         raise broken or _undecodable(exchange.status, error) from error
 

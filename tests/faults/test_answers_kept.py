@@ -104,6 +104,25 @@ def test_half_an_answer_is_none(kind: Any, code: str) -> None:
     assert (ending.fault.kind, ending.fault.code) == ("transient", code)
 
 
+@pytest.mark.parametrize("body", [chunk("A cat sits.") + USAGE, chunk("A cat sits.") + DONE], ids=["usage", "done"])
+@pytest.mark.parametrize("kind", ["closed", "open", "wrong_length"])
+def test_what_may_be_a_part_is_kept_and_not_asked_for_again(kind: Any, body: bytes) -> None:
+    ending, server = asked(Act(kind, body=body))
+    assert isinstance(ending, Failed)
+    assert (ending.fault.kind, ending.fault.code) == ("suspect", "Local.Partial")
+    assert ending.fault.reply is not None
+    assert ending.fault.reply.text == "A cat sits."
+    assert len(server.asked) == 1
+
+
+def test_what_was_billed_before_a_silence_is_known() -> None:
+    body = b'data:{"output":{"choices":[]},"usage":{"input_tokens":7,"output_tokens":3}}\n\n'
+    ending, _ = asked(Act("open", body=body), "dashscope", attempts=1)
+    assert isinstance(ending, Failed)
+    assert ending.fault.code == "Local.ReadTimeout"
+    assert ending.attempts[0].usage.output_tokens == 3
+
+
 def test_a_body_closed_in_the_middle_is_asked_for_again() -> None:
     for body in (WHOLE[:-5], STREAM[:20], b"\n\n\n", b""):
         ending, server = asked(Act("closed", body=body), attempts=2)
@@ -112,7 +131,7 @@ def test_a_body_closed_in_the_middle_is_asked_for_again() -> None:
         assert len(server.asked) == 2
 
 
-def test_a_stream_that_goes_on_after_its_finish_is_read_to_its_end() -> None:
+def test_a_stream_is_read_to_its_end_after_its_finish() -> None:
     """A connection is left only when nothing of the stream comes any more, so the usage is not lost."""
     slow = Act("drip", body=chunk("A cat sits.", "stop") + USAGE + DONE, gap=0.005)
     ending, _ = asked(slow)

@@ -55,7 +55,7 @@ def test_what_is_known_to_be_the_accounts_stops_at_once(tmp_path: Path, name: st
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 422])
-def test_whatever_the_words_are_the_run_stops_and_the_rows_are_left(tmp_path: Path, status: int) -> None:
+def test_whatever_the_words_the_run_stops_and_leaves_the_rows(tmp_path: Path, status: int) -> None:
     gateway = Gateway(status, {"error": {"message": "the flux capacitor is not fluxing", "type": "odd"}})
     with serving(instead=gateway) as service:
         job = Client(tmp_path, service.url).job(ROWS, provider=OPENAI, limits={"concurrency": 4})
@@ -76,6 +76,16 @@ def test_who_wants_it_sends_all_the_same(tmp_path: Path) -> None:
     with serving(instead=gateway) as service:
         job = Client(tmp_path, service.url).job(ROWS, provider=OPENAI, circuit=circuit)
         assert ended(job.run()) == (1, "finished", 0, len(ROWS), 0)
+
+
+def test_rows_that_share_a_refused_question_all_end(tmp_path: Path) -> None:
+    """More rows than may wait for the outcome of another: nobody waits for a row whose refusal is held back."""
+    gateway = Gateway(400, {"error": {"message": "no", "type": "odd"}})
+    rows = [{"id": f"{number:04}", "prompt": f"Hello {number % 3}"} for number in range(3_000)]
+    with serving(instead=gateway) as service:
+        job = Client(tmp_path, service.url).job(rows, provider=OPENAI)
+        assert ended(job.run(progress=False)) == (1, "finished", 0, len(rows), 0)
+        assert len(service.seen) == 3
 
 
 def test_a_few_rows_that_are_all_refused_are_failures(tmp_path: Path) -> None:

@@ -54,10 +54,14 @@ class Asked:
 
 
 class FaultServer:
-    """`script(asked)` decides each request; `asked` keeps them all. `url` ends without a slash."""
+    """`script(asked)` decides each request; `asked` keeps them all. `url` ends without a slash.
+
+    answer: decides instead of `script` once the request's body has been read.
+    """
 
     def __init__(self, script: Callable[[Asked], Act]) -> None:
         self.script = script
+        self.answer: Callable[[Asked], Act] | None = None
         self.asked: list[Asked] = []
         self.connections = 0
         self.in_flight = 0
@@ -88,6 +92,8 @@ class FaultServer:
             await asyncio.sleep(3600)
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         self.asked.append(Asked(asked.at, method, path, headers, body))
+        if self.answer is not None:
+            act = self.answer(self.asked[-1])
         self.in_flight += 1
         try:
             await asyncio.sleep(act.latency)

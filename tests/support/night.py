@@ -43,7 +43,7 @@ class Night:
         self._pool = pool
         self.pool: Pool[int] | None = None
 
-    async def run(self, rows: int | Iterable[int]) -> Night:
+    async def run(self, rows: int | Iterable[int] | Any) -> Night:
         self.began = anyio.current_time()
         self.pool = Pool(
             transport=self.wire,
@@ -54,7 +54,7 @@ class Night:
             wall=anyio.current_time,
             **self._pool,
         )
-        source = iter(range(rows) if isinstance(rows, int) else rows)
+        source = rows if hasattr(rows, "poll") else iter(range(rows) if isinstance(rows, int) else rows)
         self.stopped = await self.pool.run(source, self._prepare, self._done)
         self.took = anyio.current_time() - self.began
         return self

@@ -288,12 +288,12 @@ def test_what_litellms_proxy_refuses_for_the_job_is_the_accounts(status, message
         ("litellm.InternalServerError: x", "None", "500", 500, ("transient", "yes")),
     ],
 )  # fmt: skip
-def test_what_litellms_proxy_says_of_a_row_or_a_moment_is_no_account_fault(message, kind, code, status, expected):
+def test_what_litellms_proxy_says_of_a_row_is_no_account_fault(message, kind, code, status, expected):
     found = find({"error": {"message": message, "type": kind, "param": "None", "code": code}})
     assert faults.classify("openai", status, found) == expected
 
 
-def test_a_transformers_server_pinned_to_another_model_is_the_accounts():
+def test_a_server_pinned_to_another_model_is_the_accounts():
     found = find({"detail": "Server is pinned to 'Qwen/Qwen2.5-VL-3B-Instruct'; requested 'qwen'."})
     assert faults.classify("openai", 400, found) == ("account", "no")
     assert faults.classify("openai", 400, find({"detail": "prompt must be a string."})) == ("rejected", "no")

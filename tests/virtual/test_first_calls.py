@@ -32,7 +32,7 @@ def test_the_run_stops_and_leaves_every_row(night: Any) -> None:
     assert sum(bool(ending.attempts) for ending in result.endings.values()) == len(result.wire.sent)
 
 
-def test_the_message_says_what_was_refused_how_often_and_what_to_check(night: Any) -> None:
+def test_the_message_says_what_was_refused_and_what_to_check(night: Any) -> None:
     result = night(lambda row, now: refused("no such thing as plum"), 1000, limits=ONE_BY_ONE)
     message = result.stopped.message
     for words in ("first 20 calls", "Http400", "no such thing as plum", "provider.model", "circuit.refusals"):
@@ -143,6 +143,34 @@ def test_a_stop_by_a_person_keeps_what_was_refused_as_failures(virtual: Any) -> 
 
     virtual(main)
     assert one.count(Failed) == len(one.wire.sent) == 6
+
+
+def test_what_is_held_back_is_recorded_when_nothing_is_on_its_way(virtual: Any) -> None:
+    """A source that waits for the outcome of a row that it gave gets it."""
+    import anyio
+    from support.night import Night
+    from support.scripted import ScriptedWire
+
+    from pipeline.dispatch.source import END, LATER
+
+    one = Night(lambda row, now: refused(), limits=ONE_BY_ONE)
+    assert isinstance(one.wire, ScriptedWire)
+
+    class Waiting:
+        """Gives a third row after the first two have ended."""
+
+        rows = iter(range(3))
+
+        def poll(self) -> Any:
+            given = len(one.wire.sent)
+            return LATER if given == 2 and len(one.endings) < 2 else next(self.rows, END)
+
+        async def wait(self) -> None:
+            await anyio.sleep(0.1)
+
+    virtual(lambda: one.run(Waiting()))
+    assert one.count(Failed) == 3
+    assert one.took < 5
 
 
 def test_rows_held_back_hold_no_room_for_others(night: Any) -> None:
