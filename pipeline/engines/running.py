@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import signal
 import time
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import anyio
@@ -26,7 +27,7 @@ from pipeline.engines.plan import Plan
 from pipeline.engines.prepare import Preparer, everything
 from pipeline.engines.setup import Setup
 from pipeline.engines.sharers import Sharers
-from pipeline.engines.sharing import Pairs, Sharing
+from pipeline.engines.sharing import Known, Pairs, Sharing
 from pipeline.engines.work import Work
 from pipeline.errors import MachineError, StoreError
 from pipeline.report.display import Progress
@@ -157,7 +158,10 @@ class Running:
         if not job.dedupe.equal:
             return None
         index = await anyio.to_thread.run_sync(FingerprintIndex.load, store.layout)
-        find = functools.partial(outcomes, store.layout, job.task)
+
+        async def find(seqs: Collection[int]) -> Mapping[int, Known]:
+            return await anyio.to_thread.run_sync(outcomes, store.layout, job.task, seqs)
+
         return Sharing(index, store.journal.next_seq, find, self._share, self._cache)
 
     def _share(self, pairs: Pairs) -> None:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import enum
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
-import anyio.to_thread
 import msgspec
 
 from pipeline.engines.loaders import Loaders
@@ -32,7 +31,7 @@ Pairs = Sequence[tuple[Work, Known]]
 MOST_BYTES = 4 * 2**20
 """Of rows that wait for an outcome, 2,000 plain ones; further rows are not read meanwhile."""
 ROW_BYTES = 2_048
-"""What a waiting row counts for, besides picture data in its fields."""
+"""What a waiting row counts for, besides long fields."""
 RECENT_BYTES = 4 * 2**20
 MOST_RECENT = 1_024
 """Outcomes held in memory: those that were used last."""
@@ -51,26 +50,29 @@ class Standing(enum.Enum):
 
 
 class Sharing:
-    """What was asked in one run, and before it. Everything but `find` happens in the loop's thread.
+    """What was asked in one run, and before it. All of it happens in the loop's thread.
 
     index: the answers of earlier runs; the outcomes of this one are added. first: the lowest `seq` of this run; an
-    earlier outcome is shared only where all media are hashed here. find: outcomes by `seq`; blocking, it may raise what
-    `look_up` is to raise. write: keeps the given outcomes as the rows' own. cache: answers that other jobs bought.
+    earlier outcome is shared only where all media are hashed here. find: outcomes by `seq`; it may raise what `look_up`
+    is to raise. write: keeps the given outcomes as the rows' own. cache: answers that other jobs bought.
+    most_bytes: of rows that wait.
     """
 
     def __init__(
         self,
         index: FingerprintIndex,
         first: int,
-        find: Callable[[Collection[int]], Mapping[int, Known]],
+        find: Callable[[Collection[int]], Awaitable[Mapping[int, Known]]],
         write: Callable[[Pairs], None],
         cache: AnswerCache | None = None,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         self._index = index
         self._first = first
         self._find = find
         self._write = write
         self._cache = cache
+        self._most_bytes = most_bytes
         self._readers = Loaders(most=1)
         self._waiting: dict[str, list[Work]] = {}
         self._recent = _Recent()
@@ -181,7 +183,7 @@ class Sharing:
             await self._asked.wait()
             await anyio.sleep(GATHER_SECONDS)
             batch, self._lookups, self._asked = self._lookups, [], anyio.Event()
-            found = await anyio.to_thread.run_sync(self._find, {seq for _, seq in batch})
+            found = await self._find({seq for _, seq in batch})
             for first in range(0, len(batch), SERVED_AT_ONCE):
                 self._serve(batch[first : first + SERVED_AT_ONCE], found)
                 await anyio.lowlevel.checkpoint()
@@ -211,7 +213,7 @@ class Sharing:
 
     def _fits(self, work: Work) -> bool:
         bytes_ = _size(work)
-        if self._bytes and self._bytes + bytes_ > MOST_BYTES:
+        if self._bytes and self._bytes + bytes_ > self._most_bytes:
             return False
         self._bytes += bytes_
         return True
@@ -261,8 +263,9 @@ def _weight(values: Mapping[str, object] | None) -> int:
 
 
 def _size(work: Work) -> int:
-    """About how many bytes a waiting row holds: pictures in its fields are there as text and decoded."""
-    return ROW_BYTES + sum(3 * len(media.data) for media in row_media(work.row) if media.data is not None)
+    """About how many bytes a waiting row holds: its texts, and pictures in its fields as text and decoded."""
+    texts = sum(len(value) for value in work.row.raw.values() if isinstance(value, (str, bytes)))
+    return ROW_BYTES + texts + sum(3 * len(media.data) for media in row_media(work.row) if media.data is not None)
 
 
 def lasting(row: Row) -> bool:
