@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -19,6 +20,7 @@ from pipeline.dispatch.account import Account, Limits
 from pipeline.dispatch.pool import Pool
 from pipeline.dispatch.prepared import Prepared
 from pipeline.dispatch.source import Inline
+from pipeline.dispatch.stop import Stop
 from pipeline.engines.sharers import Sharers
 from pipeline.engines.sharing import MOST_BYTES, Known, Pairs, Sharing
 from pipeline.engines.work import Work
@@ -99,13 +101,20 @@ class Shared:
                 fingerprint=None if number % 2 else fingerprint(question),
             )
 
-    async def run(self) -> None:
-        pool: Pool[Work] = Pool(transport=self.wire, account=Account(Limits(concurrency=4)), wall=anyio.current_time)
+    async def run(self, stop_after: float | None = None) -> None:
+        limits, stop = Limits(concurrency=4), Stop()
+        pool: Pool[Work] = Pool(transport=self.wire, account=Account(limits), stop=stop, wall=anyio.current_time)
         async with anyio.create_task_group() as beside:
             beside.start_soon(self.sharing.look_up)
+            if stop_after is not None:
+                beside.start_soon(self.stop, stop, stop_after)
             with anyio.fail_after(3_600):
                 await pool.run(Sharers(Inline(self.rows()), self.sharing), self.ask, self.done)
             beside.cancel_scope.cancel()
+
+    async def stop(self, stop: Stop, seconds: float) -> None:
+        await anyio.sleep(seconds)
+        stop.request_stop("signal", 0.1)
 
 
 questions = st.lists(st.integers(0, 12), max_size=60)
@@ -125,6 +134,19 @@ def test_each_row_ends_once_and_each_question_is_sent_once(
     assert {question: count for question, count in sent.items() if question < 10} == dict.fromkeys(
         {question for question in set(questions) - (kept - lost) if question < 10}, 1
     )
+
+
+@settings(max_examples=rounds(100), deadline=None, derandomize=True)
+@given(questions, some, st.integers(0, 10**6), st.floats(0.0, 2.0))
+def test_after_a_stop_no_row_ends_twice_and_none_is_both(
+    virtual: Any, questions: list[int], kept: set[int], seed: int, seconds: float
+) -> None:
+    shared = Shared(questions, kept, set(), seed)
+    virtual(functools.partial(shared.run, seconds))
+    assert set(shared.ended.values()) <= {1}
+    assert not shared.left & shared.ended.keys()
+    assert shared.given == {number: f"answer {questions[number]}" for number in shared.ended}
+    assert set(Counter(questions[one.row] for one in shared.wire.sent if questions[one.row] < 10).values()) <= {1}
 
 
 def test_an_earlier_answer_to_an_address_is_not_shared(virtual: Any) -> None:
