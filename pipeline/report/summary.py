@@ -101,7 +101,7 @@ def json_line(summary: Summary) -> str:
 def _nothing(summary: Summary) -> Iterator[str]:
     older = f", {count(summary.open, 'failure')} open from earlier runs" if summary.open else ""
     dismissed = f", {summary.dismissed:,} dismissed" if summary.dismissed else ""
-    done = f"{summary.done - summary.dismissed:,} done{dismissed}"
+    done = f"{summary.skipped - summary.dismissed:,} done{dismissed}"
     yield f"nothing to send: {count(summary.rows, 'row')}, {done}{older}"
 
 

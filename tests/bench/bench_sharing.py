@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import msgspec
-from bench_store import MILLION, fill, peak
+from bench_store import MILLION, fill, identity, peak
 
 from pipeline import Job
 from pipeline.store.fingerprints import FingerprintIndex
@@ -39,7 +39,7 @@ def fingerprint(number: int) -> str:
 
 
 def bench_index() -> None:
-    known, new = [fingerprint(n) for n in range(0, MILLION, 5)], [fingerprint(-n) for n in range(1, 200_001)]
+    known, new = [identity(n)[1] for n in range(0, MILLION, 5)], [fingerprint(n) for n in range(200_000)]
     index = FingerprintIndex()
     began, longest = time.process_time(), 0.0
     for number in range(MILLION):
