@@ -146,7 +146,7 @@ def test_a_missing_package_or_an_old_one_is_a_problem(tmp_path):
         "Metadata-Version: 2.1\nName: multimodal-batch\nVersion: 9.9\nRequires-Dist: no-such-thing>=1\n"
         "Requires-Dist: click>=99.1\nRequires-Dist: rich>=13\nRequires-Dist: never-asked; extra == 'test'\n"
     )
-    code = f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(info.parent)!r}]; from pipeline.cli import main; main()"
+    code = f"import sys; sys.path[:0] = [{str(info.parent)!r}, {str(ROOT)!r}]; from pipeline.cli import main; main()"
     command = [sys.executable, "-P", "-c", code, "doctor"]
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60)

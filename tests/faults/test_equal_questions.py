@@ -254,6 +254,24 @@ def test_many_more_sharers_than_fit_wait_for_one_answer(job: CountedJob, server:
     assert job.sql("select count(*), count(distinct id), count(shared_with) from results") == [(12_000, 12_000, 11_999)]
 
 
+def test_many_more_sharers_than_fit_wait_for_one_refusal(job: CountedJob, server: CountingServer) -> None:
+    """The first refusals of a run are held back: the rows that wait for one must not wait for ever."""
+    server.script = lambda asked, n: Told(400, code="x", seconds=0.2) if asked.prompt == "Say bad" else PLAIN
+    topics = {f"b{n}": "bad" for n in range(5_000)} | {f"r{n}": f"topic {n}" for n in range(5)}
+    job.rows(rows(**topics))
+    summary = job.job().run()
+    assert (summary.answered, summary.failed, len(server.asked)) == (5, 5_000, 6)
+
+
+def test_a_wrong_job_is_found_out_by_its_calls_not_its_rows(job: CountedJob, server: CountingServer) -> None:
+    server.script = lambda asked, n: Told(400, code="invalid_request")
+    job.rows({"id": f"r{n}", "topic": f"topic {n % 40}"} for n in range(400))
+    summary = job.job().run()
+    assert (summary.exit_code, summary.stop_reason, summary.failed, summary.left) == (4, "circuit", 0, 400)
+    assert len(server.asked) < 40
+    assert job.sql("select count(*) from failures") == [(0,)]
+
+
 def test_a_limit_counts_the_rows_that_are_taken_up(job: CountedJob, server: CountingServer) -> None:
     job.rows(rows(a="cats", b="cats", c="cats", d="dogs"))
     summary = job.job().run(limit=2)
