@@ -12,7 +12,8 @@ import click
 
 import pipeline
 from pipeline.cli import doctor, failures, models, run, serve, store
-from pipeline.errors import EXIT_BUG, EXIT_USAGE, PipelineError
+from pipeline.errors import EXIT_BUG, EXIT_USAGE, JobError, PipelineError
+from pipeline.job.filenames import no_file_name
 from pipeline.report.streams import hold_any_text, use_utf8_names
 
 
@@ -61,6 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(arguments: list[str] | None) -> int:
     try:
+        _refuse_bytes(sys.argv[1:] if arguments is None else arguments)
         code: Any = cli.main(args=arguments, prog_name="pipeline", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as stop:
@@ -81,3 +83,10 @@ def _run(arguments: list[str] | None) -> int:
         traceback.print_exc()
         click.echo("pipeline: this is a bug in pipeline, please report the lines above", err=True)
         return EXIT_BUG
+
+
+def _refuse_bytes(arguments: list[str]) -> None:
+    for argument in arguments:
+        reason = None if argument.isascii() else no_file_name(argument)
+        if reason is not None:
+            raise JobError(f"the argument {argument}: {reason}")

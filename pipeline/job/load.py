@@ -16,6 +16,7 @@ import msgspec
 from pipeline.errors import JobError
 from pipeline.job.check import check, unknown_keys
 from pipeline.job.file import read
+from pipeline.job.filenames import no_file_name
 from pipeline.job.schema import Job
 from pipeline.job.shape import misfit
 from pipeline.job.values import shown
@@ -93,6 +94,10 @@ def load(
         cache=None if job.dedupe.cache is None else Path(_absolute(path, job.dedupe.cache)),
     )
     check(spec.name, job)
+    for key, place in (("manifest", spec.manifest), ("output", str(spec.output))):
+        reason = no_file_name(place)
+        if reason is not None:
+            raise spec.fail(f"{key} {place}: {reason}")
     return spec
 
 

@@ -8,6 +8,7 @@ import re
 from urllib.parse import unquote, unquote_to_bytes
 
 from pipeline.errors import refusal
+from pipeline.job.filenames import no_file_name
 from pipeline.types import Media, MediaKind
 
 # No service takes a body above 64 MiB with base64 in it (PROTOCOLS.md §3.7, "whole body"); a longer text is no picture.
@@ -49,6 +50,9 @@ def to_path(ref: str, base: str) -> str:
         raise refusal("BadReference", "an empty path")
     if "\x00" in text:
         raise refusal("BadReference", f"{shown(ref)}: a path cannot hold a NUL character")
+    reason = None if text.isascii() and base.isascii() else no_file_name(f"{base}/{text}")
+    if reason is not None:
+        raise refusal("BadName", f"{shown(ref)}: {reason}")
     if text.startswith("/") or _DRIVE.match(text):
         return text
     path = os.path.normpath(f"{base}/{text}")
