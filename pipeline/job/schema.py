@@ -117,17 +117,6 @@ class DedupeSection(Section, frozen=True, kw_only=True):
     cache: str | None = None
 
 
-class PriceSection(Section, frozen=True, kw_only=True):
-    """Per `per` tokens; `output` defaults to `input`. `source` and `date` say where the figures come from."""
-
-    input: float
-    output: float | None = None
-    currency: str = "CNY"
-    per: int = 1_000_000
-    source: str | None = None
-    date: str | None = None
-
-
 class Job(Section, frozen=True, kw_only=True):
     """A whole job file. `models` holds raw tables: pipeline.providers.models reads them over the built-in data."""
 
