@@ -3,53 +3,89 @@
 from __future__ import annotations
 
 import datetime
+import uuid
 from collections.abc import Callable, Hashable, Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from pipeline.errors import ManifestError
+from pipeline.manifest.arrow_scalars import one_by_one
+from pipeline.manifest.names import positioned, refuse_repeated
 from pipeline.manifest.sniff import sniff
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-
-def names_of(schema: pa.Schema) -> tuple[str, ...]:
-    """The column names, the index that pandas writes beside them left out."""
-    return tuple(name for name in schema.names if not name.startswith("__index_level_"))
+_UNREADABLE = (OverflowError, ValueError, TypeError, KeyError, NotImplementedError)
+"""What pyarrow raises for values that Python's own types cannot hold, beside its own errors (some are ValueErrors)."""
 
 
-def values_of(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    """A table a row, name → value.
+def names_of(schema: pa.Schema, where: str) -> tuple[str, ...]:
+    """The column names, the index that pandas writes beside them left out; a column without a name has its position.
 
-    Whole numbers, floats, truth values and texts stay; timestamps become datetimes in µs; dates, times, durations and
-    decimals become their text; lists and structs become plain lists and tables. Bytes that are UTF-8 text become text;
-    bytes that are a picture or sound stay bytes.
+    Raises ManifestError, beginning with `where`, for a name that is given twice: one would be read as the other.
     """
-    names = names_of(batch.schema)
-    columns = [_values(batch.column(batch.schema.get_field_index(name))) for name in names]
+    names = [name for name in schema.names if not _is_index(name)]
+    try:
+        refuse_repeated(names)
+    except ValueError as error:
+        raise ManifestError(f"{where}: {error}; rename one of them (in SQL: select … as …)") from None
+    return tuple(positioned(names))
+
+
+def values_of(batch: pa.RecordBatch, uuids: frozenset[str] = frozenset()) -> Iterator[dict[str, Any]]:
+    """A table a row, name → value, under the names of `names_of`.
+
+    Whole numbers, floats, truth values and texts stay; timestamps become datetimes in µs; dates, times, durations,
+    decimals and UUIDs become their text; lists and structs become plain lists and tables, a map a table, or a list of
+    pairs if it repeats a key. Bytes that are UTF-8 text become text; bytes that are a picture or sound stay bytes. What
+    Python cannot hold becomes its text. `uuids`: columns of 16 bytes that are known to hold UUIDs.
+    """
+    places = [place for place, name in enumerate(batch.schema.names) if not _is_index(name)]
+    names = positioned([batch.schema.names[place] for place in places])
+    columns = []
+    for name, place in zip(names, places, strict=True):
+        read = _uuids if name in uuids or _is_uuid(batch.schema.field(place)) else _values
+        columns.append(read(batch.column(place)))
     if not columns:
         return
     for cells in zip(*columns, strict=True):
         yield dict(zip(names, cells, strict=True))
 
 
+def _is_index(name: str) -> bool:
+    return name.startswith("__index_level_")
+
+
+def _is_uuid(field: pa.Field) -> bool:
+    """By the extension type, or by its name alone where pyarrow does not know the type (before version 18)."""
+    known = getattr(field.type, "extension_name", None)
+    return known == "arrow.uuid" or (field.metadata or {}).get(b"ARROW:extension:name") == b"arrow.uuid"
+
+
+def _uuids(array: pa.Array) -> list[str | None]:
+    storage = getattr(array, "storage", array)
+    return [None if value is None else str(uuid.UUID(bytes=value)) for value in storage.to_pylist()]
+
+
 def _values(array: pa.Array) -> list[Any]:
     import pyarrow as pa
     import pyarrow.types as kinds
 
-    if isinstance(array, pa.ExtensionArray):
-        array = array.storage
+    array = getattr(array, "storage", array)
     kind = array.type
     if kinds.is_dictionary(kind):
-        array = array.dictionary_decode()
-        kind = array.type
+        # By hand: pyarrow cannot decode every kind of dictionary, such as one of string views (polars).
+        words = _values(array.dictionary)
+        return [None if place is None else words[place] for place in array.indices.to_pylist()]
     if kinds.is_timestamp(kind) and kind.unit == "ns":
         array = array.cast(pa.timestamp("us", kind.tz), safe=False)
-    convert, mapped = _converter(kind), _mapped(kind)
+        kind = array.type
     try:
         values: list[Any] = array.to_pylist()
-    except (OverflowError, ValueError):
-        values = array.cast(pa.string()).to_pylist()  # a time that Python's datetime does not reach
+    except (*_UNREADABLE, pa.ArrowException):
+        return [plain(value) for value in one_by_one(array)]
+    mapped, convert = _mapped(kind), _converter(kind)
     if mapped is not None:
         values = [None if value is None else mapped(value) for value in values]
     return values if convert is None else [None if value is None else convert(value) for value in values]
@@ -61,13 +97,14 @@ def _converter(kind: pa.DataType) -> Callable[[Any], Any] | None:
     if kinds.is_nested(kind) or not (
         kinds.is_string(kind)
         or kinds.is_large_string(kind)
+        or kinds.is_string_view(kind)
         or kinds.is_integer(kind)
         or kinds.is_floating(kind)
         or kinds.is_boolean(kind)
         or kinds.is_timestamp(kind)
     ):
         return plain
-    return None
+    return float if kinds.is_float16(kind) else None
 
 
 def _mapped(kind: pa.DataType) -> Callable[[Any], Any] | None:
@@ -83,7 +120,7 @@ def _mapped(kind: pa.DataType) -> Callable[[Any], Any] | None:
     if kinds.is_struct(kind):
         fields = {field.name: made for field in kind if (made := _mapped(field.type)) is not None}
         return _struct_of(fields) if fields else None
-    if kinds.is_list(kind) or kinds.is_large_list(kind) or kinds.is_fixed_size_list(kind):
+    if hasattr(kind, "value_type") and not kinds.is_dictionary(kind):  # every kind of list
         item = _mapped(kind.value_type)
         return None if item is None else lambda values: [None if value is None else item(value) for value in values]
     return None
@@ -121,7 +158,7 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()
-    if isinstance(value, (Decimal, datetime.timedelta)):
+    if isinstance(value, (Decimal, datetime.timedelta, uuid.UUID)):
         return str(value)
     return value
 

@@ -16,11 +16,12 @@ from pipeline.errors import refusal
 def literal_id(value: Any, literal: str | None, name: str) -> str | None:
     """The id as text: `literal` (its spelling in the file) where given, else the value's own text; None for no id.
 
-    An empty text is no id. Raises Fault `Local.BadField` for a truth value, a list, a table or bytes.
+    An empty text and a number that is none (NaN) are no id. Raises Fault `Local.BadField` for a truth value, a list, a
+    table or bytes.
     """
     if type(value) is str:
         return value or None
-    if value is None:
+    if value is None or value != value:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal, datetime.date)):
         raise refusal("BadField", f"{name}: found {described(value)}, expected text or a number")

@@ -80,12 +80,17 @@ def from_table(table: Any, job: Job, base: str, rules: InputRules = CURRENT_RULE
 def _from_arrow(table: Any, shaper: Shaper) -> Manifest:
     import pyarrow as pa
 
-    if not hasattr(table, "__arrow_c_stream__"):
-        table = pa.Table.from_batches([pa.record_batch(table)])
-    if isinstance(table, pa.Table):
-        return MemoryManifest(_values(lambda: table.to_batches(max_chunksize=4096)), names_of(table.schema), shaper)
-    spool = ArrowSpool(pa.RecordBatchReader.from_stream(table))
-    return MemoryManifest(_values(spool.read), names_of(spool.schema), shaper)
+    try:
+        if not hasattr(table, "__arrow_c_stream__"):
+            table = pa.Table.from_batches([pa.record_batch(table)])
+        reader = None if isinstance(table, pa.Table) else pa.RecordBatchReader.from_stream(table)
+    except (pa.ArrowException, TypeError, ValueError) as error:  # such as pandas for a column name given twice
+        raise ManifestError(f"the {type(table).__name__} gives no table: {error}") from None
+    if reader is None:
+        names = names_of(table.schema, "the table")
+        return MemoryManifest(_values(lambda: table.to_batches(max_chunksize=4096)), names, shaper)
+    names = names_of(reader.schema, "the table")
+    return MemoryManifest(_values(ArrowSpool(reader).read), names, shaper)
 
 
 def _values(batches: Callable[[], Iterable[Any]]) -> Callable[[], Iterator[Any]]:

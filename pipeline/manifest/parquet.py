@@ -29,7 +29,7 @@ class ParquetReader:
         names: dict[str, None] = {}
         for path in files:
             with _opened(path) as file:
-                names.update(dict.fromkeys(names_of(file.schema_arrow)))
+                names.update(dict.fromkeys(names_of(file.schema_arrow, path)))
         self.columns: tuple[str, ...] | None = tuple(names)
 
     def read(self, path: str, name: str, start: int, first: int, prefix: str) -> Generator[Row, None, int]:
@@ -40,10 +40,11 @@ class ParquetReader:
             meta = file.metadata
             groups, number = _groups_from(file, start - first)
             size = sum(meta.row_group(group).total_byte_size for group in range(meta.num_row_groups))
+            uuids = _uuids(file)
             rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES * max(1, meta.num_rows) // max(1, size)))
             try:
                 for batch in file.iter_batches(batch_size=rows, row_groups=groups, use_threads=False):
-                    for values in values_of(batch):
+                    for values in values_of(batch, uuids):
                         number += 1
                         ordinal = first + number - 1
                         if ordinal >= start:
@@ -62,6 +63,12 @@ def _groups_from(file: pq.ParquetFile, skip: int) -> tuple[list[int], int]:
             return list(range(group, file.metadata.num_row_groups)), before
         before += count
     return [], before
+
+
+def _uuids(file: pq.ParquetFile) -> frozenset[str]:
+    """The columns that hold UUIDs, as Parquet has it: before version 18, pyarrow reads them as 16 bytes."""
+    columns = (file.schema.column(place) for place in range(len(file.schema)))
+    return frozenset(column.path for column in columns if column.logical_type.type == "UUID")
 
 
 def _opened(path: str) -> pq.ParquetFile:

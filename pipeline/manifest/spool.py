@@ -6,6 +6,7 @@ import os
 import pickle
 import tempfile
 import threading
+import uuid
 import weakref
 from collections.abc import Iterable, Iterator
 from typing import IO, TYPE_CHECKING, Any
@@ -52,28 +53,35 @@ class ObjectSpool:
 
 
 class ArrowSpool:
-    """The batches of a one-shot Arrow stream, in Arrow's own file format in a file without a name."""
+    """The batches of a one-shot Arrow stream, each a stream of its own in a file without a name.
+
+    Each on its own, because batches may have different dictionaries (categories), which one Arrow file cannot hold.
+    """
 
     def __init__(self, reader: pa.RecordBatchReader) -> None:
         import pyarrow as pa
 
-        self.schema = reader.schema
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this object
         weakref.finalize(self, self._file.close)
-        with pa.ipc.new_file(pa.PythonFile(self._file, mode="w"), reader.schema) as writer:
-            for batch in reader:
-                for start in range(0, batch.num_rows, 4096):
-                    writer.write_batch(batch.slice(start, 4096))
         self._lock = threading.Lock()
+        self._places: list[tuple[int, int]] = []
+        for batch in reader:
+            for start in range(0, batch.num_rows, 4096):
+                place = self._file.tell()
+                with pa.ipc.new_stream(pa.PythonFile(self._file, mode="w"), reader.schema) as writer:
+                    writer.write_batch(batch.slice(start, 4096))
+                self._places.append((place, self._file.tell() - place))
         self._file.flush()
-        self._reader = pa.ipc.open_file(pa.PythonFile(self._file, mode="r"))
 
     def read(self) -> Iterator[pa.RecordBatch]:
         """All batches, one in memory at a time."""
-        for index in range(self._reader.num_record_batches):
+        import pyarrow as pa
+
+        for place, length in self._places:
             with self._lock:
-                batch = self._reader.get_batch(index)
-            yield batch
+                self._file.seek(place)
+                body = self._file.read(length)
+            yield pa.ipc.open_stream(body).read_next_batch()
 
 
 def unboxed(value: Any) -> Any:
@@ -89,6 +97,8 @@ def unboxed(value: Any) -> Any:
         return {str(key): unboxed(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [unboxed(item) for item in value]
+    if isinstance(value, uuid.UUID):
+        return str(value)
     if isinstance(value, os.PathLike):
         return unboxed(os.fspath(value))
     if hasattr(value, "tolist") and hasattr(value, "dtype"):
