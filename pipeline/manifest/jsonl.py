@@ -5,19 +5,15 @@ Measured: 3 µs a row of {id, image URL, category}, Row included (reading and de
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Generator, Iterator
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import Generator
+from typing import Any
 
 import msgspec
 
 from pipeline.errors import ManifestError
+from pipeline.manifest.lines import MAX_LINE_BYTES, lines, open_bytes
 from pipeline.manifest.rows import Shaper
 from pipeline.types import Row
-
-# No service takes a body above 64 MiB (PROTOCOLS.md §3.7), so that a longer line cannot be one request.
-MAX_LINE_BYTES = 64 * 1024 * 1024
 
 _BLANK = frozenset(b" \t\r\n")
 _FIRST = {b"[": "a list", b'"': "a text", b"t": "true", b"f": "false", b"n": "null"}
@@ -51,22 +47,6 @@ class JsonlReader:
         return ordinal
 
 
-def lines(path: str) -> Iterator[tuple[int, bytes | None]]:
-    """The lines of a file with their numbers from 1, without a byte order mark; None for one that is too long."""
-    with open_bytes(path) as file:
-        number = 0
-        while line := file.readline(MAX_LINE_BYTES + 1):
-            number += 1
-            if number == 1 and line.startswith(b"\xef\xbb\xbf"):
-                line = line[3:]
-            if len(line) > MAX_LINE_BYTES:
-                while line and not line.endswith(b"\n"):
-                    line = file.readline(MAX_LINE_BYTES)
-                yield number, None
-            else:
-                yield number, line
-
-
 def check(path: str) -> None:
     """Raises ManifestError for a file that cannot be JSONL at all: another encoding, a JSON array, a binary."""
     with open_bytes(path) as file:
@@ -78,13 +58,6 @@ def check(path: str) -> None:
         raise ManifestError(f"{path}: this is a JSON array; JSONL holds one object a line (jq -c '.[]' makes it)")
     if head and (b"\x00" in head or head.startswith((b"\x1f\x8b", b"PAR1", b"PK\x03\x04"))):
         raise ManifestError(f"{path}: this is a binary file, not JSONL; check its ending")
-
-
-def open_bytes(path: str) -> IO[bytes]:
-    """A file for reading, unpacked on the way if its name ends in `.gz`."""
-    if path.lower().endswith(".gz"):
-        return gzip.open(path, "rb")  # type: ignore[return-value]
-    return Path(path).open("rb", buffering=1 << 18)
 
 
 def _row(shaper: Shaper, ordinal: int, where: str, line_id: str, line: bytes | None, decode: Any, literal: Any) -> Row:

@@ -53,11 +53,13 @@ class Shaper:
     """Makes Rows for one job. `base` is the manifest's folder, absolute: relative paths are taken from it.
 
     `text` is a field of ours for `embed` alone; in the other tasks a column of that name travels along. An unmapped
-    name that `[columns]` gives to another field (`id = "image"`) keeps its own meaning besides.
+    name that `[columns]` gives to another field (`id = "image"`) keeps its own meaning besides. `as_written`: the
+    output is one of 0.1.0, which knows the names of CSV columns with their blanks.
     """
 
     def __init__(self, job: Job, base: str, rules: InputRules = CURRENT_RULES) -> None:
         self.base = base
+        self.as_written = rules.derived_ids == 1
         self._hidden = LATER_FIELDS if rules.derived_ids == 1 else frozenset()
         mapped = {field: name for field in FIELDS if (name := getattr(job.columns, field)) is not None}
         self.mapped = mapped

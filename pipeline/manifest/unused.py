@@ -188,7 +188,7 @@ def _is_direct(value: Any) -> bool:
 def _kind_of(value: Any, prose: bool = False) -> Kind | None:
     """The kind of a value that is a reference or holds one."""
     if isinstance(value, str):
-        return _kind_of_text(value, prose)
+        return kind_of_text(value, prose)
     if isinstance(value, (int, float)):
         return None
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -213,7 +213,8 @@ def _kind_of_bytes(head: bytes) -> Kind | None:
     return "video" if head[4:8] == b"ftyp" or head.startswith(b"\x1aE\xdf\xa3") else None
 
 
-def _kind_of_text(text: str, prose: bool) -> Kind | None:
+def kind_of_text(text: str, prose: bool = False) -> Kind | None:
+    """The kind of a text that is a reference, or a list of them; `prose`: and nothing besides."""
     # Almost every text of a large table is told here: no ending such as .jpg and none of the few beginnings.
     dot = text.rfind(".", -64)
     ends = dot >= 0 and text[dot + 1 : dot + 2].isalnum()

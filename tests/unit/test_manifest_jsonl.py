@@ -8,7 +8,7 @@ import pytest
 from support.manifests import ids, job_of, problems, rows_of, written
 
 from pipeline.errors import ManifestError
-from pipeline.manifest import jsonl, open_manifest
+from pipeline.manifest import lines, open_manifest
 
 
 def test_a_line_is_a_row_and_other_fields_travel_along(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_line_that_cannot_be_read_is_a_failure_and_the_others_go_on(tmp_path: 
 
 
 def test_a_line_beyond_the_bound_is_passed_over_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jsonl, "MAX_LINE_BYTES", 100)
+    monkeypatch.setattr(lines, "MAX_LINE_BYTES", 100)
     path = written(tmp_path, "m.jsonl", '{"id":"a"}\n{"id":"' + "b" * 950 + '"}\n{"id":"c"}\n')
     rows = rows_of(path)
     assert ids(rows) == ["a", "line:2", "c"]

@@ -1,0 +1,181 @@
+"""The records of CSV text, line by line; a broken one costs its own lines and none behind them."""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+from pipeline.manifest.lines import MAX_LINE_BYTES
+
+LOOKED_AT = 1_000
+"""Lines of a broken record that are looked at, to tell whether they are rows of their own."""
+WHOLE = 0.9
+"""The share of them that must have as many cells as the header has names."""
+
+Line = tuple[int, str | None]
+
+
+Record = tuple[int, list[str], tuple[str, str] | None]
+"""(number of the first line, cells, None), or (number, no cells, (code, message)) for a record that is no row."""
+
+
+class _TooLong(Exception):
+    """A line that is longer than MAX_LINE_BYTES."""
+
+
+class Records:
+    """The records of `lines`, blank ones left out, with `width` cells each.
+
+    An unclosed quote makes one record of all lines up to the next quote. Such a record is not believed: its first line
+    is a failure, and its other lines are read again where nearly all of them are whole rows; else (a broken text of
+    several lines) each of them is a failure, but for the last, which is read again. So it is with the lines of a record
+    that is whole, but has such rows in one of the cells `one_line` (names of files). `literal`: a broken line is split
+    at each delimiter, quotes kept.
+    """
+
+    def __init__(
+        self,
+        lines: Iterator[tuple[int, bytes | None]],
+        width: int,
+        delimiter: str,
+        *,
+        spaced: bool = False,
+        literal: bool = False,
+        one_line: Sequence[int] = (),
+    ) -> None:
+        # The module's limit of 131,072 is process-wide and below what a data: URL needs.
+        csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))
+        self._lines = lines
+        self._width = width
+        self._delimiter = delimiter
+        self._spaced = spaced
+        self._literal = literal
+        self._one_line = one_line
+        self._taken: list[Line] = []
+        self._back: deque[Line] = deque()
+        self._tail = 0  # the line that ended a broken record
+
+    def __iter__(self) -> Iterator[Record]:
+        taken, width = self._taken, self._width
+        reader = self._reader()
+        while True:
+            taken.clear()
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except (csv.Error, _TooLong) as error:
+                yield from self._broken(error)
+                reader = self._reader()  # the old one ended with its lines
+                continue
+            if len(cells) == width and len(taken) == 1 and taken[0][0] != self._tail:
+                yield taken[0][0], cells, None
+            elif cells:
+                yield from self._doubted(cells)
+                reader = self._reader() if self._back else reader
+
+    def _reader(self) -> Iterator[list[str]]:
+        """`strict`, so that an unclosed quote is an error and not a cell of half the file."""
+        return csv.reader(self._fed(), delimiter=self._delimiter, strict=True, skipinitialspace=self._spaced)
+
+    def _fed(self) -> Iterator[str]:
+        taken = self._taken
+        while self._back:
+            taken.append(self._back.popleft())
+            yield _text(taken[-1])
+        for number, line in self._lines:
+            if line is None:
+                taken.append((number, None))
+                raise _TooLong
+            text = line.decode("utf-8", errors="surrogateescape")
+            taken.append((number, text))
+            yield text
+
+    def _doubted(self, cells: list[str]) -> Iterator[Record]:
+        """A record that is CSV, but does not look like a row."""
+        number, first = self._taken[0]
+        last = self._taken[-1][0]
+        if len(self._taken) == 1 and len(cells) == self._width:
+            if first is not None and first.count('"') % 2:
+                yield self._bad(number, "the line belongs to the broken one before it")
+            else:
+                yield number, cells, None
+        elif len(cells) == self._width and self._is_doubtful(cells):
+            yield from self._reread(f"lines {number} to {last} would be one name: {_OPEN}")
+        elif len(cells) == self._width:
+            yield number, cells, None
+        else:
+            found = f"has {len(cells)} cells, the header {self._width}"
+            where = "the line" if number == last else f"the record of lines {number} to {last}"
+            yield from self._split() or [self._bad(line, f"{where} {found}") for line, _ in self._taken]
+
+    def _is_doubtful(self, cells: list[str]) -> bool:
+        """Whether the name of a file holds lines that are rows."""
+        between = self._between()
+        return bool(between) and any("\n" in cells[place] for place in self._one_line) and self._are_rows(between)
+
+    def _broken(self, error: Exception) -> Iterator[Record]:
+        number, text = self._taken[0]
+        if text is None:
+            yield number, [], ("LineTooLong", f"the line is longer than {MAX_LINE_BYTES:,} bytes")
+        elif split := self._split():
+            yield from split
+        elif len(self._taken) == 1 and not _is_open(error):
+            self._tail = number + 1 if text.count('"') % 2 else 0
+            yield self._bad(number, f"the line is not CSV: {error}")
+        else:
+            yield from self._reread(_OPEN)
+
+    def _reread(self, message: str) -> Iterator[Record]:
+        """The first of the lines taken is a failure, the last is read anew; so are those between, or they fail too."""
+        (number, _), *rest = self._taken
+        between = self._between()
+        yield self._bad(number, message)
+        if not self._are_rows(between):
+            told = f"the line belongs to the broken record of lines {number} to {rest[-1][0]}"
+            yield from (self._bad(line, told) for line, _ in between)
+            between = []
+        self._tail = rest[-1][0] if rest else 0
+        self._back.extendleft(reversed([*between, *rest[-1:]]))
+
+    def _between(self) -> list[Line]:
+        return [line for line in self._taken[1:-1] if line[1] is None or line[1].strip()]
+
+    def _are_rows(self, found: list[Line]) -> bool:
+        looked_at = found[:LOOKED_AT]
+        return sum(self._is_whole(text) for _, text in looked_at) >= WHOLE * len(looked_at)
+
+    def _is_whole(self, text: str | None) -> bool:
+        if text is None:
+            return False
+        try:
+            cells = next(csv.reader([text], delimiter=self._delimiter, strict=True), [])
+        except csv.Error:
+            return False
+        return len(cells) == self._width
+
+    def _split(self) -> list[Record]:
+        """The first line cut at its delimiters, where that gives a row and quotes may be plain characters."""
+        number, text = self._taken[0]
+        cells = (text or "").rstrip("\r\n").split(self._delimiter) if self._literal else []
+        if len(cells) != self._width:
+            return []
+        self._back.extendleft(reversed(self._taken[1:]))
+        return [(number, cells, None)]
+
+    def _bad(self, number: int, message: str) -> Record:
+        return number, [], ("BadLine", message)
+
+
+_OPEN = "a quote is opened and not closed in this line"
+
+
+def _is_open(error: Exception) -> bool:
+    return isinstance(error, _TooLong) or "unexpected end of data" in str(error)
+
+
+def _text(line: Line) -> str:
+    if line[1] is None:
+        raise _TooLong
+    return line[1]
