@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pipeline.engines.foreseen import Figures, Looked, answered_before, equal, looked
 from pipeline.engines.guard import foreseen
 from pipeline.engines.identity import Identity
-from pipeline.engines.notes import notes
+from pipeline.engines.notes import column_notes, notes
 from pipeline.engines.reading import connect
 from pipeline.engines.row_preview import asked_for, questions
 from pipeline.engines.setup import Setup, check_columns, setup
@@ -101,6 +101,8 @@ def forecast(spec: Spec) -> Forecast:
         look.sum_up(found.asked)
     else:
         look.sum_up(look.rows)
+    for note in column_notes(spec, manifest.schema_columns):
+        look.notes.setdefault(note)
     return _drawn_up(prepared, survey, look, output)
 
 

@@ -14,6 +14,7 @@ import anyio.to_thread
 
 from pipeline.engines.guard import decided, redo
 from pipeline.engines.identity import Identity
+from pipeline.engines.notes import column_notes
 from pipeline.engines.options import RunOptions
 from pipeline.engines.plan import Plan
 from pipeline.engines.reprocess import plan_reprocess
@@ -97,6 +98,7 @@ def _plan_run(prepared: Setup, options: RunOptions, manifest: Manifest, store: S
         vanished=counts.vanished,
         repeated=counts.repeat,
         kept=survey.kept,
+        notes=column_notes(spec, manifest.schema_columns),
         source=lambda going: selected(manifest, survey, identity, options.limit, options.sample, going),
     )
 

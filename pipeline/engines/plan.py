@@ -12,8 +12,8 @@ from pipeline.engines.work import Work
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Counts are rows. rows: of the manifest (of a reprocess: of the last run's). total: to be sent now. done: answered
     before, or `dismissed`. failed: failures that are open and not sent now. new, changed, vanished, repeated: as in the
-    summary. kept: answered rows that the job as it stands would ask anew, left as they are. source: given whether to go
-    on, the rows to send, once."""
+    summary. kept: answered rows that the job as it stands would ask anew, left as they are. notes: on the manifest.
+    source: given whether to go on, the rows to send, once."""
 
     command: str
     rows: int
@@ -26,6 +26,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     vanished: int = 0
     repeated: int = 0
     kept: int = 0
+    notes: tuple[str, ...] = ()
     source: Callable[[Callable[[], bool]], Iterator[Work]]
 
     @property

@@ -77,7 +77,7 @@ class Running:
             stopped = await self._send_with_cache()
         elapsed = time.monotonic() - self._began
         problem = self._cache.problem if self._cache else None
-        notes = () if problem is None else (problem,)
+        notes = self._plan.notes if problem is None else (*self._plan.notes, problem)
         ended = Ended(stopped=stopped, signal=self._signal, elapsed=elapsed, notes=notes)
         summed = functools.partial(finish, self._setup, self._store, self._fanout, plan, self._record, ended)
         return await anyio.to_thread.run_sync(summed)
