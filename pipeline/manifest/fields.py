@@ -11,6 +11,7 @@ import msgspec
 
 from pipeline.errors import Fault, refusal
 from pipeline.manifest.ids import described
+from pipeline.manifest.json_text import without_none
 from pipeline.manifest.references import to_media
 from pipeline.types import Media, MediaKind
 
@@ -61,12 +62,21 @@ def from_json(value: Any, name: str) -> Any:
     if type(value) is not str:
         return value
     try:
-        found = msgspec.json.decode(value)
+        found = _decoded(value)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise refusal("BadField", f"{name}: the text is not JSON ({error}); expected a list or a table") from None
     if value.count("[") + value.count("{") > MAX_DEPTH and _is_too_deep(found):
         raise refusal("BadField", f"{name}: nested deeper than {MAX_DEPTH} levels")
     return found
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        if (changed := without_none(text.encode())) is None:
+            raise
+        return msgspec.json.decode(changed)
 
 
 def _is_too_deep(value: Any) -> bool:

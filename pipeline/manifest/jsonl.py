@@ -11,11 +11,13 @@ from typing import Any
 import msgspec
 
 from pipeline.errors import ManifestError
+from pipeline.manifest.json_text import spans_lines, without_none
 from pipeline.manifest.lines import MAX_LINE_BYTES, lines, open_bytes
 from pipeline.manifest.rows import Shaper
 from pipeline.types import Row
 
 _BLANK = frozenset(b" \t\r\n")
+_HEAD_BYTES = 1 << 20
 _FIRST = {b"[": "a list", b'"': "a text", b"t": "true", b"f": "false", b"n": "null"}
 
 
@@ -50,21 +52,30 @@ class JsonlReader:
 def check(path: str) -> None:
     """Raises ManifestError for a file that cannot be JSONL at all: another encoding, a JSON array, a binary."""
     with open_bytes(path) as file:
-        head = file.read(4096)
+        head = file.read(_HEAD_BYTES)
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ManifestError(f"{path}: this is UTF-16 text; save it as UTF-8")
     head = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if head.startswith(b"["):
         raise ManifestError(f"{path}: this is a JSON array; JSONL holds one object a line (jq -c '.[]' makes it)")
-    if head and (b"\x00" in head or head.startswith((b"\x1f\x8b", b"PAR1", b"PK\x03\x04"))):
+    if head and (b"\x00" in head[:4096] or head.startswith((b"\x1f\x8b", b"PAR1", b"PK\x03\x04"))):
         raise ManifestError(f"{path}: this is a binary file, not JSONL; check its ending")
+    if spans_lines(head):
+        raise ManifestError(
+            f"{path}: this is JSON with an object over several lines; JSONL holds one object a line "
+            "(jq -c . FILE > NEW.jsonl makes it)"
+        )
 
 
 def _row(shaper: Shaper, ordinal: int, where: str, line_id: str, line: bytes | None, decode: Any, literal: Any) -> Row:
     if line is None:
         return shaper.bad(ordinal, where, line_id, "LineTooLong", f"the line is longer than {MAX_LINE_BYTES:,} bytes")
     try:
-        values = decode(line)
+        try:
+            values = decode(line)
+        except msgspec.DecodeError:
+            line = without_none(line) or line
+            values = decode(line)
     except UnicodeDecodeError:
         return shaper.bad(ordinal, where, line_id, "BadLine", "the line is not UTF-8")
     except RecursionError:
