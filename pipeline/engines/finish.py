@@ -59,6 +59,7 @@ def finish(setup: Setup, store: Store, fanout: Fanout, plan: Plan, record: RunRe
         changed=plan.changed,
         vanished=plan.vanished,
         repeated=plan.repeated,
+        passed_over=dict(plan.passed_over),
         elapsed=round(ended.elapsed, 3),
         notes=ended.notes,
         offline=spec.offline,

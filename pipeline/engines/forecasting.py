@@ -7,6 +7,8 @@ import functools
 from collections import Counter
 from collections.abc import Sequence
 
+import msgspec
+
 from pipeline.engines.foreseen import Figures, Looked, answered_before, equal, looked
 from pipeline.engines.guard import foreseen
 from pipeline.engines.identity import Identity
@@ -103,7 +105,8 @@ def forecast(spec: Spec) -> Forecast:
         look.sum_up(look.rows)
     for note in column_notes(spec, manifest.schema_columns):
         look.notes.setdefault(note)
-    return _drawn_up(prepared, survey, look, output)
+    drawn = _drawn_up(prepared, survey, look, output)
+    return msgspec.structs.replace(drawn, passed_over=manifest.passed_over())
 
 
 def _look(prepared: Setup, manifest: Manifest, survey: Survey, identity: Identity, output: float | None) -> _Look:

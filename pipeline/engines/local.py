@@ -99,6 +99,7 @@ def _plan_run(prepared: Setup, options: RunOptions, manifest: Manifest, store: S
         repeated=counts.repeat,
         kept=survey.kept,
         notes=column_notes(spec, manifest.schema_columns),
+        passed_over=manifest.passed_over(),
         source=lambda going: selected(manifest, survey, identity, options.limit, options.sample, going),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
@@ -12,8 +12,10 @@ from pipeline.engines.work import Work
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Counts are rows. rows: of the manifest (of a reprocess: of the last run's). total: to be sent now. done: answered
     before, or `dismissed`. failed: failures that are open and not sent now. new, changed, vanished, repeated: as in the
-    summary. kept: answered rows that the job as it stands would ask anew, left as they are. notes: on the manifest.
-    source: given whether to go on, the rows to send, once."""
+    summary. passed_over: what the manifest's folder or glob holds besides, by kind. kept: answered rows
+    that the job as it stands would ask anew, left as they are. notes: on the manifest. source: given whether to go on,
+    the rows to send, once.
+    """
 
     command: str
     rows: int
@@ -27,6 +29,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     repeated: int = 0
     kept: int = 0
     notes: tuple[str, ...] = ()
+    passed_over: Mapping[str, int] = {}
     source: Callable[[Callable[[], bool]], Iterator[Work]]
 
     @property

@@ -73,15 +73,15 @@ def load(
     """The job file at `path`.
 
     overrides: nested tables or dotted keys ({"provider.model": "…"}), over the file's. variables: values of `{name}`
-    in `manifest` and `output`. output: another folder (relative to the working folder) instead of the job's.
-    Raises JobError with the key's path, what was found and what was expected.
+    in `manifest`, `output` and `media.root`. output: another folder (relative to the working folder) instead of the
+    job's. Raises JobError with the key's path, what was found and what was expected.
     """
     path = Path(path)
     tables = read(path)
     unchanged = copy.deepcopy(tables)
     for key, value in (overrides or {}).items():
         _override(tables, key, value)
-    job = _job(path, tables)
+    job = _rooted(path, _job(path, tables), variables or {})
     spec = Spec(
         name=str(path),
         path=path,
@@ -89,12 +89,12 @@ def load(
         manifest=_absolute(path, _fill(path, "manifest", job.manifest, variables or {})),
         output=_output(path, _fill(path, "output", job.output, variables or {}), output, offline),
         offline=offline,
-        base=_base(path, unchanged, job) if overrides else job,
+        base=_rooted(path, _base(path, unchanged, job), variables or {}) if overrides else job,
         flags=_flags(overrides or {}, variables or {}, output, offline),
         cache=None if job.dedupe.cache is None else Path(_absolute(path, job.dedupe.cache)),
     )
     check(spec.name, job)
-    for key, place in (("manifest", spec.manifest), ("output", str(spec.output))):
+    for key, place in (("manifest", spec.manifest), ("output", str(spec.output)), ("media.root", job.media.root or "")):
         reason = no_file_name(place)
         if reason is not None:
             raise spec.fail(f"{key} {place}: {reason}")
@@ -142,6 +142,14 @@ def _job(path: Path, tables: Mapping[str, Any]) -> Job:
     if problem:
         raise JobError(f"{path}: {problem}")
     return msgspec.convert(tables, Job)
+
+
+def _rooted(path: Path, job: Job, variables: Mapping[str, str]) -> Job:
+    """The job with `media.root` as an absolute path."""
+    if job.media.root is None:
+        return job
+    root = _absolute(path, _fill(path, "media.root", job.media.root, variables))
+    return msgspec.structs.replace(job, media=msgspec.structs.replace(job.media, root=root))
 
 
 def _base(path: Path, tables: Mapping[str, Any], job: Job) -> Job:

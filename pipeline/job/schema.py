@@ -56,7 +56,8 @@ class ColumnsSection(Section, frozen=True, kw_only=True):
 class MediaSection(Section, frozen=True, kw_only=True):
     """`frames`: so many frames are taken here from each `video`, by `frames_by`, instead of sending the file.
 
-    `unused`: what becomes of a row without any medium that names one in a column which nothing uses.
+    `unused`: what becomes of a row without any medium that names one in a column which nothing uses. `root`: the folder
+    (relative to the job file; absolute once it is loaded) where relative paths of the manifest begin.
     """
 
     resize: Literal["fit", "off"] = "fit"
@@ -64,6 +65,7 @@ class MediaSection(Section, frozen=True, kw_only=True):
     frames: int | None = None
     frames_by: Literal["time", "scene"] = "time"
     unused: Literal["refuse", "ignore"] = "refuse"
+    root: str | None = None
 
 
 class LimitsSection(Section, frozen=True, kw_only=True):

@@ -10,8 +10,9 @@ import stat
 from io import BufferedReader
 
 from pipeline.errors import Fault, refusal
-from pipeline.manifest.references import inside, is_relative
+from pipeline.manifest.references import WIDEN, inside, is_relative
 from pipeline.manifest.refs import public
+from pipeline.manifest.root import Root
 from pipeline.types import Media
 
 # A bound for memory: 256 MiB is an uncompressed 8-bit RGB picture of 89 megapixels. No service takes a tenth of it.
@@ -98,12 +99,14 @@ def _real(descriptor: int, path: str) -> str:
         return os.path.realpath(path)
 
 
-def _check_within(real: str, folder: str, name: str) -> None:
+def _check_within(real: str, root: str, name: str) -> None:
+    folders = (root, *root.beside) if isinstance(root, Root) else (root,)
     # A real path below the folder as spelled needs no look at the folder's own links.
-    if not inside(real, folder) and not inside(real, os.path.realpath(folder)):
+    if any(inside(real, folder) for folder in folders):
+        return
+    if not any(inside(real, os.path.realpath(folder)) for folder in folders):
         raise refusal(
-            "OutsideManifest",
-            f"{name}: a link leads out of the manifest's folder {folder}, to {real}; write that path if it is meant",
+            "OutsideManifest", f"{name}: a link leads out of the manifest's folder {root}, to {real}; {WIDEN}"
         )
 
 

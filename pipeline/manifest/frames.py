@@ -49,7 +49,7 @@ def _listed(source: FrameSource) -> tuple[Media, ...]:
     found: list[Media] = []
     try:
         for entry in walk(root, pattern):
-            if kind_of(entry.relative) == "image" and not entry.foreign:
+            if kind_of(entry.relative) == "image":
                 ref = f"./{entry.relative}" if relative else entry.path
                 _check_name(entry.path)
                 found.append(Media(kind="image", ref=ref, path=entry.path))

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.errors import ManifestError
 from pipeline.job.schema import Job
 from pipeline.manifest.arrow_rows import names_of, values_of
+from pipeline.manifest.root import root_of
 from pipeline.manifest.rows import CURRENT_RULES, InputRules, Shaper
 from pipeline.manifest.source import Manifest
 from pipeline.manifest.spool import ArrowSpool, ObjectSpool, unboxed
@@ -33,6 +34,10 @@ class MemoryManifest:
         """The same for the life of this object: what it was made from is held or was copied."""
         return self._identity
 
+    def passed_over(self) -> dict[str, int]:
+        """Nothing: every row given is read."""
+        return {}
+
     def rows(self, start: int = 0) -> Iterator[Row]:
         """The rows in order; `where` is "row N" from 1."""
         for ordinal, values in enumerate(self._source()):
@@ -52,11 +57,11 @@ def from_table(table: Any, job: Job, base: str, rules: InputRules = CURRENT_RULE
     """A manifest from a pyarrow Table, RecordBatch or RecordBatchReader, whatever has `__arrow_c_stream__` (polars,
     pandas, duckdb), a dict of columns, or an iterable of dicts or of picture paths.
 
-    Relative paths are taken from `base` and must not leave it. What can change or be read only once (all but Arrow
-    tables and sequences) is copied to a temporary file, which goes with the manifest. Raises ManifestError for
-    anything else.
+    Relative paths are taken from `media.root`, else from `base`, and must not leave it. What can change or be read
+    only once (all but Arrow tables and sequences) is copied to a temporary file, which goes with the manifest. Raises
+    ManifestError for anything else.
     """
-    shaper = Shaper(job, os.path.abspath(base), rules)  # noqa: PTH100 - normalised too, links kept
+    shaper = Shaper(job, root_of(os.path.abspath(base), job), rules)  # noqa: PTH100 - normalised too, links kept
     if isinstance(table, (str, bytes, os.PathLike)):
         raise ManifestError(
             "a manifest's path belongs in the job's `manifest`; a table or an iterable is expected here"

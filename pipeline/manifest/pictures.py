@@ -8,47 +8,62 @@ from collections.abc import Iterator
 
 from pipeline.errors import ManifestError
 from pipeline.manifest.kinds import Kind, kind_of
+from pipeline.manifest.passed import PassedOver
 from pipeline.manifest.walk import Found, walk
 from pipeline.types import Media, Problem, Row
 
 
 class PictureFolder:
-    """The pictures (and with `sounds` the sounds) below `root`, or those that match `pattern` there."""
+    """The pictures (and with `sounds` the sounds) below `root`, or those that match `pattern` there.
 
-    def __init__(self, root: str, pattern: str | None, sounds: bool) -> None:
+    Links that the folder holds are followed, wherever they lead: the user named the folder. `follow` False: links to
+    folders are passed over, as an output that began with 0.1.0 did.
+    """
+
+    def __init__(self, root: str, pattern: str | None, sounds: bool, *, follow: bool = True) -> None:
         self.root = root
         self.schema_columns: tuple[str, ...] | None = ("image", "audio") if sounds else ("image",)
         self._pattern = pattern
         self._sounds = sounds
+        self._follow = follow
+        self._passed: PassedOver | None = None
 
     def rows(self, start: int = 0) -> Iterator[Row]:
-        """Rows in natural order; files that are neither picture nor (wanted) sound are passed over."""
-        ordinal = 0
-        for found in self._listed():
+        """Rows in natural order; files that are neither picture nor (wanted) sound are passed over and counted."""
+        ordinal, passed = 0, PassedOver()
+        for found in self._listed(passed):
             kind = kind_of(found.relative)
-            wanted = _holds_media(found) if found.foreign else self._is_wanted(kind)
-            if wanted:
-                if ordinal >= start:
-                    yield _row(ordinal, found, kind == "audio")
-                ordinal += 1
+            if not self._is_wanted(kind):
+                passed.file(found.relative)
+                continue
+            if ordinal >= start:
+                yield _row(ordinal, found, kind == "audio")
+            ordinal += 1
+        self._passed = passed
 
-    def ignored(self) -> int:
-        """How many files below the folder are passed over."""
-        return sum(not found.foreign and not self._is_wanted(kind_of(found.relative)) for found in self._listed())
+    def passed_over(self) -> dict[str, int]:
+        """What the last whole reading passed over, by kind; without one, the folder is listed."""
+        if self._passed is None:
+            passed = PassedOver()
+            for found in self._listed(passed):
+                if not self._is_wanted(kind_of(found.relative)):
+                    passed.file(found.relative)
+            self._passed = passed
+        return self._passed.counts()
 
     def identity(self) -> str:
         """Over the names of the files: a picture's own change is seen by its stamp, not here."""
         digest = hashlib.sha256()
-        for found in self._listed():
+        for found in self._listed(PassedOver()):
             digest.update(os.fsencode(found.relative) + b"\n")
         return digest.hexdigest()
 
     def _is_wanted(self, kind: Kind | None) -> bool:
         return kind == "image" or (kind == "audio" and self._sounds)
 
-    def _listed(self) -> Iterator[Found]:
+    def _listed(self, passed: PassedOver) -> Iterator[Found]:
         try:
-            yield from walk(self.root, self._pattern)
+            yield from walk(self.root, self._pattern, passed, follow=self._follow)
         except OSError as error:
             raise ManifestError(f"{error.filename or self.root}: cannot be listed: {error.strerror}") from None
 
@@ -59,11 +74,10 @@ def _row(ordinal: int, found: Found, sound: bool) -> Row:
         relative.encode()
     except UnicodeEncodeError:
         return _bad(ordinal, relative, "BadName", "the file's name is not valid UTF-8; rename it")
-    if found.foreign:
-        return _bad(ordinal, relative, "LinkedFolder", "a link to a folder is not followed; name that folder itself")
     # A first segment with a colon would read as a scheme.
     ref = f"./{relative}" if ":" in relative.split("/", 1)[0] else relative
-    media = (Media(kind="audio" if sound else "image", ref=ref, path=found.path),)
+    # The reference of the medium is absolute: a link in the user's own folder may lead out of it.
+    media = (Media(kind="audio" if sound else "image", ref=found.path, path=found.path),)
     if sound:
         return Row(ordinal=ordinal, where=relative, id=relative, given=False, audio=media, raw={"audio": ref})
     return Row(ordinal=ordinal, where=relative, id=relative, given=False, images=media, raw={"image": ref})
@@ -73,11 +87,3 @@ def _bad(ordinal: int, relative: str, name: str, message: str) -> Row:
     shown = relative.encode(errors="surrogateescape").decode(errors="backslashreplace")
     problem = Problem(code=f"Local.{name}", message=f"{shown}: {message}")
     return Row(ordinal=ordinal, where=shown, id=shown, given=False, raw={"image": shown}, problem=problem)
-
-
-def _holds_media(link: Found) -> bool:
-    """A linked folder is worth a row only if pictures would be missed: it holds one itself."""
-    try:
-        return any(kind_of(found.relative) in ("image", "audio") for found in walk(link.path))
-    except OSError:
-        return True

@@ -9,6 +9,7 @@ from urllib.parse import unquote, unquote_to_bytes
 
 from pipeline.errors import refusal
 from pipeline.job.filenames import no_file_name
+from pipeline.manifest.root import Root
 from pipeline.types import Media, MediaKind
 
 # No service takes a body above 64 MiB with base64 in it (PROTOCOLS.md §3.7, "whole body"); a longer text is no picture.
@@ -21,7 +22,8 @@ _REMOTE = ("http", "https", "oss")
 
 
 def to_media(ref: str, kind: MediaKind, base: str) -> Media:
-    """What `ref` names; relative paths are taken from `base` (absolute, without symlinks resolved).
+    """What `ref` names; relative paths are taken from `base` (absolute, without symlinks resolved; a Root may allow
+    more than one folder).
 
     Raises Fault `Local.BadReference` (empty, unknown scheme, broken data: URL, another host's file) and
     `Local.OutsideManifest` (a relative path that leaves `base`).
@@ -56,12 +58,13 @@ def to_path(ref: str, base: str) -> str:
     if text.startswith("/") or _DRIVE.match(text):
         return text
     path = os.path.normpath(f"{base}/{text}")
-    if not inside(path, base):
-        raise refusal(
-            "OutsideManifest",
-            f"{shown(ref)} leads out of the manifest's folder {base}; write an absolute path if that is meant",
-        )
-    return path
+    if inside(path, base):
+        return path
+    if isinstance(base, Root) and base.beside:
+        path = os.path.normpath(f"{base.beside[0]}/{text}")
+        if any(inside(path, folder) for folder in (base, *base.beside)):
+            return path
+    raise refusal("OutsideManifest", f"{shown(ref)} leads out of {_bounds(base)}; {WIDEN}")
 
 
 def is_relative(ref: str) -> bool:
@@ -77,6 +80,16 @@ def is_relative(ref: str) -> bool:
 def is_remote(ref: str) -> bool:
     """Whether a reference has a scheme other than `file:`."""
     return _scheme(ref) not in (None, "file")
+
+
+WIDEN = "[media] root names another folder where paths begin, and an absolute path may lead anywhere"
+"""The ways out for a relative path that leads too far."""
+
+
+def _bounds(base: str) -> str:
+    if isinstance(base, Root) and base.beside:
+        return f"media.root {base} and the manifest's folder"
+    return f"the manifest's folder {base}"
 
 
 def inside(path: str, folder: str) -> bool:

@@ -12,7 +12,9 @@ from typing import Protocol, cast
 from pipeline.errors import ManifestError
 from pipeline.job.schema import Job
 from pipeline.manifest.kinds import Kind, kind_of
+from pipeline.manifest.passed import PassedOver
 from pipeline.manifest.pictures import PictureFolder
+from pipeline.manifest.root import hub_snapshot, root_of
 from pipeline.manifest.rows import CURRENT_RULES, InputRules, Shaper
 from pipeline.manifest.tables import TableKind, Tables
 from pipeline.manifest.walk import is_glob, split_glob, walk
@@ -24,9 +26,10 @@ ACCEPTED = "a .jsonl, .csv or .parquet file, a folder or a glob of these, or a f
 class Manifest(Protocol):
     """A table of inputs that can be read more than once, as a stream.
 
-    `root`: the folder that relative paths are taken from and must not leave (absolute).
+    `root`: the folder that relative paths are taken from and must not leave (absolute; a Root may allow others beside).
     `schema_columns`: every column's name where the format says so (CSV, Parquet, folders), else None.
     `identity()`: a text that changes when the files behind the manifest change (names, sizes, times).
+    `passed_over()`: how many files a folder or glob holds that are no part of the manifest, by kind.
     `rows(start)`: the rows in order from ordinal `start`. Raises ManifestError if a file can no longer be read.
     """
 
@@ -34,6 +37,8 @@ class Manifest(Protocol):
     schema_columns: tuple[str, ...] | None
 
     def identity(self) -> str: ...
+
+    def passed_over(self) -> dict[str, int]: ...
 
     def rows(self, start: int = 0) -> Iterator[Row]: ...
 
@@ -48,7 +53,7 @@ def open_manifest(spec: str, job: Job, rules: InputRules = CURRENT_RULES) -> Man
     spec = os.path.normpath(spec)
     try:
         if Path(spec).is_dir():
-            return _folder(spec, None, spec, job, rules)
+            return _folder(hub_snapshot(spec) if rules.derived_ids > 1 else spec, None, spec, job, rules)
         if os.path.lexists(spec):
             return _file(spec, job, rules)
         if is_glob(spec):
@@ -75,7 +80,8 @@ def _file(path: str, job: Job, rules: InputRules) -> Manifest:
         raise ManifestError(f"{path}: this is one {kind}, not a table; name its folder, or a glob that matches it")
     if kind is None:
         raise ManifestError(f"{path}: unknown kind of manifest; expected {ACCEPTED}")
-    return Tables([path], cast("TableKind", kind), Shaper(job, str(Path(path).parent), rules))
+    folder = str(Path(path).parent)
+    return Tables([path], cast("TableKind", kind), Shaper(job, root_of(folder, job), rules), folder)
 
 
 def _folder(folder: str, pattern: str | None, spec: str, job: Job, rules: InputRules) -> Manifest:
@@ -83,21 +89,22 @@ def _folder(folder: str, pattern: str | None, spec: str, job: Job, rules: InputR
     sounds = job.task == "embed"
     parts: dict[TableKind, list[str]] = {}
     seen: set[Kind | None] = set()
-    for found in walk(folder, pattern):
+    passed, follow = PassedOver(), rules.derived_ids > 1
+    for found in walk(folder, pattern, passed, follow=follow):
         kind = kind_of(found.relative)
         seen.add(kind)
-        if found.foreign or kind is None or kind == "video":
-            continue
         if kind == "image" or (kind == "audio" and sounds):
-            return PictureFolder(folder, pattern, sounds)
-        if kind != "audio" and not Path(found.path).name.startswith("_"):
-            parts.setdefault(kind, []).append(found.path)
+            return PictureFolder(folder, pattern, sounds, follow=follow)
+        if kind in (None, "video", "audio") or Path(found.path).name.startswith("_"):
+            passed.file(found.relative)
+        else:
+            parts.setdefault(cast("TableKind", kind), []).append(found.path)
     kinds: list[TableKind] = [kind for kind in ("parquet", "jsonl", "csv") if kind in parts]
     if len(kinds) > 1:
         raise ManifestError(f"{spec}: holds {' and '.join(kinds)} files; choose with a glob such as *.{kinds[0]}")
     if not kinds:
         raise ManifestError(f"{spec}: {_empty(pattern, seen)}; expected {ACCEPTED}")
-    return Tables(parts[kinds[0]], kinds[0], Shaper(job, folder, rules))
+    return Tables(parts[kinds[0]], kinds[0], Shaper(job, root_of(folder, job), rules), folder, passed)
 
 
 def _empty(pattern: str | None, seen: set[Kind | None]) -> str:

@@ -13,6 +13,7 @@ from pipeline.errors import ManifestError
 from pipeline.manifest.csv_text import CsvReader
 from pipeline.manifest.jsonl import JsonlReader
 from pipeline.manifest.parquet import ParquetReader
+from pipeline.manifest.passed import PassedOver
 from pipeline.manifest.rows import Shaper
 from pipeline.types import Row
 
@@ -35,15 +36,23 @@ _READERS: dict[TableKind, Callable[[list[str], Shaper], Reader]] = {
 
 
 class Tables:
-    """The rows of `files` (absolute paths, in order). Raises ManifestError at once for a file that cannot be read."""
+    """The rows of `files` (absolute paths, in order) below `folder`.
 
-    def __init__(self, files: list[str], kind: TableKind, shaper: Shaper) -> None:
+    `passed`: what was passed over when the files were looked for. Raises ManifestError at once for a file that cannot
+    be read.
+    """
+
+    def __init__(
+        self, files: list[str], kind: TableKind, shaper: Shaper, folder: str, passed: PassedOver | None = None
+    ) -> None:
         self.root = shaper.base
+        self._folder = folder
         self._files = files
+        self._passed = passed or PassedOver()
         self._reader = _READERS[kind](files, shaper)
         self.schema_columns = self._reader.columns
         if self.schema_columns is not None:
-            check_mapping(shaper, self.schema_columns, files[0] if len(files) == 1 else self.root)
+            check_mapping(shaper, self.schema_columns, files[0] if len(files) == 1 else folder)
 
     def identity(self) -> str:
         """Over each file's path, size, time of change and inode."""
@@ -56,12 +65,16 @@ class Tables:
             digest.update(f"{path}\0{facts.st_size}\0{facts.st_mtime_ns}\0{facts.st_ino}\n".encode(errors="replace"))
         return digest.hexdigest()
 
+    def passed_over(self) -> dict[str, int]:
+        """What lies among the files and is no table, by kind."""
+        return self._passed.counts()
+
     def rows(self, start: int = 0) -> Iterator[Row]:
         """The rows of all files in order; a row's `where` is the file's path below the manifest's folder and its line
         (of Parquet: its row), both from 1."""
         ordinal = 0
         for path in self._files:
-            name = os.path.relpath(path, self.root)
+            name = os.path.relpath(path, self._folder)
             prefix = "line:" if len(self._files) == 1 else f"line:{name}:"
             try:
                 ordinal = yield from self._reader.read(path, name, start, ordinal, prefix)

@@ -5,23 +5,34 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.manifest.natural import natural_key
+from pipeline.manifest.passed import PassedOver
 
 _MAGIC = re.compile(r"[*?\[]")
 
+SERVICE_FOLDERS = frozenset(
+    (
+        "@eaDir",  # Synology: thumbnails and indexes
+        "#recycle",  # Synology: recycle bin
+        "#snapshot",  # Synology: snapshots of the share
+        "@Recycle",  # QNAP: recycle bin
+        "@Recently-Snapshot",  # QNAP: snapshots of the share
+        "$RECYCLE.BIN",  # Windows: recycle bin
+        "System Volume Information",  # Windows
+        "__MACOSX",  # macOS: resource forks beside the files of a zip archive
+        "lost+found",  # ext file systems
+    )
+)
+"""Folders that file servers and systems put among people's files: passed over like hidden names."""
+
 
 class Found(NamedTuple):
-    """One entry: its absolute path and its path relative to the folder that was walked, with forward slashes.
-
-    `foreign` marks a link to a folder, which is never followed (it can lead out of the tree, or round in circles).
-    """
+    """One file: its absolute path and its path relative to the folder that was walked, with forward slashes."""
 
     path: str
     relative: str
-    foreign: bool = False
 
 
 def is_glob(text: str) -> bool:
@@ -29,13 +40,17 @@ def is_glob(text: str) -> bool:
     return _MAGIC.search(text) is not None
 
 
-def walk(folder: str, pattern: str | None = None) -> Iterator[Found]:
+def walk(
+    folder: str, pattern: str | None = None, passed: PassedOver | None = None, *, follow: bool = True
+) -> Iterator[Found]:
     """Every file under `folder`, or those that match `pattern` (relative to it, `**` for any depth).
 
-    Files and folders of one level come interleaved in natural order. A folder that cannot be listed raises OSError.
+    Files and folders of one level come interleaved in natural order. Hidden names and SERVICE_FOLDERS are passed over
+    unless the pattern names them. Links to folders are walked like folders, unless they lead back to a folder on the
+    way or to one that was reached through links before; with `follow` False they are passed over. `passed` counts what
+    is passed over. A folder that cannot be listed raises OSError.
     """
-    match = None if pattern is None else _Pattern(pattern)
-    yield from _walk(folder, "", 0, match)
+    yield from _Walk(None if pattern is None else _Pattern(pattern), passed or PassedOver(), follow).below(folder)
 
 
 def split_glob(path: str) -> tuple[str, str]:
@@ -45,19 +60,69 @@ def split_glob(path: str) -> tuple[str, str]:
     return "/".join(parts[:first]) or "/", "/".join(parts[first:])
 
 
-def _walk(folder: str, prefix: str, depth: int, match: _Pattern | None) -> Iterator[Found]:
-    names, folders, links = _entries(folder)
-    for name in names:
-        hidden = name.startswith(".")
-        if hidden and not (match and match.names_hidden(depth)):
-            continue
-        relative = prefix + name
-        path = f"{folder.rstrip('/')}/{name}"
-        if name in folders:
-            if match is None or match.descends(depth, name):
-                yield from _walk(path, relative + "/", depth + 1, match)
-        elif match is None or match.accepts(relative):
-            yield Found(path, relative, name in links and Path(path).is_dir())
+def passed_kind(name: str) -> str | None:
+    """As what a name is passed over that nobody asked for; None for a name that is not."""
+    if name.startswith("."):
+        return "hidden"
+    return name if name in SERVICE_FOLDERS else None
+
+
+Place = tuple[int, int]
+"""Device and inode of a folder."""
+
+
+class _Walk:
+    """One walk. `_linked`: the folders that were reached through a link inside a linked folder."""
+
+    def __init__(self, match: _Pattern | None, passed: PassedOver, follow: bool) -> None:
+        self._match = match
+        self._passed = passed
+        self._follow = follow
+        self._linked: set[Place] = set()
+
+    def below(self, folder: str) -> Iterator[Found]:
+        return self._walk(folder, "", 0, (_place(folder),), inside_link=False)
+
+    def _walk(
+        self, folder: str, prefix: str, depth: int, above: tuple[Place, ...], *, inside_link: bool
+    ) -> Iterator[Found]:
+        match = self._match
+        names, folders, links = _entries(folder)
+        for name in names:
+            relative, path = prefix + name, f"{folder.rstrip('/')}/{name}"
+            is_link = name in links and os.path.isdir(path)  # noqa: PTH112
+            is_folder = is_link or name in folders
+            wanted = match is None or (match.descends(depth, name) if is_folder else match.accepts(relative))
+            if not wanted:
+                continue
+            kind = passed_kind(name)
+            if kind is not None and not (match and match.names(depth, name)):
+                self._passed.add(kind)
+            elif not is_folder:
+                yield Found(path, relative)
+            elif (place := self._entered(path, above, is_link, inside_link)) is not None:
+                inner = inside_link or is_link
+                yield from self._walk(path, relative + "/", depth + 1, (*above, place), inside_link=inner)
+
+    def _entered(self, path: str, above: tuple[Place, ...], is_link: bool, inside_link: bool) -> Place | None:
+        """The place of a folder that is to be walked, else None."""
+        if not is_link:
+            return _place(path)
+        if not self._follow:
+            self._passed.add("linked folder")
+            return None
+        place = _place(path)
+        if place in above or (inside_link and place in self._linked):
+            self._passed.add("circular link")
+            return None
+        if inside_link:
+            self._linked.add(place)
+        return place
+
+
+def _place(folder: str) -> Place:
+    facts = os.stat(folder)  # noqa: PTH116
+    return facts.st_dev, facts.st_ino
 
 
 def _entries(folder: str) -> tuple[list[str], set[str], set[str]]:
@@ -83,7 +148,7 @@ class _Pattern:
     def __init__(self, pattern: str) -> None:
         parts = [part for part in pattern.split("/") if part not in ("", ".")]
         self._levels = [None if part == "**" else re.compile(_segment(part), re.DOTALL) for part in parts]
-        self._hidden = [part.startswith(".") for part in parts]
+        self._parts = parts
         self._whole = re.compile(_expression(parts), re.DOTALL)
 
     def accepts(self, relative: str) -> bool:
@@ -98,8 +163,12 @@ class _Pattern:
         level = self._levels[depth]
         return level is not None and level.fullmatch(name) is not None
 
-    def names_hidden(self, depth: int) -> bool:
-        return depth < len(self._hidden) and self._hidden[depth]
+    def names(self, depth: int, name: str) -> bool:
+        """Whether the pattern names at this depth what is passed over otherwise."""
+        if depth >= len(self._parts):
+            return False
+        part = self._parts[depth]
+        return part == name or (part.startswith(".") and name.startswith("."))
 
 
 def _expression(parts: list[str]) -> str:

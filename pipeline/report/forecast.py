@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from pipeline.report.state import count, money, span
-from pipeline.report.summary import FailureGroup
+from pipeline.report.summary import FailureGroup, passed_over
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,7 +16,8 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     are compared when they are sent). `looked_at`: how many were looked at more closely (spread evenly; the figures
     below are scaled to all).
 
-    refused: what would be refused before sending. media_tokens, input_tokens: expected, None where they cannot be
+    passed_over: files of the manifest's folder or glob that are no rows, by kind. refused: what would be refused
+    before sending. media_tokens, input_tokens: expected, None where they cannot be
     counted. output_tokens: by the mean of the answers so far, None without any. cost: expected, the input alone where
     no answer's length is known. worst_cost: the most it can come to. price: what both are counted with.
     seconds: at least, under `limit` (None: no limit is known).
@@ -37,6 +38,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     looked_at: int
     shared: int = 0
     dismissed: int = 0
+    passed_over: dict[str, int] = {}
     refused: tuple[FailureGroup, ...] = ()
     media_tokens: int | None = None
     input_tokens: int | None = None
@@ -63,6 +65,8 @@ def lines(forecast: Forecast) -> Iterator[str]:
         yield f"         {f.repeated:,} repeat an earlier row and are sent once"
     if f.vanished:
         yield f"         {f.vanished:,} answered or failed before are no longer in it"
+    if f.passed_over:
+        yield f"         {passed_over(f.passed_over)}"
     yield f"to send: {count(f.send, 'row')}" + ("; nothing to send" if not f.send else "")
     if f.shared:
         yield f"         {f.shared:,} of them share another row's answer"

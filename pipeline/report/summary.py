@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -31,7 +31,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     (`skipped` is its older name), since they were answered before or `dismissed`. repeated: rows whose derived id stood
     earlier in the manifest. remaining: all other rows; rows = answered + shared + open + done + repeated + remaining.
     left: those of the remaining that this run was to send and did not, because it stopped. new, changed: rows of these
-    kinds before the run. vanished: ids with an outcome that the manifest no longer has. elapsed: seconds. notes: what a
+    kinds before the run. vanished: ids with an outcome that the manifest no longer has. passed_over: files of the
+    manifest's folder or glob that are no rows, by kind; they are in no other count. elapsed: seconds. notes: what a
     person should know besides. figures: the counters and gauges at the end, as progress shows them
     (pipeline.report.state).
     """
@@ -59,6 +60,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     changed: int = 0
     vanished: int = 0
     repeated: int = 0
+    passed_over: dict[str, int] = {}
     attempts: int = 0
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -82,6 +84,8 @@ MOST_GROUPS = 12
 def lines(summary: Summary) -> Iterator[str]:
     """The summary for people, line by line; the last line says the outcome and what to do next."""
     yield from _figures(summary) if summary.sent or summary.shared or summary.left else _nothing(summary)
+    if summary.passed_over:
+        yield passed_over(summary.passed_over)
     for group in summary.failures[:MOST_GROUPS]:
         yield f"  {group.rows:>6,} × {group.fault} {group.code}: {group.message} (such as {group.id})"
     if len(summary.failures) > MOST_GROUPS:
@@ -91,6 +95,11 @@ def lines(summary: Summary) -> Iterator[str]:
     yield from (f"note: {note}" for note in summary.notes)
     yield f"output: {summary.output}"
     yield f"exit {summary.exit_code}: {_outcome(summary)}; next: {_next(summary)}"
+
+
+def passed_over(counts: Mapping[str, int]) -> str:
+    """What a folder or glob holds that is no row, for people: "passed over: 2 .svg, 1 hidden"."""
+    return "passed over: " + ", ".join(f"{number:,} {kind}" for kind, number in counts.items())
 
 
 def json_line(summary: Summary) -> str:
