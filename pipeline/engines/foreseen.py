@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,6 +14,7 @@ from pipeline.engines.prepare import unsent_fingerprint
 from pipeline.engines.sharing import lasting
 from pipeline.errors import Fault
 from pipeline.job.load import Spec
+from pipeline.manifest.files import file_size
 from pipeline.manifest.row_media import listed, row_media
 from pipeline.store.fingerprints import FingerprintIndex
 from pipeline.store.layout import Layout
@@ -156,6 +156,6 @@ def _read(rows: Sequence[Looked], identity: Identity, root: str, answers: bool) 
 def _sizes(row: Row) -> tuple[int, ...]:
     """Of its files, in order; rows that ask the same have the same."""
     try:
-        return tuple(Path(media.path).stat().st_size for media in row_media(listed(row)) if media.path is not None)
+        return tuple(file_size(media) for media in row_media(listed(row)) if media.path is not None)
     except (OSError, Fault, ValueError):
         return ()

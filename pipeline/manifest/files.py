@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import re
 import stat
 from io import BufferedReader
 
 from pipeline.errors import Fault, refusal
+from pipeline.manifest.missing import advice, other_form
 from pipeline.manifest.references import WIDEN, inside, is_relative
 from pipeline.manifest.refs import public
 from pipeline.manifest.root import Root
@@ -56,9 +56,26 @@ def _read(descriptor: int, size: int) -> bytes:
 def file_size(media: Media) -> int:
     """Bytes of a local file."""
     try:
-        return os.stat(media.path or "").st_size  # noqa: PTH116
+        return facts_of(media).st_size
     except OSError as error:
         raise _file_fault(error, media.path or "", public(media)) from None
+
+
+def facts_of(media: Media) -> os.stat_result:
+    """Size and times of a local file. Raises OSError."""
+    path = media.path or ""
+    try:
+        return os.stat(path)  # noqa: PTH116 - a Path object a file would double the time
+    except FileNotFoundError:
+        other = other_form(path)
+        if other is None:
+            raise
+        return os.stat(other)  # noqa: PTH116
+
+
+def on_disk(path: str) -> str:
+    """The path as it is spelled on the disk, where only the Unicode form of its names differs; else as it is."""
+    return path if path.isascii() or os.path.lexists(path) else other_form(path) or path
 
 
 def opened(media: Media, confine: str | None) -> BufferedReader:
@@ -72,8 +89,7 @@ def opened(media: Media, confine: str | None) -> BufferedReader:
 
 def _open(media: Media, confine: str | None) -> tuple[int, int]:
     """As `opened`: the descriptor and the size. In a thread, each call of the system costs a change of threads."""
-    path = media.path or ""
-    name = public(media)
+    path, name = on_disk(media.path or ""), public(media)
     try:
         most = MAX_VIDEO_BYTES if media.kind == "video" else MAX_FILE_BYTES
         _check_kind(os.stat(path), name, most)  # noqa: PTH116
@@ -123,8 +139,7 @@ def _check_kind(facts: os.stat_result, name: str, most: int) -> None:
 
 def _file_fault(error: OSError, path: str, name: str) -> Fault:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        hint = "; this is a Windows path" if re.match(r"[A-Za-z]:[\\/]", path) and os.name != "nt" else ""
-        return refusal("MissingFile", f"{name}: there is no such file{hint}")
+        return refusal("MissingFile", f"{name}: there is no such file{advice(path)}")
     if error.errno in (errno.EACCES, errno.EPERM):
         return refusal("NoPermission", f"{name}: no permission to read this file")
     return refusal("UnreadableFile", f"{name}: cannot be read: {error.strerror or error}")

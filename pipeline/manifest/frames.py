@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.errors import refusal
+from pipeline.manifest.files import on_disk
 from pipeline.manifest.kinds import kind_of
 from pipeline.manifest.references import is_relative, shown
 from pipeline.manifest.walk import is_glob, split_glob, walk
@@ -39,9 +40,10 @@ def sample(pictures: tuple[Media, ...], most: int | None) -> tuple[Media, ...]:
 
 
 def _listed(source: FrameSource) -> tuple[Media, ...]:
-    root, pattern = source.pattern, "*"
+    root, pattern = on_disk(source.pattern), "*"
     if is_glob(root) and not Path(root).exists():
         root, pattern = split_glob(root)
+        root = on_disk(root)
     if not Path(root).is_dir():
         raise refusal("MissingFrames", f"frames: {shown(source.ref)}: there is no folder {root}")
     # References stay relative where the manifest's was, so that loading keeps links within the manifest's folder.

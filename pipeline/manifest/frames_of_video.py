@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from pipeline.manifest.files import digest
+from pipeline.manifest.files import digest, on_disk
 from pipeline.manifest.refs import public
 from pipeline.types import Loaded, Media
 
@@ -45,7 +45,7 @@ def frames_of(
 
     sha256 = hashlib.sha256(body).hexdigest() if body is not None else digest(video, confine=confine)
     source = public(video)
-    given = body or video.data or video.path or b""
+    given = body or video.data or on_disk(video.path or "") or b""
     taken = take_frames(given, most=most, least=least, by=by, max_pixels=max_pixels, name=source)
     stem = source.rpartition("/")[2].rpartition(".")[0] or "video"
     frames = tuple(

@@ -11,6 +11,7 @@ from typing import Protocol, cast
 
 from pipeline.errors import ManifestError
 from pipeline.job.schema import Job
+from pipeline.manifest.files import on_disk
 from pipeline.manifest.kinds import Kind, kind_of
 from pipeline.manifest.passed import PassedOver
 from pipeline.manifest.pictures import PictureFolder
@@ -50,7 +51,7 @@ def open_manifest(spec: str, job: Job, rules: InputRules = CURRENT_RULES) -> Man
     otherwise its Parquet, JSONL or CSV files are the parts of one table. `rules`: as the output began. Raises
     ManifestError if it cannot be read.
     """
-    spec = os.path.normpath(spec)
+    spec = on_disk(os.path.normpath(spec))
     try:
         if Path(spec).is_dir():
             return _folder(hub_snapshot(spec) if rules.derived_ids > 1 else spec, None, spec, job, rules)
@@ -58,6 +59,7 @@ def open_manifest(spec: str, job: Job, rules: InputRules = CURRENT_RULES) -> Man
             return _file(spec, job, rules)
         if is_glob(spec):
             folder, pattern = split_glob(spec)
+            folder = on_disk(folder)
             if not Path(folder).is_dir():
                 raise ManifestError(f"{spec}: the folder {folder} does not exist{_nearest(folder)}")
             return _folder(folder, pattern, spec, job, rules)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -143,16 +144,19 @@ def _entries(folder: str) -> tuple[list[str], set[str], set[str]]:
 
 
 class _Pattern:
-    """A glob taken apart: the whole as one expression, and one expression a level to leave out folders early."""
+    """A glob taken apart: the whole as one expression, and one expression a level to leave out folders early.
+
+    Names are compared composed (NFC): macOS writes them decomposed, whatever the user types.
+    """
 
     def __init__(self, pattern: str) -> None:
-        parts = [part for part in pattern.split("/") if part not in ("", ".")]
+        parts = [part for part in _composed(pattern).split("/") if part not in ("", ".")]
         self._levels = [None if part == "**" else re.compile(_segment(part), re.DOTALL) for part in parts]
         self._parts = parts
         self._whole = re.compile(_expression(parts), re.DOTALL)
 
     def accepts(self, relative: str) -> bool:
-        return self._whole.fullmatch(relative) is not None
+        return self._whole.fullmatch(_composed(relative)) is not None
 
     def descends(self, depth: int, name: str) -> bool:
         for level in self._levels[: depth + 1]:
@@ -161,7 +165,7 @@ class _Pattern:
         if depth + 1 >= len(self._levels):
             return False
         level = self._levels[depth]
-        return level is not None and level.fullmatch(name) is not None
+        return level is not None and level.fullmatch(_composed(name)) is not None
 
     def names(self, depth: int, name: str) -> bool:
         """Whether the pattern names at this depth what is passed over otherwise."""
@@ -169,6 +173,10 @@ class _Pattern:
             return False
         part = self._parts[depth]
         return part == name or (part.startswith(".") and name.startswith("."))
+
+
+def _composed(text: str) -> str:
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def _expression(parts: list[str]) -> str:
