@@ -7,8 +7,10 @@ import os
 from collections.abc import Iterator
 
 from pipeline.errors import ManifestError
+from pipeline.manifest.hive import above, columns_of
 from pipeline.manifest.kinds import Kind, kind_of
 from pipeline.manifest.passed import PassedOver
+from pipeline.manifest.rows import FIELDS
 from pipeline.manifest.walk import Found, walk
 from pipeline.types import Media, Problem, Row
 
@@ -16,13 +18,17 @@ from pipeline.types import Media, Problem, Row
 class PictureFolder:
     """The pictures (and with `sounds` the sounds) below `root`, or those that match `pattern` there.
 
-    Links that the folder holds are followed, wherever they lead: the user named the folder. `follow` False: links to
-    folders are passed over, as an output that began with 0.1.0 did.
+    Folders named `key=value` are columns of type text; `first`, the path of one file below `root`, says which there
+    are. Links that the folder holds are followed, wherever they lead: the user named the folder. `follow` False: links
+    to folders are passed over, as an output that began with 0.1.0 did.
     """
 
-    def __init__(self, root: str, pattern: str | None, sounds: bool, *, follow: bool = True) -> None:
+    def __init__(self, root: str, pattern: str | None, sounds: bool, first: str = "", *, follow: bool = True) -> None:
         self.root = root
-        self.schema_columns: tuple[str, ...] | None = ("image", "audio") if sounds else ("image",)
+        self._above = above(root)
+        fields = ("image", "audio") if sounds else ("image",)
+        hive = columns_of(self._above + first)
+        self.schema_columns: tuple[str, ...] | None = (*fields, *(name for name in hive if name not in FIELDS))
         self._pattern = pattern
         self._sounds = sounds
         self._follow = follow
@@ -37,7 +43,7 @@ class PictureFolder:
                 passed.file(found.relative)
                 continue
             if ordinal >= start:
-                yield _row(ordinal, found, kind == "audio")
+                yield _row(ordinal, found, kind == "audio", columns_of(self._above + found.relative))
             ordinal += 1
         self._passed = passed
 
@@ -68,7 +74,7 @@ class PictureFolder:
             raise ManifestError(f"{error.filename or self.root}: cannot be listed: {error.strerror}") from None
 
 
-def _row(ordinal: int, found: Found, sound: bool) -> Row:
+def _row(ordinal: int, found: Found, sound: bool, columns: dict[str, str | None]) -> Row:
     relative = found.relative
     try:
         relative.encode()
@@ -78,9 +84,18 @@ def _row(ordinal: int, found: Found, sound: bool) -> Row:
     ref = f"./{relative}" if ":" in relative.split("/", 1)[0] else relative
     # The reference of the medium is absolute: a link in the user's own folder may lead out of it.
     media = (Media(kind="audio" if sound else "image", ref=found.path, path=found.path),)
-    if sound:
-        return Row(ordinal=ordinal, where=relative, id=relative, given=False, audio=media, raw={"audio": ref})
-    return Row(ordinal=ordinal, where=relative, id=relative, given=False, images=media, raw={"image": ref})
+    raw: dict[str, str | None] = {"audio" if sound else "image": ref}
+    raw.update((name, value) for name, value in columns.items() if name not in FIELDS)
+    return Row(
+        ordinal=ordinal,
+        where=relative,
+        id=relative,
+        given=False,
+        images=() if sound else media,
+        audio=media if sound else (),
+        columns=columns,
+        raw=raw,
+    )
 
 
 def _bad(ordinal: int, relative: str, name: str, message: str) -> Row:

@@ -10,6 +10,7 @@ import msgspec
 from pipeline.errors import Fault, refusal
 from pipeline.job.schema import Job
 from pipeline.manifest import fields, turns
+from pipeline.manifest.hive import Partitions
 from pipeline.manifest.ids import derived_id, literal_id
 from pipeline.types import Problem, Row
 
@@ -57,9 +58,13 @@ class Shaper:
     output is one of 0.1.0, which knows the names of CSV columns with their blanks.
     """
 
-    def __init__(self, job: Job, base: str, rules: InputRules = CURRENT_RULES) -> None:
+    def __init__(
+        self, job: Job, base: str, rules: InputRules = CURRENT_RULES, partitions: Partitions | None = None
+    ) -> None:
         self.base = base
         self.as_written = rules.derived_ids == 1
+        self.partitions = partitions if partitions is not None and partitions.columns else None
+        self._covers_extra = rules.derived_ids > 1
         self._hidden = LATER_FIELDS if rules.derived_ids == 1 else frozenset()
         mapped = {field: name for field in FIELDS if (name := getattr(job.columns, field)) is not None}
         self.mapped = mapped
@@ -77,20 +82,31 @@ class Shaper:
         literal: str | None = None,
         *,
         types: Mapping[str, Callable[[str], Any]] | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> Row:
         """One row. `literal` is the id's own spelling where `values` holds a number; `line` names a row without an id
-        that cannot be read (`line:17`); `types` turns the texts of the other columns into values."""
+        that cannot be read (`line:17`); `types` turns the texts of the other columns into values.
+        `extra` are columns from beside the line, None = those of the file's folders: a value of the line goes before
+        them, and they are fields of ours only where the job's `[columns]` says so."""
+        if extra is None and self.partitions is not None:
+            extra = self.partitions.of(where.rpartition(":")[0])
+        if extra:
+            values, extra = self._joined(values, extra)
         try:
             ours, columns = self._sorted(values, types)
         except Fault as fault:
             return self.bad(ordinal, where, line, fault.code.removeprefix("Local."), fault.message)
+        raw = values
+        if extra:
+            columns.update(extra)
+            raw = {**values, **{name: value for name, value in extra.items() if not self._is_ours(name)}}
         row_id: str | None = None
         given = False
         try:
             row_id = literal_id(values.get(self.id_name), literal, self.id_name)
             given = row_id is not None
             if row_id is None:
-                row_id = self._derived(ours, values)
+                row_id = self._derived(ours, {**values, **extra} if extra and self._covers_extra else values)
             parsed = self._parse(ours)
         except Fault as fault:
             return Row(
@@ -99,10 +115,28 @@ class Shaper:
                 id=row_id or line,
                 given=given,
                 columns=columns,
-                raw=values,
+                raw=raw,
                 problem=Problem(code=fault.code, message=fault.message),
             )
-        return Row(ordinal=ordinal, where=where, id=row_id, given=given, columns=columns, raw=values, **parsed)
+        return Row(ordinal=ordinal, where=where, id=row_id, given=given, columns=columns, raw=raw, **parsed)
+
+    def _joined(self, values: Mapping[str, Any], extra: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
+        """(the line's values with those of `extra` that `[columns]` makes fields; the rest of `extra`)."""
+        chosen, fields, rest = self.mapped.values(), dict[str, Any](), dict[str, Any]()
+        for name, value in extra.items():
+            if values.get(name) is None:
+                (fields if name in chosen else rest)[name] = value
+        return {**values, **fields} if fields else values, rest
+
+    def _is_ours(self, name: str) -> bool:
+        """Whether a line's column of this name is a field."""
+        return name in self.names or name == self.id_name
+
+    def also(self, columns: tuple[str, ...]) -> tuple[str, ...]:
+        """The columns of a table with those of its folders, but for folders that only look like fields of ours."""
+        found = self.partitions.columns if self.partitions is not None else ()
+        chosen = self.mapped.values()
+        return tuple(dict.fromkeys((*columns, *(one for one in found if one in chosen or not self._is_ours(one)))))
 
     def _sorted(
         self, values: Mapping[str, Any], types: Mapping[str, Callable[[str], Any]] | None

@@ -12,6 +12,7 @@ from typing import Protocol, cast
 from pipeline.errors import ManifestError
 from pipeline.job.schema import Job
 from pipeline.manifest.files import on_disk
+from pipeline.manifest.hive import Partitions
 from pipeline.manifest.kinds import Kind, kind_of
 from pipeline.manifest.passed import PassedOver
 from pipeline.manifest.pictures import PictureFolder
@@ -82,8 +83,7 @@ def _file(path: str, job: Job, rules: InputRules) -> Manifest:
         raise ManifestError(f"{path}: this is one {kind}, not a table; name its folder, or a glob that matches it")
     if kind is None:
         raise ManifestError(f"{path}: unknown kind of manifest; expected {ACCEPTED}")
-    folder = str(Path(path).parent)
-    return Tables([path], cast("TableKind", kind), Shaper(job, root_of(folder, job), rules), folder)
+    return _tables([path], cast("TableKind", kind), str(Path(path).parent), job, rules)
 
 
 def _folder(folder: str, pattern: str | None, spec: str, job: Job, rules: InputRules) -> Manifest:
@@ -96,7 +96,7 @@ def _folder(folder: str, pattern: str | None, spec: str, job: Job, rules: InputR
         kind = kind_of(found.relative)
         seen.add(kind)
         if kind == "image" or (kind == "audio" and sounds):
-            return PictureFolder(folder, pattern, sounds, follow=follow)
+            return PictureFolder(folder, pattern, sounds, found.relative, follow=follow)
         if kind in (None, "video", "audio") or Path(found.path).name.startswith("_"):
             passed.file(found.relative)
         else:
@@ -106,7 +106,14 @@ def _folder(folder: str, pattern: str | None, spec: str, job: Job, rules: InputR
         raise ManifestError(f"{spec}: holds {' and '.join(kinds)} files; choose with a glob such as *.{kinds[0]}")
     if not kinds:
         raise ManifestError(f"{spec}: {_empty(pattern, seen)}; expected {ACCEPTED}")
-    return Tables(parts[kinds[0]], kinds[0], Shaper(job, root_of(folder, job), rules), folder, passed)
+    return _tables(parts[kinds[0]], kinds[0], folder, job, rules, passed)
+
+
+def _tables(
+    files: list[str], kind: TableKind, folder: str, job: Job, rules: InputRules, passed: PassedOver | None = None
+) -> Tables:
+    partitions = Partitions((os.path.relpath(path, folder) for path in files), folder)
+    return Tables(files, kind, Shaper(job, root_of(folder, job), rules, partitions), folder, passed)
 
 
 def _empty(pattern: str | None, seen: set[Kind | None]) -> str:

@@ -50,7 +50,8 @@ class Tables:
         self._files = files
         self._passed = passed or PassedOver()
         self._reader = _READERS[kind](files, shaper)
-        self.schema_columns = self._reader.columns
+        columns = self._reader.columns
+        self.schema_columns = None if columns is None else shaper.also(columns)
         if self.schema_columns is not None:
             check_mapping(shaper, self.schema_columns, files[0] if len(files) == 1 else folder)
 
