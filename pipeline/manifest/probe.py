@@ -10,6 +10,7 @@ import msgspec
 
 from pipeline.errors import Fault, refusal
 from pipeline.manifest.files import opened
+from pipeline.manifest.png import without_metadata
 from pipeline.manifest.refs import public
 from pipeline.manifest.sniff import PICTURE_FORMATS, described, sniff
 from pipeline.manifest.whole import has_end
@@ -114,16 +115,29 @@ def _open(file: BinaryIO, head: bytes, name: str) -> Image:
         raise refusal("NotAPicture", f"{name}: not a picture but {what}")
     if form == "WEBP":
         _check_size(*_webp_size(head), name)
-    module, factory = _FACTORIES[form]
-    file.seek(0)
     try:
-        # The plugin's own class: Image.open would warn or raise by a process-wide setting, and try other formats.
-        picture: Image = getattr(import_module(f"PIL.{module}"), factory)(file)
+        picture = _by_plugin(file, form)
     except MemoryError:
         raise
     except Exception as error:  # a decoder may raise nearly anything on hostile bytes
         raise refusal("NotAPicture", f"{name}: begins like {form}, but its header cannot be read ({error})") from None
     _check_size(picture.width, picture.height, name)
+    return picture
+
+
+def _by_plugin(file: BinaryIO, form: str) -> Image:
+    """Opened by the plugin's own class: Image.open would warn or raise by a process-wide setting, and try other
+    formats. A PNG that is refused for its metadata is opened without them."""
+    module, factory = _FACTORIES[form]
+    plugin = getattr(import_module(f"PIL.{module}"), factory)
+    file.seek(0)
+    try:
+        picture: Image = plugin(file)
+    except Exception as error:
+        if form != "PNG" or isinstance(error, (OSError, MemoryError)):
+            raise
+        file.seek(0)
+        picture = plugin(io.BytesIO(without_metadata(file.read())))
     return picture
 
 

@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import Fault, refusal
+from pipeline.manifest.png import without_metadata
 from pipeline.manifest.probe import Facts, open_picture
 from pipeline.manifest.whole import has_end
 
@@ -69,7 +70,7 @@ class Canvas:
 
 def verify(body: bytes, name: str) -> None:
     """Decodes a whole picture to see that nothing is missing. Raises Fault as `decoded`."""
-    _load(open_picture(body, name), body, name)
+    _loaded(body, name)
 
 
 def decoded(body: bytes, name: str, found: Facts, size: tuple[int, int]) -> Canvas:
@@ -79,12 +80,9 @@ def decoded(body: bytes, name: str, found: Facts, size: tuple[int, int]) -> Canv
     """
     from PIL.Image import Resampling
 
-    image = open_picture(body, name)
     turned = found.upright_width != found.width
     stored = (size[1], size[0]) if turned else size
-    if found.format == "JPEG":
-        image.draft("", stored)  # DCT scaling: 12 to 1 megapixel in 91 ms instead of 216
-    _load(image, body, name)
+    image = _loaded(body, name, stored)
     done = ["first frame of the animation"] if found.animated else []
     image = _eight_bits(image, found, done)
     if image.size != stored:
@@ -96,13 +94,24 @@ def decoded(body: bytes, name: str, found: Facts, size: tuple[int, int]) -> Canv
     return Canvas(image, found, done)
 
 
-def _load(image: Image, body: bytes, name: str) -> None:
+def _loaded(body: bytes, name: str, size: tuple[int, int] | None = None) -> Image:
+    """The picture decoded; a JPEG that is much larger than `size` (as stored) at a fraction of its size."""
+    image = open_picture(body, name)
+    if image.format == "JPEG" and size is not None:
+        image.draft("", size)  # DCT scaling: 12 to 1 megapixel in 91 ms instead of 216
     try:
-        image.load()
+        try:
+            image.load()
+        except Exception as error:
+            if image.format != "PNG" or isinstance(error, (OSError, MemoryError)):
+                raise
+            image = open_picture(without_metadata(body), name)  # metadata behind the pixels
+            image.load()
     except MemoryError:
         raise
     except Exception as error:  # a decoder may raise nearly anything on hostile bytes
         raise _damage(error, body, str(image.format), name) from None
+    return image
 
 
 def _damage(error: Exception, body: bytes, form: str, name: str) -> Fault:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pipeline.manifest.png import START as PNG
+from pipeline.manifest.png import without_metadata
 from pipeline.offline.models.once import Once
 
 if TYPE_CHECKING:
@@ -55,11 +57,14 @@ def header(data: bytes) -> Header:
 
 
 def _open(data: bytes) -> Image.Image:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     _plugins.get()
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        try:
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        except (ValueError, UnidentifiedImageError):
+            image = Image.open(io.BytesIO(_plain(data)), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise TooLarge(str(error)) from error
     except Exception as error:
@@ -67,6 +72,11 @@ def _open(data: bytes) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
         raise TooLarge(f"{image.width}x{image.height} pixels are over {MAX_PIXELS}")
     return image
+
+
+def _plain(data: bytes) -> bytes:
+    """A PNG without the metadata for which Pillow refuses it; services do not look at metadata."""
+    return without_metadata(data) if data.startswith(PNG) else data
 
 
 def decode(data: bytes, *, draft: int | None = None) -> Image.Image:
@@ -80,7 +90,11 @@ def decode(data: bytes, *, draft: int | None = None) -> Image.Image:
     try:
         if draft is not None:
             image.draft("RGB", (draft, draft))
-        image.load()
+        try:
+            image.load()
+        except (ValueError, SyntaxError):  # metadata behind the pixels
+            image = _open(_plain(data))
+            image.load()
         upright = ImageOps.exif_transpose(image) or image
         if upright.mode.startswith("I") or upright.mode == "F":
             upright = _from_deep(upright)

@@ -1,0 +1,73 @@
+"""Pictures as people have them: large metadata, cut ends, damage, and what each is called."""
+
+from __future__ import annotations
+
+import io
+import zlib
+
+import pytest
+from PIL import Image, PngImagePlugin
+from support.pictures import drawn, encoded, inline, opened
+
+from pipeline.manifest.load import from_bytes
+from pipeline.manifest.probe import probe
+from pipeline.offline.models.picture import decode, header
+from pipeline.types import MediaLimits
+
+ANY = MediaLimits()
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+
+
+def with_chunks(*chunks: bytes, end: bool = False) -> bytes:
+    """A PNG with chunks behind its header, or (`end`) behind its pixels."""
+    body = encoded(drawn(), "PNG")
+    place = len(body) - 12 if end else 33
+    return body[:place] + b"".join(chunks) + body[place:]
+
+
+def long_text(keyword: bytes = b"workflow") -> bytes:
+    return chunk(b"zTXt", keyword + b"\0\0" + zlib.compress(b"x" * 2_000_000))
+
+
+PNG_METADATA = [
+    pytest.param(with_chunks(long_text()), id="text before the pixels"),
+    pytest.param(with_chunks(long_text(), end=True), id="text behind the pixels"),
+    pytest.param(with_chunks(*[chunk(b"tEXt", b"k\0" + b"x" * 3_000_000)] * 30), id="70 MB of text"),
+    pytest.param(with_chunks(chunk(b"iTXt", b"k\0\1\0\0\0" + zlib.compress(b"x" * 2_000_000))), id="international"),
+    pytest.param(with_chunks(chunk(b"tEXt", b"k\0v")[:-1] + b"!"), id="wrong checksum of a text"),
+    pytest.param(with_chunks(chunk(b"iCCP", b"p\0\0" + zlib.compress(b"x" * 2_000_000))), id="large profile"),
+    pytest.param(with_chunks(chunk(b"iCCP", b"p\0\7")), id="profile packed in an unknown way"),
+    pytest.param(with_chunks(chunk(b"pHYs", b"\0")), id="resolution too short"),
+]
+
+
+@pytest.mark.parametrize("body", PNG_METADATA)
+def test_large_or_broken_metadata_keeps_no_png_back(body: bytes) -> None:
+    assert from_bytes(body, inline(body), ANY).body == body
+    assert probe(inline(body)).width == 120
+    smaller = from_bytes(body, inline(body), MediaLimits(max_pixels=2400))
+    assert opened(smaller.body).size == (60, 40)
+
+
+def test_orientation_in_a_png_with_large_text_counts() -> None:
+    info = PngImagePlugin.PngInfo()
+    xmp = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    )
+    info.add_itxt("XML:com.adobe.xmp", xmp)
+    info.add_text("workflow", "x" * 2_000_000, zip=True)
+    file = io.BytesIO()
+    drawn().save(file, "PNG", pnginfo=info)
+    loaded = from_bytes(file.getvalue(), inline(file.getvalue()), ANY, upright=True)
+    assert (loaded.width, loaded.height) == (80, 120)
+    assert Image.open(io.BytesIO(loaded.body or b"")).size == (80, 120)
+
+
+@pytest.mark.parametrize("body", PNG_METADATA)
+def test_the_embedded_service_reads_a_png_with_any_metadata(body: bytes) -> None:
+    assert header(body).width == 120
+    assert decode(body).size == (120, 80)
