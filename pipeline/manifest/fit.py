@@ -94,7 +94,9 @@ def _check_shape(found: Facts, name: str, limits: MediaLimits) -> None:
 def _beyond(size: int, found: Facts, name: str, limits: MediaLimits) -> Iterator[Fault]:
     """A refusal for every limit that is exceeded and could be kept by writing the picture anew."""
     if limits.formats is not None and found.format not in limits.formats:
-        yield refusal("Format", f"{name}: {found.format}; the model takes {', '.join(limits.formats)}")
+        taken = f"the model takes {', '.join(limits.formats)}"
+        more = "if the model takes it, list it in media.formats under [models]"
+        yield refusal("Format", f"{name}: {found.format}; {taken}; {more}")
     pixels = found.width * found.height
     if limits.max_pixels is not None and pixels > limits.max_pixels:
         yield refusal(

@@ -84,6 +84,7 @@ _PATTERNS: tuple[tuple[str, Limits], ...] = (
     (r"qwen3", msgspec.structs.replace(_NEWER, video=_of_video(2048, 7200, 512))),
 )
 _ANY = Limits(
+    formats=(*_CHAT_FORMATS, "GIF"),  # OpenAI's own service takes PNG, JPEG, WEBP and GIF
     max_bytes=20 * MEGABYTE,
     video=VideoLimits(max_bytes=2048 * MEGABYTE, min_seconds=0, max_seconds=None),
     audio=True,

@@ -15,14 +15,21 @@ MARGIN = 1.1
 """Scaling to just the service's cap would round the sides away from its own grid: of random sizes above the cap 29 %
 would count other tokens than the original picture, with this margin 1.5 % (a patch more or less)."""
 
+COMMON_FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
+"""What every server of pictures takes: OpenAI's own list (platform.openai.com, "Images and vision", 2026), which the
+OpenAI-compatible servers follow."""
+
 
 def picture_limits(model: Model, local: LocalFiles, parameters: Mapping[str, Any]) -> MediaLimits:
     """The limits of a picture that is loaded here.
 
-    The bound on base64 holds only where base64 is sent. `useful_pixels` follows the request: the high-resolution
+    A model whose formats are not known is sent COMMON_FORMATS alone. The bound on base64 holds only where base64 is
+    sent. `useful_pixels` follows the request: the high-resolution
     switch and a larger `max_pixels` make the service look closer, so less may be taken away (protocol reference §3.8).
     """
     limits = _for_sending(model.media, local)
+    if limits.formats is None:
+        limits = msgspec.structs.replace(limits, formats=COMMON_FORMATS)
     rule = model.tokens
     if rule is None or limits.useful_pixels is None:
         return limits
