@@ -10,6 +10,7 @@ import msgspec
 
 from pipeline.errors import Fault, refusal
 from pipeline.manifest.files import opened
+from pipeline.manifest.libtiff import silence_libtiff
 from pipeline.manifest.png import without_metadata
 from pipeline.manifest.refs import public
 from pipeline.manifest.sniff import PICTURE_FORMATS, described, sniff
@@ -128,6 +129,8 @@ def _open(file: BinaryIO, head: bytes, name: str) -> Image:
 def _by_plugin(file: BinaryIO, form: str) -> Image:
     """Opened by the plugin's own class: Image.open would warn or raise by a process-wide setting, and try other
     formats. A PNG that is refused for its metadata is opened without them."""
+    if form == "TIFF":
+        silence_libtiff()
     module, factory = _FACTORIES[form]
     plugin = getattr(import_module(f"PIL.{module}"), factory)
     file.seek(0)

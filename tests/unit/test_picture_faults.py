@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import pytest
 from PIL import Image, PngImagePlugin
@@ -71,3 +75,47 @@ def test_orientation_in_a_png_with_large_text_counts() -> None:
 def test_the_embedded_service_reads_a_png_with_any_metadata(body: bytes) -> None:
     assert header(body).width == 120
     assert decode(body).size == (120, 80)
+
+
+def damaged_fax() -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise((200, 200), 80).convert("1").save(file, "TIFF", compression="group4")
+    body = bytearray(file.getvalue())
+    for place in range(300, len(body) - 400, 7):
+        body[place] ^= 0x5A
+    return bytes(body)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "from_bytes(body, inline(body), MediaLimits())",
+        "from_bytes(body, inline(body), MediaLimits(formats=('PNG',)))",
+        "decode(body)",
+    ],
+)
+def test_a_damaged_fax_prints_nothing(tmp_path: Path, call: str) -> None:
+    (tmp_path / "fax.tif").write_bytes(damaged_fax())
+    code = f"""
+from pathlib import Path
+from support.pictures import inline
+from pipeline.errors import Fault
+from pipeline.manifest.load import from_bytes
+from pipeline.offline.models.picture import Unreadable, decode
+from pipeline.types import MediaLimits
+body = Path("fax.tif").read_bytes()
+try:
+    {call}
+except (Fault, Unreadable):
+    pass
+"""
+    tests = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tests.parent}:{tests}"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")

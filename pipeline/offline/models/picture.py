@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pipeline.manifest.libtiff import silence_libtiff
 from pipeline.manifest.png import START as PNG
 from pipeline.manifest.png import without_metadata
 from pipeline.offline.models.once import Once
@@ -26,6 +27,7 @@ def _load_plugins() -> bool:
     from PIL import Image
 
     Image.init()
+    silence_libtiff()
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     return True
 
