@@ -45,9 +45,9 @@ def fit(body: bytes, name: str, limits: MediaLimits, *, resize: Literal["fit", "
     TooLarge, TooLongSide (codes `Local.…`).
     """
     found = facts(open_picture(body, name))
+    needed = need(found, len(body), name, limits, resize=resize, upright=upright)  # first, as in a plan
     if has_end(body, found.format) is not True:
         render.verify(body, name)
-    needed = need(found, len(body), name, limits, resize=resize, upright=upright)
     if needed == "nothing":
         return _as_is(body, found)
     fitted = _remade(body, found, name, limits)

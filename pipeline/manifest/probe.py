@@ -71,7 +71,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 def probe(media: Media, *, confine: str | None = None) -> Facts:
     """The facts of a picture in a local file (of which only the header is read) or a data: URL.
 
-    Raises Fault as `files.opened` does, and `Local.NotAPicture`, `Local.TooManyPixels`; ValueError for a URL.
+    Raises Fault as `files.opened` does, and `Local.NotAPicture`, `Local.DamagedPicture`, `Local.TruncatedPicture`,
+    `Local.TooManyPixels`; ValueError for a URL.
     """
     name = public(media)
     if media.data is not None:
@@ -79,7 +80,13 @@ def probe(media: Media, *, confine: str | None = None) -> Facts:
     if media.path is None:
         raise ValueError(f"{name} is not here")
     with opened(media, confine) as file:
-        return facts(_open(file, file.read(1 << 16), name))
+        try:
+            return facts(_open(file, file.read(1 << 16), name))
+        except Fault as fault:
+            if fault.code != "Local.DamagedPicture":
+                raise
+        file.seek(0)  # only the whole file shows whether it is damaged or cut off
+        return facts(open_picture(file.read(), name))
 
 
 def open_picture(body: bytes, name: str) -> Image:
@@ -89,7 +96,7 @@ def open_picture(body: bytes, name: str) -> Image:
         return _open(io.BytesIO(body), body, name)
     except Fault as fault:
         form = sniff(body)
-        if fault.code == "Local.NotAPicture" and form and has_end(body, form) is False:
+        if fault.code == "Local.DamagedPicture" and form and has_end(body, form) is False:
             raise refusal("TruncatedPicture", f"{name}: the {form} is cut off after {len(body):,} bytes") from None
         raise
 
@@ -121,7 +128,9 @@ def _open(file: BinaryIO, head: bytes, name: str) -> Image:
     except MemoryError:
         raise
     except Exception as error:  # a decoder may raise nearly anything on hostile bytes
-        raise refusal("NotAPicture", f"{name}: begins like {form}, but its header cannot be read ({error})") from None
+        raise refusal(
+            "DamagedPicture", f"{name}: begins like {form}, but its header cannot be read ({error})"
+        ) from None
     _check_size(picture.width, picture.height, name)
     return picture
 
@@ -146,7 +155,7 @@ def _by_plugin(file: BinaryIO, form: str) -> Image:
 
 def _check_size(width: int, height: int, name: str) -> None:
     if width < 1 or height < 1:
-        raise refusal("NotAPicture", f"{name}: the header states a size of {width}×{height}")
+        raise refusal("DamagedPicture", f"{name}: the header states a size of {width}×{height}")
     if width * height > MAX_PIXELS:
         raise refusal(
             "TooManyPixels",

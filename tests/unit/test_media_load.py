@@ -72,7 +72,7 @@ def test_a_url_goes_as_it_is_and_its_fetched_bytes_are_fitted_like_a_files() -> 
         (b"\x00\x00\x00\x18ftypheic" + b"\0" * 40, "NotAPicture"),
         (b"\xff\xd8\xff", "TruncatedPicture"),
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 30, "TruncatedPicture"),
-        (b"BM" + b"\0" * 30, "NotAPicture"),
+        (b"BM" + b"\0" * 30, "DamagedPicture"),
         (b"RIFF\x10\0\0\0WEBPVP8X" + b"\x0a\0\0\0\0\0\0\0" + b"\xff" * 6, "TooManyPixels"),
         (png_header(60_000, 60_000), "TooManyPixels"),
         (encoded(drawn(), "JPEG")[:-400], "TruncatedPicture"),

@@ -7,13 +7,16 @@ import os
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image, PngImagePlugin
-from support.pictures import drawn, encoded, inline, opened
+from support.pictures import drawn, encoded, inline, local, opened
 
-from pipeline.manifest.load import from_bytes
+from pipeline.errors import Fault
+from pipeline.manifest.load import from_bytes, load
+from pipeline.manifest.preview import preview
 from pipeline.manifest.probe import probe
 from pipeline.offline.models.picture import decode, header
 from pipeline.types import MediaLimits
@@ -100,7 +103,9 @@ def test_a_damaged_fax_prints_nothing(tmp_path: Path, call: str) -> None:
 from pathlib import Path
 from support.pictures import inline
 from pipeline.errors import Fault
-from pipeline.manifest.load import from_bytes
+from pipeline.errors import Fault
+from pipeline.manifest.load import from_bytes, load
+from pipeline.manifest.preview import preview
 from pipeline.offline.models.picture import Unreadable, decode
 from pipeline.types import MediaLimits
 body = Path("fax.tif").read_bytes()
@@ -119,3 +124,37 @@ except (Fault, Unreadable):
         env={**os.environ, "PYTHONPATH": f"{tests.parent}:{tests}"},
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def code(call: Callable[[], object]) -> str:
+    with pytest.raises(Fault) as caught:
+        call()
+    return caught.value.code.removeprefix("Local.")
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        pytest.param(b"just some words", "NotAPicture", id="words"),
+        pytest.param(b"\xff\xd8\xff", "TruncatedPicture", id="three bytes of a JPEG"),
+        pytest.param(b"\x89PNG\r\n\x1a\n" + b"\0" * 30, "TruncatedPicture", id="a PNG cut in its header"),
+        pytest.param(b"BM" + b"\0" * 30, "DamagedPicture", id="a BMP of nothing"),
+        pytest.param(encoded(drawn(), "PNG").replace(b"IHDR", b"IHDX"), "DamagedPicture", id="a PNG without header"),
+        pytest.param(encoded(drawn(5, 5))[:-5], "TooSmall", id="cut and too small"),
+        pytest.param(encoded(drawn(5, 5), "BMP")[:-20], "TooSmall", id="a cut BMP that is too small"),
+    ],
+)
+def test_plan_and_run_name_a_broken_file_alike(tmp_path: Path, body: bytes, name: str) -> None:
+    (tmp_path / "a.bin").write_bytes(body)
+    media, limits = local(tmp_path / "a.bin"), MediaLimits(min_side=11)
+    assert [code(lambda: preview(media, limits)), code(lambda: load(media, limits))] == [name, name]
+
+
+def test_each_reason_against_a_file_has_a_name_of_its_own() -> None:
+    whole = encoded(drawn(), "PNG")
+    flat = bytearray(whole)
+    flat[16:24] = b"\0" * 8
+    flat[29:33] = zlib.crc32(bytes(flat[12:29])).to_bytes(4, "big")
+    found = [code(lambda b=body: probe(inline(b))) for body in (b"words", whole.replace(b"IHDR", b"IHDX"), whole[:30])]
+    assert found == ["NotAPicture", "DamagedPicture", "TruncatedPicture"]
+    assert code(lambda: probe(inline(bytes(flat)))) == "DamagedPicture"
