@@ -170,6 +170,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     sent; `original_width`, `original_height` of the original picture with its EXIF orientation applied.
     `name` is a file name for uploads, without folders. `changed` says in words what fitting did, or None.
     `source` is the public form of the reference (no signature, no data), as stored in the `source` column.
+    `cut`: the picture lacks its end, and is sent on purpose.
     """
 
     kind: MediaKind
@@ -185,6 +186,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     original_height: int | None = None
     seconds: float | None = None
     changed: str | None = None
+    cut: bool = False
 
     def __repr__(self) -> str:
         return f"Loaded({self.kind}, {self.source}, {len(self.body or b'')} bytes)"

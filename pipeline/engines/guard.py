@@ -37,6 +37,8 @@ def question(setup: Setup) -> dict[str, Any]:
     if job.media.frames is not None:
         # Left out when unset, so that the questions of earlier versions compare equal.
         asked |= {"media.frames": job.media.frames, "media.frames_by": job.media.frames_by}
+    if job.media.truncated != "refuse":
+        asked["media.truncated"] = job.media.truncated
     return dict(msgspec.json.decode(msgspec.json.encode(asked)))
 
 

@@ -11,14 +11,25 @@ import msgspec
 from pipeline.errors import Fault
 from pipeline.job.fingerprint import Question, digest, encode, fingerprint
 from pipeline.job.schema import Job
+from pipeline.manifest.files import digest as digest_of
+from pipeline.manifest.files import read
 from pipeline.manifest.refs import unsigned
 from pipeline.manifest.row_media import has_unlisted_frames, listed, row_media
 from pipeline.manifest.stamp import stamp
+from pipeline.manifest.whole import is_cut
 from pipeline.tasks.turns import parameters, prompts
-from pipeline.types import Frames, FrameSource, Item, Media, Message, Row
+from pipeline.types import Frames, FrameSource, Item, Loaded, Media, Message, Row
 
 Key = Callable[[Media], str]
-"""The key of a local file: the SHA-256 of its bytes, or `unreadable:<code>`."""
+"""The key of a local file: the SHA-256 of its bytes, or `unreadable:<code>`. Before the SHA-256 of a picture that is
+sent although its end is missing stands CUT, so that such a row is new when the job begins to send them."""
+
+CUT = "cut:"
+
+
+def loaded_key(media: Loaded) -> str:
+    """The key of a file that was loaded."""
+    return (CUT if media.cut else "") + (media.sha256 or "")
 
 
 class Identity:
@@ -33,6 +44,16 @@ class Identity:
         if has_local_files(row):
             return None
         return self.fingerprint(listed(row), _no_local_file)
+
+    def file_key(self, media: Media, root: str) -> str:
+        """The key of a local file by its bytes, whether or not they are a picture. Blocking. Raises Fault as `load`."""
+        if self._job.media.truncated == "refuse" or media.kind != "image":
+            return digest_of(media, confine=root) or ""
+        return self._data_key(read(media, confine=root))
+
+    def _data_key(self, body: bytes) -> str:
+        cut = self._job.media.truncated == "send" and is_cut(body)
+        return (CUT if cut else "") + hashlib.sha256(body).hexdigest()
 
     def fingerprint(self, row: Row, key: Key) -> str:
         """The fingerprint of a row whose frames are `listed`; `key` gives the keys of local files."""
@@ -52,7 +73,9 @@ class Identity:
             question = self._question(row, _any_file)
         except Fault:
             return None
-        return digest(encode(question) + files.encode())
+        # With another rule for cut pictures the same file may have another key.
+        rule = "" if self._job.media.truncated == "refuse" else f"truncated:{self._job.media.truncated}"
+        return digest(encode(question) + files.encode() + rule.encode())
 
     def broken(self, row: Row, code: str) -> str:
         """The fingerprint of a row that asks nothing: the same while it is written the same."""
@@ -61,16 +84,20 @@ class Identity:
     def _question(self, row: Row, key: Key) -> Question:
         job = self._job
         system, prompt = prompts(row, job)
+
+        def key_of(media: Media) -> str:
+            return key(media) if media.data is None else self._data_key(media.data)
+
         return Question(
             task=job.task,
             provider=self._provider,
             model=job.provider.model,
             system=system,
             prompt=prompt,
-            media=_media(row, key),
+            media=_media(row, key_of),
             parameters=parameters(row, job),
             resize=job.media.resize,
-            **_rest(row, job, key),
+            **_rest(row, job, key_of),
         )
 
 
@@ -153,8 +180,6 @@ def _of_medium(media: Media | Frames, key: Key) -> tuple[str, str]:
 def _key(media: Media, key: Key) -> str:
     if media.url is not None:
         return unsigned(media.url)
-    if media.data is not None:
-        return hashlib.sha256(media.data).hexdigest()
     return key(media)
 
 

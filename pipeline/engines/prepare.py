@@ -10,7 +10,7 @@ import msgspec
 
 from pipeline.dispatch.prepared import Prepared
 from pipeline.engines.conversation import continued
-from pipeline.engines.identity import Identity
+from pipeline.engines.identity import Identity, loaded_key
 from pipeline.engines.loaders import Loaders
 from pipeline.engines.media import bare, media_of, replaced, told, uploaded
 from pipeline.engines.setup import Setup
@@ -19,7 +19,7 @@ from pipeline.engines.videos import blank, least_frames, most_frames, to_be_cut,
 from pipeline.engines.work import Work
 from pipeline.errors import Fault, MissingExtra, refusal
 from pipeline.manifest.frames_of_video import FrameList, frames_of, require_video
-from pipeline.manifest.load import digest, load
+from pipeline.manifest.load import load
 from pipeline.manifest.row_media import has_unlisted_frames, listed
 from pipeline.providers.cost import cost
 from pipeline.providers.tokens import estimate
@@ -115,7 +115,7 @@ class Preparer:
         work.loaded = tuple(bare(media) for media in media_of(request) if isinstance(media, Loaded))
 
         def key(media: Media) -> str:
-            return loaded[media].sha256 or ""
+            return loaded_key(loaded[media])
 
         work.fingerprint = work.fingerprint or self._identity.fingerprint(row, key)
         if self._base is not None and (own := self._base.fingerprint(row, key)) != work.fingerprint:
@@ -201,7 +201,8 @@ class Preparer:
         """Blocking. The stamp is taken first: a file that changes meanwhile is read again by a later run."""
         stamp = self._identity.stamp(row)
         resize = self._setup.spec.job.media.resize
-        one = functools.partial(load, resize=resize, confine=self._root, upright=self._setup.upright)
+        truncated, upright = self._setup.spec.job.media.truncated, self._setup.upright
+        one = functools.partial(load, resize=resize, confine=self._root, upright=upright, truncated=truncated)
         return stamp, {found: one(found, limits[found.kind]) for found in media}
 
     async def _remote(self, media: Media, limits: MediaLimits) -> Loaded:
@@ -257,7 +258,7 @@ def unsent_fingerprint(identity: Identity, row: Row, root: str) -> str:
 
     def key(media: Media) -> str:
         try:
-            return digest(media, confine=root) or ""
+            return identity.file_key(media, root)
         except Fault as fault:
             return f"unreadable:{fault.code}"
 

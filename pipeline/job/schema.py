@@ -58,6 +58,7 @@ class MediaSection(Section, frozen=True, kw_only=True):
 
     `unused`: what becomes of a row without any medium that names one in a column which nothing uses. `root`: the folder
     (relative to the job file; absolute once it is loaded) where relative paths of the manifest begin.
+    `truncated`: what becomes of a picture that is cut off at its end.
     """
 
     resize: Literal["fit", "off"] = "fit"
@@ -66,6 +67,7 @@ class MediaSection(Section, frozen=True, kw_only=True):
     frames_by: Literal["time", "scene"] = "time"
     unused: Literal["refuse", "ignore"] = "refuse"
     root: str | None = None
+    truncated: Literal["refuse", "send"] = "refuse"
 
 
 class LimitsSection(Section, frozen=True, kw_only=True):

@@ -34,8 +34,17 @@ class Fitted(msgspec.Struct, frozen=True, kw_only=True):
     changed: str | None = None
 
 
-def fit(body: bytes, name: str, limits: MediaLimits, *, resize: Literal["fit", "off"], upright: bool = False) -> Fitted:
+def fit(
+    body: bytes,
+    name: str,
+    limits: MediaLimits,
+    *,
+    resize: Literal["fit", "off"],
+    upright: bool = False,
+    truncated: Literal["refuse", "send"] = "refuse",
+) -> Fitted:
     """The picture as it may be sent. `resize` "off" changes nothing and refuses what is beyond the limits instead.
+    `truncated` "send" takes a picture that is cut off at its end for what there is of it.
 
     Changed in "fit": a format the model does not take; too many bytes, pixels, or too long a side; more pixels than
     the service keeps (`useful_pixels`); CMYK and 16-bit pictures, which readers commonly turn into wrong colours or
@@ -47,10 +56,10 @@ def fit(body: bytes, name: str, limits: MediaLimits, *, resize: Literal["fit", "
     found = facts(open_picture(body, name))
     needed = need(found, len(body), name, limits, resize=resize, upright=upright)  # first, as in a plan
     if has_end(body, found.format) is not True:
-        render.verify(body, name)
+        render.verify(body, name, truncated)
     if needed == "nothing":
         return _as_is(body, found)
-    fitted = _remade(body, found, name, limits)
+    fitted = _remade(body, found, name, limits, truncated)
     if needed == "useful" and len(fitted.body) >= len(body):
         return _as_is(body, found)  # fewer pixels, but no fewer bytes: the service may as well downscale it
     return fitted
@@ -117,12 +126,12 @@ def encoded_size(size: int) -> int:
     return 4 * math.ceil(size / 3)
 
 
-def _remade(body: bytes, found: Facts, name: str, limits: MediaLimits) -> Fitted:
+def _remade(body: bytes, found: Facts, name: str, limits: MediaLimits, truncated: Literal["refuse", "send"]) -> Fitted:
     if limits.formats is not None and not set(limits.formats) & set(render.WRITABLE):
         taken = ", ".join(limits.formats)
         raise refusal("Format", f"{name}: {found.format}; the model takes {taken}, none of which can be written")
     width, height = scaled(found.upright_width, found.upright_height, limits)
-    image = render.decoded(body, name, found, (width, height))
+    image = render.decoded(body, name, found, (width, height), truncated)
     while min(width, height) >= (limits.min_side or 1):
         image.resize(width, height)
         smallest = None

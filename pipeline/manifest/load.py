@@ -13,6 +13,7 @@ from pipeline.manifest.refs import public
 from pipeline.manifest.sniff import PICTURE_FORMATS, SOUND_FORMATS
 from pipeline.manifest.sound import check_sound
 from pipeline.manifest.video_form import VIDEO_FORMATS, check_video, check_video_size
+from pipeline.manifest.whole import is_cut
 from pipeline.types import Loaded, Media, MediaLimits
 
 __all__ = ["digest", "from_bytes", "load", "read"]
@@ -27,12 +28,14 @@ def load(
     resize: Literal["fit", "off"] = "fit",
     confine: str | None = None,
     upright: bool = False,
+    truncated: Literal["refuse", "send"] = "refuse",
 ) -> Loaded:
     """What goes to the service for `media`: the URL as it is (http, https, oss), else the bytes, fitted to `limits`.
 
     `confine`: the manifest's folder (`Manifest.root`). A reference relative to it must not lead out of it through
     links; one that was written as an absolute path is the user's explicit word and may. `upright`: turn pictures by
-    their EXIF orientation even where nothing else is to be done (for reading text, and for positions).
+    their EXIF orientation even where nothing else is to be done (for reading text, and for positions). `truncated`:
+    "send" takes pictures that are cut off at their end as well.
     Blocking: run it in a thread.
     Raises Fault `rejected` with a code `Local.…` that says what is wrong, with the numbers and the file's public name.
     """
@@ -40,11 +43,17 @@ def load(
         return Loaded(kind=media.kind, source=public(media), url=media.url)
     if media.kind == "video" and media.path is not None:
         check_video_size(file_size(media), public(media), limits)
-    return from_bytes(read(media, confine=confine), media, limits, resize=resize, upright=upright)
+    return from_bytes(read(media, confine=confine), media, limits, resize=resize, upright=upright, truncated=truncated)
 
 
 def from_bytes(
-    body: bytes, media: Media, limits: MediaLimits, *, resize: Literal["fit", "off"] = "fit", upright: bool = False
+    body: bytes,
+    media: Media,
+    limits: MediaLimits,
+    *,
+    resize: Literal["fit", "off"] = "fit",
+    upright: bool = False,
+    truncated: Literal["refuse", "send"] = "refuse",
 ) -> Loaded:
     """As `load`, for bytes that are here already (a URL's picture that was fetched by us)."""
     source = public(media)
@@ -66,7 +75,7 @@ def from_bytes(
     if media.kind == "video":
         ending, mime = VIDEO_FORMATS[check_video(body, source, limits)]
         return Loaded(kind="video", source=source, body=body, mime=mime, name=_name(media, ending), sha256=sha256)
-    fitted = fit(body, source, limits, resize=resize, upright=upright)
+    fitted = fit(body, source, limits, resize=resize, upright=upright, truncated=truncated)
     ending, mime = PICTURE_FORMATS[fitted.format]
     return Loaded(
         kind="image",
@@ -80,6 +89,7 @@ def from_bytes(
         original_width=fitted.original_width,
         original_height=fitted.original_height,
         changed=fitted.changed,
+        cut=truncated == "send" and is_cut(body),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.errors import Fault, refusal
 from pipeline.manifest.png import without_metadata
@@ -12,6 +12,8 @@ from pipeline.manifest.whole import has_end
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+Truncated = Literal["refuse", "send"]
 
 # What can be written, in order of preference.
 WRITABLE = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "JPEG2000")
@@ -68,13 +70,19 @@ class Canvas:
         return ", ".join(done)
 
 
-def verify(body: bytes, name: str) -> None:
-    """Decodes a whole picture to see that nothing is missing. Raises Fault as `decoded`."""
-    _loaded(body, name)
+def verify(body: bytes, name: str, truncated: Truncated = "refuse") -> None:
+    """Decodes a whole picture to see that nothing is missing; with `truncated` "send", its end may be. Raises Fault as
+    `decoded`."""
+    try:
+        _loaded(body, name)
+    except Fault as fault:
+        if truncated == "refuse" or fault.code != "Local.TruncatedPicture":
+            raise
 
 
-def decoded(body: bytes, name: str, found: Facts, size: tuple[int, int]) -> Canvas:
+def decoded(body: bytes, name: str, found: Facts, size: tuple[int, int], truncated: Truncated = "refuse") -> Canvas:
     """The picture upright and in L, LA, RGB or RGBA, at `size` (upright; never larger than the original).
+    With `truncated` "send", what is missing at its end stays black or grey.
 
     Raises Fault `Local.TruncatedPicture`, `Local.DamagedPicture`.
     """
@@ -82,7 +90,7 @@ def decoded(body: bytes, name: str, found: Facts, size: tuple[int, int]) -> Canv
 
     turned = found.upright_width != found.width
     stored = (size[1], size[0]) if turned else size
-    image = _loaded(body, name, stored)
+    image = _loaded(body, name, stored, truncated)
     done = ["first frame of the animation"] if found.animated else []
     image = _eight_bits(image, found, done)
     if image.size != stored:
@@ -94,7 +102,7 @@ def decoded(body: bytes, name: str, found: Facts, size: tuple[int, int]) -> Canv
     return Canvas(image, found, done)
 
 
-def _loaded(body: bytes, name: str, size: tuple[int, int] | None = None) -> Image:
+def _loaded(body: bytes, name: str, size: tuple[int, int] | None = None, truncated: Truncated = "refuse") -> Image:
     """The picture decoded; a JPEG that is much larger than `size` (as stored) at a fraction of its size."""
     image = open_picture(body, name)
     if image.format == "JPEG" and size is not None:
@@ -110,8 +118,18 @@ def _loaded(body: bytes, name: str, size: tuple[int, int] | None = None) -> Imag
     except MemoryError:
         raise
     except Exception as error:  # a decoder may raise nearly anything on hostile bytes
-        raise _damage(error, body, str(image.format), name) from None
+        fault = _damage(error, body, str(image.format), name)
+        if truncated == "refuse" or fault.code != "Local.TruncatedPicture" or not _has_pixels(image):
+            raise fault from None
     return image
+
+
+def _has_pixels(image: Image) -> bool:
+    """Whether a decoder that ended too early has left pixels; if so, they are taken for the whole picture."""
+    if getattr(image, "_im", None) is None:
+        return False
+    image.tile = []  # type: ignore[attr-defined]  # of ImageFile: nothing is left to be decoded
+    return True
 
 
 def _damage(error: Exception, body: bytes, form: str, name: str) -> Fault:

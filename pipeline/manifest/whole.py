@@ -6,6 +6,8 @@ of a file is not seen here: the service answers it.
 
 from __future__ import annotations
 
+from pipeline.manifest.sniff import sniff
+
 
 def has_end(body: bytes, form: str) -> bool | None:
     """Whether the end marker of `form` is there (bytes behind it are allowed: phones append); None where the format
@@ -21,6 +23,12 @@ def has_end(body: bytes, form: str) -> bool | None:
     if form == "JPEG2000" and body.startswith(b"\xff\x4f"):
         return body.rstrip(b"\x00").endswith(b"\xff\xd9")
     return None
+
+
+def is_cut(body: bytes) -> bool:
+    """Whether a picture lacks its end marker; False for formats that have none, and for what is no picture."""
+    form = sniff(body)
+    return form is not None and has_end(body, form) is False
 
 
 def _jpeg(body: bytes) -> bool:
