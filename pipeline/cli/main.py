@@ -14,6 +14,7 @@ import pipeline
 from pipeline.cli import doctor, failures, models, run, serve, store
 from pipeline.errors import EXIT_BUG, EXIT_USAGE, JobError, PipelineError
 from pipeline.job.filenames import no_file_name
+from pipeline.machine import machine_error_of
 from pipeline.report.streams import hold_any_text, use_utf8_names
 
 
@@ -79,7 +80,11 @@ def _run(arguments: list[str] | None) -> int:
         # The reader of our output went away (`| head`): no message, and none from the interpreter's last flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception:
+    except Exception as error:
+        found = machine_error_of(error)
+        if found is not None:
+            click.echo(f"pipeline: {found}", err=True)
+            return found.exit_code
         traceback.print_exc()
         click.echo("pipeline: this is a bug in pipeline, please report the lines above", err=True)
         return EXIT_BUG

@@ -14,6 +14,7 @@ from pipeline.dispatch.cooldown import Cooldown
 from pipeline.dispatch.rate import Rate
 from pipeline.dispatch.retry import RetryBudget
 from pipeline.errors import Fault
+from pipeline.machine import SHORT
 from pipeline.providers.hints import NOTHING, Hints
 from pipeline.types import Secret
 
@@ -38,7 +39,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Account:
-    """The state of one (provider, host, key, model), shared by every job of this process that uses it."""
+    """The state of one (provider, host, key, model), shared by every job of this process that uses it.
+
+    room: how many attempts may be in flight by what this machine has for them; None = not known to be bounded.
+    """
 
     def __init__(self, limits: Limits | None = None, *, rng: random.Random | None = None, burst: float = 1.0) -> None:
         self.limits = limits = limits or Limits()
@@ -49,6 +53,7 @@ class Account:
         self.adaptive = Adaptive(limits.rpm / 60 if limits.rpm else None, limits.concurrency)
         self.requests = Rate(self.adaptive.pace.rate, burst)
         self.tokens = Rate(limits.tpm / 60 if limits.tpm else None, burst=1.0)
+        self.room: int | None = None
         self._window = 0.0
         self.admission = Admission(
             self.requests, self.tokens, limit=self._limit, pause=self.cooldown.wait, ramp=self.adaptive.ramp
@@ -82,6 +87,8 @@ class Account:
         elif fault.kind == "throttled":
             self._throttled(now, ticket, wait_asked(fault, hints))
         else:
+            if fault.code == SHORT:
+                self.room = max(1, min(self.room or self.admission.in_flight, self.admission.in_flight * 3 // 4))
             self._transient(now, ticket, wait_asked(fault, hints))
         if hints is not NOTHING:
             self._learn(hints)
@@ -95,9 +102,14 @@ class Account:
         """An attempt was cut off by us: its slot is free, nothing is learnt."""
         self.admission.release(ticket)
 
+    def limit(self, now: float) -> int:
+        """The concurrency in force."""
+        found = self.adaptive.limit(now)
+        return found if self.room is None else min(found, self.room)
+
     def _limit(self, now: float) -> int:
         """While pauses follow each other without a sign of life, one request at a time asks for it."""
-        return 1 if self.cooldown.streak > 1 else self.adaptive.limit(now)
+        return 1 if self.cooldown.streak > 1 else self.limit(now)
 
     def _throttled(self, now: float, ticket: Ticket, asked: float | None) -> None:
         self.throttled += 1

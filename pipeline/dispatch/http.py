@@ -27,8 +27,10 @@ import aiohttp
 import anyio
 import httpx
 
+from pipeline.dispatch.descriptors import exhausted
 from pipeline.dispatch.transport import MAX_RESPONSE_BYTES, Timeouts, read_timeout, redirect, too_large
 from pipeline.errors import Fault, JobError
+from pipeline.machine import is_scarce, shortage
 from pipeline.types import HttpRequest
 
 KEEP_ALIVE_SECONDS = 30.0
@@ -85,7 +87,7 @@ class Http:
                 with anyio.move_on_after(timeouts.connect + timeouts.write + timeouts.read):
                     return await self._request(request, timeouts)
             except Exception as error:
-                fault = _fault(error, timeouts)
+                fault = _shortage(error) or _fault(error, timeouts)
                 if fault is None:
                     raise
                 if not (stale_allowed and fault.code == "Local.Disconnected" and _reused.get()):
@@ -209,6 +211,13 @@ def _headers(response: aiohttp.ClientResponse) -> Mapping[str, str]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
+
+
+def _shortage(error: Exception) -> Fault | None:
+    """The fault where this machine had no descriptor or no memory for the connection."""
+    if is_scarce(error) or (isinstance(error, aiohttp.ClientConnectorDNSError) and exhausted()):
+        return shortage(error)
+    return None
 
 
 def _fault(error: Exception, timeouts: Timeouts) -> Fault | None:

@@ -121,7 +121,7 @@ def snapshot(wiring: Wiring[Any], room: Room, began: float) -> Snapshot:
         currency=counters.currency,
         admitted_per_second=counters.per_second(began),
         in_flight=len(wiring.flying),
-        concurrency_limit=account.adaptive.limit(now),
+        concurrency_limit=account.limit(now),
         rate_limit=account.requests.per_second,
         tokens_per_second_limit=account.tokens.per_second,
         paused_seconds=account.cooldown.wait(now),

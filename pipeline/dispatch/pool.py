@@ -22,6 +22,7 @@ from pipeline.dispatch.source import LATER, Inline, Mark, Source
 from pipeline.dispatch.stop import Stop, Stopped
 from pipeline.dispatch.transport import Transport
 from pipeline.errors import Fault, MachineError
+from pipeline.machine import SHORT, machine_error_of
 from pipeline.types import Answered, Attempt, Ending, Failed, Left, Reply
 
 T = TypeVar("T")
@@ -118,7 +119,7 @@ class Pool(Generic[T]):
 
     def _more_workers(self, now: float) -> None:
         """Keeps a few rows prepared ahead of the wire; called whenever one has gone out."""
-        limit = self._account.adaptive.limit(now)
+        limit = self._account.limit(now)
         ahead = self._policy.ahead or max(LEAST_AHEAD, min(MOST_AHEAD, limit // 4))
         assert self._group is not None
         while not self._exhausted and self._workers - len(self._wiring.flying) < ahead:
@@ -192,12 +193,13 @@ class Pool(Generic[T]):
         except Spent:
             self._stop.drain("budget", message=self._wiring.budget.words())
             ending = Left(attempts=row.attempts)
-        except MachineError as error:
-            self._stop.drain("machine", message=str(error))
-            ending = Left(attempts=row.attempts)
-        except BaseException:
+        except BaseException as error:
             self._end(row, Left(attempts=row.attempts))
-            raise
+            found = machine_error_of(error) if isinstance(error, Exception) else None
+            if found is None:
+                raise
+            self._stop.drain("machine", message=str(found))
+            return
         else:
             if reply is None:
                 return
@@ -208,6 +210,9 @@ class Pool(Generic[T]):
     def _ended_by(self, row: _Row[T], fault: Fault) -> Ending:
         """A fault is the row's failure, unless it says that the run must stop: then the row is left."""
         if fault.code == INTERRUPTED:
+            return Left(attempts=row.attempts)
+        if fault.code == SHORT:
+            self._stop.drain("machine", message=fault.message)
             return Left(attempts=row.attempts)
         if fault.kind == "account":
             self._stop.drain("account", message=fault.message, fault=fault)

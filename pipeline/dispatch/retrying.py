@@ -10,6 +10,11 @@ import anyio
 R = TypeVar("R")
 
 
+def load_retrying() -> None:
+    """Imports tenacity, which is otherwise left until the first retry."""
+    import tenacity  # noqa: F401
+
+
 async def retrying(
     step: Callable[[], Awaitable[R]], *, wanted: Callable[[BaseException], bool], pause: Callable[[], float]
 ) -> R:

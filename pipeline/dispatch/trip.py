@@ -8,13 +8,14 @@ import msgspec
 from pipeline.dispatch.prepared import Prepared
 from pipeline.dispatch.transport import Exchange, Timeouts, Transport
 from pipeline.errors import Fault
+from pipeline.machine import SHORT
 from pipeline.providers.hints import NOTHING, Hints, read
 from pipeline.types import Reader, Reply, Usage
 
 NEVER_SENT = frozenset(
     f"Local.{name}"
     for name in ("ConnectTimeout", "ConnectFailed", "ProxyFailed", "InvalidUrl", "CertificateRefused", "TooManyTokens")
-)
+) | {SHORT}
 
 
 REST_SECONDS = 2.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import Generic, TypeVar
 import anyio
 import anyio.to_thread
 
+from pipeline.dispatch.descriptors import patiently
 from pipeline.dispatch.source import END, LATER, Mark
 
 T = TypeVar("T")
@@ -65,7 +67,9 @@ class Ahead(Generic[T]):
         """Keeps up to `most` rows read. Returns at their end; what reading raises is for `poll` to raise."""
         one = anyio.CapacityLimiter(1)
         while not self._ended and self._going:
-            some, ended, error = await anyio.to_thread.run_sync(self._some, self._most - len(self._rows), limiter=one)
+            most = self._most - len(self._rows)
+            read = functools.partial(anyio.to_thread.run_sync, self._some, most, limiter=one)
+            some, ended, error = await patiently(read)
             self._rows.extend(some)
             self._ended, self._error = ended, error
             self._filled.set()

@@ -6,12 +6,14 @@ import functools
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import anyio
 import anyio.to_thread
 
+from pipeline.dispatch.descriptors import raise_limit
 from pipeline.engines.guard import decided, redo
 from pipeline.engines.identity import Identity
 from pipeline.engines.notes import column_notes
@@ -21,8 +23,9 @@ from pipeline.engines.reprocess import plan_reprocess
 from pipeline.engines.running import Running
 from pipeline.engines.setup import Setup, check_columns, setup
 from pipeline.engines.survey import Surveyor, selected
-from pipeline.errors import ManifestError
+from pipeline.errors import ManifestError, PipelineError
 from pipeline.job.load import Spec
+from pipeline.machine import machine_error_of
 from pipeline.manifest import Manifest, from_table, open_manifest
 from pipeline.report.summary import Summary
 from pipeline.store import RunRecord, Store
@@ -31,33 +34,50 @@ from pipeline.store.input_rules import input_rules
 
 async def execute(spec: Spec, options: RunOptions) -> Summary:
     """Runs a job to its end, on asyncio. Raises PipelineError for what stops it before anything is sent."""
-    prepared = setup(spec)
-    manifest = await anyio.to_thread.run_sync(_manifest, spec, options)
-    check_columns(prepared, manifest.schema_columns)
+    with _machine_errors():
+        prepared = setup(spec)
+        manifest = await anyio.to_thread.run_sync(_manifest, spec, options)
+        check_columns(prepared, manifest.schema_columns)
 
-    def plan(store: Store) -> Plan:
-        return _plan_run(prepared, options, manifest, store)
+        def plan(store: Store) -> Plan:
+            return _plan_run(prepared, options, manifest, store)
 
-    return await _execute(prepared, options, manifest.root, plan)
+        return await _execute(prepared, options, manifest.root, plan)
 
 
 async def execute_reprocess(spec: Spec, options: RunOptions) -> Summary:
     """Sends failed rows again, on asyncio. Raises PipelineError for what stops it before anything is sent."""
-    prepared = setup(spec)
-    identity = Identity(spec.job, offline=spec.offline)
+    with _machine_errors():
+        prepared = setup(spec)
+        identity = Identity(spec.job, offline=spec.offline)
 
-    def plan(store: Store) -> Plan:
-        return plan_reprocess(spec, identity, options.where, options.limit)
+        def plan(store: Store) -> Plan:
+            return plan_reprocess(spec, identity, options.where, options.limit)
 
+        try:
+            root = (await anyio.to_thread.run_sync(_manifest, spec, options)).root
+        except ManifestError:
+            root = "/"  # The manifest has moved on; kept rows name their files by absolute paths.
+        return await _execute(prepared, options, root, plan)
+
+
+@contextmanager
+def _machine_errors() -> Iterator[None]:
+    """What the machine refuses is raised as a MachineError."""
     try:
-        root = (await anyio.to_thread.run_sync(_manifest, spec, options)).root
-    except ManifestError:
-        root = "/"  # The manifest has moved on; kept rows name their files by absolute paths.
-    return await _execute(prepared, options, root, plan)
+        yield
+    except PipelineError:
+        raise
+    except Exception as error:
+        found = machine_error_of(error)
+        if found is None:
+            raise
+        raise found from error
 
 
 async def _execute(prepared: Setup, options: RunOptions, root: str, plan: Callable[[Store], Plan]) -> Summary:
     spec = prepared.spec
+    raise_limit()
     name = run_id()
     record = RunRecord(
         run_id=name,

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from pipeline.dispatch.descriptors import patiently
 from pipeline.dispatch.prepared import Prepared
 from pipeline.engines.conversation import continued
 from pipeline.engines.identity import Identity, loaded_key
@@ -93,8 +94,10 @@ class Preparer:
     async def __call__(self, work: Work) -> Prepared | None:
         """The exchange for a row, None if others end it. Raises Fault for one that cannot be sent; its fingerprint is
         known then too."""
-        request = await self._asked(work)
-        return await self._sent(work, request) if await self._claim(work) else None
+        request = await patiently(functools.partial(self._asked, work))
+        if not await self._claim(work):
+            return None
+        return await patiently(functools.partial(self._sent, work, request))
 
     async def _renewed(self, work: Work) -> Prepared:
         """The exchange for a row anew, with fresh uploads. Raises Fault."""

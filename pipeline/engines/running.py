@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import signal
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import anyio
@@ -13,6 +13,7 @@ import anyio.to_thread
 import msgspec
 
 from pipeline.dispatch.budget import Budget
+from pipeline.dispatch.descriptors import PATIENCE_SECONDS, patiently, room
 from pipeline.dispatch.pool import Pool
 from pipeline.dispatch.prepared import policy_of
 from pipeline.dispatch.source import Source
@@ -25,11 +26,13 @@ from pipeline.engines.identity import Identity
 from pipeline.engines.options import RunOptions
 from pipeline.engines.plan import Plan
 from pipeline.engines.prepare import Preparer, everything
+from pipeline.engines.ready import ready
 from pipeline.engines.setup import Setup
 from pipeline.engines.sharers import Sharers
 from pipeline.engines.sharing import Known, Pairs, Sharing
 from pipeline.engines.work import Work
 from pipeline.errors import MachineError, StoreError
+from pipeline.machine import is_scarce, machine_error_of
 from pipeline.report.display import Progress
 from pipeline.report.progress import progress
 from pipeline.report.summary import Summary
@@ -65,6 +68,7 @@ class Running:
         self._signal: signal.Signals | None = None
         self._fanout = Fanout(setup, store, record.run_id, root)
         self._cache: AnswerCache | None = None
+        self._room: int | None = None
 
     async def run(self) -> Summary:
         """Sends what is planned and records how it went. Raises only for bugs and for a manifest that went away."""
@@ -73,14 +77,24 @@ class Running:
         stopped = Stopped(reason="finished")
         if plan.total:
             self._record = self._started()
+            await anyio.to_thread.run_sync(ready, self._setup)
             await anyio.to_thread.run_sync(self._store.start_run, self._record)
             stopped = await self._send_with_cache()
         elapsed = time.monotonic() - self._began
-        problem = self._cache.problem if self._cache else None
-        notes = self._plan.notes if problem is None else (*self._plan.notes, problem)
-        ended = Ended(stopped=stopped, signal=self._signal, elapsed=elapsed, notes=notes)
+        ended = Ended(stopped=stopped, signal=self._signal, elapsed=elapsed, notes=tuple(self._notes()))
         summed = functools.partial(finish, self._setup, self._store, self._fanout, plan, self._record, ended)
         return await anyio.to_thread.run_sync(summed)
+
+    def _notes(self) -> Iterator[str]:
+        yield from self._plan.notes
+        if self._cache is not None and self._cache.problem is not None:
+            yield self._cache.problem
+        wanted = self._setup.spec.job.limits.concurrency
+        if self._room is not None and wanted is not None and self._room < wanted:
+            yield (
+                f"limits.concurrency is {wanted:,}, but this machine grants descriptors for {self._room:,} rows in "
+                "flight; raise the limit of open files (ulimit -n)"
+            )
 
     def _started(self) -> RunRecord:
         return msgspec.structs.replace(self._record, command=self._plan.command, rows=self._plan.lines)
@@ -103,9 +117,13 @@ class Running:
         setup = self._setup
         self._fanout.sharing = sharing = await self._sharing()
         async with wiring.transport(setup) as wire, wiring.downloads(setup) as fetch:
+            uploads = wiring.uploads(setup, wire)
+            account = wiring.account(setup)
+            if not setup.spec.offline:
+                account.room = self._room = room(beside=uploads is not None or fetch is not None)
             pool: Pool[Work] = Pool(
                 transport=wire,
-                account=wiring.account(setup),
+                account=account,
                 policy=policy_of(setup.spec.job),
                 budget=Budget(None if setup.spec.offline else setup.spec.job.budget.max_cost),
                 stop=self._stop,
@@ -117,7 +135,7 @@ class Running:
                 Identity(setup.spec.job, offline=setup.spec.offline),
                 Gate(setup.checks, setup.dimension),
                 self._root,
-                wiring.uploads(setup, wire),
+                uploads,
                 fetch,
                 self._base(),
                 await anyio.to_thread.run_sync(unfinished_turns, setup.spec.output, setup.spec.job.task),
@@ -160,33 +178,43 @@ class Running:
         index = await anyio.to_thread.run_sync(FingerprintIndex.load, store.layout)
 
         async def find(seqs: Collection[int]) -> Mapping[int, Known]:
-            return await anyio.to_thread.run_sync(outcomes, store.layout, job.task, seqs)
+            return await patiently(lambda: anyio.to_thread.run_sync(outcomes, store.layout, job.task, seqs))
 
         return Sharing(index, store.journal.next_seq, find, self._share, self._cache)
 
     def _share(self, pairs: Pairs) -> None:
         try:
             self._fanout.share(pairs)
-        except MachineError as error:
-            self._stop.drain("machine", message=str(error))
+        except Exception as error:
+            self._stop_for(error)
 
     async def _look_up(self, sharing: Sharing) -> None:
         try:
             await sharing.look_up()
-        except (MachineError, StoreError) as error:
-            self._stop.drain("machine", message=str(error))
+        except Exception as error:
+            self._stop_for(error)
+
+    def _stop_for(self, error: Exception) -> None:
+        """Stops the run for what the machine or a damaged output refuses; raises any other error."""
+        found = error if isinstance(error, StoreError) else machine_error_of(error)
+        if found is None:
+            raise error
+        self._stop.drain("machine", message=str(found))
 
     async def _keep(self) -> None:
-        """Syncs the journal and makes parts of it, off the loop."""
+        """Syncs the journal and makes parts of it, off the loop. What a shortage hinders is done again."""
+        well = time.monotonic()
         while True:
             await anyio.sleep(SYNC_SECONDS)
             try:
                 await anyio.to_thread.run_sync(self._sync)
                 if self._store.seal_due():
                     await anyio.to_thread.run_sync(self._store.seal)
-            except MachineError as error:
-                self._stop.drain("machine", message=str(error))
-                return
+                well = time.monotonic()
+            except Exception as error:
+                if not is_scarce(error) or time.monotonic() - well >= PATIENCE_SECONDS:
+                    self._stop_for(error)
+                    return
 
     def _sync(self) -> None:
         """Blocking. A folder that was removed takes appends without a word: they would be lost with it."""

@@ -9,6 +9,7 @@ import stat
 from io import BufferedReader
 
 from pipeline.errors import Fault, refusal
+from pipeline.machine import pass_on
 from pipeline.manifest.missing import advice, other_form
 from pipeline.manifest.references import WIDEN, inside, is_relative
 from pipeline.manifest.refs import public
@@ -39,6 +40,7 @@ def read(media: Media, *, confine: str | None = None) -> bytes:
     try:
         return _read(descriptor, size)
     except OSError as error:
+        pass_on(error)
         raise refusal("UnreadableFile", f"{public(media)}: cannot be read: {error.strerror}") from None
     finally:
         os.close(descriptor)
@@ -138,6 +140,7 @@ def _check_kind(facts: os.stat_result, name: str, most: int) -> None:
 
 
 def _file_fault(error: OSError, path: str, name: str) -> Fault:
+    pass_on(error)
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return refusal("MissingFile", f"{name}: there is no such file{advice(path)}")
     if error.errno in (errno.EACCES, errno.EPERM):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.errors import refusal
+from pipeline.machine import pass_on
 from pipeline.manifest.files import on_disk
 from pipeline.manifest.kinds import kind_of
 from pipeline.manifest.references import is_relative, shown
@@ -58,6 +59,7 @@ def _listed(source: FrameSource) -> tuple[Media, ...]:
             if len(found) > MAX_LISTED:
                 break
     except OSError as error:
+        pass_on(error)
         raise refusal("MissingFrames", f"frames: {root}: cannot be listed: {error.strerror}") from None
     if not found:
         raise refusal("MissingFrames", f"frames: {shown(source.ref)}: no pictures there")

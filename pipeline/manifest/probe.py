@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
 from pipeline.errors import Fault, refusal
+from pipeline.machine import pass_on
 from pipeline.manifest.files import opened
 from pipeline.manifest.libtiff import silence_libtiff
 from pipeline.manifest.png import without_metadata
@@ -125,9 +127,8 @@ def _open(file: BinaryIO, head: bytes, name: str) -> Image:
         _check_size(*_webp_size(head), name)
     try:
         picture = _by_plugin(file, form)
-    except MemoryError:
-        raise
     except Exception as error:  # a decoder may raise nearly anything on hostile bytes
+        pass_on(error)
         raise refusal(
             "DamagedPicture", f"{name}: begins like {form}, but its header cannot be read ({error})"
         ) from None
@@ -151,6 +152,13 @@ def _by_plugin(file: BinaryIO, form: str) -> Image:
         file.seek(0)
         picture = plugin(io.BytesIO(without_metadata(file.read())))
     return picture
+
+
+def load_readers() -> None:
+    """Imports what reads and writes pictures, which is otherwise left until the first picture of each format."""
+    for module in {module for module, _ in _FACTORIES.values()} | {"Image", "ImageOps", "ImageCms", "ImageFile"}:
+        with suppress(ImportError):  # a Pillow built without a format
+            import_module(f"PIL.{module}")
 
 
 def _check_size(width: int, height: int, name: str) -> None:

@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.errors import Fault, refusal
+from pipeline.machine import pass_on
 from pipeline.manifest.png import without_metadata
 from pipeline.manifest.probe import Facts, open_picture
 from pipeline.manifest.whole import has_end
@@ -115,9 +116,8 @@ def _loaded(body: bytes, name: str, size: tuple[int, int] | None = None, truncat
                 raise
             image = open_picture(without_metadata(body), name)  # metadata behind the pixels
             image.load()
-    except MemoryError:
-        raise
     except Exception as error:  # a decoder may raise nearly anything on hostile bytes
+        pass_on(error)
         fault = _damage(error, body, str(image.format), name)
         if truncated == "refuse" or fault.code != "Local.TruncatedPicture" or not _has_pixels(image):
             raise fault from None

@@ -7,6 +7,7 @@ import io
 import msgspec
 
 from pipeline.errors import refusal
+from pipeline.machine import pass_on
 from pipeline.manifest.fit import encoded_size
 from pipeline.manifest.sniff import SOUND_FORMATS, described, sniff
 from pipeline.types import MediaLimits
@@ -58,9 +59,8 @@ def probe_sound(body: bytes, name: str) -> Sound:
     try:
         # The name tells the reader: older versions of tinytag do not know an MP3 without tags by its bytes.
         seconds = TinyTag.get(f"sound.{form.lower()}", file_obj=io.BytesIO(body), tags=False).duration
-    except MemoryError:
-        raise
     except Exception as error:  # a parser may raise nearly anything on hostile bytes
+        pass_on(error)
         raise refusal("NotASound", f"{name}: begins like {form}, but its header cannot be read ({error})") from None
     if not seconds and (form != "FLAC" or not _has_stream_info(body)):
         raise refusal("NotASound", f"{name}: begins like {form}, but holds no sound")

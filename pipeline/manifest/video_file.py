@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import msgspec
 
 from pipeline.errors import Fault, MissingExtra, refusal
+from pipeline.machine import pass_on
 from pipeline.manifest.sniff import PICTURE_FORMATS, described, sniff
 from pipeline.manifest.video_boxes import has_index, quarter_turns
 from pipeline.manifest.whole import has_end
@@ -97,6 +98,7 @@ def _file(path: str, name: str) -> BinaryIO:
     except PermissionError:
         raise refusal("NoPermission", f"{name}: no permission to read this file") from None
     except OSError as error:
+        pass_on(error)
         raise refusal("UnreadableFile", f"{name}: cannot be read: {error.strerror or error}") from None
 
 
@@ -122,6 +124,7 @@ def _video(file: BinaryIO, name: str) -> Iterator[Video]:
     except (av.FFmpegError, ValueError):
         raise _unopened(file, head, name) from None
     except OSError as error:
+        pass_on(error)
         raise refusal("UnreadableFile", f"{name}: cannot be read: {error.strerror or error}") from None
     with container:
         yield _facts(cast("InputContainer", container), file, name)
@@ -133,6 +136,7 @@ def _head(file: BinaryIO, name: str) -> bytes:
         head = file.read(1 << 12)
         file.seek(0)
     except OSError as error:
+        pass_on(error)
         raise refusal("UnreadableFile", f"{name}: cannot be read: {error.strerror or error}") from None
     if not head:
         raise refusal("EmptyFile", f"{name}: the file is empty")

@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.errors import MachineError
-
-_ADVICE = {
-    errno.ENOSPC: "the disk is full: free some space",
-    errno.EDQUOT: "the disk quota is used up: free some space",
-    errno.EROFS: "the file system is read-only: mount it writable, or set another output",
-    errno.EACCES: "no permission: give this user write access, or set another output",
-    errno.EPERM: "no permission: give this user write access, or set another output",
-    errno.ENOENT: "the output folder or a part of it is gone: put it back, or set another output",
-    errno.EIO: "the device reports an error: check the disk",
-    errno.ESTALE: "the shared folder has gone away: mount it again",
-}
+from pipeline.machine import ADVICE
 
 
 class Files:
@@ -117,7 +106,7 @@ def machine(what: str, path: Path) -> Iterator[None]:
 def machine_error(what: str, path: Path, error: OSError) -> MachineError:
     """The message for a person; `what` completes "could not …"."""
     reason = error.strerror or type(error).__name__
-    advice = _ADVICE.get(error.errno or 0, "see to the machine")
+    advice = ADVICE.get(error.errno or 0, "see to the machine")
     return MachineError(
         f"could not {what} in {path}: {reason}. What to do: {advice}, then run the same command again. "
         "Everything written before is kept, and is not sent again."

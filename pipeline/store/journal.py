@@ -73,6 +73,12 @@ class Journal:
         """Bytes in the open segment."""
         return self._current.size if self._current else 0
 
+    def begin(self) -> None:
+        """Opens the segment that takes the first record, on disk when this returns. Raises MachineError."""
+        with self._lock:
+            if self._current is None:
+                self._current = self._create()
+
     def append(self, *records: Record) -> int:
         """Writes records to the file, all in one write, and returns the `seq` of the last.
 

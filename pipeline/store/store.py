@@ -178,9 +178,11 @@ class Store:
             write_part(self.files, folder / part_name(first, first + rows - 1), table(first))
 
     def start_run(self, record: RunRecord) -> None:
-        """Writes the run with no end, so that a kill leaves its trace."""
+        """Writes the run with no end, so that a kill leaves its trace, and opens the journal's segment: no answer is
+        bought before there is a place to keep it."""
         self._run_seq = self.journal.reserve(1)
         self._write_run(record)
+        self.journal.begin()
 
     def finish_run(self, record: RunRecord) -> None:
         """Puts the run's figures in the place of its start."""

@@ -1,0 +1,121 @@
+"""What the machine refuses (disk, memory, descriptors, threads), told apart from what is wrong with a row or a job."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+
+from pipeline.errors import Fault, MachineError
+
+SHORT = "Local.MachineShort"
+"""The code of a fault that comes of a shortage of this machine: such a row is left, never failed."""
+
+_SCARCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+_SHORTAGES = ("can't start new thread", "can't allocate lock", "cannot allocate memory")
+
+ADVICE = {
+    errno.ENOSPC: "the disk is full: free some space",
+    errno.EDQUOT: "the disk quota is used up: free some space",
+    errno.EROFS: "the file system is read-only: mount it writable, or set another output",
+    errno.EACCES: "no permission: give this user write access, or set another output",
+    errno.EPERM: "no permission: give this user write access, or set another output",
+    errno.ENOENT: "the output folder or a part of it is gone: put it back, or set another output",
+    errno.EIO: "the device reports an error: check the disk",
+    errno.ESTALE: "the shared folder has gone away: mount it again",
+    errno.EFBIG: "the file is larger than is allowed here: raise the limit (ulimit -f)",
+    errno.EMFILE: "no descriptor is left: raise the limit (ulimit -n), or lower limits.concurrency",
+    errno.ENFILE: "no descriptor is left on this machine: end other programs",
+    errno.ENOMEM: "no memory is left: free some, or raise the limit (ulimit -v)",
+    errno.ENOBUFS: "no memory is left for connections: lower limits.concurrency",
+}
+"""What a person can do, by errno."""
+
+_ALWAYS = frozenset(ADVICE) - {errno.EACCES, errno.EPERM, errno.ENOENT}
+"""Reasons that are the machine's whatever was tried; the others may be a wrong path."""
+
+
+def is_scarce(error: BaseException) -> bool:
+    """Whether the error says that descriptors, memory or threads are used up: that passes, when others end."""
+    return any(_scarce(one) for one in _chain(error))
+
+
+def pass_on(error: BaseException) -> None:
+    """Raises the error if the machine is its reason; for code that takes every error for the fault of what it reads."""
+    if is_scarce(error):
+        raise error
+
+
+def shortage(error: BaseException) -> Fault:
+    """The fault of a call that could not be made for a shortage."""
+    message = f"this machine is short of what a call needs: {_words(error)}"
+    return Fault("transient", SHORT, message, retry="yes")
+
+
+def machine_error_of(error: BaseException) -> MachineError | None:
+    """The same as a MachineError, if the machine is the reason; None for anything else."""
+    if isinstance(error, MachineError):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        found = [machine_error_of(one) for one in error.exceptions]
+        return found[0] if found and all(found) else None
+    for one in _chain(error):
+        advice = _advice(one)
+        if advice is not None:
+            return MachineError(
+                f"the machine refuses to go on: {_words(one)}. What to do: {advice}, then run the same command again. "
+                "Everything written before is kept, and is not sent again."
+            )
+    return None
+
+
+def _scarce(error: BaseException) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, OSError):
+        return error.errno in _SCARCE
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _SHORTAGES)
+
+
+def _advice(error: BaseException) -> str | None:
+    if isinstance(error, OSError):
+        if "No usable temporary directory" in str(error):
+            return "give this user a temporary folder that can be written to (TMPDIR)"
+        return ADVICE[error.errno] if error.errno in _ALWAYS else None
+    if _scarce(error):
+        return "free some memory, or raise the limits (ulimit -v, ulimit -u)"
+    return _database_advice(error)
+
+
+def _database_advice(error: BaseException) -> str | None:
+    """DuckDB and SQLite tell the system's reason in words alone."""
+    if not type(error).__module__.lstrip("_").startswith(("duckdb", "sqlite3")):
+        return None
+    words = str(error).lower()
+    for number, told in (
+        (errno.ENOSPC, ("no space left", "disk is full", "database or disk is full", "could not write all bytes")),
+        (errno.EMFILE, ("too many open files",)),
+        (errno.EFBIG, ("file too large",)),
+        (errno.ENOMEM, ("out of memory", "cannot allocate memory", "could not allocate", "failed to allocate")),
+        (errno.EIO, ("input/output error",)),
+    ):
+        if any(one in words for one in told):
+            return ADVICE[number]
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what it followed from."""
+    one: BaseException | None = error
+    for _ in range(20):
+        if one is None:
+            return
+        yield one
+        within = getattr(one, "os_error", None)  # aiohttp keeps the system's error there
+        if isinstance(within, OSError):
+            yield within
+        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+
+
+def _words(error: BaseException) -> str:
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(reason).splitlines()[0][:300]
