@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
-
-import msgspec
+from typing import Any, get_args
 
 from pipeline.errors import JobError
 from pipeline.job.names import did_you_mean
@@ -33,9 +31,9 @@ def _unknown(tables: Mapping[str, Any], section: type[Section], prefix: str) -> 
             if f"{prefix}{key}" in ("provider.api_key", "provider.key"):
                 hint = "; a key is never written in a job: set its variable's name as api_key_env"
             raise ValueError(f"{prefix}{_shown_key(key)}: unknown key{hint} (known{where}: {valid})")
-        inner = hints[key]
-        if isinstance(inner, type) and issubclass(inner, msgspec.Struct) and isinstance(value, Mapping):
-            _unknown(value, inner, f"{prefix}{key}.")  # type: ignore[arg-type]  # every struct here is a Section
+        for inner in (hints[key], *get_args(hints[key])):
+            if isinstance(inner, type) and issubclass(inner, Section) and isinstance(value, Mapping):
+                _unknown(value, inner, f"{prefix}{key}.")
 
 
 def _shown_key(key: str) -> str:
@@ -78,11 +76,22 @@ def _problems(job: Job) -> Iterator[str]:
     yield from _bounds(job)
 
 
+def _is_encoding(name: str) -> bool:
+    try:
+        "".encode(name)
+    except (LookupError, ValueError):
+        return False
+    return True
+
+
 def _is_variable(name: str) -> bool:
     return name.isidentifier() and name.isascii() and not looks_like_key(name)
 
 
 def _bounds(job: Job) -> Iterator[str]:
+    encoding = job.source.encoding
+    if encoding is not None and not _is_encoding(encoding):
+        yield f"manifest.encoding: no encoding {shown(encoding)} is known; expected one such as gb18030, cp1252, utf-16"
     positive = {
         "media.frames": job.media.frames,
         "limits.rpm": job.limits.rpm,

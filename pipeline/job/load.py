@@ -25,6 +25,7 @@ OFFLINE_SUFFIX = "-offline"
 EXAMPLES = {
     "task": 'task = "caption"',
     "manifest": 'manifest = "photos.jsonl"',
+    "manifest.path": 'path = "photos.csv"',
     "output": 'output = "out/captions"',
     "provider": '[provider] with name = "dashscope" and model = "qwen3-vl-plus"',
     "provider.name": 'name = "dashscope"',
@@ -86,7 +87,7 @@ def load(
         name=str(path),
         path=path,
         job=job,
-        manifest=_absolute(path, _fill(path, "manifest", job.manifest, variables or {})),
+        manifest=_absolute(path, _fill(path, "manifest", job.source.path, variables or {})),
         output=_output(path, _fill(path, "output", job.output, variables or {}), output, offline),
         offline=offline,
         base=_rooted(path, _base(path, unchanged, job), variables or {}) if overrides else job,
@@ -164,6 +165,8 @@ def _override(tables: dict[str, Any], key: str, value: Any) -> None:
     """Sets a dotted key; a model's quoted name (models."a.b".price) stays whole."""
     parts = [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|([^.]+)', key)]
     table = tables
+    if parts[0] == "manifest" and len(parts) > 1 and isinstance(table.get("manifest"), str):
+        table["manifest"] = {"path": table["manifest"]}
     for part in parts[:-1]:
         inner = table.setdefault(part, {})
         if not isinstance(inner, dict):

@@ -15,6 +15,18 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A table of the job file; unknown keys are refused."""
 
 
+TableFormat = Literal["jsonl", "json", "csv", "tsv", "parquet", "txt"]
+
+
+class ManifestSection(Section, frozen=True, kw_only=True):
+    """`encoding`: of the text, by Python's name; unset = UTF-8, or what a byte order mark says. `format`: whatever the
+    name's ending says."""
+
+    path: str
+    encoding: str | None = None
+    format: TableFormat | None = None
+
+
 class ProviderSection(Section, frozen=True, kw_only=True):
     name: str
     model: str
@@ -125,7 +137,7 @@ class Job(Section, frozen=True, kw_only=True):
     """A whole job file. `models` holds raw tables: pipeline.providers.models reads them over the built-in data."""
 
     task: TaskName
-    manifest: str
+    manifest: str | ManifestSection
     output: str
     provider: ProviderSection
     prompt: PromptSection = PromptSection()
@@ -140,3 +152,8 @@ class Job(Section, frozen=True, kw_only=True):
     run: RunSection = RunSection()
     dedupe: DedupeSection = DedupeSection()
     models: dict[str, dict[str, Any]] = {}
+
+    @property
+    def source(self) -> ManifestSection:
+        """The manifest as a section."""
+        return self.manifest if isinstance(self.manifest, ManifestSection) else ManifestSection(path=self.manifest)

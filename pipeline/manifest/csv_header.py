@@ -9,8 +9,10 @@ from collections.abc import Collection, Iterator
 import msgspec
 
 from pipeline.errors import ManifestError
+from pipeline.manifest.encodings import not_encoded
 from pipeline.manifest.lines import lines
 from pipeline.manifest.names import positioned, refuse_repeated
+from pipeline.manifest.rows import Shaper
 from pipeline.manifest.unused import kind_of_text
 
 DELIMITERS = (",", "\t", ";", "|")
@@ -32,17 +34,18 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     spaced: bool = False
 
 
-def header(path: str, delimiter: str | None, mapped: Collection[str], *, as_written: bool = False) -> Header:
-    """The header of a file. `delimiter`: None = found out. `mapped`: names that the job gives to its fields.
+def header(path: str, delimiter: str | None, shaper: Shaper, encoding: str | None) -> Header:
+    """The header of a file. `delimiter`: None = found out.
 
-    as_written: the names with their blanks, as 0.1.0 took them. Raises ManifestError for a header that names no columns
-    or one of them twice, and for a first line that holds data.
+    Names keep their blanks where the output is one of 0.1.0, which took them so. Raises ManifestError for a header that
+    names no columns or one of them twice, and for a first line that holds data.
     """
-    taken = _first(path)
+    as_written = shaper.as_written
+    taken = _first(path, encoding)
     before = 0
     if taken and (told := _EXCEL.fullmatch(taken[0])):
         delimiter, before = told[1], 1
-        taken = _first(path, behind=1)
+        taken = _first(path, encoding, behind=1)
     if delimiter is None:
         delimiter = _delimiter("".join(taken), as_written=as_written)
     try:
@@ -52,21 +55,22 @@ def header(path: str, delimiter: str | None, mapped: Collection[str], *, as_writ
     names = cells if as_written else [cell.strip() for cell in cells]
     if not any(names):
         raise ManifestError(f"{path}: the file has no header; the first line names the columns")
-    _check(path, names, mapped)
+    _check(path, names, shaper.mapped.values())
     spaced = not as_written and f"{delimiter} " in "".join(taken) and any(_is_spaced(taken, delimiter))
     return Header(names=positioned(names), delimiter=delimiter, lines=before + len(taken), spaced=spaced)
 
 
-def _first(path: str, behind: int = 0) -> list[str]:
+def _first(path: str, encoding: str | None, behind: int = 0) -> list[str]:
     """The lines of the first record: as many as it takes to close its quotes, and no blank ones before it."""
     found: list[str] = []
-    for number, line in lines(path):
+    for number, line in lines(path, encoding):
         if number <= behind:
             continue
         try:
             found.append((line or b"").decode())
         except UnicodeDecodeError:
-            raise ManifestError(f"{path}: the header is not UTF-8; save the file as UTF-8 CSV") from None
+            told = not_encoded(line or b"", encoding).replace("the line", "the header", 1)
+            raise ManifestError(f"{path}: {told}") from None
         if "".join(found).count('"') % 2 == 0 or len(found) == MOST_LINES:
             return found
     return found

@@ -13,6 +13,7 @@ from pipeline.errors import ManifestError
 from pipeline.manifest.cells import infer
 from pipeline.manifest.csv_header import Header, header
 from pipeline.manifest.csv_records import Record, Records
+from pipeline.manifest.encodings import not_encoded, refuse_other
 from pipeline.manifest.lines import lines, open_bytes
 from pipeline.manifest.rows import Shaper
 from pipeline.types import Row
@@ -33,12 +34,12 @@ class CsvReader:
 
     delimiter: str | None = None
 
-    def __init__(self, files: list[str], shaper: Shaper) -> None:
+    def __init__(self, files: list[str], shaper: Shaper, encoding: str | None) -> None:
         self._shaper = shaper
-        mapped = shaper.mapped.values()
+        self._encoding = encoding
         for path in files:
-            _check(path)
-        self._headers = {path: header(path, self.delimiter, mapped, as_written=shaper.as_written) for path in files}
+            _check(path, encoding)
+        self._headers = {path: header(path, self.delimiter, shaper, encoding) for path in files}
         names = dict.fromkeys(name for found in self._headers.values() for name in found.names)
         self.columns: tuple[str, ...] | None = tuple(names)
         self._types: Mapping[str, Callable[[str], Any]] | None = None
@@ -63,7 +64,7 @@ class CsvReader:
         one_line = [place for place, name in enumerate(found.names) if names.get(name) in _NAMES]
         return iter(
             Records(
-                itertools.islice(lines(path), found.lines, None),
+                itertools.islice(lines(path, self._encoding), found.lines, None),
                 len(found.names),
                 found.delimiter,
                 spaced=found.spaced,
@@ -76,7 +77,7 @@ class CsvReader:
         self, ordinal: int, where: str, line: str, header: Header, cells: list[str], problem: tuple[str, str] | None
     ) -> Row:
         if problem is None and not "".join(cells).isascii() and any(map(_is_broken, cells)):
-            problem = "BadLine", "the line is not UTF-8"
+            problem = "BadLine", not_encoded(_bytes(cells), self._encoding)
         if problem is not None:
             return self._shaper.bad(ordinal, where, line, *problem)
         if header.spaced:
@@ -85,12 +86,25 @@ class CsvReader:
         return self._shaper.row(ordinal, where, line, values, types=self._types)
 
 
-def _check(path: str) -> None:
+class TsvReader(CsvReader):
+    """CSV with tabs alone; where quoting is broken, the quotes of a line are plain characters."""
+
+    delimiter = "\t"
+
+
+def _check(path: str, encoding: str | None) -> None:
     """Raises ManifestError for a file that cannot be CSV at all."""
-    with open_bytes(path) as file:
+    with open_bytes(path, encoding) as file:
         head = file.readline(1 << 16)
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in head:
-        raise ManifestError(f"{path}: this is UTF-16 text or a binary file; save it as UTF-8 CSV")
+    if b"\x00" in head:
+        raise ManifestError(
+            f"{path}: this is a binary file, or UTF-16 text without its mark (say so by [manifest] encoding)"
+        )
+    refuse_other(path, encoding)
+
+
+def _bytes(cells: list[str]) -> bytes:
+    return ",".join(cells).encode(errors="surrogateescape")
 
 
 def _is_broken(cell: str) -> bool:

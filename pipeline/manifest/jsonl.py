@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from pipeline.errors import ManifestError
+from pipeline.manifest.encodings import not_encoded, refuse_other
 from pipeline.manifest.json_text import spans_lines, without_none
 from pipeline.manifest.lines import MAX_LINE_BYTES, lines, open_bytes
 from pipeline.manifest.rows import Shaper
@@ -26,40 +27,44 @@ class JsonlReader:
 
     columns: tuple[str, ...] | None = None
 
-    def __init__(self, files: list[str], shaper: Shaper) -> None:
+    def __init__(self, files: list[str], shaper: Shaper, encoding: str | None) -> None:
         self._shaper = shaper
+        self._encoding = encoding
         for path in files:
-            check(path)
+            check(path, encoding)
 
     def read(self, path: str, name: str, start: int, first: int, prefix: str) -> Generator[Row, None, int]:
         """Rows of one file, `first` the ordinal of its first; returns the ordinal behind its last.
 
         `name` stands in `where`, `prefix` in the ids of unreadable lines.
         """
-        shaper = self._shaper
+        decoded = Decoded(self._shaper, self._encoding).row
         ordinal = first
-        literal = _literal_decoder(shaper.id_name)
-        decode = msgspec.json.Decoder(dict[str, Any]).decode
-        for number, line in lines(path):
+        for number, line in lines(path, self._encoding):
             if line is not None and _is_blank(line):
                 continue
             if ordinal >= start:
-                yield _row(shaper, ordinal, f"{name}:{number}", f"{prefix}{number}", line, decode, literal)
+                yield decoded(ordinal, f"{name}:{number}", f"{prefix}{number}", line)
             ordinal += 1
         return ordinal
 
 
-def check(path: str) -> None:
+def check(path: str, encoding: str | None) -> None:
     """Raises ManifestError for a file that cannot be JSONL at all: another encoding, a JSON array, a binary."""
-    with open_bytes(path) as file:
+    with open_bytes(path, encoding) as file:
         head = file.read(_HEAD_BYTES)
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise ManifestError(f"{path}: this is UTF-16 text; save it as UTF-8")
     head = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if head.startswith(b"["):
-        raise ManifestError(f"{path}: this is a JSON array; JSONL holds one object a line (jq -c '.[]' makes it)")
+        raise ManifestError(
+            f"{path}: this is a JSON array, and JSONL holds one object a line; name the file .json, or write "
+            '[manifest] format = "json" into the job'
+        )
     if head and (b"\x00" in head[:4096] or head.startswith((b"\x1f\x8b", b"PAR1", b"PK\x03\x04"))):
-        raise ManifestError(f"{path}: this is a binary file, not JSONL; check its ending")
+        raise ManifestError(
+            f"{path}: a binary file, or UTF-16 text without its mark; check its ending, or set manifest.encoding"
+        )
+
+    refuse_other(path, encoding)
     if spans_lines(head):
         raise ManifestError(
             f"{path}: this is JSON with an object over several lines; JSONL holds one object a line "
@@ -67,27 +72,40 @@ def check(path: str) -> None:
         )
 
 
-def _row(shaper: Shaper, ordinal: int, where: str, line_id: str, line: bytes | None, decode: Any, literal: Any) -> Row:
-    if line is None:
-        return shaper.bad(ordinal, where, line_id, "LineTooLong", f"the line is longer than {MAX_LINE_BYTES:,} bytes")
-    try:
+class Decoded:
+    """Makes rows of texts that should be a JSON object each."""
+
+    def __init__(self, shaper: Shaper, encoding: str | None) -> None:
+        self._shaper = shaper
+        self._encoding = encoding
+        self._decode = msgspec.json.Decoder(dict[str, Any]).decode
+        self._literal = _literal_decoder(shaper.id_name)
+
+    def row(self, ordinal: int, where: str, line_id: str, text: bytes | None, what: str = "line") -> Row:
+        """A row; `what` the text is, for messages."""
+        shaper = self._shaper
+        if text is None:
+            message = f"the {what} is longer than {MAX_LINE_BYTES:,} bytes"
+            return shaper.bad(ordinal, where, line_id, "LineTooLong", message)
         try:
-            values = decode(line)
-        except msgspec.DecodeError:
-            line = without_none(line) or line
-            values = decode(line)
-    except UnicodeDecodeError:
-        return shaper.bad(ordinal, where, line_id, "BadLine", "the line is not UTF-8")
-    except RecursionError:
-        return shaper.bad(ordinal, where, line_id, "BadLine", "the line is nested too deeply")
-    except msgspec.ValidationError:
-        found = _FIRST.get(line.lstrip()[:1], "a number")
-        return shaper.bad(ordinal, where, line_id, "BadLine", f"the line holds {found}, expected a JSON object {{…}}")
-    except msgspec.DecodeError as error:
-        return shaper.bad(ordinal, where, line_id, "BadLine", f"the line is not JSON: {error}")
-    found = values.get(shaper.id_name)
-    spelling = literal(line) if type(found) in (int, float) else None
-    return shaper.row(ordinal, where, line_id, values, spelling)
+            values = self._decode(text)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            changed = without_none(text) if isinstance(error, msgspec.DecodeError) else None
+            if changed is not None:
+                return self.row(ordinal, where, line_id, changed, what)
+            return shaper.bad(ordinal, where, line_id, "BadLine", self._problem(text, error, what))
+        found = values.get(shaper.id_name)
+        spelling = self._literal(text) if type(found) in (int, float) else None
+        return shaper.row(ordinal, where, line_id, values, spelling)
+
+    def _problem(self, text: bytes, error: Exception, what: str) -> str:
+        if isinstance(error, UnicodeError):
+            return not_encoded(text, self._encoding).replace("the line", f"the {what}", 1)
+        if isinstance(error, RecursionError):
+            return f"the {what} is nested too deeply"
+        if isinstance(error, msgspec.ValidationError):
+            return f"the {what} holds {_FIRST.get(text.lstrip()[:1], 'a number')}, expected a JSON object {{…}}"
+        return f"the {what} is not JSON: {error}"
 
 
 def _literal_decoder(id_name: str) -> Any:

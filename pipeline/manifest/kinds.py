@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pipeline.job.schema import TableFormat
+
 # The picture formats of the services' input lists, and those that people's folders hold besides (GIF, HEIC, AVIF):
 # these become rows too, so that a format nobody takes is a failure with a reason and not a file that silently vanished.
 PICTURES = frozenset(
@@ -81,23 +83,26 @@ VIDEOS = frozenset(
         ".ogv",
     )
 )
-TABLES: dict[str, Literal["jsonl", "csv", "parquet"]] = {
+TABLES: dict[str, TableFormat] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "json",
     ".csv": "csv",
+    ".tsv": "tsv",
+    ".txt": "txt",
     ".parquet": "parquet",
     ".pq": "parquet",
 }
 
-Kind = Literal["image", "audio", "video", "jsonl", "csv", "parquet"]
+Kind = Literal["image", "audio", "video"] | TableFormat
 
 
 def kind_of(name: str) -> Kind | None:
-    """What a file name's ending stands for, upper or lower case (`.jsonl.gz` and `.csv.gz` too); None for others."""
+    """What a file name's ending stands for, upper or lower case (`.csv.gz` and the like too); None for others."""
     suffix = suffix_of(name)
     if suffix == ".gz":
         inner = TABLES.get(suffix_of(name[:-3]))
-        return inner if inner in ("jsonl", "csv") else None
+        return None if inner == "parquet" else inner
     if suffix in PICTURES:
         return "image"
     if suffix in SOUNDS:

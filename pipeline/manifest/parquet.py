@@ -24,7 +24,9 @@ _BATCH_ROWS = 4096
 class ParquetReader:
     """Types are kept as `arrow_rows` says; each part has its own schema."""
 
-    def __init__(self, files: list[str], shaper: Shaper) -> None:
+    def __init__(self, files: list[str], shaper: Shaper, encoding: str | None) -> None:
+        if encoding is not None:
+            raise ManifestError(f"{files[0]}: Parquet has no encoding; take manifest.encoding out of the job")
         self._shaper = shaper
         names: dict[str, None] = {}
         for path in files:

@@ -63,6 +63,7 @@ class Shaper:
     ) -> None:
         self.base = base
         self.as_written = rules.derived_ids == 1
+        self.encoding = job.source.encoding
         self.partitions = partitions if partitions is not None and partitions.columns else None
         self._covers_extra = rules.derived_ids > 1
         self._hidden = LATER_FIELDS if rules.derived_ids == 1 else frozenset()

@@ -22,7 +22,12 @@ from pipeline.manifest.tables import TableKind, Tables
 from pipeline.manifest.walk import is_glob, split_glob, walk
 from pipeline.types import Row
 
-ACCEPTED = "a .jsonl, .csv or .parquet file, a folder or a glob of these, or a folder or a glob of pictures"
+ACCEPTED = (
+    "a .jsonl, .json, .csv, .tsv, .parquet or .txt file, a folder or a glob of these, or a folder or a glob of pictures"
+)
+BESIDE: tuple[TableKind, ...] = ("json", "txt")
+"""What lies beside tables and pictures (notes, settings): the parts of a table only where a glob names them, or, of
+JSON, where nothing else is there."""
 
 
 class Manifest(Protocol):
@@ -76,7 +81,7 @@ def _file(path: str, job: Job, rules: InputRules) -> Manifest:
         raise ManifestError(f"{path}: a link that leads nowhere ({os.readlink(path)})")  # noqa: PTH115 - the text as it is
     if not Path(path).is_file():
         raise ManifestError(f"{path}: neither a file nor a folder; expected {ACCEPTED}")
-    kind = kind_of(path)
+    kind = job.source.format or kind_of(path)
     if kind == "video":
         raise ManifestError(f"{path}: this is one video, not a table; name it in the field `video` of a table's row")
     if kind in ("image", "audio"):
@@ -96,12 +101,19 @@ def _folder(folder: str, pattern: str | None, spec: str, job: Job, rules: InputR
         kind = kind_of(found.relative)
         seen.add(kind)
         if kind == "image" or (kind == "audio" and sounds):
+            if job.source.encoding is not None:
+                raise ManifestError(f"{spec}: pictures have no encoding; take manifest.encoding out of the job")
             return PictureFolder(folder, pattern, sounds, found.relative, follow=follow)
         if kind in (None, "video", "audio") or Path(found.path).name.startswith("_"):
             passed.file(found.relative)
         else:
             parts.setdefault(cast("TableKind", kind), []).append(found.path)
-    kinds: list[TableKind] = [kind for kind in ("parquet", "jsonl", "csv") if kind in parts]
+    kinds: list[TableKind] = [kind for kind in ("parquet", "jsonl", "csv", "tsv", "json", "txt") if kind in parts]
+    if pattern is None:
+        kinds = [kind for kind in kinds if kind not in BESIDE] or [kind for kind in kinds if kind == "json"]
+        for kind in parts.keys() - set(kinds):
+            for path in parts[kind]:
+                passed.file(os.path.relpath(path, folder))
     if len(kinds) > 1:
         raise ManifestError(f"{spec}: holds {' and '.join(kinds)} files; choose with a glob such as *.{kinds[0]}")
     if not kinds:

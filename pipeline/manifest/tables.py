@@ -7,17 +7,20 @@ import hashlib
 import os
 import zlib
 from collections.abc import Callable, Generator, Iterator
-from typing import Literal, Protocol
+from typing import Protocol
 
 from pipeline.errors import ManifestError
-from pipeline.manifest.csv_text import CsvReader
+from pipeline.job.schema import TableFormat
+from pipeline.manifest.csv_text import CsvReader, TsvReader
+from pipeline.manifest.json_file import JsonReader
 from pipeline.manifest.jsonl import JsonlReader
 from pipeline.manifest.parquet import ParquetReader
 from pipeline.manifest.passed import PassedOver
 from pipeline.manifest.rows import Shaper
+from pipeline.manifest.text_list import ListReader
 from pipeline.types import Row
 
-TableKind = Literal["jsonl", "csv", "parquet"]
+TableKind = TableFormat
 
 
 class Reader(Protocol):
@@ -28,10 +31,13 @@ class Reader(Protocol):
     def read(self, path: str, name: str, start: int, first: int, prefix: str) -> Generator[Row, None, int]: ...
 
 
-_READERS: dict[TableKind, Callable[[list[str], Shaper], Reader]] = {
+_READERS: dict[TableKind, Callable[[list[str], Shaper, str | None], Reader]] = {
     "jsonl": JsonlReader,
+    "json": JsonReader,
     "csv": CsvReader,
+    "tsv": TsvReader,
     "parquet": ParquetReader,
+    "txt": ListReader,
 }
 
 
@@ -49,7 +55,7 @@ class Tables:
         self._folder = folder
         self._files = files
         self._passed = passed or PassedOver()
-        self._reader = _READERS[kind](files, shaper)
+        self._reader = _READERS[kind](files, shaper, shaper.encoding)
         columns = self._reader.columns
         self.schema_columns = None if columns is None else shaper.also(columns)
         if self.schema_columns is not None:

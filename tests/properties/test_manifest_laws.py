@@ -8,10 +8,12 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.manifests import job_of, outcome, rows_of, written
 
+from pipeline.errors import ManifestError
 from pipeline.manifest import from_table
 from pipeline.manifest.frames import sample
 from pipeline.manifest.natural import natural_key
@@ -95,14 +97,26 @@ def test_texts_come_back_from_jsonl_csv_and_tables_as_they_were_written(records:
     ]
 
 
+def is_other(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
 @settings(max_examples=60)
 @given(st.lists(st.one_of(st.binary(max_size=40), st.just(b'{"id": "x"}'), TEXTS.map(str.encode)), max_size=6))
-def test_any_bytes_as_lines_give_a_row_a_line_and_never_an_error(lines: list[bytes]) -> None:
+def test_any_bytes_as_lines_give_a_row_a_line_or_are_refused(lines: list[bytes]) -> None:
     lines = [line.replace(b"\n", b" ") for line in lines]
+    text = b'{"id": "first", "pad": "' + b"-" * 5000 + b'"}\n' + b"\n".join(lines)
     with TemporaryDirectory() as folder:
-        rows = rows_of(
-            written(Path(folder), "m.jsonl", b'{"id": "first", "pad": "' + b"-" * 5000 + b'"}\n' + b"\n".join(lines))
-        )
+        path = written(Path(folder), "m.jsonl", text)
+        if 2 * sum(map(is_other, lines)) > sum(not line.isascii() for line in lines) and sum(map(is_other, lines)) > 1:
+            with pytest.raises(ManifestError, match="the text is not UTF-8"):
+                rows_of(path)
+            return
+        rows = rows_of(path)
     assert len(rows) == 1 + sum(bool(line.strip()) for line in lines)
     assert [row.ordinal for row in rows] == list(range(len(rows)))
 

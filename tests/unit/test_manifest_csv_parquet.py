@@ -89,7 +89,7 @@ def test_a_csv_cell_may_be_longer_than_the_csv_module_takes_by_default(tmp_path:
         (b"", "no header"),
         (b"id,id\n1,2\n", "twice"),
         (b"id,\xc3(\n", "not UTF-8"),
-        ("id,image\n".encode("utf-16"), "UTF-16"),
+        ("id,image\n".encode("utf-16-le"), "UTF-16"),
     ],
 )
 def test_a_csv_without_a_usable_header_is_refused(tmp_path: Path, content: bytes, words: str) -> None:

@@ -16,7 +16,7 @@ def touch(folder: Path, *names: str) -> None:
 
 
 def test_a_folder_of_pictures_comes_in_natural_order_with_relative_paths_as_ids(tmp_path: Path) -> None:
-    touch(tmp_path, "frame_10.jpg", "frame_2.JPG", "b/1.png", "frame_1/x.webp", ".hidden.jpg", ".d/a.jpg", "notes.txt")
+    touch(tmp_path, "frame_10.jpg", "frame_2.JPG", "b/1.png", "frame_1/x.webp", ".hidden.jpg", ".d/a.jpg", "notes.doc")
     rows = rows_of(tmp_path)
     assert ids(rows) == ["b/1.png", "frame_1/x.webp", "frame_2.JPG", "frame_10.jpg"]
     assert not any(row.given for row in rows)
@@ -65,8 +65,8 @@ def test_identity_changes_when_a_file_comes(tmp_path: Path) -> None:
     before = manifest.identity()
     touch(tmp_path, "b.jpg")
     assert manifest.identity() != before
-    touch(tmp_path, "notes.txt")
-    assert manifest.passed_over() == {".txt": 1}
+    touch(tmp_path, "notes.doc")
+    assert manifest.passed_over() == {".doc": 1}
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_identity_changes_when_a_file_comes(tmp_path: Path) -> None:
         ("empty", "holds no pictures and no tables"),
         ("*.tiff", "no picture and no table matches"),
         ("missing/*.jpg", "does not exist"),
-        ("notes.txt", "unknown kind"),
+        ("notes.doc", "unknown kind"),
         ("a.jpg", "this is one image, not a table"),
         ("mixed", "holds parquet and csv files"),
         ("broken.jsonl", "leads nowhere"),
@@ -85,7 +85,7 @@ def test_identity_changes_when_a_file_comes(tmp_path: Path) -> None:
     ],
 )
 def test_a_manifest_that_cannot_be_read_says_what_and_where(tmp_path: Path, spec: str, words: str) -> None:
-    touch(tmp_path, "photos.jsonl", "notes.txt", "a.jpg", "mixed/a.csv", "mixed/b.parquet", "empty/notes.txt")
+    touch(tmp_path, "photos.jsonl", "notes.doc", "a.jpg", "mixed/a.csv", "mixed/b.parquet", "empty/notes.txt")
     (tmp_path / "broken.jsonl").symlink_to(tmp_path / "gone")
     os.mkfifo(tmp_path / "pipe.jsonl")
     with pytest.raises(ManifestError, match=words):

@@ -136,7 +136,7 @@ def test_reading_holds_no_more_than_a_few_rows(tmp_path: Path) -> None:
     ("content", "words"),
     [
         (b'[\n {"id": 1}\n]', "JSON array"),
-        ('{"id":1}'.encode("utf-16"), "UTF-16"),
+        ('{"id":1}'.encode("utf-16-le"), "UTF-16"),
         (b"PAR1\x00\x00", "binary"),
     ],
 )

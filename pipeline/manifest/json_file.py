@@ -1,0 +1,89 @@
+"""Reads a `.json` file: an array of objects, or one object a line."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import msgspec
+
+from pipeline.errors import ManifestError
+from pipeline.manifest.encodings import refuse_other
+from pipeline.manifest.json_array import items
+from pipeline.manifest.json_text import spans_lines
+from pipeline.manifest.jsonl import Decoded, JsonlReader
+from pipeline.manifest.lines import open_bytes
+from pipeline.manifest.rows import Shaper
+from pipeline.types import Row
+
+_HEAD_BYTES = 1 << 24
+_LISTS = frozenset({"messages", "contents"})
+"""Fields of a row that are lists of tables; such a list under another name is likely the table itself."""
+
+
+class JsonReader:
+    """A row an item of the array; the place in the array stands for the line. Files that hold one object a line are
+    read as JSONL."""
+
+    columns: tuple[str, ...] | None = None
+
+    def __init__(self, files: list[str], shaper: Shaper, encoding: str | None) -> None:
+        self._shaper = shaper
+        self._encoding = encoding
+        lined = []
+        for path in files:
+            refuse_other(path, encoding)
+            if not _is_array(path, encoding):
+                lined.append(path)
+        self._lined = frozenset(lined)
+        self._lines = JsonlReader(lined, shaper, encoding)
+
+    def read(self, path: str, name: str, start: int, first: int, prefix: str) -> Generator[Row, None, int]:
+        """Rows of one file, `first` the ordinal of its first; returns the ordinal behind its last."""
+        if path in self._lined:
+            return (yield from self._lines.read(path, name, start, first, prefix))
+        ordinal, decoded = first, Decoded(self._shaper, self._encoding)
+        with open_bytes(path, self._encoding) as file:
+            for number, (item, problem) in enumerate(items(file, path), 1):
+                if ordinal >= start:
+                    where, line_id = f"{name}:{number}", f"{prefix}{number}"
+                    if problem is None:
+                        yield decoded.row(ordinal, where, line_id, item, "item")
+                    else:
+                        yield self._shaper.bad(ordinal, where, line_id, "BadLine", problem)
+                ordinal += 1
+        return ordinal
+
+
+def _is_array(path: str, encoding: str | None) -> bool:
+    """Whether a file is an array of objects; False for one object a line. Raises ManifestError for anything else."""
+    with open_bytes(path, encoding) as file:
+        head = file.read(_HEAD_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if head.startswith(b"["):
+        return True
+    rest = head.partition(b"\n")[2]
+    if head and not head.startswith(b"{"):
+        raise ManifestError(f"{path}: expected an array of objects, or one object a line")
+    if head and (spans_lines(head) or not rest.strip()) and (problem := _problem(head)) is not None:
+        raise ManifestError(f"{path}: {problem}")
+    return False
+
+
+def _problem(head: bytes) -> str | None:
+    """Why a file that is one object is no table, with the way out."""
+    several = head.strip().count(b"\n") > 0
+    one = "this is one object over several lines, or several such objects, and no array of them; jq -s . makes an array"
+    try:
+        found: Any = msgspec.json.decode(head)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return one if several else None
+    tables = [key for key, value in found.items() if key not in _LISTS and _is_table(value)]
+    if tables:
+        return f"this is one object, whose {tables[0]!r} is a list of rows; take it out: jq -c '.{tables[0]}[]'"
+    if found and all(isinstance(value, dict) for value in found.values()):
+        return 'this is one object with a table of values a column; in pandas, write to_json(…, orient="records")'
+    return one if several else None
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 0 and all(isinstance(item, dict) for item in value)
