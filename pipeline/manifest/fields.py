@@ -125,11 +125,14 @@ def _media(value: Any, name: str, base: str, kind: MediaKind) -> tuple[Media, ..
 
 def one(value: Any, name: str, base: str, kind: MediaKind) -> Media:
     """One picture, sound or video: a reference, or (in Parquet and Python tables) its bytes, alone or as a table of
-    `bytes` and `path` as Hugging Face data sets have it."""
+    `bytes` and `path` as Hugging Face data sets have it: then the path is only its name."""
+    ref = "data:,"
     if isinstance(value, Mapping) and "bytes" in value and value.keys() <= {"bytes", "path"}:
-        value = value["bytes"] if value["bytes"] is not None else value.get("path")
+        path = value.get("path")
+        ref = path if isinstance(path, str) and path else ref
+        value = value["bytes"] if value["bytes"] is not None else path
     if isinstance(value, bytes):
-        return Media(kind=kind, ref="data:,", data=value)
+        return Media(kind=kind, ref=ref, data=value)
     if type(value) is not str:
         raise bad_field(name, value, "a path or URL")
     if not value.strip():

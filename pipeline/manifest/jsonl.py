@@ -60,9 +60,7 @@ def check(path: str, encoding: str | None) -> None:
             '[manifest] format = "json" into the job'
         )
     if head and (b"\x00" in head[:4096] or head.startswith((b"\x1f\x8b", b"PAR1", b"PK\x03\x04"))):
-        raise ManifestError(
-            f"{path}: a binary file, or UTF-16 text without its mark; check its ending, or set manifest.encoding"
-        )
+        raise ManifestError(f"{path}: this is a binary file, or UTF-16 text without its mark; see manifest.encoding")
 
     refuse_other(path, encoding)
     if spans_lines(head):

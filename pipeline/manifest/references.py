@@ -77,6 +77,11 @@ def is_relative(ref: str) -> bool:
     return not ref.startswith("/") and _DRIVE.match(ref) is None
 
 
+def is_data(ref: str) -> bool:
+    """Whether a reference is a `data:` URL."""
+    return ref.lstrip()[:5].lower() == "data:"
+
+
 def is_remote(ref: str) -> bool:
     """Whether a reference has a scheme other than `file:`."""
     return _scheme(ref) not in (None, "file")

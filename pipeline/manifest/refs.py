@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from pipeline.errors import Fault
-from pipeline.manifest.references import to_media
+from pipeline.manifest.references import is_data, to_media
 from pipeline.types import Media
 
 # A parameter that grants access. Wherever it stands, it is dropped: it is a secret, and it changes with every signing
@@ -114,6 +114,8 @@ def public(media: Media) -> str:
     """A reference without signature or data: the URL `unsigned`, `data:<mime>;sha256=<hex>`, or the absolute path."""
     if media.url is not None:
         return unsigned(media.url)
+    if media.data is not None and not is_data(media.ref):
+        return str(scrubbed(media.ref))
     if media.data is not None:
         return f"data:{media.mime or ''};sha256={hashlib.sha256(media.data).hexdigest()}"
     return media.path if media.path is not None else ""
