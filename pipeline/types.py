@@ -42,12 +42,23 @@ class Secret:
         return hash(self._value)
 
 
+class Member(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A file inside an archive. `name` as the archive has it. Where it was found: `offset` of its header in bytes,
+    `size` of its content, `mark`: changes when the content may have changed; None where it was not looked for yet."""
+
+    name: str
+    offset: int | None = None
+    size: int | None = None
+    mark: str = ""
+
+
 class Media(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One picture, sound or video file as the manifest names it, not loaded yet.
 
     Exactly one of `path` (absolute, local), `url` (http, https or oss) and `data` (the decoded bytes of a `data:`
-    URL, with its declared type in `mime`) is set. `ref` is the text of the manifest; it may hold a signature or
-    picture data, so it is shown only through `pipeline.manifest.refs.public`.
+    URL, with its declared type in `mime`) is set; with a `member`, `path` is the archive that holds it. `ref` is the
+    text of the manifest; it may hold a signature or picture data, so it is shown only through
+    `pipeline.manifest.refs.public`.
     """
 
     kind: MediaKind
@@ -56,6 +67,7 @@ class Media(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     url: str | None = None
     data: bytes | None = None
     mime: str | None = None
+    member: Member | None = None
 
     def __repr__(self) -> str:
         place = self.path or (self.url or "data:").split("?")[0]

@@ -6,15 +6,19 @@ import errno
 import hashlib
 import os
 import stat
-from io import BufferedReader
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader, BytesIO
 
 from pipeline.errors import Fault, refusal
 from pipeline.machine import pass_on
+from pipeline.manifest.archive import Archive
+from pipeline.manifest.members import DamagedArchive, Entry
 from pipeline.manifest.missing import advice, other_form
 from pipeline.manifest.references import WIDEN, inside, is_relative
 from pipeline.manifest.refs import public
 from pipeline.manifest.root import Root
-from pipeline.types import Media
+from pipeline.types import Media, Member
 
 # A bound for memory: 256 MiB is an uncompressed 8-bit RGB picture of 89 megapixels. No service takes a tenth of it.
 MAX_FILE_BYTES = 256 * 1024 * 1024
@@ -33,9 +37,12 @@ def digest(media: Media, *, confine: str | None = None) -> str | None:
 
 
 def read(media: Media, *, confine: str | None = None) -> bytes:
-    """The original bytes of a local file or a data: URL."""
+    """The original bytes of a local file, of a file in an archive, or of a data: URL."""
     if media.data is not None:
         return media.data
+    if media.member is not None:
+        with _member(media, confine) as (archive, entry):
+            return archive.read(entry, _most(media))
     descriptor, size = _open(media, confine)
     try:
         return _read(descriptor, size)
@@ -56,7 +63,9 @@ def _read(descriptor: int, size: int) -> bytes:
 
 
 def file_size(media: Media) -> int:
-    """Bytes of a local file."""
+    """Bytes of a local file, or of a file in an archive."""
+    if media.member is not None:
+        return found_member(media).size or 0
     try:
         return facts_of(media).st_size
     except OSError as error:
@@ -75,25 +84,82 @@ def facts_of(media: Media) -> os.stat_result:
         return os.stat(other)  # noqa: PTH116
 
 
+def found_member(media: Media) -> Member:
+    """The member of an archive with its place: a reference in a table has its name alone. Raises Fault."""
+    if media.member is not None and media.member.offset is not None:
+        return media.member
+    with _member(media, None) as (archive, entry):
+        return archive.member(entry)
+
+
 def on_disk(path: str) -> str:
     """The path as it is spelled on the disk, where only the Unicode form of its names differs; else as it is."""
     return path if path.isascii() or os.path.lexists(path) else other_form(path) or path
 
 
-def opened(media: Media, confine: str | None) -> BufferedReader:
+def opened(media: Media, confine: str | None) -> BufferedReader | BytesIO:
     """A plain, non-empty file of bearable size, open for reading; nothing else is opened, and no pipe is waited for.
 
     Raises Fault `Local.MissingFile`, `Local.NoPermission`, `Local.NotAFile`, `Local.EmptyFile`, `Local.TooLarge`,
-    `Local.OutsideManifest`, `Local.UnreadableFile`.
+    `Local.OutsideManifest`, `Local.UnreadableFile`; for a file in an archive also `Local.MissingMember`,
+    `Local.ChangedArchive`, `Local.DamagedArchive`, and as `Archive.read`.
     """
-    return os.fdopen(_open(media, confine)[0], "rb")
+    descriptor, _ = _open(media, confine)
+    if media.member is None:
+        return os.fdopen(descriptor, "rb")
+    try:
+        with _told(media):
+            archive, entry = _found(descriptor, media)
+            return archive.opened(entry, _most(media))
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _most(media: Media) -> int:
+    return MAX_VIDEO_BYTES if media.kind == "video" else MAX_FILE_BYTES
+
+
+@contextmanager
+def _member(media: Media, confine: str | None) -> Iterator[tuple[Archive, Entry]]:
+    """The open archive of a medium, and the medium's entry in it. Raises as `opened`."""
+    descriptor, _ = _open(media, confine)
+    try:
+        with _told(media):
+            yield _found(descriptor, media)
+    finally:
+        os.close(descriptor)
+
+
+def _found(descriptor: int, media: Media) -> tuple[Archive, Entry]:
+    member = media.member
+    assert member is not None
+    archive = Archive(descriptor, media.path or "", public(media))
+    if member.offset is not None:
+        return archive, archive.entry_of(member)
+    from pipeline.manifest.member_index import find  # with numpy, for references in tables alone
+
+    entry = find(archive, member.name)
+    if entry is None:
+        raise refusal("MissingMember", f"{public(media)}: the archive holds no member of this name")
+    return archive, entry
+
+
+@contextmanager
+def _told(media: Media) -> Iterator[None]:
+    try:
+        yield
+    except DamagedArchive as error:
+        raise refusal("DamagedArchive", f"{media.path}: {error.reason}") from None
+    except OSError as error:
+        raise refusal("UnreadableFile", f"{public(media)}: cannot be read: {error.strerror or error}") from None
 
 
 def _open(media: Media, confine: str | None) -> tuple[int, int]:
     """As `opened`: the descriptor and the size. In a thread, each call of the system costs a change of threads."""
     path, name = on_disk(media.path or ""), public(media)
     try:
-        most = MAX_VIDEO_BYTES if media.kind == "video" else MAX_FILE_BYTES
+        most = _most(media) if media.member is None else None
         _check_kind(os.stat(path), name, most)  # noqa: PTH116
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
@@ -128,14 +194,15 @@ def _check_within(real: str, root: str, name: str) -> None:
         )
 
 
-def _check_kind(facts: os.stat_result, name: str, most: int) -> None:
+def _check_kind(facts: os.stat_result, name: str, most: int | None) -> None:
+    """`most`: bytes; None for an archive, of which only members are read."""
     if stat.S_ISDIR(facts.st_mode):
         raise refusal("NotAFile", f"{name}: this is a folder; expected a file")
     if not stat.S_ISREG(facts.st_mode):
         raise refusal("NotAFile", f"{name}: neither a file nor a folder (a pipe, socket or device)")
     if facts.st_size == 0:
         raise refusal("EmptyFile", f"{name}: the file is empty")
-    if facts.st_size > most:
+    if most is not None and facts.st_size > most:
         raise refusal("TooLarge", f"{name}: {facts.st_size:,} bytes; more than {most:,} are never read")
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import Literal
 
 import msgspec
 
-from pipeline.manifest.files import digest, on_disk
+from pipeline.manifest.files import digest, on_disk, opened
 from pipeline.manifest.refs import public
 from pipeline.types import Loaded, Media
 
@@ -45,8 +46,12 @@ def frames_of(
 
     sha256 = hashlib.sha256(body).hexdigest() if body is not None else digest(video, confine=confine)
     source = public(video)
-    given = body or video.data or on_disk(video.path or "") or b""
-    taken = take_frames(given, most=most, least=least, by=by, max_pixels=max_pixels, name=source)
+    take = functools.partial(take_frames, most=most, least=least, by=by, max_pixels=max_pixels, name=source)
+    if video.member is not None and body is None:
+        with opened(video, confine) as file:
+            taken = take(file)
+    else:
+        taken = take(body or video.data or on_disk(video.path or "") or b"")
     stem = source.rpartition("/")[2].rpartition(".")[0] or "video"
     frames = tuple(
         Loaded(

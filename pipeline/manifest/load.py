@@ -95,7 +95,7 @@ def from_bytes(
 
 def _name(media: Media, ending: str) -> str:
     """A file name for uploads: the original's stem with the ending of what is sent."""
-    address = media.path or (media.url or "").split("?")[0].split("#")[0]
+    address = media.member.name if media.member else media.path or (media.url or "").split("?")[0].split("#")[0]
     base = _UNSAFE.sub("_", address.rstrip("/").rpartition("/")[2])
     stem = base.rpartition(".")[0] or base
     return (stem or media.kind) + ending

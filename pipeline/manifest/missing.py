@@ -9,8 +9,16 @@ import os
 import re
 import unicodedata
 
+from pipeline.manifest.members import is_packed
+
 MOST_NAMES = 20_000
 """Names of a folder that are looked through for another spelling; every missing file of a long list may ask."""
+
+PACKED = (
+    "; an archive that is compressed as a whole has no members that can be read by offset: unpack it to a plain .tar "
+    "(gunzip, zstd -d), or pack a .zip"
+)
+"""What to do about a .tar.gz and its kind."""
 
 _PYTHON_LIST = re.compile(r"\[\s*'.*'\s*,?\s*\]", re.DOTALL)
 
@@ -37,6 +45,8 @@ def advice(path: str) -> str:
         return _as_json(name)
     if re.match(r"[A-Za-z]:[\\/]", path) and os.name != "nt":
         return "; this is a Windows path"
+    if is_packed(path.partition("#")[0]):
+        return PACKED
     near = _near(path.replace("\\", "/"))
     return f"; did you mean {near}?" if near is not None and near != path else ""
 

@@ -9,8 +9,9 @@ from urllib.parse import unquote, unquote_to_bytes
 
 from pipeline.errors import refusal
 from pipeline.job.filenames import no_file_name
+from pipeline.manifest.members import split_reference
 from pipeline.manifest.root import Root
-from pipeline.types import Media, MediaKind
+from pipeline.types import Media, MediaKind, Member
 
 # No service takes a body above 64 MiB with base64 in it (PROTOCOLS.md §3.7, "whole body"); a longer text is no picture.
 MAX_DATA_URL_CHARS = 64 * 1024 * 1024
@@ -32,12 +33,12 @@ def to_media(ref: str, kind: MediaKind, base: str) -> Media:
         return _remote(ref, kind)
     scheme = _scheme(ref)
     if scheme is None:
-        return Media(kind=kind, ref=ref, path=to_path(ref, base))
+        return _local(ref, kind, base)
     if scheme == "data":
         mime, data = _data(ref)
         return Media(kind=kind, ref=ref, data=data, mime=mime)
     if scheme == "file":
-        return Media(kind=kind, ref=ref, path=to_path(ref, base))
+        return _local(ref, kind, base)
     if scheme in _REMOTE:
         return _remote(ref.strip(), kind)
     raise refusal(
@@ -46,8 +47,24 @@ def to_media(ref: str, kind: MediaKind, base: str) -> Media:
 
 
 def to_path(ref: str, base: str) -> str:
-    """The absolute local path of a path or a `file://` URL; raises as `to_media` does."""
-    text = _file_path(ref) if _scheme(ref) == "file" else ref
+    """The absolute local path of a path or a `file://` URL, with `#member` behind that of an archive where the
+    reference names one; raises as `to_media` does."""
+    path, member = _place(ref, base)
+    return path if member is None else f"{path}#{member}"
+
+
+def _local(ref: str, kind: MediaKind, base: str) -> Media:
+    path, member = _place(ref, base)
+    return Media(kind=kind, ref=ref, path=path, member=None if member is None else Member(name=member))
+
+
+def _place(ref: str, base: str) -> tuple[str, str | None]:
+    """(absolute path, member of the archive there or None)."""
+    text, member = split_reference(_file_path(ref) if _scheme(ref) == "file" else ref)
+    return _path(text, ref, base), member
+
+
+def _path(text: str, ref: str, base: str) -> str:
     if not text.strip():
         raise refusal("BadReference", "an empty path")
     if "\x00" in text:

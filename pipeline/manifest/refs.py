@@ -111,13 +111,16 @@ COMPANIONS: dict[tuple[str, ...], tuple[str, ...]] = {
 
 
 def public(media: Media) -> str:
-    """A reference without signature or data: the URL `unsigned`, `data:<mime>;sha256=<hex>`, or the absolute path."""
+    """A reference without signature or data: the URL `unsigned`, `data:<mime>;sha256=<hex>`, or the absolute path, with
+    `#member` behind that of an archive."""
     if media.url is not None:
         return unsigned(media.url)
     if media.data is not None and not is_data(media.ref):
         return str(scrubbed(media.ref))
     if media.data is not None:
         return f"data:{media.mime or ''};sha256={hashlib.sha256(media.data).hexdigest()}"
+    if media.member is not None:
+        return f"{media.path}#{media.member.name}"
     return media.path if media.path is not None else ""
 
 

@@ -12,22 +12,24 @@ from typing import Protocol, cast
 from pipeline.errors import ManifestError
 from pipeline.job.schema import Job
 from pipeline.manifest.files import on_disk
+from pipeline.manifest.folder import contents
 from pipeline.manifest.hive import Partitions
-from pipeline.manifest.kinds import Kind, kind_of
+from pipeline.manifest.kinds import kind_of
+from pipeline.manifest.members import archive_kind, is_packed
+from pipeline.manifest.missing import PACKED
 from pipeline.manifest.passed import PassedOver
 from pipeline.manifest.pictures import PictureFolder
 from pipeline.manifest.root import hub_snapshot, root_of
 from pipeline.manifest.rows import CURRENT_RULES, InputRules, Shaper
+from pipeline.manifest.shards import Shards
 from pipeline.manifest.tables import TableKind, Tables
-from pipeline.manifest.walk import is_glob, split_glob, walk
+from pipeline.manifest.walk import is_glob, split_glob
 from pipeline.types import Row
 
 ACCEPTED = (
-    "a .jsonl, .json, .csv, .tsv, .parquet or .txt file, a folder or a glob of these, or a folder or a glob of pictures"
+    "a .jsonl, .json, .csv, .tsv, .parquet or .txt file, a .tar or .zip archive, a folder or a glob of these, "
+    "or a folder or a glob of pictures"
 )
-BESIDE: tuple[TableKind, ...] = ("json", "txt")
-"""What lies beside tables and pictures (notes, settings): the parts of a table only where a glob names them, or, of
-JSON, where nothing else is there."""
 
 
 class Manifest(Protocol):
@@ -81,7 +83,11 @@ def _file(path: str, job: Job, rules: InputRules) -> Manifest:
         raise ManifestError(f"{path}: a link that leads nowhere ({os.readlink(path)})")  # noqa: PTH115 - the text as it is
     if not Path(path).is_file():
         raise ManifestError(f"{path}: neither a file nor a folder; expected {ACCEPTED}")
+    if job.source.format is None and archive_kind(path) is not None:
+        return _shards([path], str(Path(path).parent), job, rules, PassedOver())
     kind = job.source.format or kind_of(path)
+    if is_packed(path):
+        raise ManifestError(f"{path}: not read{PACKED}")
     if kind == "video":
         raise ManifestError(f"{path}: this is one video, not a table; name it in the field `video` of a table's row")
     if kind in ("image", "audio"):
@@ -93,32 +99,24 @@ def _file(path: str, job: Job, rules: InputRules) -> Manifest:
 
 def _folder(folder: str, pattern: str | None, spec: str, job: Job, rules: InputRules) -> Manifest:
     """A folder (`pattern` None) or what a glob matches in it."""
-    sounds = job.task == "embed"
-    parts: dict[TableKind, list[str]] = {}
-    seen: set[Kind | None] = set()
-    passed, follow = PassedOver(), rules.derived_ids > 1
-    for found in walk(folder, pattern, passed, follow=follow):
-        kind = kind_of(found.relative)
-        seen.add(kind)
-        if kind == "image" or (kind == "audio" and sounds):
-            if job.source.encoding is not None:
-                raise ManifestError(f"{spec}: pictures have no encoding; take manifest.encoding out of the job")
-            return PictureFolder(folder, pattern, sounds, found.relative, follow=follow)
-        if kind in (None, "video", "audio") or Path(found.path).name.startswith("_"):
-            passed.file(found.relative)
-        else:
-            parts.setdefault(cast("TableKind", kind), []).append(found.path)
-    kinds: list[TableKind] = [kind for kind in ("parquet", "jsonl", "csv", "tsv", "json", "txt") if kind in parts]
-    if pattern is None:
-        kinds = [kind for kind in kinds if kind not in BESIDE] or [kind for kind in kinds if kind == "json"]
-        for kind in parts.keys() - set(kinds):
-            for path in parts[kind]:
-                passed.file(os.path.relpath(path, folder))
-    if len(kinds) > 1:
-        raise ManifestError(f"{spec}: holds {' and '.join(kinds)} files; choose with a glob such as *.{kinds[0]}")
-    if not kinds:
-        raise ManifestError(f"{spec}: {_empty(pattern, seen)}; expected {ACCEPTED}")
-    return _tables(parts[kinds[0]], kinds[0], folder, job, rules, passed)
+    sounds, follow = job.task == "embed", rules.derived_ids > 1
+    found = contents(folder, pattern, sounds=sounds, follow=follow)
+    if found.medium is not None:
+        if job.source.encoding is not None:
+            raise ManifestError(f"{spec}: pictures have no encoding; take manifest.encoding out of the job")
+        return PictureFolder(folder, pattern, sounds, found.medium, follow=follow)
+    if found.tables and not follow:  # an output of 0.1.0 read these tables, and no archive
+        found.leave_archives()
+    kinds = found.table_kinds(pattern)
+    if len(kinds) > 1 or (kinds and found.archives):
+        ending = kinds[0] if len(kinds) > 1 else found.archives[0][-3:]
+        more = " and archives" if found.archives else ""
+        raise ManifestError(f"{spec}: holds {' and '.join(kinds)} files{more}; choose with a glob such as *.{ending}")
+    if found.archives:
+        return _shards(found.archives, folder, job, rules, found.passed)
+    if kinds:
+        return _tables(found.tables[kinds[0]], kinds[0], folder, job, rules, found.passed)
+    raise ManifestError(f"{spec}: {found.lack(pattern)}; expected {ACCEPTED}")
 
 
 def _tables(
@@ -128,12 +126,10 @@ def _tables(
     return Tables(files, kind, Shaper(job, root_of(folder, job), rules, partitions), folder, passed)
 
 
-def _empty(pattern: str | None, seen: set[Kind | None]) -> str:
-    if "video" in seen:
-        return "holds videos but no pictures and no tables; name videos in the field `video` of a table's rows"
-    if "audio" in seen:
-        return "holds sounds but no pictures, and only the task embed takes sounds"
-    return "holds no pictures and no tables" if pattern is None else "no picture and no table matches this glob"
+def _shards(files: list[str], folder: str, job: Job, rules: InputRules, passed: PassedOver) -> Manifest:
+    partitions = Partitions((os.path.relpath(path, folder) for path in files), folder)
+    shaper = Shaper(job, folder, rules, partitions)
+    return Shards(files, shaper, passed, sounds=job.task == "embed")
 
 
 def _nearest(path: str) -> str:
