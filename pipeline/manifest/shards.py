@@ -61,13 +61,16 @@ class Shards:
             with self._opened(path) as archive:
                 shard = _Shard(archive, path, os.path.relpath(path, self.root), self._shaper, self._kinds)
                 for stem in self._stems(shard, passed):
-                    if not isinstance(stem, Stem) or shard.is_row(stem):
-                        if ordinal >= start:
-                            yield shard.row(ordinal, stem) if isinstance(stem, Stem) else shard.broken(ordinal, stem)
-                        ordinal += 1
-                    else:
-                        for _, entry in stem.members:
-                            passed.file(entry.name)
+                    if isinstance(stem, Stem):
+                        is_row = shard.is_row(stem)
+                        for ending, entry in stem.members:
+                            if not is_row or not _is_used(ending, entry):
+                                passed.file(entry.name)
+                        if not is_row:
+                            continue
+                    if ordinal >= start:
+                        yield shard.row(ordinal, stem) if isinstance(stem, Stem) else shard.broken(ordinal, stem)
+                    ordinal += 1
         self._passed = passed
 
     def passed_over(self) -> dict[str, int]:
@@ -237,6 +240,11 @@ class _Shard:
             return medium
         member = self.archive.member(entry)
         return Media(kind=medium.kind, ref=f"{self.path}#{entry.name}", path=self.path, member=member)
+
+
+def _is_used(ending: str, entry: Entry) -> bool:
+    """Whether a member of a row is an input or a column."""
+    return is_sidecar(ending) or kind_of(entry.name) in ("image", "audio", "video")
 
 
 def _unwritable(name: str) -> str | None:

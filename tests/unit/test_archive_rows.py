@@ -89,6 +89,14 @@ def test_columns_of_the_job_choose_among_the_members(tmp_path: Path) -> None:
     assert load(row.images[0], ANY).body == ONE
 
 
+def test_members_that_no_column_takes_are_counted(tmp_path: Path) -> None:
+    members = {"0.jpg": ONE, "0.npy": b"x", "0.mp4": b"x", "0.txt": b"t", "README": b"x"}
+    manifest = open_manifest(str(tar(tmp_path / "x.tar", members)), job_of())
+    (row,) = manifest.rows()
+    assert row.columns == {"mp4": "x.tar#0.mp4", "txt": "t"}
+    assert manifest.passed_over() == {".npy": 1, "no ending": 1}
+
+
 def test_texts_alone_are_rows_where_columns_say_so(tmp_path: Path) -> None:
     tar(tmp_path / "x.tar", {"0.txt": b"one", "1.txt": b"two"})
     assert [row.text for row in rows_of(tmp_path / "x.tar", "embed", text="txt")] == ["one", "two"]
