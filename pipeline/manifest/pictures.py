@@ -43,7 +43,7 @@ class PictureFolder:
                 passed.file(found.relative)
                 continue
             if ordinal >= start:
-                yield _row(ordinal, found, kind == "audio", columns_of(self._above + found.relative))
+                yield _row(ordinal, found, kind == "audio", self._columns(found.relative))
             ordinal += 1
         self._passed = passed
 
@@ -63,6 +63,9 @@ class PictureFolder:
         for found in self._listed(PassedOver()):
             digest.update(os.fsencode(found.relative) + b"\n")
         return digest.hexdigest()
+
+    def _columns(self, relative: str) -> dict[str, str | None]:
+        return columns_of(self._above + relative) if self._above or "=" in relative else {}
 
     def _is_wanted(self, kind: Kind | None) -> bool:
         return kind == "image" or (kind == "audio" and self._sounds)

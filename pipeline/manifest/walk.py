@@ -89,14 +89,15 @@ class _Walk:
     ) -> Iterator[Found]:
         match = self._match
         names, folders, links = _entries(folder)
+        base = folder.rstrip("/") + "/"
         for name in names:
-            relative, path = prefix + name, f"{folder.rstrip('/')}/{name}"
+            relative, path = prefix + name, base + name
             is_link = name in links and os.path.isdir(path)  # noqa: PTH112
             is_folder = is_link or name in folders
             wanted = match is None or (match.descends(depth, name) if is_folder else match.accepts(relative))
             if not wanted:
                 continue
-            kind = passed_kind(name)
+            kind = name if name in SERVICE_FOLDERS else "hidden" if name[0] == "." else None
             if kind is not None and not (match and match.names(depth, name)):
                 self._passed.add(kind)
             elif not is_folder:

@@ -40,7 +40,7 @@ def pack(folder: Path, members: int, kind: str) -> None:
     folder.mkdir()
     for first in range(0, members, PER_SHARD):
         path = folder / f"{first // PER_SHARD:05}.{kind}"
-        tar = tarfile.open(path, "w") if kind == "tar" else None
+        tar = tarfile.open(path, "w") if kind == "tar" else None  # noqa: SIM115
         packed = zipfile.ZipFile(path, "w") if kind == "zip" else None
         for number in range(first, min(members, first + PER_SHARD)):
             key = f"{number:09}"

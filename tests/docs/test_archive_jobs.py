@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import threading
 import zipfile
@@ -94,7 +93,7 @@ def test_what_an_archive_lost_under_the_run_is_sent_by_the_next(pipeline, tmp_pa
         if not once.is_set():
             once.set()
             other = tar(tmp_path / "new.tar", {f"3{name}": body + b"new" for name, body in members.items()})
-            os.replace(other, tmp_path / "s/3.tar")
+            other.replace(tmp_path / "s/3.tar")
         return Told(seconds=0.005)
 
     with CountingServer(script) as server:
