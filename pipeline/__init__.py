@@ -26,10 +26,7 @@ def __getattr__(name: str) -> Any:
 
         return Job
     if name == "__version__":
-        from importlib.metadata import PackageNotFoundError, version
+        from pipeline.version import current
 
-        try:
-            return version("multimodal-batch")
-        except PackageNotFoundError:
-            return "0+unknown"  # the source folder alone, nothing installed
+        return current()
     raise AttributeError(f"module 'pipeline' has no attribute {name!r}")

@@ -285,12 +285,14 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One exchange to make. The repr shows neither header values nor the body."""
+    """One exchange to make. The repr shows neither header values nor the body. `redirects`: a 3xx is refused, or comes
+    back as any other answer; it is never followed."""
 
     method: Literal["GET", "POST"]
     url: str
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    redirects: Literal["refuse", "return"] = "refuse"
 
     def __repr__(self) -> str:
         names = ", ".join(name for name, _ in self.headers)

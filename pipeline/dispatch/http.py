@@ -5,7 +5,7 @@ The choice, measured side by side on a shared 2-core machine, 1 KB prompts, 20 m
 without the client around it 215 / 184 / 204; aiohttp alone 129 / 107 / 137. All three are flat in the number of
 connections; httpx's own pool is not (8 ms at 64), so it is never used. Building httpx's request and response costs as
 much as sending, so that aiohttp's are used as they are: a row of the fan-out came from 383 to 240 µs. What httpx still
-gives is its reading of URLs, its decoders and its TLS defaults, and a move to its successor touches this file alone.
+gives is its repair of URLs and its TLS defaults, and a move to its successor touches this file alone.
 """
 
 from __future__ import annotations
@@ -19,19 +19,23 @@ from contextvars import ContextVar
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
 import aiohttp
 import anyio
 import httpx
+import yarl
 
+from pipeline.dispatch.addresses import PublicResolver, is_private, is_valid, private_address
+from pipeline.dispatch.bodies import BodyRoom, Held, unpacked
 from pipeline.dispatch.descriptors import exhausted
 from pipeline.dispatch.transport import MAX_RESPONSE_BYTES, Timeouts, read_timeout, redirect, too_large
 from pipeline.errors import Fault, JobError
 from pipeline.machine import is_scarce, shortage
 from pipeline.types import HttpRequest
+from pipeline.version import current
 
 KEEP_ALIVE_SECONDS = 30.0
 """Below the idle times after which load balancers hang up (60 s is common), so that few connections go stale."""
@@ -43,14 +47,16 @@ _reused: ContextVar[bool] = ContextVar("_reused", default=False)
 
 
 @asynccontextmanager
-async def open_transport(*, max_response: int = MAX_RESPONSE_BYTES) -> AsyncIterator[Http]:
-    """Real HTTP for as long as the block lasts; needs asyncio.
+async def open_transport(*, max_response: int = MAX_RESPONSE_BYTES, private: bool = True) -> AsyncIterator[Http]:
+    """Real HTTP for as long as the block lasts; needs asyncio. `private`: addresses of this machine and its networks
+    may be asked; else they are refused (Fault `Local.PrivateAddress`), by name, by number and where DNS leads to them.
+    Behind a proxy, the proxy looks names up.
 
     Proxies come from HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY (never for loopback), certificate authorities
     from SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE, else certifi's. The number of connections
     is bounded by admission alone. Raises JobError for a proxy that is not spoken here.
     """
-    http = Http(max_response)
+    http = Http(max_response, private)
     try:
         yield http
     finally:
@@ -61,13 +67,20 @@ async def open_transport(*, max_response: int = MAX_RESPONSE_BYTES) -> AsyncIter
 class Http:
     """Transport over sockets: one pool of connections, kept alive and reused."""
 
-    def __init__(self, max_response: int) -> None:
+    def __init__(self, max_response: int, private: bool) -> None:
         self._max_response = max_response
+        self._private = private
+        self._room = BodyRoom()
         self._context = _tls()
         self._proxies = _proxies()
-        connector = _Connector(limit=0, ssl=self._context, keepalive_timeout=KEEP_ALIVE_SECONDS)
+        known = frozenset(urlsplit(proxy).hostname or "" for proxy in self._proxies.values())
+        resolver = None if private else PublicResolver(known)
+        connector = _Connector(limit=0, ssl=self._context, keepalive_timeout=KEEP_ALIVE_SECONDS, resolver=resolver)
         self._session = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            headers={"User-Agent": f"multimodal-batch/{current()}"},
         )
 
     async def aclose(self) -> None:
@@ -75,7 +88,7 @@ class Http:
 
     def exchange(self, request: HttpRequest, timeouts: Timeouts) -> _Exchange:
         """As `Transport.exchange`. Leaving the block before the body's end closes the connection."""
-        return _Exchange(self._send(request, timeouts), timeouts, self._max_response)
+        return _Exchange(self._send(request, timeouts), timeouts, self._max_response, self._room, request.redirects)
 
     async def _send(self, request: HttpRequest, timeouts: Timeouts) -> aiohttp.ClientResponse:
         """The response's head. A reused connection that the server closed before a byte came is replaced once."""
@@ -97,9 +110,12 @@ class Http:
         raise AssertionError("unreachable")
 
     async def _request(self, request: HttpRequest, timeouts: Timeouts) -> aiohttp.ClientResponse:
+        url = _url(request.url)
+        if not self._private and is_private(url.raw_host or ""):
+            raise private_address(url.raw_host or "", url.raw_host or "")
         return await self._session.request(
             request.method,
-            _url(request.url),
+            url,
             headers=[*request.headers, ("Accept-Encoding", "identity")],
             data=request.body or None,
             allow_redirects=False,
@@ -132,38 +148,44 @@ class _Exchange:
     complete = False
 
     def __init__(
-        self, sending: Coroutine[Any, Any, aiohttp.ClientResponse], timeouts: Timeouts, max_response: int
+        self,
+        sending: Coroutine[Any, Any, aiohttp.ClientResponse],
+        timeouts: Timeouts,
+        max_response: int,
+        room: BodyRoom,
+        redirects: Literal["refuse", "return"],
     ) -> None:
         self._sending = sending
         self._timeouts = timeouts
         self._max_response = max_response
+        self._room = room
+        self._redirects = redirects
+        self._held = Held()
 
     async def __aenter__(self) -> _Exchange:
         self._response = response = await self._sending
         self.status = response.status
         self.headers = _headers(response)
-        if 300 <= self.status < 400:
+        if 300 <= self.status < 400 and self._redirects == "refuse":
             response.close()
             raise redirect(self.status, self.headers.get("location", ""))
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._room.leave(self._held)
         if not self._response.closed:
             self._response.close()
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        size = 0
         source = _body(self._response)
         if "content-encoding" in self.headers:
-            source = _decoded(self._response, source)
+            source = unpacked(source, self.headers["content-encoding"])
         try:
             async for chunk in source:
-                size += len(chunk)
-                if size > self._max_response:
+                await self._room.take(self._held, len(chunk))
+                if self._held.size > self._max_response:
                     raise too_large(self._max_response)
                 yield chunk
-        except httpx.DecodingError as error:
-            raise Fault("malformed", "Local.NotHttp", f"the body is not as encoded: {error}", retry="yes") from None
         except aiohttp.ClientError as error:
             fault = _fault(error, self._timeouts)
             if fault is not None and fault.code == "Local.ReadTimeout":
@@ -177,24 +199,12 @@ async def _body(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         yield chunk
 
 
-class _Encoded(httpx.AsyncByteStream):
-    def __init__(self, source: AsyncIterator[bytes]) -> None:
-        self._source = source
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._source
-
-
-def _decoded(response: aiohttp.ClientResponse, source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """A body that is encoded although we asked for none: httpx has the decoders."""
-    return httpx.Response(response.status, headers=response.raw_headers, stream=_Encoded(source)).aiter_bytes()
-
-
 @lru_cache(maxsize=64)
-def _url(text: str) -> str:
+def _url(text: str) -> yarl.URL:
+    """A valid URL to the byte (yarl would decode what need not be encoded); in others what is not is encoded."""
     try:
-        return str(httpx.URL(text))
-    except httpx.InvalidURL as error:
+        return yarl.URL(text if is_valid(text) else str(httpx.URL(text)), encoded=True)
+    except (httpx.InvalidURL, ValueError) as error:
         raise Fault("rejected", "Local.InvalidUrl", f"{text.split('?')[0]}: {error}") from None
 
 

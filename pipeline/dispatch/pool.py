@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 import anyio
@@ -71,6 +72,7 @@ class Pool(Generic[T]):
         self._beginning: FirstCalls[T] = FirstCalls(policy.circuit_refusals)
         self._room = Room(policy.most_bytes)
         self._workers = 0
+        self._aside = 0
         self._watching = anyio.CancelScope()
         self._exhausted = False
         self._began = 0.0
@@ -113,6 +115,17 @@ class Pool(Generic[T]):
             self._more_workers(self._began)
             self._if_over()
 
+    @asynccontextmanager
+    async def aside(self) -> AsyncIterator[None]:
+        """A block of `ask` in which a row waits for somebody else, such as the host of its picture. Another row is
+        prepared meanwhile: slow hosts must not hold all workers."""
+        self._aside += 1
+        self._more_workers(anyio.current_time())
+        try:
+            yield
+        finally:
+            self._aside -= 1
+
     def snapshot(self) -> Snapshot:
         """The counters and gauges of now; to be called from the loop's thread."""
         return snapshot(self._wiring, self._room, self._began)
@@ -122,7 +135,7 @@ class Pool(Generic[T]):
         limit = self._account.limit(now)
         ahead = self._policy.ahead or max(LEAST_AHEAD, min(MOST_AHEAD, limit // 4))
         assert self._group is not None
-        while not self._exhausted and self._workers - len(self._wiring.flying) < ahead:
+        while not self._exhausted and self._workers - self._aside - len(self._wiring.flying) < ahead:
             self._workers += 1
             self._group.start_soon(self._work)
 

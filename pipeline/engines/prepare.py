@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
@@ -41,11 +42,15 @@ class Uploads(Protocol):
 class Fetch(Protocol):
     """Loads what is behind a URL, for `media.fetch = "here"`."""
 
-    async def body(self, media: Media) -> bytes:
+    def deadline(self) -> float:
+        """When a row that begins now gives up its downloads, by anyio's clock."""
+        ...
+
+    async def body(self, media: Media, deadline: float) -> bytes:
         """The bytes as they come. Raises Fault."""
         ...
 
-    async def __call__(self, media: Media, limits: MediaLimits) -> Loaded:
+    async def __call__(self, media: Media, limits: MediaLimits, deadline: float) -> Loaded:
         """Raises Fault."""
         ...
 
@@ -163,14 +168,15 @@ class Preparer:
             asked = with_frames(request, {found: blank(found, setup) for found in cut}, setup)
             setup.provider.check(asked, setup.model, setup.endpoint)
         limits = setup.media_limits(request.parameters) if row.parameters else self._limits
+        deadline = math.inf if self._fetch is None else self._fetch.deadline()
         loaded: dict[Media | Loaded, Loaded] = {}
         if here:
             work.stamp, loaded = await self._loaders.run(self._load_files, row, here, limits)
         for found in media:
             if found.url is not None:
-                loaded[found] = await self._remote(found, limits[found.kind])
+                loaded[found] = await self._remote(found, limits[found.kind], deadline)
         if cut:
-            request = await self._cut(work, row, request, cut, loaded)
+            request = await self._cut(work, row, request, cut, loaded, deadline)
         return replaced(request, lambda found: loaded.get(found, found)), loaded
 
     async def _cut(
@@ -180,6 +186,7 @@ class Preparer:
         request: Request,
         cut: Mapping[Media, Mapping[str, Any]],
         loaded: dict[Media | Loaded, Loaded],
+        deadline: float,
     ) -> Request:
         """The request with frames in the place of the video files in `cut`; their hashes go into `loaded`."""
         try:
@@ -189,7 +196,9 @@ class Preparer:
         work.stamp = work.stamp or await self._loaders.run(self._identity.stamp, row)
         taken: dict[Media | Loaded, FrameList] = {}
         for video, options in cut.items():
-            body = await self._fetch.body(video) if self._fetch is not None and video.url is not None else None
+            body = None
+            if self._fetch is not None and video.url is not None:
+                body = await self._fetch.body(video, deadline)
             most, least = most_frames(self._setup, options), least_frames(self._setup)
             take = functools.partial(frames_of, video, body, most=most, least=least)
             by, pixels = self._setup.spec.job.media.frames_by, self._limits["image"].useful_pixels
@@ -208,9 +217,9 @@ class Preparer:
         one = functools.partial(load, resize=resize, confine=self._root, upright=upright, truncated=truncated)
         return stamp, {found: one(found, limits[found.kind]) for found in media}
 
-    async def _remote(self, media: Media, limits: MediaLimits) -> Loaded:
+    async def _remote(self, media: Media, limits: MediaLimits, deadline: float) -> Loaded:
         if self._fetch is not None and media.url is not None and media.url.startswith(("http://", "https://")):
-            return await self._fetch(media, limits)
+            return await self._fetch(media, limits, deadline)
         return load(media, limits)
 
     async def _uploaded(self, request: Request, *, renew: bool) -> Request:

@@ -116,11 +116,12 @@ class Running:
     async def _send(self) -> Stopped:
         setup = self._setup
         self._fanout.sharing = sharing = await self._sharing()
-        async with wiring.transport(setup) as wire, wiring.downloads(setup) as fetch:
+        async with wiring.transport(setup) as wire:
             uploads = wiring.uploads(setup, wire)
             account = wiring.account(setup)
             if not setup.spec.offline:
-                account.room = self._room = room(beside=uploads is not None or fetch is not None)
+                fetches = setup.spec.job.media.fetch == "here"
+                account.room = self._room = room(beside=uploads is not None or fetches)
             pool: Pool[Work] = Pool(
                 transport=wire,
                 account=account,
@@ -130,19 +131,21 @@ class Running:
                 on_attempt=self._fanout.attempt,
                 on_turn=self._fanout.turn,
             )
-            preparer = Preparer(
-                setup,
-                Identity(setup.spec.job, offline=setup.spec.offline),
-                Gate(setup.checks, setup.dimension),
-                self._root,
-                uploads,
-                fetch,
-                self._base(),
-                await anyio.to_thread.run_sync(unfinished_turns, setup.spec.output, setup.spec.job.task),
-                sharing.claim if sharing else everything,
-            )
-            with self._display() as display:
-                stopped = await self._fan_out(pool, preparer, display)
+            begun = await anyio.to_thread.run_sync(unfinished_turns, setup.spec.output, setup.spec.job.task)
+            async with wiring.downloads(setup, pool.aside) as fetch:
+                preparer = Preparer(
+                    setup,
+                    Identity(setup.spec.job, offline=setup.spec.offline),
+                    Gate(setup.checks, setup.dimension),
+                    self._root,
+                    uploads,
+                    fetch,
+                    self._base(),
+                    begun,
+                    sharing.claim if sharing else everything,
+                )
+                with self._display() as display:
+                    stopped = await self._fan_out(pool, preparer, display)
         return stopped
 
     async def _fan_out(self, pool: Pool[Work], preparer: Preparer, display: Progress) -> Stopped:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from urllib.parse import urlsplit
@@ -9,8 +10,10 @@ from urllib.parse import urlsplit
 from pipeline.dispatch.account import Account, AccountKey, Accounts, Limits
 from pipeline.dispatch.transport import Transport
 from pipeline.dispatch.uploads import Uploads
-from pipeline.engines.fetch import Fetch
+from pipeline.engines.fetch import Aside, Fetch, Rules
 from pipeline.engines.setup import Setup
+from pipeline.job.units import duration
+from pipeline.manifest.load import from_bytes
 
 OFFLINE_CONCURRENCY = 8
 """Two cores work at two rows; the others are being loaded, uploaded and written meanwhile."""
@@ -51,13 +54,16 @@ def uploads(setup: Setup, wire: Transport) -> Uploads | None:
 
 
 @asynccontextmanager
-async def downloads(setup: Setup) -> AsyncIterator[Fetch | None]:
-    """Loads URLs here, if the job says so; a key never goes with it."""
+async def downloads(setup: Setup, aside: Aside) -> AsyncIterator[Fetch | None]:
+    """Loads URLs here, if the job says so; a key never goes with it. `aside`: as of `Fetch`."""
     job = setup.spec.job
     if job.media.fetch == "service":
         yield None
         return
     from pipeline.dispatch.http import open_transport
 
-    async with open_transport() as wire:
-        yield Fetch(wire, job.timeouts, job.media.resize, upright=setup.upright)
+    rules = Rules(timeouts=job.timeouts, attempts=job.retry.attempts, deadline=duration(job.retry.deadline))
+    media = job.media
+    fitter = functools.partial(from_bytes, resize=media.resize, upright=setup.upright, truncated=media.truncated)
+    async with open_transport(private=media.private) as wire:
+        yield Fetch(wire, rules, fitter, aside)

@@ -70,7 +70,8 @@ class MediaSection(Section, frozen=True, kw_only=True):
 
     `unused`: what becomes of a row without any medium that names one in a column which nothing uses. `root`: the folder
     (relative to the job file; absolute once it is loaded) where relative paths of the manifest begin.
-    `truncated`: what becomes of a picture that is cut off at its end.
+    `truncated`: what becomes of a picture that is cut off at its end. `private`: with fetch = "here", addresses of this
+    machine and of its own networks are fetched too.
     """
 
     resize: Literal["fit", "off"] = "fit"
@@ -80,6 +81,7 @@ class MediaSection(Section, frozen=True, kw_only=True):
     unused: Literal["refuse", "ignore"] = "refuse"
     root: str | None = None
     truncated: Literal["refuse", "send"] = "refuse"
+    private: bool = False
 
 
 class LimitsSection(Section, frozen=True, kw_only=True):

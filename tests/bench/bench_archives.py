@@ -1,8 +1,8 @@
 """Runs over archives: time, CPU and peak memory by the number of members, and a kill -9 in the middle.
 
 `python tests/bench/bench_archives.py 100000 tar` packs so many pictures of 4 KB, each with a JSON text, into shards of
-10,000; runs `pipeline run` over them against a loopback server; kills a second run half way, and resumes it. `zip` packs
-zips, `folder` leaves them as files, to compare.
+10,000; runs `pipeline run` over them against a loopback server; kills a second run half way, and resumes it. `zip`
+packs zips, `folder` leaves them as files, to compare.
 """
 
 from __future__ import annotations

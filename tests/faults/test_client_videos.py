@@ -135,7 +135,7 @@ def test_a_url_needs_fetching_to_be_cut(client: Client, service: Service) -> Non
     assert 'media.fetch = "here"' in failure["message"]
     with pictures(client.folder) as host:
         rows = [row(video=f"{host}/bar.mp4")]
-        client.answers(rows, provider=NATIVE, media={"frames": 6, "fetch": "here"})
+        client.answers(rows, provider=NATIVE, media={"frames": 6, "fetch": "here", "private": True})
     assert len(parts(service)[0]["video"]) == 6
 
 

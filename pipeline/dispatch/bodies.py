@@ -1,0 +1,117 @@
+"""What may come in: bodies that are packed are unpacked in small steps, and all of them together have a bound."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncIterator, Iterator
+
+import anyio
+
+from pipeline.errors import Fault
+
+STEP = 64 * 1024
+"""Bytes unpacked at once: a kilobyte of gzip can hold a megabyte."""
+
+FREE = 1024 * 1024
+"""Bytes of a body that are not counted: no usual answer is larger."""
+
+MOST_HELD = 128 * 1024 * 1024
+"""Bytes beyond FREE of all bodies under way."""
+
+_PACKED = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+"""Content codings that are unpacked, with zlib's window bits for each. Others are only names (`utf-8`, `none`)."""
+
+_UNKNOWN = frozenset({"br", "zstd", "compress", "x-compress"})
+
+
+async def unpacked(source: AsyncIterator[bytes], coding: str) -> AsyncIterator[bytes]:
+    """A body whose header says it is encoded, though it was asked for as it is. `coding`: Content-Encoding.
+
+    Raises Fault `malformed` for what is not as encoded, and for codings that are not known here.
+    """
+    names = [name.strip().lower() for name in coding.split(",")]
+    for name in names:
+        if name in _UNKNOWN:
+            raise _malformed(f"it is packed by {name}, which was not asked for")
+    readers = [_Unpacker(name) for name in reversed(names) if name in _PACKED]
+    async for chunk in source:
+        for piece in _through(readers, chunk):
+            yield piece
+
+
+def _through(readers: list[_Unpacker], chunk: bytes) -> Iterator[bytes]:
+    if not readers:
+        yield chunk
+        return
+    for piece in readers[0].feed(chunk):
+        yield from _through(readers[1:], piece)
+
+
+class _Unpacker:
+    def __init__(self, name: str) -> None:
+        self._bits = _PACKED[name]
+        self._reader = zlib.decompressobj(self._bits)
+        self._begun = False
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """What the chunk unpacks to, at most STEP bytes at once."""
+        while chunk:
+            if self._reader.eof:  # another member of a gzip file
+                self._reader = zlib.decompressobj(self._bits)
+            try:
+                piece = self._reader.decompress(chunk, STEP)
+            except zlib.error as error:
+                if self._begun or self._bits != _PACKED["deflate"]:
+                    raise _malformed(str(error)) from None
+                self._bits = -15  # `deflate` without zlib's head, as some servers send it
+                self._reader = zlib.decompressobj(self._bits)
+                continue
+            self._begun = True
+            chunk = self._reader.unconsumed_tail or self._reader.unused_data
+            if piece:
+                yield piece
+
+
+def _malformed(why: str) -> Fault:
+    return Fault("malformed", "Local.NotHttp", f"the body is not as encoded: {why}", retry="yes")
+
+
+class BodyRoom:
+    """Bounds the bytes of all bodies under way. Over the bound one body at a time goes on; the others wait."""
+
+    def __init__(self, most: int = MOST_HELD) -> None:
+        self._most = most
+        self._held = 0
+        self._lone: Held | None = None
+        self._freed = anyio.Event()
+
+    async def take(self, body: Held, size: int) -> None:
+        """`size` bytes more of a body have come. Waits while there is no room for more."""
+        counted = max(0, min(size, body.size + size - FREE))
+        body.size += size
+        body.counted += counted
+        self._held += counted
+        while counted and self._held > self._most and self._lone is not body:
+            if self._lone is None:
+                self._lone = body
+            else:
+                await self._freed.wait()
+
+    def leave(self, body: Held) -> None:
+        """The body is over."""
+        self._held -= body.counted
+        body.counted = 0
+        if self._lone is body:
+            self._lone = None
+        self._freed.set()
+        self._freed = anyio.Event()
+
+
+class Held:
+    """What is held of one body: `size` in bytes, and `counted` of it in the room."""
+
+    __slots__ = ("counted", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.counted = 0
