@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 import warnings
@@ -12,10 +11,10 @@ import click
 
 import pipeline
 from pipeline.cli import doctor, failures, models, run, serve, store
-from pipeline.errors import EXIT_BUG, EXIT_USAGE, JobError, PipelineError
+from pipeline.errors import EXIT_BUG, EXIT_STOPPED, EXIT_USAGE, JobError, PipelineError
 from pipeline.job.filenames import no_file_name
 from pipeline.machine import machine_error_of
-from pipeline.report.streams import hold_any_text, use_utf8_names
+from pipeline.report.streams import hold_any_text, keep_streams, let_go_of_stdout, use_utf8_names
 
 
 def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:
@@ -55,10 +54,17 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; exits with the codes of README.md, "Exit codes"."""
     if arguments is None:
         use_utf8_names()
+    keep_streams()
     hold_any_text()
     # What a picture library thinks of a broken file is said by the row's failure, not between the lines of progress.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    sys.exit(_run(arguments))
+    sys.exit(_written(_run(arguments)))
+
+
+def _written(code: int) -> int:
+    """The exit code, once stdout has taken everything: a reader that went away (`| head`) has what it wants."""
+    error = let_go_of_stdout()
+    return code if error is None else (code or _cut_off(error))
 
 
 def _run(arguments: list[str] | None) -> int:
@@ -76,18 +82,32 @@ def _run(arguments: list[str] | None) -> int:
     except PipelineError as error:
         click.echo(f"pipeline: {error}", err=True)
         return error.exit_code
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`): no message, and none from the interpreter's last flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except (OSError, SystemExit) as error:  # click makes an exit of a broken pipe
+        broken = let_go_of_stdout()
+        return _failed(error) if broken is None else _cut_off(broken)
     except Exception as error:
-        found = machine_error_of(error)
-        if found is not None:
-            click.echo(f"pipeline: {found}", err=True)
-            return found.exit_code
-        traceback.print_exc()
-        click.echo("pipeline: this is a bug in pipeline, please report the lines above", err=True)
-        return EXIT_BUG
+        return _failed(error)
+
+
+def _failed(error: BaseException) -> int:
+    """The machine's refusal in words, else the traceback of a bug."""
+    if isinstance(error, SystemExit):
+        raise error
+    found = machine_error_of(error)
+    if found is not None:
+        click.echo(f"pipeline: {found}", err=True)
+        return found.exit_code
+    traceback.print_exception(error)
+    click.echo("pipeline: this is a bug in pipeline, please report the lines above", err=True)
+    return EXIT_BUG
+
+
+def _cut_off(error: OSError) -> int:
+    """stdout broke while it was written to."""
+    if isinstance(error, BrokenPipeError):
+        return 0
+    click.echo(f"pipeline: stdout cannot be written: {error.strerror}; not everything was printed", err=True)
+    return EXIT_STOPPED
 
 
 def _refuse_bytes(arguments: list[str]) -> None:

@@ -3,12 +3,77 @@ r"""stdout and stderr that cannot hold every character: such a character is prin
 from __future__ import annotations
 
 import codecs
+import io
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 _ESCAPED = "json-escapes"
 _ASCII = "ascii-with-escapes"
+
+
+class _Unfailing(io.FileIO):
+    """A stream for people: once it cannot be written to, what is written is dropped without a word."""
+
+    def write(self, data: Any) -> int:
+        size = memoryview(data).nbytes
+        try:
+            written = super().write(data)
+        except OSError:
+            return size
+        return size if written is None else written
+
+
+class _Noting(io.FileIO):
+    """A stream for data: it remembers that it broke."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int | None:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+
+def keep_streams() -> None:
+    """Makes the standard streams of this process safe to write to.
+
+    A closed one is opened on the null device, so that no file of ours gets its number. stderr is dropped when it breaks
+    (a full disk, a reader that went away): what it shows is never worth a run.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            null = Path(os.devnull).open("r" if name == "stdin" else "w", encoding="utf-8")  # noqa: SIM115 - it stays
+            setattr(sys, name, null)
+    for name, number, kind in (("stdout", 1, _Noting), ("stderr", 2, _Unfailing)):
+        old = getattr(sys, name)
+        if isinstance(old, io.TextIOWrapper) and old.fileno() == number:
+            old.flush()
+            raw = io.BufferedWriter(kind(number, "w", closefd=False))
+            lines = number == 2 or old.line_buffering
+            setattr(sys, name, io.TextIOWrapper(raw, old.encoding, old.errors, line_buffering=lines))
+
+
+def let_go_of_stdout() -> OSError | None:
+    """Writes out what stdout still holds. The error if that fails or has failed before; then stdout is the null device
+    from now on, so that the interpreter's own last flush says nothing."""
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    error = raw.error if isinstance(raw, _Noting) else None
+    try:
+        sys.stdout.flush()
+    except OSError as failed:
+        error = error or failed
+    if error is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return error
 
 
 def hold_any_text() -> None:
