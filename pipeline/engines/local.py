@@ -7,7 +7,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 import anyio
@@ -23,7 +23,7 @@ from pipeline.engines.reprocess import plan_reprocess
 from pipeline.engines.running import Running
 from pipeline.engines.setup import Setup, check_columns, setup
 from pipeline.engines.survey import Surveyor, selected
-from pipeline.errors import ManifestError, PipelineError
+from pipeline.errors import MachineError, ManifestError, PipelineError
 from pipeline.job.load import Spec
 from pipeline.machine import machine_error_of
 from pipeline.manifest import Manifest, from_table, open_manifest
@@ -87,11 +87,14 @@ async def _execute(prepared: Setup, options: RunOptions, root: str, plan: Callab
     )
     opened = functools.partial(Store.open, spec.output, spec.job.task, run_id=name, dimension=prepared.dimension)
     store = await anyio.to_thread.run_sync(opened)
+    told = False
     try:
         planned = await anyio.to_thread.run_sync(plan, store)
-        return await Running(prepared, options, root, store, record, planned).run()
+        summary = await Running(prepared, options, root, store, record, planned).run()
+        told = summary.stop_reason == "machine"
+        return summary
     finally:
-        with anyio.CancelScope(shield=True):
+        with anyio.CancelScope(shield=True), suppress(*([MachineError] if told else [])):
             await anyio.to_thread.run_sync(store.close)
 
 

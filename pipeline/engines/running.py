@@ -31,7 +31,7 @@ from pipeline.engines.setup import Setup
 from pipeline.engines.sharers import Sharers
 from pipeline.engines.sharing import Known, Pairs, Sharing
 from pipeline.engines.work import Work
-from pipeline.errors import MachineError, StoreError
+from pipeline.errors import StoreError
 from pipeline.machine import is_scarce, machine_error_of
 from pipeline.report.display import Progress
 from pipeline.report.progress import progress
@@ -220,13 +220,10 @@ class Running:
                     return
 
     def _sync(self) -> None:
-        """Blocking. A folder that was removed takes appends without a word: they would be lost with it."""
+        """Blocking."""
         self._store.sync()
         if self._cache is not None:
             self._cache.flush()
-        folder = self._store.layout.journal
-        if not folder.is_dir():
-            raise MachineError(f"{folder.parent} was removed or moved away while the run wrote to it; the run stops")
 
     def _display(self) -> Progress:
         options = self._options

@@ -22,6 +22,7 @@ from pipeline.store.lock import locked
 from pipeline.store.merge import remove_replaced
 from pipeline.store.parts import listed, part_name, write_marks, write_part
 from pipeline.store.pending import Marks
+from pipeline.store.place import Place
 from pipeline.store.read import write_catalog
 from pipeline.store.records import AnswerRecord, AttemptRecord, FailureRecord, Record, RunRecord, TurnRecord
 from pipeline.store.schema import DATASETS, FORMAT
@@ -68,6 +69,7 @@ class Store:
         self._run_seq = 0
         self.known: dict[str, Known] = {}
         self.journal: Journal
+        self.place: Place
 
     @classmethod
     def open(
@@ -128,9 +130,12 @@ class Store:
     def sync(self) -> int:
         """Everything appended before the call outlives a power cut when it returns: all `seq` up to the returned one.
 
-        Blocks for one fdatasync; call it every 100 ms from a thread.
+        Blocks for one fdatasync; call it every 100 ms from a thread. Raises MachineError for a folder that was moved:
+        what is appended goes with it.
         """
-        return self.journal.sync()
+        upto = self.journal.sync()
+        self.place.check()
+        return upto
 
     def seal_due(self) -> bool:
         """The open segment has enough records, bytes or age to become parts. Cheap."""
@@ -142,6 +147,7 @@ class Store:
     def seal(self) -> None:
         """Makes parts of everything appended before the call; blocks for the writing, so call it from a thread."""
         with self._seal_lock:
+            self.place.check()
             self._seal(self.journal.rotate())
 
     def _seal(self, paths: list[Path]) -> None:
@@ -174,6 +180,7 @@ class Store:
         self.seal()
         first = self.journal.reserve(rows)
         folder = self.layout.dataset(dataset)
+        self.place.check()
         with machine("write a part", folder):
             write_part(self.files, folder / part_name(first, first + rows - 1), table(first))
 
@@ -191,6 +198,7 @@ class Store:
 
     def write_summary(self, data: bytes) -> None:
         """Keeps the figures of the last run (JSON) for `status`, in one step."""
+        self.place.check()
         with machine("write the summary", self.layout.runs), replacing(self.files, self.layout.summary) as fd:
             write_all(self.files, fd, data)
 
@@ -198,7 +206,9 @@ class Store:
         """Seals what is left and gives the lock back, whatever happens; a refused write leaves the journal as it is."""
         try:
             with self._seal_lock:
-                self._seal(self.journal.close())
+                paths = self.journal.close()
+                self.place.check()
+                self._seal(paths)
             # Upkeep that a full disk or a damaged part refuses waits for the next run: nothing is lost by it.
             with contextlib.suppress(OSError, StoreError):
                 for known in self.known.values():
@@ -213,6 +223,7 @@ class Store:
         self.close()
 
     def _write_run(self, record: RunRecord) -> None:
+        self.place.check()
         path = self.layout.runs / part_name(self._run_seq, self._run_seq)
         with machine("write the run", self.layout.runs):
             write_part(self.files, path, runs_table([record], self.task))
@@ -238,6 +249,8 @@ class Store:
         last = max((part.last for name in DATASETS for part in listed(layout.dataset(name))), default=0)
         last = max(last, self._recover())
         self.journal = Journal(layout.journal, files, last + 1)
+        self.place = Place(layout.output, layout.journal)
+        self._exit.callback(self.place.close)
         self._since = self._clock()
         write_catalog(layout, self.task, self.known["results"].dimension, files)
 
