@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import hashlib
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,18 +14,37 @@ import msgspec
 STAMP_CODE = 1
 """msgpack extension code of a timestamp: µs since the epoch, 8 bytes, little-endian, signed."""
 
-_EXACT = 2**53  # a double holds whole numbers exactly up to here
+EXACT = 2**53  # a double holds whole numbers exactly up to here
 _PLAIN = (str, int, float, bool, type(None))
-_json = msgspec.json.Encoder(enc_hook=str, decimal_format="number").encode
+_DEEPEST = 100
+_json = msgspec.json.Encoder(enc_hook=str).encode
 _EPOCH = dt.datetime(1970, 1, 1)
 
 
 def plain(columns: Mapping[str, Any]) -> Mapping[str, Any]:
     """The columns as the journal can hold them: numbers, text, booleans, None, timestamps; nested ones as JSON text."""
-    for value in columns.values():
-        if type(value) not in _PLAIN or (type(value) is int and not -(2**63) <= value < 2**63):
-            return {str(name): _plain_value(value) for name, value in columns.items()}
+    for name, value in columns.items():
+        if (
+            type(value) not in _PLAIN
+            or (type(value) is int and not -(2**63) <= value < 2**63)
+            or not (type(name) is str and name.isprintable())
+        ):
+            return _all_plain(columns)
     return columns
+
+
+def _all_plain(columns: Mapping[Any, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for given, value in columns.items():
+        # Half a surrogate pair is no Unicode, and a NUL ends a name on its way through Arrow.
+        name = str(given).encode(errors="replace").decode().replace("\0", "\ufffd")
+        while name in found:
+            name = f"row_{name}"
+        try:
+            found[name] = _plain_value(value)
+        except Exception:  # of whatever class a value from Python is: the row's answer is kept all the same
+            found[name] = f"<{type(value).__name__}>"
+    return found
 
 
 def _plain_value(value: Any) -> Any:
@@ -34,10 +54,13 @@ def _plain_value(value: Any) -> Any:
         return value
     if isinstance(value, dt.datetime):
         if value.tzinfo is not None:
-            value = value.astimezone(dt.UTC).replace(tzinfo=None)
+            try:
+                value = value.astimezone(dt.UTC).replace(tzinfo=None)
+            except OverflowError:  # in UTC it lies outside the years 1 to 9999
+                return str(value)
         return msgspec.msgpack.Ext(STAMP_CODE, _micros(value).to_bytes(8, "little", signed=True))
     if isinstance(value, decimal.Decimal):
-        return float(value)
+        return math.nan if value.is_nan() else float(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         # No picture data is ever written: what stands for it says what it was.
         return f"data:application/octet-stream;sha256={hashlib.sha256(value).hexdigest()}"
@@ -45,7 +68,27 @@ def _plain_value(value: Any) -> Any:
         return _plain_value(value.item())
     if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()
-    return str(value) if isinstance(value, dt.timedelta) else _json(value).decode()
+    return str(value) if isinstance(value, dt.timedelta) else json_text(value)
+
+
+def json_text(value: Any) -> str:
+    """The value as JSON, whatever it holds: broken characters are replaced, what has no end stops at 100 levels."""
+    try:
+        return _json(value).decode()
+    except (UnicodeError, RecursionError, TypeError, ValueError, OverflowError):
+        return _json(_tamed(value)).decode()
+
+
+def _tamed(value: Any, depth: int = 0) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if depth >= _DEEPEST and isinstance(value, (Mapping, list, tuple, set)):
+        return None
+    if isinstance(value, Mapping):
+        return {_tamed(str(key)): _tamed(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [_tamed(item, depth + 1) for item in value]
+    return value if type(value) in _PLAIN else str(value).encode(errors="replace").decode()
 
 
 def stored_names(columns: Iterable[str], reserved: frozenset[str], known: Mapping[str, str]) -> dict[str, str]:
@@ -68,9 +111,22 @@ def type_of(values: Iterable[Any]) -> str | None:
     found: str | None = None
     for type_ in {_type(value) for value in present}:
         found = common_type(found, type_)
-    if found == "DOUBLE" and any(isinstance(value, int) and abs(value) > _EXACT for value in present):
+    if found == "DOUBLE" and any(isinstance(value, int) and abs(value) > EXACT for value in present):
         return "VARCHAR"
     return found
+
+
+def settled(known: str | None, values: Sequence[Any]) -> str | None:
+    """The stored type of a column that had the type `known` so far, with these values added."""
+    type_ = common_type(known, type_of(values))
+    if type_ == "DOUBLE" and any(type(value) is int and abs(value) > EXACT for value in values):
+        return "VARCHAR"
+    return type_
+
+
+def json_of_columns(columns: Mapping[str, Any]) -> str:
+    """Columns of one row that have no column of their own, as a JSON object; a timestamp is its text."""
+    return json_text({name: _text(v) if isinstance(v, msgspec.msgpack.Ext) else v for name, v in columns.items()})
 
 
 def common_type(one: str | None, other: str | None) -> str | None:
@@ -131,7 +187,8 @@ def _text(value: Any) -> str | None:
     if isinstance(value, msgspec.msgpack.Ext):
         value = _EPOCH + dt.timedelta(microseconds=_ext_micros(value))
     if isinstance(value, dt.datetime):
-        return value.isoformat(" ")
+        # As DuckDB casts it, so that a part reads the same before and after a merge.
+        return value.isoformat(" ").rstrip("0") if value.microsecond else value.isoformat(" ")
     return repr(value)
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.store.columns import arrow_type, sql_type, stored_names
+from pipeline.store.columns import EXACT, arrow_type, sql_type, stored_names
 from pipeline.store.files import Files
-from pipeline.store.parts import SCHEMA_PART, read_head, write_part
+from pipeline.store.parts import SCHEMA_PART, holds_beyond, read_head, write_part
 from pipeline.store.schema import FORMAT, reserved, schema, schema_of_format
 from pipeline.store.tables import RowTypes
 from pipeline.types import TaskName
@@ -65,12 +65,21 @@ class Known:
 
     def learn(self, files: Files, row: RowTypes, dimension: int | None) -> None:
         """Adds columns, widens types; writes only if something is new. Raises OSError."""
+        row = self._exact(row)
         changed = dict(row) != dict(self.row) or (dimension is not None and dimension != self.dimension)
         path = self.folder / SCHEMA_PART
         if changed or self.format < FORMAT or not path.exists():
             self.row, self.dimension = dict(row), dimension or self.dimension
             write_part(files, path, self.schema().empty_table())
             self.format = FORMAT
+
+    def _exact(self, row: RowTypes) -> RowTypes:
+        """The types, where whole numbers that a double would round now meet fractions as text."""
+        now_real = [name for name, type_ in row.items() if type_ == "DOUBLE" and self.row.get(name) == "BIGINT"]
+        return {
+            **row,
+            **dict.fromkeys((name for name in now_real if holds_beyond(self.folder, name, EXACT)), "VARCHAR"),
+        }
 
     def schema(self) -> pa.Schema:
         """All columns. One that never had a value is text, marked as not settled."""

@@ -193,6 +193,22 @@ def intact(path: Path) -> Iterator[None]:
         ) from error
 
 
+def holds_beyond(folder: Path, column: str, limit: int) -> bool:
+    """A part of the folder holds a number beyond ±limit in this column, by its statistics. Raises StoreError."""
+    import pyarrow.parquet as pq
+
+    for part in shown(listed(folder)):
+        with intact(part.path):
+            meta = pq.read_metadata(part.path)
+        for group in range(meta.num_row_groups):
+            for place in range(meta.num_columns):
+                found = meta.row_group(group).column(place)
+                numbers = found.statistics if found.path_in_schema == column else None
+                if numbers is not None and numbers.has_min_max and max(numbers.max, -numbers.min) > limit:
+                    return True
+    return False
+
+
 def refuse_damaged(folders: Iterable[Path]) -> None:
     """Reads every part that counts, and the lists of columns, to the last byte. Raises StoreError for the first damaged
     one: for when DuckDB has met something it cannot read."""

@@ -16,7 +16,7 @@ from pipeline.store.known import Known
 from pipeline.store.layout import Layout
 from pipeline.store.parts import SCHEMA_PART, refuse_damaged
 from pipeline.store.relations import held
-from pipeline.store.schema import DATASETS, FORMAT, schema
+from pipeline.store.schema import DATASETS, FORMAT, free_name, schema
 from pipeline.store.sql import block, pattern
 from pipeline.store.upgrade import outdated
 from pipeline.types import TaskName
@@ -54,7 +54,7 @@ def attach(connection: duckdb.DuckDBPyConnection, layout: Layout, task: TaskName
     for name in DATASETS:
         if (layout.dataset(name) / SCHEMA_PART).exists():
             known = Known.load(layout.dataset(name), task)
-            connection.execute(_shown(layout, name, "" if known.format == FORMAT else outdated(known)))
+            connection.execute(_shown(layout, task, name, "" if known.format == FORMAT else outdated(known)))
         else:
             _empty(connection, name, task, dimension)
 
@@ -96,7 +96,7 @@ def catalog(layout: Layout, task: TaskName, dimension: int | None) -> str:
         "-- The views of one job's output, for any DuckDB (1.1 or newer): .read catalog.sql\n"
         "-- Written by each run; read it again when a run has added columns.\n"
     )
-    shown = "".join(_shown(layout, name) for name in DATASETS)
+    shown = "".join(_shown(layout, task, name) for name in DATASETS)
     return head + block("schemas") + shown + block("keys") + _views(task, dimension)
 
 
@@ -109,9 +109,10 @@ def write_catalog(layout: Layout, task: TaskName, dimension: int | None, files: 
                 write_all(files, fd, text)
 
 
-def _shown(layout: Layout, dataset: str, columns: str = "") -> str:
+def _shown(layout: Layout, task: TaskName, dataset: str, columns: str = "") -> str:
     pattern_ = pattern(str(layout.dataset(dataset)))
-    return block("shown", dataset=dataset, pattern=pattern_, columns=columns or "rows_.* exclude (part_)")
+    part = free_name(dataset, task)
+    return block("shown", dataset=dataset, pattern=pattern_, part=part, columns=columns or f"rows_.* exclude ({part})")
 
 
 def _views(task: TaskName, dimension: int | None) -> str:

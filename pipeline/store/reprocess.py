@@ -12,12 +12,14 @@ import msgspec
 from pipeline.store.read import connect, query
 from pipeline.store.records import AnswerRecord
 from pipeline.store.relations import reader
-from pipeline.store.schema import COMMON, DEAD
+from pipeline.store.schema import COMMON, OTHERS, reserved
 from pipeline.store.sql import block
 from pipeline.store.tables import brought_back
 from pipeline.types import TaskName
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from pipeline.store.store import Store
 
 DEFAULT = "fault in ('throttled', 'transient', 'malformed')"
@@ -77,8 +79,8 @@ def accept(store: Store, where: str | None = None) -> int:
     relation = query(connection, block("held_back", where=condition(where or "true")))
     accepted = 0
     for batch in reader(relation, 1_024):
-        for failure in batch.to_pylist():
-            store.answer(_accepted(failure))
+        for failure, answers, stamp in _rows(batch, relation.columns):
+            store.answer(_accepted(failure, answers, stamp, reserved(store.task)))
             accepted += 1
     store.seal()
     return accepted
@@ -90,17 +92,23 @@ def condition(where: str) -> str:
     return f"(\n{where}\n)"
 
 
-def _accepted(failure: dict[str, Any]) -> AnswerRecord:
+def _rows(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[tuple[dict[str, Any], str | None, str | None]]:
+    """Each failure with what `current` says of it. Names are DuckDB's: Arrow's end at a NUL."""
+    *columns, answers, stamps = [column.to_pylist() for column in batch.columns]
+    for values, answer, stamp in zip(zip(*columns, strict=True), answers, stamps, strict=True):
+        yield dict(zip(names, values, strict=False)), answer, stamp
+
+
+def _accepted(failure: dict[str, Any], answers: str | None, stamp: str | None, ours: frozenset[str]) -> AnswerRecord:
     extra = msgspec.json.decode(failure["extra"])
     answer = brought_back(extra.pop("answer"))
-    answers = failure.pop("answers_")
-    stamp = failure.pop("stamp_")
-    ours = {name: failure[name] for name in COMMON if name not in ("seq", "task", "stale", "extra")}
-    ours["finished_at"] = (ours["finished_at"] - _EPOCH) // _MICROSECOND
-    ours["source"] = tuple(ours["source"] or ())
-    columns = {name: value for name, value in failure.items() if name not in (*COMMON, *DEAD)}
+    common = {name: failure[name] for name in COMMON if name not in ("seq", "task", "stale", "extra")}
+    common["finished_at"] = (common["finished_at"] - _EPOCH) // _MICROSECOND
+    common["source"] = tuple(common["source"] or ())
+    columns = {name: value for name, value in failure.items() if name.lower() not in ours}
+    columns |= msgspec.json.decode(failure.get(OTHERS) or "{}")
     return AnswerRecord(
-        **ours,
+        **common,
         extra=extra,
         own=answer,
         columns=columns,

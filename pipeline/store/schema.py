@@ -57,9 +57,26 @@ DEAD = ("fault", "code", "http_status", "message", "row")
 DATASETS = ("results", "failures", "attempts", "turns", "dismissed", "current", "runs")
 
 
+DISMISSAL = ("dismissed_at", "dismissed_reason")
+"""What the view `dismissed` has besides the columns of a failure."""
+
+OTHERS = "other_columns"
+"""A JSON object of the columns that a row has beyond the first `MOST_COLUMNS` of an output."""
+
+MOST_COLUMNS = 2_000
+"""Row columns of an output that have a column of their own. Rows whose column names never repeat would make a million
+columns, and no reader opens such a table."""
+
+
 def reserved(task: TaskName) -> frozenset[str]:
     """Names of ours in lower case: a row column of that name is stored as `row_<name>`, alike in both datasets."""
-    return frozenset((*COMMON, *OWN[task], *DEAD))
+    return frozenset((*COMMON, *OWN[task], *DEAD, *DISMISSAL, OTHERS))
+
+
+def free_name(dataset: str, task: TaskName) -> str:
+    """A name that no part of this dataset has as a column: one of ours, reserved, that stands in other datasets."""
+    names = schema(dataset, task).names
+    return next(name for name in (*DEAD, *OWN[task]) if name not in names)
 
 
 def schema(dataset: str, task: TaskName, dimension: int | None = None) -> pa.Schema:
@@ -72,7 +89,7 @@ def schema(dataset: str, task: TaskName, dimension: int | None = None) -> pa.Sch
         "failures": (*COMMON, *DEAD),
         "attempts": _ATTEMPTS,
         "turns": _TURNS,
-        "dismissed": ("seq", "id", "fingerprint", "dismissed_at", "dismissed_reason", "undone"),
+        "dismissed": ("seq", "id", "fingerprint", *DISMISSAL, "undone"),
         "current": ("seq", "id", "fingerprint", "stamp"),
         "runs": _RUNS,
     }[dataset]

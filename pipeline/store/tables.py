@@ -6,12 +6,10 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from pipeline.store import columns
 from pipeline.store.journal import Entry
 from pipeline.store.records import AnswerRecord, AttemptRecord, FailureRecord, Outcome, RunRecord, TurnRecord
-from pipeline.store.schema import COMMON, DEAD, OWN, reserved, schema
+from pipeline.store.schema import COMMON, DEAD, MOST_COLUMNS, OTHERS, OWN, reserved, schema
 from pipeline.types import TaskName
 
 if TYPE_CHECKING:
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
 
 RowTypes = Mapping[str, str | None]
 """Stored name of a row column → the type it is read as; None as long as every value was None."""
-
-_json = msgspec.json.Encoder(enc_hook=str).encode
 
 
 def attempts_table(entries: Sequence[Entry], task: TaskName) -> pa.Table:
@@ -113,7 +109,7 @@ def brought_back(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_json(value: Mapping[str, Any]) -> str | None:
-    return _json(value).decode() if value else None
+    return columns.json_text(value) if value else None
 
 
 def _array(values: list[Any], fixed: pa.Schema, name: str) -> pa.Array:
@@ -163,7 +159,7 @@ def _with_row_columns(
     fields = list(fixed)
     types = dict(known)
     for name, values in _row_values([record.columns for _, record in pairs], reserved(task), list(types)).items():
-        settled = types[name] = columns.common_type(types.get(name), columns.type_of(values))
+        settled = types[name] = columns.settled(types.get(name), values)
         if settled is not None:
             fields.append(pa.field(name, columns.arrow_type(settled)))
             arrays.append(columns.array(values, settled))
@@ -171,18 +167,31 @@ def _with_row_columns(
 
 
 def _row_values(rows: Sequence[Mapping[str, Any]], ours: frozenset[str], known: Sequence[str]) -> dict[str, list[Any]]:
-    """Stored name → the values of all rows; names that are known come first, new ones in the order they appear."""
+    """Stored name → the values of all rows; names that are known come first, new ones in the order they appear.
+
+    What goes beyond `MOST_COLUMNS` names is JSON in one column.
+    """
     values: dict[str, list[Any]] = {name: [None] * len(rows) for name in known}
     spelling = {name.lower(): name for name in known}
     cache: dict[tuple[str, ...], dict[str, str]] = {}
+    beyond: dict[int, dict[str, Any]] = {}
     for index, row in enumerate(rows):
         keys = tuple(row)
         names = cache.get(keys)
         if names is None:
             names = cache[keys] = columns.stored_names(keys, ours, spelling)
             for stored in names.values():
-                spelling.setdefault(stored.lower(), stored)
-                values.setdefault(stored, [None] * len(rows))
+                if stored not in values and len(values) < MOST_COLUMNS:
+                    spelling[stored.lower()] = stored
+                    values[stored] = [None] * len(rows)
         for key, value in row.items():
-            values[names[key]][index] = value
+            column = values.get(names[key])
+            if column is None:
+                beyond.setdefault(index, {})[key] = value
+            else:
+                column[index] = value
+    if beyond:
+        others = values.setdefault(OTHERS, [None] * len(rows))
+        for index, row in beyond.items():
+            others[index] = columns.json_of_columns(row)
     return values

@@ -12,7 +12,7 @@ from pipeline.store.files import Files
 from pipeline.store.known import Known
 from pipeline.store.merge import merge
 from pipeline.store.parts import listed, read_head, shown
-from pipeline.store.schema import FORMAT, schema, schema_of_format
+from pipeline.store.schema import FORMAT, free_name, schema, schema_of_format
 
 
 def upgrade(files: Files, known: Known) -> None:
@@ -28,28 +28,31 @@ def upgrade(files: Files, known: Known) -> None:
 
 def outdated(known: Known) -> str:
     """The columns of a dataset that no run has brought up yet, as this version names them: a list for SQL over the
-    relation `rows_`, which has the name of the part in `part_`. Raises StoreError."""
+    relation `rows_`, which has the name of the part in the column `free_name`. Raises StoreError."""
     before = set(schema_of_format(known.folder.name, known.task, known.format).names)
     old = {new: name for name, new in known.renamed.items()}
     new_parts = [part.path.name for part in shown(listed(known.folder)) if read_head(part.path)[1] == FORMAT]
     ours = set(schema(known.folder.name, known.task).names)
+    part = free_name(known.folder.name, known.task)
     columns = []
     for field in known.schema():
         name = _quoted(field.name)
         if field.name in ours - before:
             columns.append(f"null::{sql_type(field.type)} as {name}")
         elif field.name in old:
-            columns.append(f"{_renamed(name, _quoted(old[field.name]), sql_type(field.type), new_parts)} as {name}")
+            columns.append(
+                f"{_renamed(name, _quoted(old[field.name]), sql_type(field.type), part, new_parts)} as {name}"
+            )
         else:
             columns.append(f"rows_.{name}")
     return ", ".join(columns)
 
 
-def _renamed(new: str, old: str, type_: str, new_parts: list[str]) -> str:
+def _renamed(new: str, old: str, type_: str, part: str, new_parts: list[str]) -> str:
     if not new_parts:
         return f"rows_.{old}"
     listing = ", ".join(f"'{name}'" for name in new_parts)
-    chosen = f"case when parse_filename(rows_.part_) in ({listing}) then rows_.{new}::varchar"
+    chosen = f"case when parse_filename(rows_.{part}) in ({listing}) then rows_.{new}::varchar"
     return f"try_cast({chosen} else rows_.{old}::varchar end as {type_})"
 
 

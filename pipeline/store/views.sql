@@ -3,6 +3,8 @@
 -- The folder is listed twice, and the left side of a join is always bound first: so a merged part that appears between
 -- the two listings is not in the first and stays out, while the parts it replaces are still there (they are deleted
 -- an hour later at the earliest). Order the other way round and a reader could see neither.
+-- `{part}`, the name of a row's part, is a name of ours that this dataset does not have: no row column can have it.
+-- A folder `a=b` above the output is no column of the rows.
 create or replace view parts.{dataset} as
 with listing as (
     select parse_filename(file) as part, substr(part, 1, 12) as lowest, substr(part, 14, 12) as highest,
@@ -17,9 +19,9 @@ from (
         on other.generation > one.generation and other.lowest <= one.lowest and other.highest >= one.highest
     group by one.part
 ) as known
-right join read_parquet('{pattern}', union_by_name = true, filename = 'part_') as rows_
-    on known.part = parse_filename(rows_.part_)
-where case when known.part is null then not regexp_matches(parse_filename(rows_.part_), '\.[0-9]+\.parquet$')
+right join read_parquet('{pattern}', union_by_name = true, filename = '{part}', hive_partitioning = false) as rows_
+    on known.part = parse_filename(rows_.{part})
+where case when known.part is null then not regexp_matches(parse_filename(rows_.{part}), '\.[0-9]+\.parquet$')
     else not known.replaced end;
 
 -- name: schemas
@@ -159,7 +161,7 @@ create or replace macro keyed(text) as md5_number(text);
 
 -- name: plan_load
 -- `given` is what the first pass over the manifest found, one row per manifest row.
-create or replace view given as select * from read_parquet('{spool}');
+create or replace view given as select * from read_parquet('{spool}', hive_partitioning = false);
 create table hashed (ordinal bigint, fingerprint varchar);
 
 -- name: plan_outcomes
@@ -345,7 +347,8 @@ select r.id, m.fingerprint from parts.current as m join parts.results as r on r.
 where r.id in (select unnest($ids));
 
 -- name: held_back
-select f.*, m.fingerprint as answers_, m.stamp as stamp_
+-- The two columns behind the row's own are read by their place: a row column may have any name.
+select f.*, m.fingerprint, m.stamp
 from (select * from failures where {where}) as f
 left join (select seq, fingerprint, stamp from parts.current) as m on m.seq = f.seq
 where f.fault = 'suspect' and json_exists(f.extra, '$.answer')
