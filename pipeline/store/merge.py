@@ -32,7 +32,7 @@ def merge(files: Files, known: Known, parts: Sequence[Part], dropped: pa.Array |
     generation = max(part.generation for part in parts) + 1
     path = parts[0].path.with_name(part_name(first, last, generation))
     target = _target(known, parts)
-    size = ROW_GROUP if "embedding" in target.names else TEXT_ROW_GROUP
+    size = ROW_GROUP if _holds_vectors(known) else TEXT_ROW_GROUP
     with writing(files, path, target) as writer:
         for table in _grouped(_tables(known, parts, target, dropped), size):
             writer.write(table, size)
@@ -44,7 +44,7 @@ def mergeable(known: Known, parts: Sequence[Part]) -> Iterator[list[Part]]:
     group: list[Part] = []
     before: Any = None
     for part in parts:
-        vector = _vector(part) if known.folder.name == "results" and known.task == "embed" else None
+        vector = _vector(part) if _holds_vectors(known) else None
         if group and vector != before:
             yield group
             group = []
@@ -70,8 +70,15 @@ def remove_replaced(files: Files, folder: Path, now: Callable[[], float] = time.
 def _target(known: Known, parts: Sequence[Part]) -> pa.Schema:
     """All columns known so far with the types they are read as, and the vectors as these parts have them."""
     target = known.schema()
+    if not _holds_vectors(known):
+        return target
     index = target.get_field_index("embedding")
-    return target if index < 0 else target.set(index, target.field(index).with_type(_vector(parts[0])))
+    return target.set(index, target.field(index).with_type(_vector(parts[0])))
+
+
+def _holds_vectors(known: Known) -> bool:
+    """In other datasets and tasks, `embedding` may be a row column."""
+    return known.task == "embed" and known.folder.name == "results"
 
 
 def _vector(part: Part) -> Any:
@@ -84,7 +91,7 @@ def _tables(known: Known, parts: Sequence[Part], target: pa.Schema, dropped: pa.
 
     for part in parts:
         renamed = known.renamed if read_head(part.path)[1] < FORMAT else {}
-        for batch in _batches(part.path, TEXT_ROW_GROUP if "embedding" not in target.names else VECTOR_BATCH):
+        for batch in _batches(part.path, VECTOR_BATCH if _holds_vectors(known) else TEXT_ROW_GROUP):
             table = pa.Table.from_batches([batch])
             table = table.rename_columns([renamed.get(name, name) for name in table.column_names])
             if dropped is not None:

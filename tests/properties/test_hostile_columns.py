@@ -177,7 +177,8 @@ def same(value: Any, read: Any) -> bool:
     if isinstance(value, bool):
         return read is value or read == str(value).lower()
     if isinstance(value, int):
-        return (type(read) in (int, float) and read == value) or read == str(value)
+        exact = abs(value) <= 2**53 and number(read) == value  # a whole number among fractions reads "7.0" beside texts
+        return str(read) == str(value) or exact
     if isinstance(value, (float, decimal.Decimal)):
         wanted = math.nan if "NaN" in str(decimal.Decimal(value)) else float(value)
         return repr(number(read)) == repr(number(wanted))

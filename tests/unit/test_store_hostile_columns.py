@@ -16,17 +16,18 @@ from pipeline.store.reprocess import accept
 from pipeline.store.schema import MOST_COLUMNS, OTHERS
 
 
-@pytest.mark.parametrize("name", ["part_", "PART_", "answers_", "stamp_", "rows_", "filename"])
+@pytest.mark.parametrize("name", ["part_", "PART_", "answers_", "stamp_", "rows_", "filename", "embedding"])
 def test_a_column_with_a_name_of_the_views_stays_itself(tmp_path: Path, name: str) -> None:
     columns = {name: "mine", "other": 1}
     held = failure("b", fault="suspect", columns=columns, answer={"caption": "held"})
+    keep(tmp_path, answer("c", columns={"other": 1}))
     keep(tmp_path, answer("a", columns=columns), held)
-    keep(tmp_path, answer("c", columns=columns))
+    keep(tmp_path, answer("d", columns=columns))
     compact(tmp_path, "caption", run_id="c")
     with Store.open(tmp_path, "caption", run_id="r") as store:
         assert accept(store) == 1
     told = connect(tmp_path, "caption").sql(f'select id, "{name}", other from results order by id').fetchall()
-    assert told == [("a", "mine", 1), ("b", "mine", 1), ("c", "mine", 1)]
+    assert told == [("a", "mine", 1), ("b", "mine", 1), ("c", None, 1), ("d", "mine", 1)]
 
 
 def test_names_of_a_dismissal_are_ours(tmp_path: Path) -> None:
