@@ -14,7 +14,7 @@ from pipeline.job.names import did_you_mean
 from pipeline.job.schema import Decision
 from pipeline.job.values import shown
 from pipeline.report.state import count, money
-from pipeline.store import read
+from pipeline.store import Store, read
 from pipeline.store.pending import Counts
 
 DECISIONS: tuple[str, ...] = get_args(Decision)
@@ -40,6 +40,14 @@ def question(setup: Setup) -> dict[str, Any]:
     if job.media.truncated != "refuse":
         asked["media.truncated"] = job.media.truncated
     return dict(msgspec.json.decode(msgspec.json.encode(asked)))
+
+
+def earlier_dimension(setup: Setup, store: Store) -> int | None:
+    """Floats of the vectors that already answer what the job asks; None without any, and where it asks something else
+    by now. Blocking."""
+    standing = last_standing(setup.spec.output)
+    asked_before = standing is None or not standing.questions or question(setup) in standing.questions
+    return store.known["results"].dimension if asked_before else None
 
 
 def redo(setup: Setup, changed: str | None, counts: Counts) -> bool:

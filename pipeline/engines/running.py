@@ -22,6 +22,7 @@ from pipeline.engines import wiring
 from pipeline.engines.ahead import Ahead
 from pipeline.engines.fanout import Fanout
 from pipeline.engines.finish import Ended, finish
+from pipeline.engines.guard import earlier_dimension
 from pipeline.engines.identity import Identity
 from pipeline.engines.options import RunOptions
 from pipeline.engines.plan import Plan
@@ -116,6 +117,7 @@ class Running:
     async def _send(self) -> Stopped:
         setup = self._setup
         self._fanout.sharing = sharing = await self._sharing()
+        earlier = await anyio.to_thread.run_sync(earlier_dimension, setup, self._store)
         async with wiring.transport(setup) as wire:
             uploads = wiring.uploads(setup, wire)
             account = wiring.account(setup)
@@ -136,7 +138,7 @@ class Running:
                 preparer = Preparer(
                     setup,
                     Identity(setup.spec.job, offline=setup.spec.offline),
-                    Gate(setup.checks, setup.dimension),
+                    Gate(setup.checks, setup.dimension, earlier),
                     self._root,
                     uploads,
                     fetch,

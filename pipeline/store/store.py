@@ -258,7 +258,9 @@ class Store:
         for name in DATASETS:
             known = self.known[name] = Known.load(self.layout.dataset(name), self.task)
             upgrade(self.files, known)
-            known.learn(self.files, known.row, dimension if name == "results" else None)
+            # Another length than that of the vectors so far counts from the first vector on: it hides the earlier ones.
+            first = name == "results" and known.dimension is None
+            known.learn(self.files, known.row, dimension if first else None)
 
     def _recover(self) -> int:
         """Seals what a run that did not end left behind. Returns the highest `seq` in it."""

@@ -57,12 +57,17 @@ def checks(settings: Mapping[str, Any]) -> Checks:
 
 
 class Gate:
-    """The checks of one run; it remembers recent vectors to see the same one given to different inputs."""
+    """The checks of one run; it remembers recent vectors to see the same one given to different inputs.
 
-    def __init__(self, settings: Checks, dimension: int | None) -> None:
+    dimension: the length that the job or the model declares. earlier: the length of the vectors that the output holds
+    as answers to the same question; the first vector of the run where there are none. It counts where none is declared.
+    """
+
+    def __init__(self, settings: Checks, dimension: int | None, earlier: int | None = None) -> None:
         self._checks = settings
         own = settings.dimension
         self._dimension = dimension if own is True else None if own is False else own
+        self._earlier = earlier
         self._seen: OrderedDict[bytes, set[str]] = OrderedDict()
 
     def __call__(self, reply: Reply, request: Request, content: str) -> Fault | None:
@@ -92,6 +97,12 @@ class Gate:
         vector = np.frombuffer(reply.embedding or b"", dtype="<f4")
         if self._dimension is not None and len(vector) != self._dimension:
             return "Dimension", f"the vector has {len(vector)} numbers, expected {self._dimension}"
+        if self._dimension is None and self._checks.dimension and self._earlier not in (None, len(vector)):
+            return "Dimension", (
+                f"the vector has {len(vector)} numbers, earlier ones have {self._earlier}: a column has one length. "
+                "If the service changed, put the dimension into the job's parameters or take another output; "
+                "`pipeline accept` takes these vectors and hides the earlier ones"
+            )
         # One dot product tells all three: NaN and infinity stay in it, a zero vector gives zero.
         with np.errstate(over="ignore", invalid="ignore"):
             energy = float(np.dot(vector, vector)) if len(vector) else 0.0
@@ -102,6 +113,7 @@ class Gate:
         limit = self._checks.identical
         if limit and not _may_repeat(request) and self._repeated(vector.tobytes(), content) >= limit:
             return "IdenticalVectors", f"at least {int(limit)} different inputs got this same vector"
+        self._earlier = len(vector)
         return None
 
     def _repeated(self, vector: bytes, content: str) -> int:
