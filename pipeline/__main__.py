@@ -1,5 +1,17 @@
-"""`python -m pipeline` is the command `pipeline`."""
+"""The command `pipeline`, also as `python -m pipeline`."""
 
-from pipeline.cli import main
+from __future__ import annotations
 
-main()
+import signal
+
+
+def main() -> None:
+    """Runs the command line. While it is being loaded, Ctrl-C ends it like any program, without a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from pipeline.cli import main as command
+
+    command()
+
+
+if __name__ == "__main__":
+    main()

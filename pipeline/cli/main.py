@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 import warnings
@@ -11,6 +12,7 @@ import click
 
 import pipeline
 from pipeline.cli import doctor, failures, models, run, serve, store
+from pipeline.cli.signals import Ended, ended_by_signals
 from pipeline.errors import EXIT_BUG, EXIT_STOPPED, EXIT_USAGE, JobError, PipelineError
 from pipeline.job.filenames import no_file_name
 from pipeline.machine import machine_error_of
@@ -58,7 +60,9 @@ def main(arguments: list[str] | None = None) -> None:
     hold_any_text()
     # What a picture library thinks of a broken file is said by the row's failure, not between the lines of progress.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    sys.exit(_written(_run(arguments)))
+    with ended_by_signals():
+        code = _written(_run(arguments))
+    sys.exit(code)
 
 
 def _written(code: int) -> int:
@@ -77,8 +81,8 @@ def _run(arguments: list[str] | None) -> int:
     except click.ClickException as error:
         error.show()
         return EXIT_USAGE
-    except click.Abort:
-        return 130
+    except (click.Abort, KeyboardInterrupt) as stop:
+        return _interrupted(stop)
     except PipelineError as error:
         click.echo(f"pipeline: {error}", err=True)
         return error.exit_code
@@ -87,6 +91,14 @@ def _run(arguments: list[str] | None) -> int:
         return _failed(error) if broken is None else _cut_off(broken)
     except Exception as error:
         return _failed(error)
+
+
+def _interrupted(stop: BaseException) -> int:
+    """A signal that comes while rows are sent is the run's own to answer; this one came before, after or elsewhere."""
+    ended = stop if isinstance(stop, Ended) else stop.__cause__ or stop.__context__
+    code = ended.code if isinstance(ended, Ended) else 130
+    click.echo(f"exit {code}: stopped by {signal.Signals(code - 128).name}; the same command begins anew", err=True)
+    return code
 
 
 def _failed(error: BaseException) -> int:

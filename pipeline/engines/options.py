@@ -13,7 +13,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     job's `run.changed`). until: seconds from now.
     grace: seconds a stop waits for rows in flight. manifest: a table or iterable instead of the job's manifest.
     where: of a reprocess, which open failures (SQL). progress: show it on stderr, as `text` or `json` (log_format).
-    metrics: a Prometheus text file kept up to date. signals: SIGINT and SIGTERM stop
+    metrics: a Prometheus text file kept up to date. signals: SIGINT, SIGTERM and SIGHUP stop
     the run cleanly (main thread only).
     """
 

@@ -250,7 +250,10 @@ class Running:
         self._stop.request_stop("until", self._options.grace, message="the time given by --until has come")
 
     async def _signals(self) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+        ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        # One that is ignored from the start (nohup) stays ignored.
+        heard = [number for number in ending if signal.getsignal(number) is not signal.SIG_IGN]
+        with anyio.open_signal_receiver(*heard) as received:
             async for number in received:
                 self._signal = self._signal or number
                 self._stop.request_stop("signal", self._options.grace, message=f"stopped by {number.name}")

@@ -14,7 +14,6 @@ States of a manifest row, by the id's outcomes and the row's current fingerprint
 from __future__ import annotations
 
 import enum
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,10 +24,12 @@ import msgspec
 from pipeline.store.layout import Layout
 from pipeline.store.read import attach, readable
 from pipeline.store.relations import reader
+from pipeline.store.scratch import Scratch
 from pipeline.store.sql import block, literal
 from pipeline.types import TaskName
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
 MEMORY = 55
@@ -94,10 +95,19 @@ class Pending:
     """A plan of what to send, in a temporary database beside the output's parts. Use as a context manager."""
 
     def __init__(self, output: Path, task: TaskName) -> None:
+        self._folder = Scratch()
+        self._layout = Layout(output)
+        try:
+            self._connection = self._opened(self._folder.path)
+            with readable(self._layout):
+                attach(self._connection, self._layout, task)
+        except BaseException:
+            self._folder.close()
+            raise
+
+    def _opened(self, folder: Path) -> duckdb.DuckDBPyConnection:
         import duckdb
 
-        self._folder = tempfile.TemporaryDirectory(prefix="pipeline-plan-")
-        folder = Path(self._folder.name)
         self._spool = folder / "rows.parquet"
         options: dict[str, Any] = {
             "memory_limit": f"{2 * MEMORY}MB",
@@ -105,10 +115,7 @@ class Pending:
             "threads": 2,
             "preserve_insertion_order": False,
         }
-        self._connection = duckdb.connect(str(folder / "plan.duckdb"), config=options)
-        self._layout = Layout(output)
-        with readable(self._layout):
-            attach(self._connection, self._layout, task)
+        return duckdb.connect(str(folder / "plan.duckdb"), config=options)
 
     def load(self, batches: Iterable[pa.RecordBatch], *, rehash: bool = False) -> None:
         """Takes the first pass over the manifest and finds every row's state; call it once.
@@ -198,7 +205,7 @@ class Pending:
 
     def close(self) -> None:
         self._connection.close()
-        self._folder.cleanup()
+        self._folder.close()
 
     def __enter__(self) -> Pending:
         return self

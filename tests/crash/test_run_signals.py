@@ -63,7 +63,7 @@ def test_the_lock_of_a_dead_process_does_not_block(tmp_path: Path, nursery: Nurs
     finished_later(nursery, job, ids, server)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_keeps_what_is_in_flight_and_sends_no_more(
     number: signal.Signals, code: int, tmp_path: Path, nursery: Nursery, server: CountingServer
 ) -> None:
@@ -115,7 +115,7 @@ def test_a_second_signal_stops_at_once(tmp_path: Path, nursery: Nursery, server:
     finished_later(nursery, job, ids, server)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_at_any_moment_ends_in_its_code_without_a_traceback(
     number: signal.Signals, code: int, tmp_path: Path, nursery: Nursery, server: CountingServer
 ) -> None:
