@@ -73,7 +73,7 @@ def _key(spec: Spec) -> Finding:
 def _manifest(made: Setup) -> Finding:
     spec = made.spec
     try:
-        manifest = open_manifest(spec.manifest, spec.job, input_rules(spec.output, spec.job.task))
+        manifest = open_manifest(spec.manifest, spec.job, input_rules(spec.output, spec.job.task), spec.folder)
         check_columns(made, manifest.schema_columns)
         first = next(iter(manifest.rows()), None)
     except (PipelineError, OSError) as error:

@@ -87,7 +87,7 @@ class _Look:
 def forecast(spec: Spec) -> Forecast:
     """Sends nothing and needs no key. Raises JobError, ManifestError."""
     prepared = setup(spec, keyless=True)
-    manifest = open_manifest(spec.manifest, spec.job, input_rules(spec.output, spec.job.task))
+    manifest = open_manifest(spec.manifest, spec.job, input_rules(spec.output, spec.job.task), spec.folder)
     check_columns(prepared, manifest.schema_columns)
     identity = Identity(spec.job, offline=spec.offline)
     once = spec.job.dedupe.equal

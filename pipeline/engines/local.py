@@ -131,7 +131,7 @@ def _manifest(spec: Spec, options: RunOptions) -> Manifest:
     rules = input_rules(spec.output, spec.job.task)
     if options.manifest is not None:
         return from_table(options.manifest, spec.job, os.getcwd(), rules)  # noqa: PTH109 - a text, as manifests take it
-    return open_manifest(spec.manifest, spec.job, rules)
+    return open_manifest(spec.manifest, spec.job, rules, spec.folder)
 
 
 def run_id() -> str:

@@ -76,7 +76,7 @@ def _rows(spec: Spec, identity: Identity, chosen: dict[str, FailedRow], going: C
 def _manifest_rows(spec: Spec) -> Iterator[tuple[Manifest, Row]]:
     """None where the manifest has moved on altogether."""
     try:
-        manifest = open_manifest(spec.manifest, spec.job, input_rules(spec.output, spec.job.task))
+        manifest = open_manifest(spec.manifest, spec.job, input_rules(spec.output, spec.job.task), spec.folder)
         for row in manifest.rows():
             yield manifest, row
     except ManifestError:

@@ -37,7 +37,8 @@ _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
-    """A job ready to run: `manifest` is an absolute path, folder or glob, `output` the folder it owns.
+    """A job ready to run: `manifest` is an absolute path, folder or glob, or a query as it is written; `output` is
+    the folder it owns.
 
     `cache` is the file of answers that it shares with other jobs. `base` is the job without its overrides. `name` is
     the job as the user named it; `flags` are what a proposed command needs besides to mean the same job.
@@ -52,6 +53,11 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     flags: str = ""
     cache: Path | None = None
     base: Job
+
+    @property
+    def folder(self) -> str:
+        """The job file's own folder, absolute: where the paths of a query begin."""
+        return os.path.normpath(self.path.parent.absolute())
 
     @property
     def command(self) -> str:
@@ -87,7 +93,7 @@ def load(
         name=str(path),
         path=path,
         job=job,
-        manifest=_absolute(path, _fill(path, "manifest", job.source.path, variables or {})),
+        manifest=_manifest(path, _fill(path, "manifest", job.source.path, variables or {})),
         output=_output(path, _fill(path, "output", job.output, variables or {}), output, offline),
         offline=offline,
         base=_rooted(path, _base(path, unchanged, job), variables or {}) if overrides else job,
@@ -96,7 +102,7 @@ def load(
     )
     check(spec.name, job)
     for key, place in (("manifest", spec.manifest), ("output", str(spec.output)), ("media.root", job.media.root or "")):
-        reason = no_file_name(place)
+        reason = None if place[:1] != "/" else no_file_name(place)
         if reason is not None:
             raise spec.fail(f"{key} {place}: {reason}")
     return spec
@@ -193,6 +199,11 @@ def _fill(path: Path, key: str, text: str, variables: Mapping[str, str]) -> str:
 
 def _absolute(path: Path, place: str) -> str:
     return os.path.normpath(path.parent.absolute() / Path(place).expanduser())
+
+
+def _manifest(path: Path, place: str) -> str:
+    """A query stays as it is; anything else is a path."""
+    return place if place.lstrip()[:4].lower() == "sql:" else _absolute(path, place)
 
 
 def _output(path: Path, place: str, instead: str | Path | None, offline: bool) -> Path:

@@ -22,13 +22,14 @@ from pipeline.manifest.pictures import PictureFolder
 from pipeline.manifest.root import hub_snapshot, root_of
 from pipeline.manifest.rows import CURRENT_RULES, InputRules, Shaper
 from pipeline.manifest.shards import Shards
+from pipeline.manifest.sql import SqlManifest, is_query
 from pipeline.manifest.tables import TableKind, Tables
 from pipeline.manifest.walk import is_glob, split_glob
 from pipeline.types import Row
 
 ACCEPTED = (
     "a .jsonl, .json, .csv, .tsv, .parquet or .txt file, a .tar or .zip archive, a folder or a glob of these, "
-    "or a folder or a glob of pictures"
+    "a folder or a glob of pictures, or sql: and a query"
 )
 
 
@@ -52,13 +53,18 @@ class Manifest(Protocol):
     def rows(self, start: int = 0) -> Iterator[Row]: ...
 
 
-def open_manifest(spec: str, job: Job, rules: InputRules = CURRENT_RULES) -> Manifest:
-    """The manifest at an absolute path: a file, a folder or a glob; told apart by what is there and by the ending.
+def open_manifest(spec: str, job: Job, rules: InputRules = CURRENT_RULES, folder: str = "/") -> Manifest:
+    """The manifest at an absolute path: a file, a folder or a glob; told apart by what is there and by the ending. Or
+    `sql:` and a query, whose paths begin in `folder` (the job's).
 
     A folder that holds a picture (or, for `embed`, a sound) anywhere is a folder of pictures, whatever else lies in it;
     otherwise its Parquet, JSONL or CSV files are the parts of one table. `rules`: as the output began. Raises
     ManifestError if it cannot be read.
     """
+    if is_query(spec):
+        if job.source.encoding is not None or job.source.format is not None:
+            raise ManifestError("manifest.encoding and manifest.format are for files; a query says them itself")
+        return SqlManifest(spec, Shaper(job, root_of(folder, job), rules), folder)
     spec = on_disk(os.path.normpath(spec))
     try:
         if Path(spec).is_dir():
