@@ -67,6 +67,9 @@ def test_rows_whose_names_never_repeat_make_no_endless_table(tmp_path: Path) -> 
 
 
 class Odd:
+    def __repr__(self) -> str:
+        return "Odd"
+
     def __str__(self) -> str:
         raise RuntimeError("no text")
 
