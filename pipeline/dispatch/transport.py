@@ -11,6 +11,7 @@ import msgspec
 
 from pipeline.errors import Fault
 from pipeline.job.schema import TimeoutsSection
+from pipeline.providers.redact import fault_without_keys
 from pipeline.types import HttpRequest
 
 Timeouts = TimeoutsSection
@@ -60,10 +61,13 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
 
 async def whole(transport: Transport, request: HttpRequest, timeouts: Timeouts) -> Response:
     """One exchange read to its end, for what is not a row's call (uploads, checks). Raises Fault."""
-    with anyio.move_on_after(timeouts.total):
-        async with transport.exchange(request, timeouts) as exchange:
-            body = b"".join([chunk async for chunk in exchange.chunks()])
-            return Response(status=exchange.status, headers=exchange.headers, body=body, complete=exchange.complete)
+    try:
+        with anyio.move_on_after(timeouts.total):
+            async with transport.exchange(request, timeouts) as exchange:
+                body = b"".join([chunk async for chunk in exchange.chunks()])
+                return Response(status=exchange.status, headers=exchange.headers, body=body, complete=exchange.complete)
+    except Fault as fault:
+        raise fault_without_keys(fault) from None
     raise total_timeout(timeouts.total)
 
 

@@ -1,4 +1,7 @@
-"""One trip on the wire: the request goes out, the answer is read, and what came of it is written down."""
+"""One trip on the wire: the request goes out, the answer is read, and what came of it is written down.
+
+This is the border that a service's words pass: the key goes no further, in whatever field it is said back.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pipeline.dispatch.transport import Exchange, Timeouts, Transport
 from pipeline.errors import Fault
 from pipeline.machine import SHORT
 from pipeline.providers.hints import NOTHING, Hints, read
+from pipeline.providers.redact import clean, fault_without_keys, reply_without_keys
 from pipeline.types import Reader, Reply, Usage
 
 NEVER_SENT = frozenset(
@@ -62,10 +66,10 @@ async def travel(transport: Transport, prepared: Prepared, timeouts: Timeouts, w
             outcome.hints = read(exchange.headers, wall)
             reader = _reader(prepared, exchange)
             broken = await _received(exchange, reader)
-        outcome.reply = _reply(reader, exchange, broken)
+        outcome.reply = reply_without_keys(_reply(reader, exchange, broken))
         outcome.fault = prepared.check(outcome.reply)
     except Fault as fault:
-        outcome.fault = fault
+        outcome.fault = fault_without_keys(fault)
     return outcome
 
 
@@ -112,5 +116,5 @@ def _reply(reader: Reader, exchange: Exchange, broken: Fault | None) -> Reply:
 
 def _undecodable(status: int, error: Exception) -> Fault:
     """Whatever a decoder leaks is the answer's fault, never the run's end."""
-    message = f"the answer cannot be understood: {type(error).__name__}: {error}"[:300]
+    message = clean(f"the answer cannot be understood: {type(error).__name__}: {error}", 300)
     return Fault("malformed", "Local.Undecodable", message, http_status=status, retry="yes")
