@@ -52,7 +52,8 @@ def frames_of(
             taken = take(file)
     else:
         taken = take(body or video.data or on_disk(video.path or "") or b"")
-    stem = source.rpartition("/")[2].rpartition(".")[0] or "video"
+    named = video.member.name if video.member is not None else source
+    stem = named.rpartition("/")[2].rpartition(".")[0] or "video"
     frames = tuple(
         Loaded(
             kind="image",

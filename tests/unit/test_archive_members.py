@@ -303,3 +303,21 @@ def test_overlapping_members_are_read_each_within_bounds(tmp_path: Path) -> None
     rows = rows_of(written(tmp_path, "x.zip", body + records + end))
     assert len(rows) == 50
     assert {code_of(row.images[0]) for row in rows} == {"NotAPicture"}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_frames_are_taken_of_a_video_in_an_archive(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("av")
+    from support.videos import moving, video
+
+    from pipeline.manifest.frames_of_video import frames_of
+
+    archived(tmp_path / name, {"clip.mp4": video(moving(12)), "a.jpg": ONE})
+    written(tmp_path, "v.jsonl", json.dumps({"video": f"{name}#clip.mp4", "prompt": "What?"}))
+    (row,) = rows_of(tmp_path / "v.jsonl", "ask")
+    medium = row.videos[0].content
+    assert isinstance(medium, Media)
+    whole, taken = frames_of(medium, None, most=3, least=1, by="time", max_pixels=None, confine=str(tmp_path))
+    assert whole.sha256 == digest(medium)
+    assert taken.frames[0].source == f"{tmp_path / name}#clip.mp4#t=0.000"
+    assert taken.frames[0].name == "clip_001.jpg"

@@ -25,10 +25,10 @@ def read(manifest: Manifest) -> list[str]:
 
 
 def test_a_folder_counts_what_it_passes_over_by_kind(tmp_path: Path) -> None:
-    touch(tmp_path, "a.jpg", "b.svg", "c.mp4", "d/e.pdf", "d/f.SVG", "t.csv", "README", ".h", ".git/x.jpg", "s.wav")
+    touch(tmp_path, "a.jpg", "b.svg", "c.mp4", "d/e.psd", "d/f.SVG", "t.csv", "README", ".h", ".git/x.jpg", "s.wav")
     manifest = opened(tmp_path)
     assert read(manifest) == ["a.jpg"]
-    expected = {".svg": 2, "hidden": 2, ".mp4": 1, ".pdf": 1, ".csv": 1, ".wav": 1, "no ending": 1}
+    expected = {".svg": 2, "hidden": 2, ".mp4": 1, ".psd": 1, ".csv": 1, ".wav": 1, "no ending": 1}
     assert manifest.passed_over() == expected
     assert opened(tmp_path).passed_over() == expected
     assert ".wav" not in opened(tmp_path, "embed").passed_over()
@@ -46,11 +46,11 @@ def test_thumbnail_folders_of_file_servers_are_passed_over(tmp_path: Path) -> No
 
 
 def test_a_glob_counts_what_it_matches_and_cannot_take(tmp_path: Path) -> None:
-    touch(tmp_path, "a.jpg", "b.svg", "c.txt", "._a.jpg", "d/e.jpg", "d/e.pdf")
+    touch(tmp_path, "a.jpg", "b.svg", "c.txt", "._a.jpg", "d/e.jpg", "d/e.psd")
     manifest = opened(tmp_path / "*.[js]*")
     assert read(manifest) == ["a.jpg"]
     assert manifest.passed_over() == {".svg": 1, "hidden": 1}
-    assert opened(tmp_path / "**/*").passed_over() == {".pdf": 1, ".svg": 1, ".txt": 1, "hidden": 1}
+    assert opened(tmp_path / "**/*").passed_over() == {".psd": 1, ".svg": 1, ".txt": 1, "hidden": 1}
 
 
 def test_a_folder_of_tables_counts_too(tmp_path: Path) -> None:
