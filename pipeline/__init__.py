@@ -26,7 +26,7 @@ def __getattr__(name: str) -> Any:
 
         return Job
     if name == "__version__":
-        from pipeline.version import current
+        from pipeline.version import version
 
-        return current()
+        return version()
     raise AttributeError(f"module 'pipeline' has no attribute {name!r}")

@@ -182,7 +182,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     sent; `original_width`, `original_height` of the original picture with its EXIF orientation applied.
     `name` is a file name for uploads, without folders. `changed` says in words what fitting did, or None.
     `source` is the public form of the reference (no signature, no data), as stored in the `source` column.
-    `cut`: the picture lacks its end, and is sent on purpose.
+    `cut`: the picture lacks its end, and is sent on purpose. `page`: of a document, counted from 1.
     """
 
     kind: MediaKind
@@ -199,6 +199,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None = None
     changed: str | None = None
     cut: bool = False
+    page: int | None = None
 
     def __repr__(self) -> str:
         return f"Loaded({self.kind}, {self.source}, {len(self.body or b'')} bytes)"
@@ -258,7 +259,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     `turns` for caption, ocr and ask (a system turn first, if any; the last one is the user's), `items` for embed.
     `follow_ups` are questions still to be asked after this one, each with the answers before it.
-    `parameters` stand under the service's own names.
+    `parameters` stand under the service's own names. `pages`, in a plan alone: the pages of the document that stands
+    in the request; each is asked by itself.
     """
 
     task: TaskName
@@ -268,6 +270,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     follow_ups: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = {}
     stream: bool = False
+    pages: tuple[Loaded, ...] = ()
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -317,11 +320,13 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
-    """One piece of read text; `polygon` is four (x, y) points in pixels of the picture that was sent."""
+    """One piece of read text; `polygon` is four (x, y) points in pixels of the picture that was sent. `page`: of a
+    document, counted from 1."""
 
     text: str
     score: float | None = None
     polygon: tuple[tuple[float, float], ...] | None = None
+    page: int | None = None
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,13 +1,14 @@
-"""The version of the package, for `--version`, Python and the header in which downloads name their client."""
+"""The version of the installed distribution."""
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 
+def version() -> str:
+    """As pip knows it; `0+unknown` for the source folder alone, with nothing installed."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
 
-def current() -> str:
-    """The version of the installed package, such as "0.2.0"; "0+unknown" for the source folder alone."""
     try:
-        return version("multimodal-batch")
+        return installed("multimodal-batch")
     except PackageNotFoundError:
         return "0+unknown"

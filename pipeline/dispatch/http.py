@@ -35,7 +35,7 @@ from pipeline.dispatch.transport import MAX_RESPONSE_BYTES, Timeouts, read_timeo
 from pipeline.errors import Fault, JobError
 from pipeline.machine import is_scarce, shortage
 from pipeline.types import HttpRequest
-from pipeline.version import current
+from pipeline.version import version
 
 KEEP_ALIVE_SECONDS = 30.0
 """Below the idle times after which load balancers hang up (60 s is common), so that few connections go stale."""
@@ -80,7 +80,7 @@ class Http:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            headers={"User-Agent": f"multimodal-batch/{current()}"},
+            headers={"User-Agent": f"multimodal-batch/{version()}"},
         )
 
     async def aclose(self) -> None:

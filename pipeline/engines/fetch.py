@@ -8,7 +8,6 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from urllib.parse import urljoin
 
 import anyio
-import anyio.to_thread
 import msgspec
 
 from pipeline.dispatch.retry import Again, Past, decide
@@ -17,7 +16,7 @@ from pipeline.dispatch.transport import Exchange, Timeouts, Transport
 from pipeline.errors import Fault, refusal
 from pipeline.manifest.refs import public
 from pipeline.providers import hints
-from pipeline.types import HttpRequest, Loaded, Media, MediaLimits
+from pipeline.types import HttpRequest, Media
 
 MOST_REDIRECTS = 5
 MOST_AT_ONCE = 64
@@ -25,7 +24,6 @@ MOST_AT_ONCE = 64
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
-Fitter = Callable[[bytes, Media, MediaLimits], Loaded]
 Aside = Callable[[], AbstractAsyncContextManager[object]]
 
 
@@ -40,14 +38,12 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 class Fetch:
     """Fetches over a transport of its own: without a key, bounded in bytes as every answer is.
 
-    fitter: makes of the bytes what is sent; blocking. aside: a block in which a row waits for a host, so that other
-    rows are prepared meanwhile.
+    aside: a block in which a row waits for a host, so that other rows are prepared meanwhile.
     """
 
-    def __init__(self, transport: Transport, rules: Rules, fitter: Fitter, aside: Aside = nullcontext) -> None:
+    def __init__(self, transport: Transport, rules: Rules, aside: Aside = nullcontext) -> None:
         self._transport = transport
         self._rules = rules
-        self._fitter = fitter
         self._aside = aside
         self._rng = random.Random()  # noqa: S311 - jitter
         self._room = anyio.CapacityLimiter(MOST_AT_ONCE)
@@ -56,13 +52,11 @@ class Fetch:
         """When a row that begins now gives up its downloads, by anyio's clock."""
         return anyio.current_time() + self._rules.deadline
 
-    async def __call__(self, media: Media, limits: MediaLimits, deadline: float) -> Loaded:
-        """What is sent for a URL, as for a local file. Raises Fault: transient for what may clear, else rejected."""
-        body = await self.body(media, deadline)
-        return await anyio.to_thread.run_sync(self._fitter, body, media, limits)
-
     async def body(self, media: Media, deadline: float) -> bytes:
-        """The bytes behind a URL, tried again by the rules until `deadline`. Raises Fault as `__call__`."""
+        """The bytes behind a URL, tried again by the rules until `deadline`.
+
+        Raises Fault: transient for what may clear, else rejected.
+        """
         async with self._room, self._aside():
             return await _Download(self._transport, self._rules, media, deadline, self._rng).run()
 

@@ -64,7 +64,7 @@ class _Look:
     def figures_of(self, request: Request, prepared: Setup) -> Figures:
         """A row's request with all its questions. Raises Fault where it would be refused."""
         model, most = self._model, most_output(request.parameters, self._model)
-        output = self._output / (1 + len(request.follow_ups))
+        output = self._output / max(1 + len(request.follow_ups), len(request.pages))
         output = output if most is None else min(output, most)
         found = Figures()
         for question in questions(request, most or 0):

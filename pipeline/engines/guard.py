@@ -39,6 +39,8 @@ def question(setup: Setup) -> dict[str, Any]:
         asked |= {"media.frames": job.media.frames, "media.frames_by": job.media.frames_by}
     if job.media.truncated != "refuse":
         asked["media.truncated"] = job.media.truncated
+    if job.media.dpi is not None:
+        asked["media.dpi"] = job.media.dpi
     return dict(msgspec.json.decode(msgspec.json.encode(asked)))
 
 

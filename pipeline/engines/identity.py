@@ -13,6 +13,8 @@ from pipeline.job.fingerprint import Question, digest, encode, fingerprint
 from pipeline.job.schema import Job
 from pipeline.manifest.files import digest as digest_of
 from pipeline.manifest.files import read
+from pipeline.manifest.kinds import suffix_of
+from pipeline.manifest.pdf import is_pdf
 from pipeline.manifest.refs import unsigned
 from pipeline.manifest.row_media import has_unlisted_frames, listed, row_media
 from pipeline.manifest.stamp import stamp
@@ -141,7 +143,16 @@ def _rest(row: Row, job: Job, key: Key) -> dict[str, Any]:
         rest["videos"] = [_part(item, key) for item in row.videos]
     if (row.videos or row.contents or row.messages) and any(media.kind == "video" for media in row_media(row)):
         rest |= {"frames": job.media.frames, "frames_by": job.media.frames_by}
+    if job.media.dpi is not None and any(_is_pdf(media) for media in row_media(row)):
+        rest["dpi"] = job.media.dpi
     return rest
+
+
+def _is_pdf(media: Media) -> bool:
+    """Told by its name, or by its bytes where they stand in the row."""
+    if media.data is not None:
+        return is_pdf(media.data)
+    return suffix_of((media.path or media.url or "").partition("?")[0]) == ".pdf"
 
 
 def _is_plain(items: tuple[Item, ...]) -> bool:

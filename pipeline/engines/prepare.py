@@ -15,20 +15,21 @@ from pipeline.engines.conversation import continued
 from pipeline.engines.identity import Identity, loaded_key
 from pipeline.engines.loaders import Loaders
 from pipeline.engines.media import bare, media_of, replaced, told, uploaded
+from pipeline.engines.media_loading import MediaLoader, RequestMedia
 from pipeline.engines.setup import Setup
 from pipeline.engines.sharing import lasting
 from pipeline.engines.videos import blank, least_frames, most_frames, to_be_cut, with_frames
 from pipeline.engines.work import Work
 from pipeline.errors import Fault, MissingExtra, refusal
+from pipeline.manifest.documents import Document
 from pipeline.manifest.frames_of_video import FrameList, frames_of, require_video
-from pipeline.manifest.load import load
 from pipeline.manifest.row_media import has_unlisted_frames, listed
 from pipeline.providers.cost import cost
 from pipeline.providers.tokens import estimate
 from pipeline.store.records import TurnRecord
 from pipeline.store.turns import Turns
 from pipeline.tasks.quality import Gate
-from pipeline.types import Loaded, Media, MediaLimits, Reader, Reply, Request, Row, Usage
+from pipeline.types import Loaded, Media, Reader, Reply, Request, Row, Usage
 
 
 class Uploads(Protocol):
@@ -48,10 +49,6 @@ class Fetch(Protocol):
 
     async def body(self, media: Media, deadline: float) -> bytes:
         """The bytes as they come. Raises Fault."""
-        ...
-
-    async def __call__(self, media: Media, limits: MediaLimits, deadline: float) -> Loaded:
-        """Raises Fault."""
         ...
 
 
@@ -94,7 +91,7 @@ class Preparer:
         self._begun = begun
         self._claim = claim
         self._loaders = Loaders()
-        self._limits = setup.media_limits(setup.spec.job.provider.parameters)
+        self._loader = MediaLoader(setup, root)
 
     async def __call__(self, work: Work) -> Prepared | None:
         """The exchange for a row, None if others end it. Raises Fault for one that cannot be sent; its fingerprint is
@@ -131,9 +128,23 @@ class Preparer:
         return request
 
     async def _sent(self, work: Work, request: Request, *, renew: bool = False) -> Prepared:
-        if request.follow_ups and not work.turns:
+        if (request.follow_ups or work.document is not None) and not work.turns:
             work.turns = self._answered_before(work)
+        if work.document is not None:
+            return await self._page(work, work.document, request, renew)
         return await self._turn(work, await self._uploaded(request, renew=renew))
+
+    async def _page(self, work: Work, document: Document, first: Request, renew: bool = False) -> Prepared:
+        """The exchange for the page behind those that are answered. `first`: the request for the first page."""
+        index, request = len(work.turns), first
+        if index:
+            page = await self._loaders.run(self._loader.page, document, index, first)
+            request = replaced(first, lambda _: page)
+            work.loaded = (bare(page),)
+        prepared = self._prepared(work, await self._uploaded(request, renew=renew))
+        if index + 1 < document.pages:
+            return msgspec.structs.replace(prepared, follow=functools.partial(self._page, work, document, first))
+        return prepared
 
     def _answered_before(self, work: Work) -> tuple[TurnRecord, ...]:
         """The turns of this conversation from an earlier run; of an equal one, where equal questions are asked once."""
@@ -167,14 +178,20 @@ class Preparer:
             # What is wrong with the question itself is said before any picture is read; else encoding says it.
             asked = with_frames(request, {found: blank(found, setup) for found in cut}, setup)
             setup.provider.check(asked, setup.model, setup.endpoint)
-        limits = setup.media_limits(request.parameters) if row.parameters else self._limits
         deadline = math.inf if self._fetch is None else self._fetch.deadline()
-        loaded: dict[Media | Loaded, Loaded] = {}
+        into = RequestMedia(request)
         if here:
-            work.stamp, loaded = await self._loaders.run(self._load_files, row, here, limits)
+            work.stamp = await self._loaders.run(self._load_files, row, here, into)
         for found in media:
-            if found.url is not None:
-                loaded[found] = await self._remote(found, limits[found.kind], deadline)
+            if self._fetch is not None and found.url is not None and found.url.startswith(("http://", "https://")):
+                body = await self._fetch.body(found, deadline)
+                await self._loaders.run(self._loader.load, into, found, body)
+            elif found.url is not None:
+                self._loader.load(into, found)
+        loaded = into.loaded
+        if into.documents:
+            request = await self._loaders.run(self._loader.with_pages, into)
+            work.document = next(iter(into.documents.values())) if request.task == "ocr" else None
         if cut:
             request = await self._cut(work, row, request, cut, loaded, deadline)
         return replaced(request, lambda found: loaded.get(found, found)), loaded
@@ -201,26 +218,18 @@ class Preparer:
                 body = await self._fetch.body(video, deadline)
             most, least = most_frames(self._setup, options), least_frames(self._setup)
             take = functools.partial(frames_of, video, body, most=most, least=least)
-            by, pixels = self._setup.spec.job.media.frames_by, self._limits["image"].useful_pixels
+            by, pixels = self._setup.spec.job.media.frames_by, self._loader.limits(request)["image"].useful_pixels
             loaded[video], taken[video] = await self._loaders.run(
                 functools.partial(take, by=by, max_pixels=pixels, confine=self._root)
             )
         return with_frames(request, taken, self._setup)
 
-    def _load_files(
-        self, row: Row, media: list[Media], limits: Mapping[str, MediaLimits]
-    ) -> tuple[str | None, dict[Media | Loaded, Loaded]]:
+    def _load_files(self, row: Row, files: list[Media], into: RequestMedia) -> str | None:
         """Blocking. The stamp is taken first: a file that changes meanwhile is read again by a later run."""
         stamp = self._identity.stamp(row)
-        resize = self._setup.spec.job.media.resize
-        truncated, upright = self._setup.spec.job.media.truncated, self._setup.upright
-        one = functools.partial(load, resize=resize, confine=self._root, upright=upright, truncated=truncated)
-        return stamp, {found: one(found, limits[found.kind]) for found in media}
-
-    async def _remote(self, media: Media, limits: MediaLimits, deadline: float) -> Loaded:
-        if self._fetch is not None and media.url is not None and media.url.startswith(("http://", "https://")):
-            return await self._fetch(media, limits, deadline)
-        return load(media, limits)
+        for media in files:
+            self._loader.load(into, media)
+        return stamp
 
     async def _uploaded(self, request: Request, *, renew: bool) -> Request:
         uploads = self._uploads

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -63,14 +63,21 @@ class Recorder:
             currency=attempt.currency,
             request_id=reply.request_id or attempt.request_id,
             finish_reason=reply.finish_reason,
-            extra=_extra((), usage, reply),
+            extra=_extra((), usage, reply) | self._page(work, reply),
         )
+
+    def _page(self, work: Work, reply: Reply) -> dict[str, Any]:
+        """What is kept of a page until its document is read: its text, and its blocks in a JSON of their own."""
+        if work.document is None or work.request is None:
+            return {}
+        own = self._task.columns(reply, work.request)
+        return {"page": page_of(own, work.loaded, len(work.turns) + 1)}
 
     def failure(self, work: Work, ending: Failed) -> FailureRecord:
         """The record of a row whose call ended in a fault; what came with a suspect is kept beside it."""
         fault = ending.fault
         # A reply in the middle of a conversation is no answer of the row that a person could accept.
-        ended = work.request is None or not work.request.follow_ups
+        ended = work.request is None or not (work.request.follow_ups or _has_more_pages(work))
         kept = fault.reply if fault.kind == "suspect" and ended else None
         return FailureRecord(
             **self._common(work, ending.attempts, fault.reply),
@@ -129,6 +136,8 @@ class Recorder:
         conversation: dict[str, Any] = {}
         if work.turns and last is not None and reply is not None:
             last, conversation = whole(work.turns, last, reply)
+        if work.document is not None:
+            conversation = {"pages": work.document.pages}
         usage = last.usage if last else Usage()
         row = work.row
         return {
@@ -151,7 +160,7 @@ class Recorder:
             "request_id": (reply.request_id if reply else None) or (last.request_id if last else None),
             "finish_reason": reply.finish_reason if reply else None,
             "source": _source(work),
-            "extra": _extra(work.loaded, usage, reply) | conversation,
+            "extra": _extra(work.loaded if work.document is None else (), usage, reply) | conversation,
             "columns": scrubbed(dict(row.columns)),
         }
 
@@ -159,13 +168,22 @@ class Recorder:
         if work.request is None:
             raise TypeError("a reply belongs to a request")
         own = self._task.columns(reply, work.request)
+        if work.document is not None:
+            last = page_of(own, work.loaded, len(work.turns) + 1)
+            return whole_document([*(turn.extra.get("page") or {} for turn in work.turns), last])
         blocks = own.get("blocks")
         if blocks is not None:
             own["blocks"] = _blocks(blocks, work.loaded)
         return own
 
 
+def _has_more_pages(work: Work) -> bool:
+    return work.document is not None and len(work.turns) + 1 < work.document.pages
+
+
 def _source(work: Work) -> tuple[str, ...]:
+    if work.document is not None:
+        return (work.document.name,)
     return tuple(media.source for media in work.loaded) or tuple(public(media) for media in row_media(work.row))
 
 
@@ -216,6 +234,20 @@ def _blocks(blocks: tuple[Block, ...], loaded: tuple[Loaded, ...]) -> list[dict[
             "polygon": block.polygon
             if block.polygon is None or picture is None
             else original_coordinates(picture, block.polygon),
+            "page": block.page,
         }
         for block in blocks
     ]
+
+
+def page_of(own: Mapping[str, Any], loaded: tuple[Loaded, ...], number: int) -> dict[str, Any]:
+    """What was read of a page: its `text`, and its `blocks`, one of all its text where the service gave none."""
+    text, blocks = own["ocr_text"], own["blocks"]
+    found = (Block(text=text),) if blocks is None and text else blocks or ()
+    return {"text": text, "blocks": [{**block, "page": number} for block in _blocks(found, loaded)]}
+
+
+def whole_document(pages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The columns of a document from its pages: texts one under the other, and the blocks of all pages."""
+    texts = [page["text"] for page in pages if page.get("text")]
+    return {"ocr_text": "\n\n".join(texts), "blocks": [block for page in pages for block in page.get("blocks", ())]}

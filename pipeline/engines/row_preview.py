@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from pipeline.engines.conversation import continued
 from pipeline.engines.media import media_of, replaced
+from pipeline.engines.pages import check_count, takes_pages, with_pages
 from pipeline.engines.setup import Setup
 from pipeline.engines.videos import blank, most_frames, to_be_cut, with_frames
 from pipeline.errors import Fault
+from pipeline.manifest.fit import PAGES
 from pipeline.manifest.frames_of_video import FrameList
-from pipeline.manifest.preview import preview
+from pipeline.manifest.pdf import DPI
+from pipeline.manifest.preview import preview, preview_pages, previewed_document
 from pipeline.manifest.refs import public
 from pipeline.manifest.row_media import listed
 from pipeline.providers.checks import input_fits
@@ -31,26 +36,50 @@ def asked_for(row: Row, prepared: Setup, root: str) -> Request:
     }
     request = with_frames(request, taken, prepared)
     prepared.provider.check(request, prepared.model, prepared.endpoint)
-    seen: dict[Media | Loaded, Loaded] = {}
+    seen: dict[Media | Loaded, tuple[Loaded, ...]] = {}
     for media in media_of(request):
         if isinstance(media, Media) and media not in seen:
             seen[media] = _seen(media, request, prepared, root)
-    request = replaced(request, lambda found: seen.get(found, found))
-    input_fits(request, prepared.model)
+    pages = next((found for found in seen.values() if len(found) > 1), ())
+    if pages and request.task == "ocr":
+        request = msgspec.structs.replace(replaced(request, lambda _: pages[0]), pages=pages)
+    else:
+        request = with_pages(request, {media: found for media, found in seen.items() if len(found) > 1})
+        request = replaced(request, lambda found: seen[found][0] if found in seen else found)
+    for question in questions(request, 0) if pages else ():
+        input_fits(question, prepared.model)
+    if not pages:
+        input_fits(request, prepared.model)
     return request
 
 
 def questions(request: Request, answer: int) -> Iterator[Request]:
     """The requests that a row's questions become, if each answer before them has `answer` characters."""
+    if request.pages:
+        alone = msgspec.structs.replace(request, pages=())
+        for page in request.pages:
+            yield replaced(alone, lambda _, page=page: page)  # type: ignore[misc]
+        return
     for asked in range(1 + len(request.follow_ups)):
         yield continued(request, ["x" * answer] * asked)
 
 
-def _seen(media: Media, request: Request, prepared: Setup, root: str) -> Loaded:
+def _seen(media: Media, request: Request, prepared: Setup, root: str) -> tuple[Loaded, ...]:
+    """What would be sent for a medium: one, or the pages of a document."""
     size = None
     if media.kind == "image":
         limits = prepared.media_limits(request.parameters)["image"]
-        resize = prepared.spec.job.media.resize
-        size = preview(media, limits, resize=resize, confine=root, upright=prepared.upright)
+        job = prepared.spec.job.media
+        dpi = job.dpi or DPI
+        try:
+            size = preview(media, limits, resize=job.resize, confine=root, upright=prepared.upright, dpi=dpi)
+        except Fault as fault:
+            if fault.code != PAGES or not takes_pages(request, media):
+                raise
+            found = previewed_document(media, root, dpi)
+            if found is None:  # the file was changed meanwhile
+                raise
+            check_count(found, prepared)
+            return tuple(preview_pages(limits, found, job.resize))
     width, height = size or (None, None)
-    return Loaded(kind=media.kind, source=public(media), url=media.url or "", width=width, height=height)
+    return (Loaded(kind=media.kind, source=public(media), url=media.url or "", width=width, height=height),)

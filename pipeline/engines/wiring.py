@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from urllib.parse import urlsplit
@@ -13,7 +12,6 @@ from pipeline.dispatch.uploads import Uploads
 from pipeline.engines.fetch import Aside, Fetch, Rules
 from pipeline.engines.setup import Setup
 from pipeline.job.units import duration
-from pipeline.manifest.load import from_bytes
 
 OFFLINE_CONCURRENCY = 8
 """Two cores work at two rows; the others are being loaded, uploaded and written meanwhile."""
@@ -63,7 +61,5 @@ async def downloads(setup: Setup, aside: Aside) -> AsyncIterator[Fetch | None]:
     from pipeline.dispatch.http import open_transport
 
     rules = Rules(timeouts=job.timeouts, attempts=job.retry.attempts, deadline=duration(job.retry.deadline))
-    media = job.media
-    fitter = functools.partial(from_bytes, resize=media.resize, upright=setup.upright, truncated=media.truncated)
-    async with open_transport(private=media.private) as wire:
-        yield Fetch(wire, rules, fitter, aside)
+    async with open_transport(private=job.media.private) as wire:
+        yield Fetch(wire, rules, aside)

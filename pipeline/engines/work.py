@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from pipeline.manifest.documents import Document
 from pipeline.store.records import TurnRecord
 from pipeline.types import Loaded, Request, Row
 
@@ -14,7 +15,8 @@ class Work(msgspec.Struct, kw_only=True):
     `answers`: the manifest row's own fingerprint, where a reprocess asks with other settings than the job file's.
     `request` is what was encoded, less the bytes; None while nothing is asked. `loaded`: its media, in order, likewise.
     `leads`: other rows may wait for its outcome; `expected`: it is not claimed yet (both: see sharing.py).
-    `turns`: of a conversation, the questions that were answered so far, in this run or an earlier one.
+    `turns`: of a conversation, the questions that were answered so far, in this run or an earlier one. `document`: the
+    row's file of several pages, of which each is asked by itself; its `turns` are pages.
     """
 
     row: Row
@@ -24,5 +26,6 @@ class Work(msgspec.Struct, kw_only=True):
     request: Request | None = None
     loaded: tuple[Loaded, ...] = ()
     turns: tuple[TurnRecord, ...] = ()
+    document: Document | None = None
     leads: bool = False
     expected: bool = False

@@ -94,6 +94,8 @@ def _bounds(job: Job) -> Iterator[str]:
         yield f"manifest.encoding: no encoding {shown(encoding)} is known; expected one such as gb18030, cp1252, utf-16"
     positive = {
         "media.frames": job.media.frames,
+        "media.dpi": job.media.dpi,
+        "media.max_pages": job.media.max_pages,
         "limits.rpm": job.limits.rpm,
         "limits.tpm": job.limits.tpm,
         "limits.concurrency": job.limits.concurrency,

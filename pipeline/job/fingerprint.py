@@ -23,7 +23,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     factors: one per item of `contents`. messages: `[role, text, [media keys]]`, with the turn's parts behind them where
     it has others than pictures and a text. contents, videos: parts as `[kind, key, options]`, frames as
     `["frames", [keys], options]`; contents stand here only where media and factors cannot say them. prompts: of a
-    conversation. frames, frames_by: how frames are taken from video files, where there are any.
+    conversation. frames, frames_by: how frames are taken from video files, where there are any. dpi: how the pages of
+    PDF files are drawn, where there are any and the job says it.
     """
 
     task: str
@@ -42,6 +43,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     prompts: Sequence[str] = ()
     frames: int | None = None
     frames_by: str = "time"
+    dpi: int | None = None
 
 
 def fingerprint(question: Question) -> str:

@@ -71,7 +71,8 @@ class MediaSection(Section, frozen=True, kw_only=True):
     `unused`: what becomes of a row without any medium that names one in a column which nothing uses. `root`: the folder
     (relative to the job file; absolute once it is loaded) where relative paths of the manifest begin.
     `truncated`: what becomes of a picture that is cut off at its end. `private`: with fetch = "here", addresses of this
-    machine and of its own networks are fetched too.
+    machine and of its own networks are fetched too. `dpi`: dots per inch at which the pages of a PDF are drawn.
+    `max_pages`: a document of more pages is refused.
     """
 
     resize: Literal["fit", "off"] = "fit"
@@ -82,6 +83,8 @@ class MediaSection(Section, frozen=True, kw_only=True):
     root: str | None = None
     truncated: Literal["refuse", "send"] = "refuse"
     private: bool = False
+    dpi: int | None = None
+    max_pages: int = 100
 
 
 class LimitsSection(Section, frozen=True, kw_only=True):

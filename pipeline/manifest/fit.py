@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from pipeline.errors import Fault, refusal
 from pipeline.manifest import render
 from pipeline.manifest.probe import Facts, facts, open_picture
+from pipeline.manifest.render import Truncated
 from pipeline.manifest.whole import has_end
 from pipeline.types import MediaLimits
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+PAGES = "Local.Pages"
+"""The code of the refusal of a document where one picture is expected."""
 
 # Tried in turn until the bytes fit; below 60 JPEG's blocks show, and fewer pixels look better.
 _QUALITIES = (92, 85, 75, 60)
@@ -41,7 +48,7 @@ def fit(
     *,
     resize: Literal["fit", "off"],
     upright: bool = False,
-    truncated: Literal["refuse", "send"] = "refuse",
+    truncated: Truncated = "refuse",
 ) -> Fitted:
     """The picture as it may be sent. `resize` "off" changes nothing and refuses what is beyond the limits instead.
     `truncated` "send" takes a picture that is cut off at its end for what there is of it.
@@ -54,6 +61,8 @@ def fit(
     TooLarge, TooLongSide (codes `Local.…`).
     """
     found = facts(open_picture(body, name))
+    if found.pages > 1:
+        raise several_pages(name, found.pages)
     needed = need(found, len(body), name, limits, resize=resize, upright=upright)  # first, as in a plan
     if has_end(body, found.format) is not True:
         render.verify(body, name, truncated)
@@ -63,6 +72,44 @@ def fit(
     if needed == "useful" and len(fitted.body) >= len(body):
         return _as_is(body, found)  # fewer pixels, but no fewer bytes: the service may as well downscale it
     return fitted
+
+
+def several_pages(name: str, pages: int) -> Fault:
+    """The refusal (code PAGES) of a document where one picture is expected."""
+    way = "ocr reads such a file when it is the row's only picture, ask takes its pages as pictures"
+    return Fault("rejected", PAGES, f"{name}: {pages} pages, and one picture is expected here; {way}")
+
+
+def fit_frame(
+    body: bytes, name: str, limits: MediaLimits, frame: int, *, resize: Literal["fit", "off"], truncated: Truncated
+) -> Fitted:
+    """As `fit`, for one directory of a TIFF, counted from 0. It is written anew, upright."""
+    picture = open_picture(body, name)
+    try:
+        picture.seek(frame)
+    except Exception as error:  # a decoder may raise nearly anything on hostile bytes
+        raise refusal("DamagedPicture", f"{name}: the page cannot be read ({error})") from None
+    found, limits = facts(picture), page_limits(limits, resize)
+    need(found, 0, name, msgspec.structs.replace(limits, formats=None), resize=resize)
+    size = scaled(found.upright_width, found.upright_height, limits)
+    return _written(render.decoded(body, name, found, size, truncated, frame), found, name, limits)
+
+
+def fit_page(image: Image, name: str, limits: MediaLimits, *, resize: Literal["fit", "off"]) -> Fitted:
+    """As `fit`, for a page that was drawn here, in RGB."""
+    found, limits = drawn_facts(*image.size), page_limits(limits, resize)
+    need(found, 0, name, msgspec.structs.replace(limits, formats=None), resize=resize)
+    return _written(render.drawn(image, found), found, name, limits)
+
+
+def drawn_facts(width: int, height: int) -> Facts:
+    """Of a page that was drawn here."""
+    return Facts(format="PDF", width=width, height=height, orientation=1, mode="RGB", bits=8, animated=False)
+
+
+def page_limits(limits: MediaLimits, resize: Literal["fit", "off"]) -> MediaLimits:
+    """A page is written anew in any case; with `resize` "off" it keeps its size."""
+    return limits if resize == "fit" else msgspec.structs.replace(limits, useful_pixels=None)
 
 
 def need(
@@ -126,12 +173,17 @@ def encoded_size(size: int) -> int:
     return 4 * math.ceil(size / 3)
 
 
-def _remade(body: bytes, found: Facts, name: str, limits: MediaLimits, truncated: Literal["refuse", "send"]) -> Fitted:
+def _remade(body: bytes, found: Facts, name: str, limits: MediaLimits, truncated: Truncated) -> Fitted:
+    size = scaled(found.upright_width, found.upright_height, limits)
+    return _written(render.decoded(body, name, found, size, truncated), found, name, limits, len(body))
+
+
+def _written(image: render.Canvas, found: Facts, name: str, limits: MediaLimits, original: int | None = None) -> Fitted:
+    """The picture encoded within the limits. original: the bytes of its file, for a message."""
     if limits.formats is not None and not set(limits.formats) & set(render.WRITABLE):
         taken = ", ".join(limits.formats)
         raise refusal("Format", f"{name}: {found.format}; the model takes {taken}, none of which can be written")
     width, height = scaled(found.upright_width, found.upright_height, limits)
-    image = render.decoded(body, name, found, (width, height), truncated)
     while min(width, height) >= (limits.min_side or 1):
         image.resize(width, height)
         smallest = None
@@ -152,7 +204,8 @@ def _remade(body: bytes, found: Facts, name: str, limits: MediaLimits, truncated
         width, height = shrunk(width, height, _step(smallest, limits), limits)
         if (width, height) == before:
             break
-    raise refusal("TooLarge", f"{name}: {_size(found)}, {len(body):,} bytes; it cannot be made to fit {_said(limits)}")
+    size = "" if original is None else f", {original:,} bytes"
+    raise refusal("TooLarge", f"{name}: {_size(found)}{size}; it cannot be made to fit {_said(limits)}")
 
 
 def _step(size: int | None, limits: MediaLimits) -> float:

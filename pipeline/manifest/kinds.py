@@ -40,6 +40,7 @@ PICTURES = frozenset(
         ".heic",
         ".heif",
         ".avif",
+        ".pdf",
     )
 )
 SOUNDS = frozenset(

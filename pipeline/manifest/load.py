@@ -6,9 +6,13 @@ import hashlib
 import re
 from typing import Literal
 
+import msgspec
+
 from pipeline.errors import refusal
+from pipeline.manifest.documents import Document, fitted_page, one_page, page_name
 from pipeline.manifest.files import digest, file_size, read
-from pipeline.manifest.fit import fit
+from pipeline.manifest.fit import Fitted, fit
+from pipeline.manifest.pdf import DPI, is_pdf
 from pipeline.manifest.refs import public
 from pipeline.manifest.sniff import PICTURE_FORMATS, SOUND_FORMATS
 from pipeline.manifest.sound import check_sound
@@ -29,13 +33,14 @@ def load(
     confine: str | None = None,
     upright: bool = False,
     truncated: Literal["refuse", "send"] = "refuse",
+    dpi: int = DPI,
 ) -> Loaded:
     """What goes to the service for `media`: the URL as it is (http, https, oss), else the bytes, fitted to `limits`.
 
     `confine`: the manifest's folder (`Manifest.root`). A reference relative to it must not lead out of it through
     links; one that was written as an absolute path is the user's explicit word and may. `upright`: turn pictures by
     their EXIF orientation even where nothing else is to be done (for reading text, and for positions). `truncated`:
-    "send" takes pictures that are cut off at their end as well.
+    "send" takes pictures that are cut off at their end as well. `dpi`: of the page of a PDF.
     Blocking: run it in a thread.
     Raises Fault `rejected` with a code `Local.…` that says what is wrong, with the numbers and the file's public name.
     """
@@ -43,7 +48,9 @@ def load(
         return Loaded(kind=media.kind, source=public(media), url=media.url)
     if media.kind == "video" and media.path is not None:
         check_video_size(file_size(media), public(media), limits)
-    return from_bytes(read(media, confine=confine), media, limits, resize=resize, upright=upright, truncated=truncated)
+    return from_bytes(
+        read(media, confine=confine), media, limits, resize=resize, upright=upright, truncated=truncated, dpi=dpi
+    )
 
 
 def from_bytes(
@@ -54,6 +61,7 @@ def from_bytes(
     resize: Literal["fit", "off"] = "fit",
     upright: bool = False,
     truncated: Literal["refuse", "send"] = "refuse",
+    dpi: int = DPI,
 ) -> Loaded:
     """As `load`, for bytes that are here already (a URL's picture that was fetched by us)."""
     source = public(media)
@@ -75,7 +83,34 @@ def from_bytes(
     if media.kind == "video":
         ending, mime = VIDEO_FORMATS[check_video(body, source, limits)]
         return Loaded(kind="video", source=source, body=body, mime=mime, name=_name(media, ending), sha256=sha256)
-    fitted = fit(body, source, limits, resize=resize, upright=upright, truncated=truncated)
+    if is_pdf(body):
+        fitted = one_page(body, source, limits, resize, dpi)
+    else:
+        fitted = fit(body, source, limits, resize=resize, upright=upright, truncated=truncated)
+    cut = truncated == "send" and is_cut(body)
+    return msgspec.structs.replace(_picture(media, fitted, source), sha256=sha256, cut=cut)
+
+
+def load_page(
+    document: Document,
+    index: int,
+    limits: MediaLimits,
+    *,
+    resize: Literal["fit", "off"] = "fit",
+    truncated: Literal["refuse", "send"] = "refuse",
+) -> Loaded:
+    """A page of a document, counted from 0, as `load` gives a picture; its `page` counts from 1. `sha256` is of the
+    whole file. Blocking. Raises Fault as `load`."""
+    media = Media(kind="image", ref=document.name, path=document.name)
+    fitted = fitted_page(document, index, limits, resize, truncated)
+    loaded = _picture(media, fitted, page_name(document.name, index))
+    name, dot, ending = (loaded.name or "").rpartition(".")
+    return msgspec.structs.replace(
+        loaded, name=f"{name}_{index + 1:03}{dot}{ending}", sha256=document.sha256, page=index + 1
+    )
+
+
+def _picture(media: Media, fitted: Fitted, source: str) -> Loaded:
     ending, mime = PICTURE_FORMATS[fitted.format]
     return Loaded(
         kind="image",
@@ -83,13 +118,11 @@ def from_bytes(
         body=fitted.body,
         mime=mime,
         name=_name(media, ending),
-        sha256=sha256,
         width=fitted.width,
         height=fitted.height,
         original_width=fitted.original_width,
         original_height=fitted.original_height,
         changed=fitted.changed,
-        cut=truncated == "send" and is_cut(body),
     )
 
 

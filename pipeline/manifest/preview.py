@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pipeline.manifest.files import file_size
-from pipeline.manifest.fit import need, scaled
+from pipeline.errors import Fault
+from pipeline.manifest.documents import Document, document, page_name, previewed
+from pipeline.manifest.files import file_size, read
+from pipeline.manifest.fit import need, scaled, several_pages
+from pipeline.manifest.pdf import DPI
 from pipeline.manifest.probe import probe
 from pipeline.manifest.refs import public
-from pipeline.types import Media, MediaLimits
+from pipeline.types import Loaded, Media, MediaLimits
 
 
 def preview(
@@ -18,6 +21,7 @@ def preview(
     resize: Literal["fit", "off"] = "fit",
     confine: str | None = None,
     upright: bool = False,
+    dpi: int = DPI,
 ) -> tuple[int, int] | None:
     """(width, height) in pixels of what would be sent; None for a URL, which is not here.
 
@@ -26,8 +30,30 @@ def preview(
     """
     if media.url is not None:
         return None
-    found = probe(media, confine=confine)
+    try:
+        found = probe(media, confine=confine)
+    except Fault as fault:
+        if fault.code != "Local.NotAPicture" or (document := previewed_document(media, confine, dpi)) is None:
+            raise
+        if document.pages > 1:
+            raise several_pages(document.name, document.pages) from None
+        return previewed(document, limits, resize)[0]
+    if found.pages > 1:
+        raise several_pages(public(media), found.pages)
     size = len(media.data) if media.data is not None else file_size(media)
     needed = need(found, size, public(media), limits, resize=resize, upright=upright)
     width, height = found.upright_width, found.upright_height
     return (width, height) if needed == "nothing" else scaled(width, height, limits)
+
+
+def previewed_document(media: Media, confine: str | None, dpi: int) -> Document | None:
+    """The document that a file is, None for another file. Raises Fault as `documents.document`."""
+    return document(read(media, confine=confine), public(media), dpi)
+
+
+def preview_pages(limits: MediaLimits, found: Document, resize: Literal["fit", "off"]) -> list[Loaded]:
+    """The pages of a document as they would be sent, without bytes. Raises Fault as `preview`."""
+    return [
+        Loaded(kind="image", source=page_name(found.name, index), url="", width=width, height=height, page=index + 1)
+        for index, (width, height) in enumerate(previewed(found, limits, resize))
+    ]

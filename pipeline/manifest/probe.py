@@ -16,6 +16,7 @@ from pipeline.manifest.libtiff import silence_libtiff
 from pipeline.manifest.png import without_metadata
 from pipeline.manifest.refs import public
 from pipeline.manifest.sniff import PICTURE_FORMATS, described, sniff
+from pipeline.manifest.tiff import page_frames
 from pipeline.manifest.whole import has_end
 from pipeline.types import Media
 
@@ -50,7 +51,7 @@ _QUARTER_TURNS = (5, 6, 7, 8)
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What a header says. `width`, `height`: as stored; `upright_*`: with the EXIF orientation (1–8) applied.
 
-    `mode` is Pillow's; `bits`: per channel; `animated`: more than one frame that is shown in time.
+    `mode` is Pillow's; `bits`: per channel; `animated`: more than one frame that is shown in time; `pages`: of a TIFF.
     """
 
     format: str
@@ -60,6 +61,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     mode: str
     bits: int
     animated: bool
+    pages: int = 1
 
     @property
     def upright_width(self) -> int:
@@ -113,7 +115,18 @@ def facts(picture: Image) -> Facts:
         mode=picture.mode,
         bits=_bits(picture),
         animated=picture.format != "TIFF" and bool(getattr(picture, "is_animated", False)),
+        pages=_pages(picture) if picture.format == "TIFF" else 1,
     )
+
+
+def _pages(picture: Image) -> int:
+    file = getattr(picture, "_fp", None) or getattr(picture, "fp", None)
+    if file is None:
+        return 1
+    place = file.tell()
+    pages = len(page_frames(file))
+    file.seek(place)
+    return max(1, pages)
 
 
 def _open(file: BinaryIO, head: bytes, name: str) -> Image:

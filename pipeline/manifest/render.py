@@ -71,6 +71,11 @@ class Canvas:
         return ", ".join(done)
 
 
+def drawn(image: Image, found: Facts) -> Canvas:
+    """A page that was drawn here, in RGB."""
+    return Canvas(image, found, ["drawn"])
+
+
 def verify(body: bytes, name: str, truncated: Truncated = "refuse") -> None:
     """Decodes a whole picture to see that nothing is missing; with `truncated` "send", its end may be. Raises Fault as
     `decoded`."""
@@ -81,9 +86,17 @@ def verify(body: bytes, name: str, truncated: Truncated = "refuse") -> None:
             raise
 
 
-def decoded(body: bytes, name: str, found: Facts, size: tuple[int, int], truncated: Truncated = "refuse") -> Canvas:
+def decoded(
+    body: bytes,
+    name: str,
+    found: Facts,
+    size: tuple[int, int],
+    truncated: Truncated = "refuse",
+    frame: int | None = None,
+) -> Canvas:
     """The picture upright and in L, LA, RGB or RGBA, at `size` (upright; never larger than the original).
-    With `truncated` "send", what is missing at its end stays black or grey.
+    With `truncated` "send", what is missing at its end stays black or grey. `frame`: of a TIFF, which of its
+    directories.
 
     Raises Fault `Local.TruncatedPicture`, `Local.DamagedPicture`.
     """
@@ -91,7 +104,7 @@ def decoded(body: bytes, name: str, found: Facts, size: tuple[int, int], truncat
 
     turned = found.upright_width != found.width
     stored = (size[1], size[0]) if turned else size
-    image = _loaded(body, name, stored, truncated)
+    image = _loaded(body, name, stored, truncated, frame)
     done = ["first frame of the animation"] if found.animated else []
     image = _eight_bits(image, found, done)
     if image.size != stored:
@@ -103,13 +116,21 @@ def decoded(body: bytes, name: str, found: Facts, size: tuple[int, int], truncat
     return Canvas(image, found, done)
 
 
-def _loaded(body: bytes, name: str, size: tuple[int, int] | None = None, truncated: Truncated = "refuse") -> Image:
+def _loaded(
+    body: bytes,
+    name: str,
+    size: tuple[int, int] | None = None,
+    truncated: Truncated = "refuse",
+    frame: int | None = None,
+) -> Image:
     """The picture decoded; a JPEG that is much larger than `size` (as stored) at a fraction of its size."""
     image = open_picture(body, name)
     if image.format == "JPEG" and size is not None:
         image.draft("", size)  # DCT scaling: 12 to 1 megapixel in 91 ms instead of 216
     try:
         try:
+            if frame is not None:
+                image.seek(frame)
             image.load()
         except Exception as error:
             if image.format != "PNG" or isinstance(error, (OSError, MemoryError)):

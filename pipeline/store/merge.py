@@ -125,8 +125,12 @@ def _conformed(table: pa.Table, target: pa.Schema) -> pa.Table:
         index = by_name.get(field.name.lower())
         column = pa.nulls(table.num_rows, field.type) if index is None else table.column(index)
         if column.type != field.type:
-            changed = field.type == pa.string()
-            column = columns.array(column.to_pylist(), "VARCHAR") if changed else column.cast(field.type)
+            if field.type == pa.string():
+                column = columns.array(column.to_pylist(), "VARCHAR")
+            elif pa.types.is_nested(field.type) and field.name != "embedding":
+                column = pa.array(column.to_pylist(), field.type)  # blocks of an older part have no page
+            else:
+                column = column.cast(field.type)
         arrays.append(column)
     return pa.Table.from_arrays(arrays, schema=target)
 

@@ -51,7 +51,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
 
 class AnswerRecord(Outcome, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A row's answer. `own`: the task's columns (`caption` | `answer` | `ocr_text`, `blocks` | `embedding`,
-    `modalities`); an embedding is little-endian float32 bytes, a block has `text`, `score`, `polygon`."""
+    `modalities`); an embedding is little-endian float32 bytes, a block has `text`, `score`,
+    `polygon`, `page`."""
 
     own: Mapping[str, Any]
 

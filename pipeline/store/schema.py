@@ -168,7 +168,7 @@ def _types(dimension: int | None) -> dict[str, Any]:
 
     text, whole, small, real = pa.string(), pa.int64(), pa.int32(), pa.float64()
     utc = pa.timestamp("us", tz="UTC")
-    block = pa.struct([("text", text), ("score", real), ("polygon", pa.list_(pa.list_(real)))])
+    block = pa.struct([("text", text), ("score", real), ("polygon", pa.list_(pa.list_(real))), ("page", small)])
     kinds: dict[Any, tuple[str, ...]] = {
         whole: (
             *("seq", "latency_ms", "input_tokens", "output_tokens", "media_tokens"),

@@ -1,0 +1,64 @@
+"""Counts the pages of a TIFF from its directories, without decoding any."""
+
+from __future__ import annotations
+
+import struct
+from typing import BinaryIO
+
+MOST_DIRECTORIES = 10_000
+"""A chain of directories that is longer is taken for one that never ends."""
+
+_NEW_SUBFILE_TYPE, _SUBFILE_TYPE = 254, 255
+_REDUCED, _MASK = 1, 4
+"""Bits of NewSubfileType (TIFF 6.0, page 36): a smaller copy of another page, and a mask of one."""
+
+
+def page_frames(file: BinaryIO) -> tuple[int, ...]:
+    """The places, from 0, of the directories that are pages of their own: thumbnails and masks are none.
+
+    Where nothing can be read, the empty tuple. The file's position changes.
+    """
+    try:
+        return tuple(_pages(file))
+    except (OSError, ValueError, struct.error):
+        return ()
+
+
+def _pages(file: BinaryIO) -> list[int]:
+    file.seek(0)
+    head = file.read(16)
+    order = "<" if head[:2] == b"II" else ">"
+    big = struct.unpack(f"{order}H", head[2:4])[0] == 43
+    pointer, count, entry = ("Q", "Q", 20) if big else ("I", "H", 12)
+    place = struct.unpack_from(order + pointer, head, 8 if big else 4)[0]
+    seen: set[int] = set()
+    pages: list[int] = []
+    while place and place not in seen and len(seen) < MOST_DIRECTORIES:
+        seen.add(place)
+        file.seek(place)
+        number = struct.unpack(order + count, file.read(struct.calcsize(count)))[0]
+        if number > 4096:
+            break
+        entries = file.read(number * entry)
+        following = file.read(struct.calcsize(pointer))
+        if len(entries) < number * entry:
+            break
+        if not _is_part(entries, order, entry):
+            pages.append(len(seen) - 1)
+        if len(following) < struct.calcsize(pointer):
+            break
+        place = struct.unpack(order + pointer, following)[0]
+    return pages
+
+
+def _is_part(entries: bytes, order: str, size: int) -> bool:
+    """Whether a directory says that it is a smaller copy or a mask of another one."""
+    for place in range(0, len(entries), size):
+        tag, kind = struct.unpack_from(f"{order}HH", entries, place)
+        value = place + size - (8 if size == 20 else 4)
+        if tag == _NEW_SUBFILE_TYPE:
+            return bool(struct.unpack_from(f"{order}I", entries, value)[0] & (_REDUCED | _MASK))
+        if tag == _SUBFILE_TYPE:
+            found = struct.unpack_from(f"{order}{'H' if kind == 3 else 'I'}", entries, value)[0]
+            return bool(found == 2)
+    return False
