@@ -118,4 +118,4 @@ def _literal_decoder(id_name: str) -> Any:
 
 
 def _is_blank(line: bytes) -> bool:
-    return line[0] in _BLANK and not line.strip()
+    return not line or (line[0] in _BLANK and not line.strip())

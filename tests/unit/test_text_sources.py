@@ -225,3 +225,9 @@ def test_a_glob_may_name_lists(tmp_path: Path) -> None:
     written(tmp_path, "1.txt", "a.jpg\n")
     written(tmp_path, "2.txt", "b.jpg\nc.jpg\n")
     assert ids(rows_of(f"{tmp_path}/*.txt")) == ["a.jpg", "b.jpg", "c.jpg"]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "json", "txt"])
+@pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf", b"\xff\xfe", b"\n", b"\xef\xbb\xbf\r\n"])
+def test_a_text_with_nothing_in_it_has_no_rows(tmp_path: Path, form: str, content: bytes) -> None:
+    assert rows_of(written(tmp_path, f"m.{form}", content)) == []
