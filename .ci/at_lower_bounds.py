@@ -6,7 +6,7 @@ import re
 import sys
 from importlib.metadata import requires, version
 
-EXTRAS = ("offline", "video")
+EXTRAS = ("offline", "video", "pdf", "heif")
 
 
 def release(text: str) -> tuple[int, ...]:

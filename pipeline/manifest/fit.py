@@ -64,7 +64,7 @@ def fit(
     if found.pages > 1:
         raise several_pages(name, found.pages)
     needed = need(found, len(body), name, limits, resize=resize, upright=upright)  # first, as in a plan
-    if has_end(body, found.format) is not True:
+    if needed != "all" and has_end(body, found.format) is not True:
         render.verify(body, name, truncated)
     if needed == "nothing":
         return _as_is(body, found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
@@ -40,7 +40,6 @@ _FACTORIES = {
     "ICO": ("IcoImagePlugin", "IcoImageFile"),
     "ICNS": ("IcnsImagePlugin", "IcnsImageFile"),
     "SGI": ("SgiImagePlugin", "SgiImageFile"),
-    "AVIF": ("AvifImagePlugin", "AvifImageFile"),
     "PPM": ("PpmImagePlugin", "PpmImageFile"),
 }
 
@@ -140,6 +139,8 @@ def _open(file: BinaryIO, head: bytes, name: str) -> Image:
         _check_size(*_webp_size(head), name)
     try:
         picture = _by_plugin(file, form)
+    except Fault as fault:
+        raise Fault("rejected", fault.code, f"{name}: {fault.message}") from None
     except Exception as error:  # a decoder may raise nearly anything on hostile bytes
         pass_on(error)
         raise refusal(
@@ -154,8 +155,7 @@ def _by_plugin(file: BinaryIO, form: str) -> Image:
     formats. A PNG that is refused for its metadata is opened without them."""
     if form == "TIFF":
         silence_libtiff()
-    module, factory = _FACTORIES[form]
-    plugin = getattr(import_module(f"PIL.{module}"), factory)
+    plugin = _plugin(form)
     file.seek(0)
     try:
         picture: Image = plugin(file)
@@ -172,6 +172,27 @@ def load_readers() -> None:
     for module in {module for module, _ in _FACTORIES.values()} | {"Image", "ImageOps", "ImageCms", "ImageFile"}:
         with suppress(ImportError):  # a Pillow built without a format
             import_module(f"PIL.{module}")
+
+
+def _plugin(form: str) -> Any:
+    """The class of Pillow, or of a library besides it, that opens a format. Raises Fault `Local.MissingExtra`."""
+    if form == "HEIF":
+        try:
+            from pillow_heif import HeifImageFile
+        except ImportError:
+            way = "install it with: pip install 'multimodal-batch[heif]'"
+            raise refusal("MissingExtra", f"a HEIC picture is read with pillow-heif; {way}") from None
+        return HeifImageFile
+    if form == "AVIF":
+        try:
+            plugin = import_module("PIL.AvifImagePlugin")
+        except ImportError:
+            plugin = None
+        if plugin is None or not plugin.SUPPORTED:
+            raise refusal("MissingExtra", "an AVIF picture is read by Pillow 11.3 or newer: pip install -U Pillow")
+        return plugin.AvifImageFile
+    module, factory = _FACTORIES[form]
+    return getattr(import_module(f"PIL.{module}"), factory)
 
 
 def _check_size(width: int, height: int, name: str) -> None:

@@ -17,6 +17,7 @@ PICTURE_FORMATS: dict[str, tuple[str, str]] = {
     "SGI": (".sgi", "image/sgi"),
     "AVIF": (".avif", "image/avif"),
     "PPM": (".ppm", "image/x-portable-pixmap"),
+    "HEIF": (".heic", "image/heic"),
 }
 SOUND_FORMATS: dict[str, tuple[str, str]] = {
     "WAV": (".wav", "audio/wav"),
@@ -66,8 +67,8 @@ def sniff(body: bytes) -> str | None:
         return {b"WEBP": "WEBP", b"WAVE": "WAV"}.get(body[8:12])
     if body[:2] == b"BM" and len(body) > 18:
         return "BMP"
-    if body[4:8] == b"ftyp" and body[8:12] in (b"avif", b"avis"):
-        return "AVIF"
+    if body[4:8] == b"ftyp" and (form := _of_brands(body)) is not None:
+        return form
     if body[:1] == b"P" and body[1:2] in b"123456" and body[2:3].isspace():
         return "PPM"
     if body[:4] in (b"\x28\x00\x00\x00", b"\x0c\x00\x00\x00"):
@@ -82,10 +83,7 @@ def described(body: bytes) -> str:
     for start, words in _OTHERS:
         if body.startswith(start):
             return words
-    brand = body[8:12]
     if body[4:8] == b"ftyp":
-        if brand[:3] in (b"hei", b"hev", b"mif", b"msf"):
-            return "a HEIC picture, which is not supported; convert it to JPEG"
         return "an MP4 or QuickTime file"
     body = body.removeprefix(b"\xef\xbb\xbf")
     head = body[:512].lstrip().lower()
@@ -99,6 +97,17 @@ def described(body: bytes) -> str:
         return "of no known format"
     is_text = sample and all(char.isprintable() or char in "\r\n\t\f" for char in sample)
     return "text" if is_text else "of no known format"
+
+
+def _of_brands(body: bytes) -> str | None:
+    """AVIF or HEIF by the brands of a file (ISO/IEC 23008-12 §10, AV1 image file format §9), else None.
+
+    `mif1` and `msf1` say only that it is one of the two; the compatible brands say which."""
+    main, end = body[8:12], min(int.from_bytes(body[:4], "big"), 256)
+    brands = {main, *(body[place : place + 4] for place in range(16, end - 3, 4))}
+    if main in (b"avif", b"avis") or (main in (b"mif1", b"msf1") and brands & {b"avif", b"avis"}):
+        return "AVIF"
+    return "HEIF" if main[:3] in (b"hei", b"hev") or main in (b"mif1", b"msf1") else None
 
 
 def _is_mpeg_audio(body: bytes) -> bool:
