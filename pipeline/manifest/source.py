@@ -24,7 +24,7 @@ from pipeline.manifest.rows import CURRENT_RULES, InputRules, Shaper
 from pipeline.manifest.shards import Shards
 from pipeline.manifest.sql import SqlManifest, is_query
 from pipeline.manifest.tables import TableKind, Tables
-from pipeline.manifest.walk import is_glob, split_glob
+from pipeline.manifest.walk import is_glob, split_glob, walk
 from pipeline.types import Row
 
 ACCEPTED = (
@@ -106,6 +106,8 @@ def _file(path: str, job: Job, rules: InputRules) -> Manifest:
 def _folder(folder: str, pattern: str | None, spec: str, job: Job, rules: InputRules) -> Manifest:
     """A folder (`pattern` None) or what a glob matches in it."""
     sounds, follow = job.task == "embed", rules.derived_ids > 1
+    if job.source.format is not None:
+        return _all_files(folder, pattern, spec, job, rules)
     found = contents(folder, pattern, sounds=sounds, follow=follow)
     if found.medium is not None:
         if job.source.encoding is not None:
@@ -123,6 +125,19 @@ def _folder(folder: str, pattern: str | None, spec: str, job: Job, rules: InputR
     if kinds:
         return _tables(found.tables[kinds[0]], kinds[0], folder, job, rules, found.passed)
     raise ManifestError(f"{spec}: {found.lack(pattern)}; expected {ACCEPTED}")
+
+
+def _all_files(folder: str, pattern: str | None, spec: str, job: Job, rules: InputRules) -> Manifest:
+    """The files of a folder or glob whose format the job says, whatever they are called."""
+    passed, files = PassedOver(), list[str]()
+    for found in walk(folder, pattern, passed, follow=rules.derived_ids > 1):
+        if Path(found.path).name.startswith("_"):
+            passed.file(found.relative)
+        else:
+            files.append(found.path)
+    if not files:
+        raise ManifestError(f"{spec}: there is no file")
+    return _tables(files, cast("TableKind", job.source.format), folder, job, rules, passed)
 
 
 def _tables(

@@ -208,6 +208,16 @@ def test_the_format_may_be_said_whatever_the_name(tmp_path: Path) -> None:
     assert ids(told(written(tmp_path, "names.csv", "a.jpg\n"), form="txt")) == ["a.jpg"]
 
 
+def test_the_format_holds_for_all_files_of_a_glob_or_folder(tmp_path: Path) -> None:
+    for number in (1, 2, 10):
+        written(tmp_path, f"parts/{number}.dat", f"id;image\n{number};a.jpg\n")
+    written(tmp_path, "parts/_SUCCESS", "")
+    assert ids(told(Path(f"{tmp_path}/parts/*.dat"), form="csv")) == ["1", "2", "10"]
+    assert ids(told(tmp_path / "parts", form="csv")) == ["1", "2", "10"]
+    with pytest.raises(ManifestError, match="no file"):
+        told(Path(f"{tmp_path}/parts/*.tab"), form="csv")
+
+
 def test_an_encoding_is_refused_for_what_is_no_text(tmp_path: Path) -> None:
     written(tmp_path, "a.jpg", b"\xff\xd8\xff")
     with pytest.raises(ManifestError, match="encoding"):
