@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ManifestError
 from pipeline.job.schema import Job
 from pipeline.manifest.arrow_rows import names_of, values_of
+from pipeline.manifest.named_bytes import PathIds, column_of, paths_in
 from pipeline.manifest.root import root_of
 from pipeline.manifest.rows import CURRENT_RULES, InputRules, Shaper
 from pipeline.manifest.source import Manifest
@@ -17,14 +19,25 @@ from pipeline.manifest.spool import ArrowSpool, ObjectSpool, unboxed
 from pipeline.manifest.tables import check_mapping
 from pipeline.types import Row
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 
 class MemoryManifest:
-    """Rows of `source`: a function that gives the row values from the start, as often as it is called."""
+    """Rows of `source`: a function that gives the row values from the start, as often as it is called. `ids`: names the
+    rows; asked for once, when the rows are read first."""
 
-    def __init__(self, source: Callable[[], Iterator[Any]], columns: tuple[str, ...] | None, shaper: Shaper) -> None:
+    def __init__(
+        self,
+        source: Callable[[], Iterator[Any]],
+        columns: tuple[str, ...] | None,
+        shaper: Shaper,
+        ids: Callable[[], PathIds] | None = None,
+    ) -> None:
         self.root = shaper.base
         self.schema_columns = columns
         self._source = source
+        self._ids = functools.cache(ids) if ids is not None else None
         self._shaper = shaper
         self._identity = secrets.token_hex(16)
         if columns is not None:
@@ -40,6 +53,7 @@ class MemoryManifest:
 
     def rows(self, start: int = 0) -> Iterator[Row]:
         """The rows in order; `where` is "row N" from 1."""
+        ids = self._ids() if self._ids is not None else None
         for ordinal, values in enumerate(self._source()):
             if ordinal < start:
                 continue
@@ -47,7 +61,8 @@ class MemoryManifest:
             if isinstance(values, str):
                 values = {"image": values}
             if isinstance(values, Mapping):
-                yield self._shaper.row(ordinal, where, line, values)
+                row = self._shaper.row(ordinal, where, line, values)
+                yield row if ids is None else ids.named(row, values)
             else:
                 message = f"found a {type(values).__name__}, expected a dict of columns or a path"
                 yield self._shaper.bad(ordinal, where, line, "BadLine", message)
@@ -91,12 +106,10 @@ def _from_arrow(table: Any, shaper: Shaper) -> Manifest:
         reader = None if isinstance(table, pa.Table) else pa.RecordBatchReader.from_stream(table)
     except (pa.ArrowException, TypeError, ValueError) as error:  # such as pandas for a column name given twice
         raise ManifestError(f"the {type(table).__name__} gives no table: {error}") from None
-    if reader is None:
-        names = names_of(table.schema, "the table")
-        return MemoryManifest(_values(lambda: table.to_batches(max_chunksize=4096)), names, shaper)
-    names = names_of(reader.schema, "the table")
-    return MemoryManifest(_values(ArrowSpool(reader).read), names, shaper)
-
-
-def _values(batches: Callable[[], Iterable[Any]]) -> Callable[[], Iterator[Any]]:
-    return lambda: (values for batch in batches() for values in values_of(batch))
+    schema = table.schema if reader is None else reader.schema
+    names = names_of(schema, "the table")
+    batches: Callable[[], Iterable[pa.RecordBatch]]
+    batches = (lambda: table.to_batches(max_chunksize=4096)) if reader is None else ArrowSpool(reader).read
+    column = None if shaper.as_written else column_of(schema, shaper.names, shaper.id_name)
+    ids = None if column is None else (lambda: PathIds(column, paths_in(batches(), column)))
+    return MemoryManifest(lambda: (values for batch in batches() for values in values_of(batch)), names, shaper, ids)

@@ -7,7 +7,7 @@ each row but the first has a piece of the row's hash behind it.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -33,6 +33,14 @@ def column_of(schema: pa.Schema, names: Mapping[str, str], id_name: str) -> str 
         if named and names.get(column.name) in ("image", "audio"):
             return str(column.name)
     return None
+
+
+def paths_in(batches: Iterable[pa.RecordBatch], column: str) -> Iterator[str | None]:
+    """The paths in a column of record batches."""
+    import pyarrow.compute as pc
+
+    for batch in batches:
+        yield from pc.struct_field(batch.column(batch.schema.get_field_index(column)), "path").to_pylist()
 
 
 class PathIds:

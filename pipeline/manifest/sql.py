@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import ManifestError
 from pipeline.manifest.arrow_rows import values_of
+from pipeline.manifest.named_bytes import PathIds, column_of, paths_in
 from pipeline.manifest.names import positioned, refuse_repeated
 from pipeline.manifest.rows import Shaper
 from pipeline.manifest.sql_paths import absolute
@@ -53,10 +54,14 @@ class SqlManifest:
             with self._connected() as connection:
                 _check(self._query, connection)
                 self._asked = absolute(self._query, self._folder, connection)
-                names = connection.sql(self._asked).columns
-            refuse_repeated(names)
+                asked = connection.sql(self._asked)
+                names = asked.columns
+                refuse_repeated(names)
+                schema = asked.limit(0).to_arrow_reader(1).read_all().schema
         except (duckdb.Error, ValueError) as error:
             raise ManifestError(f"manifest, sql: {_told(error)}") from None
+        self._column = None if shaper.as_written else column_of(schema, shaper.names, shaper.id_name)
+        self._ids: PathIds | None = None
         self.schema_columns: tuple[str, ...] | None = tuple(positioned(names))
         check_mapping(shaper, self.schema_columns, "manifest, sql")
 
@@ -76,14 +81,24 @@ class SqlManifest:
         ordinal = 0
         try:
             with self._connected() as connection:
+                ids = self._path_ids(connection)
                 for batch in connection.sql(self._asked).to_arrow_reader(BATCH_ROWS):
                     skipped = min(max(0, start - ordinal), batch.num_rows)
                     ordinal += skipped
                     for values in values_of(batch.slice(skipped)):
-                        yield self._shaper.row(ordinal, f"row {ordinal + 1}", f"line:{ordinal + 1}", values)
+                        row = self._shaper.row(ordinal, f"row {ordinal + 1}", f"line:{ordinal + 1}", values)
+                        yield row if ids is None else ids.named(row, values)
                         ordinal += 1
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise ManifestError(f"manifest, sql: the query broke behind row {ordinal}: {_told(error)}") from None
+
+    def _path_ids(self, connection: duckdb.DuckDBPyConnection) -> PathIds | None:
+        """What names the rows of a query of pictures with their paths; the paths are read once."""
+        if self._ids is None and self._column is not None:
+            name = self._column.replace('"', '""')
+            paths = connection.sql(self._asked).project(f"{{'path': \"{name}\".path}} as named")
+            self._ids = PathIds(self._column, paths_in(paths.to_arrow_reader(BATCH_ROWS), "named"))
+        return self._ids
 
     def _connected(self) -> duckdb.DuckDBPyConnection:
         import duckdb

@@ -85,6 +85,19 @@ def test_an_output_of_0_1_0_keeps_its_ids(tmp_path: Path) -> None:
     assert len(row.id) == 32
 
 
+@pytest.mark.parametrize("source", ["table", "stream", "sql"])
+def test_tables_of_python_and_queries_have_the_same_ids(tmp_path: Path, source: str) -> None:
+    shard(tmp_path / "0.parquet", [(PICTURES[n % 4], f"{n % 3}.png") for n in range(7)])
+    shard(tmp_path / "1.parquet", [(PICTURES[0], None), None, (PICTURES[3], "3.png")])
+    table = pa.concat_tables([pq.read_table(tmp_path / f"{n}.parquet") for n in (0, 1)])
+    if source == "sql":
+        manifest = open_manifest("sql: from '*.parquet'; -- all", job_of(), folder=str(tmp_path))
+    else:
+        manifest = from_table(table if source == "table" else table.to_reader(), job_of(), str(tmp_path))
+    assert ids(list(manifest.rows())) == ids(read(tmp_path))
+    assert ids(list(manifest.rows(4))) == ids(read(tmp_path))[4:]
+
+
 def test_a_path_without_bytes_is_a_file(tmp_path: Path) -> None:
     shard(tmp_path / "m.parquet", [(None, "sub/1.png"), None])
     first, second = read(tmp_path / "m.parquet")
