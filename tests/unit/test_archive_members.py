@@ -321,3 +321,11 @@ def test_frames_are_taken_of_a_video_in_an_archive(tmp_path: Path, name: str) ->
     assert whole.sha256 == digest(medium)
     assert taken.frames[0].source == f"{tmp_path / name}#clip.mp4#t=0.000"
     assert taken.frames[0].name == "clip_001.jpg"
+
+
+def test_names_without_end_are_failures_with_short_ids(tmp_path: Path) -> None:
+    path = tar(tmp_path / "x.tar", {"a" * 9000 + ".jpg": ONE, "a" * 9001 + ".jpg": ONE, "b.jpg": ONE})
+    rows = rows_of(path)
+    assert [row.problem.code if row.problem else None for row in rows] == ["Local.BadName", "Local.BadName", None]
+    assert len({row.id for row in rows}) == 3
+    assert all(len(row.id) < 300 for row in rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.archives import tar
 from support.manifests import ids, job_of, problems, rows_of, written
 from support.pictures import drawn, encoded
 
@@ -111,3 +112,31 @@ def test_a_cache_folder_of_the_hub_means_its_newest_snapshot(tmp_path: Path) -> 
         (repo / f"snapshots/{revision}/{revision}.jpg").symlink_to("../../blobs/f00")
     written(repo, "refs/main", "bbb")
     assert ids(rows_of(repo)) == ["bbb.jpg"]
+
+
+def test_parquet_shards_of_a_snapshot_are_read(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    repo = tmp_path / "datasets--me--set"
+    body = encoded(drawn(40, 30))
+    table = pa.table({"image": [{"bytes": body, "path": "1.jpg"}], "label": [3]})
+    pq.write_table(table, written(repo, "blobs/f00", b""))
+    (repo / "snapshots/aaa/data").mkdir(parents=True)
+    (repo / "snapshots/aaa/data/train-00000-of-00001.parquet").symlink_to("../../../blobs/f00")
+    for spec in (repo, repo / "snapshots/aaa", repo / "snapshots/aaa/data/*.parquet"):
+        (row,) = rows_of(spec)
+        assert dict(row.columns) == {"label": 3}
+        assert load(row.images[0], MediaLimits()).body == body
+
+
+def test_an_archive_in_a_snapshot_is_read(tmp_path: Path) -> None:
+    repo, body = tmp_path / "datasets--me--set", encoded(drawn(40, 30))
+    tar(repo / "blobs/f00", {"1.jpg": body})
+    (repo / "snapshots/aaa").mkdir(parents=True)
+    (repo / "snapshots/aaa/0.tar").symlink_to("../../blobs/f00")
+    for spec in (repo, repo / "snapshots/aaa/0.tar"):
+        manifest = open_manifest(str(spec), job_of())
+        (row,) = manifest.rows()
+        assert row.id == "0.tar#1.jpg"
+        assert load(row.images[0], MediaLimits(), confine=manifest.root).body == body
