@@ -17,6 +17,7 @@ from pipeline.errors import EXIT_BUG, EXIT_STOPPED, EXIT_USAGE, JobError, Pipeli
 from pipeline.job.filenames import no_file_name
 from pipeline.machine import machine_error_of
 from pipeline.report.streams import hold_any_text, keep_streams, let_go_of_stdout, use_utf8_names
+from pipeline.report.visible import streams_for_people
 
 
 def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:
@@ -60,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
     hold_any_text()
     # What a picture library thinks of a broken file is said by the row's failure, not between the lines of progress.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    with ended_by_signals():
+    with ended_by_signals(), streams_for_people():
         code = _written(_run(arguments))
     sys.exit(code)
 

@@ -8,6 +8,7 @@ import msgspec
 
 from pipeline.report.state import count, money, span
 from pipeline.report.summary import FailureGroup, passed_over
+from pipeline.report.visible import one_line
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +74,7 @@ def lines(forecast: Forecast) -> Iterator[str]:
     if f.looked_at < f.send:
         yield f"         (figures below from {f.looked_at:,} of them, spread evenly)"
     for group in f.refused:
-        yield f"  {group.rows:>6,} × refused {group.code}: {group.message} (such as {group.id})"
+        yield f"  {group.rows:>6,} × refused {one_line(f'{group.code}: {group.message} (such as {group.id})')}"
     if f.send:
         yield from _figures(f)
     for note in f.notes:

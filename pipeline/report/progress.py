@@ -12,6 +12,7 @@ from pipeline.report import streams
 from pipeline.report.display import Progress, Quiet
 from pipeline.report.metrics import Metrics
 from pipeline.report.state import RunState, count, money, span
+from pipeline.report.visible import for_drawing, one_line
 
 PLAIN_EVERY = 60.0
 """Seconds between lines where stderr is not a terminal; a night's log stays readable."""
@@ -61,7 +62,7 @@ class Plain(Quiet):
     def update(self, state: RunState, elapsed: float) -> None:
         if elapsed >= self._next:
             self._next = elapsed + PLAIN_EVERY
-            print(f"{self._name}: {describe(state, elapsed)}", file=self._stream, flush=True)
+            print(f"{one_line(self._name)}: {describe(state, elapsed)}", file=self._stream, flush=True)
 
 
 class JsonLines(Plain):
@@ -84,11 +85,13 @@ class Live(Quiet):
 
         self._bar = Bar(
             SpinnerColumn("dots" if streams.holds("⠋", stream) else "line"),
-            TextColumn("[bold]{task.description}"),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=28),
-            TextColumn("{task.fields[line]}"),
-            console=Console(file=stream),
+            TextColumn("{task.fields[line]}", markup=False),
+            console=Console(file=for_drawing(stream)),
             transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
             refresh_per_second=8,
         )
         self._stream = stream

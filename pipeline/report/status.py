@@ -9,6 +9,7 @@ import msgspec
 
 from pipeline.report.state import count, money
 from pipeline.report.summary import FailureGroup
+from pipeline.report.visible import one_line
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +47,7 @@ def lines(status: Status) -> Iterator[str]:
     counts = f"{status.done:,} done, {status.left:,} left, {status.failed:,} failed{dismissed}"
     yield f"{count(status.rows, 'row')}: {counts}"
     for group in status.failures:
-        yield f"  {group.rows:>6,} × {group.fault} {group.code}: {group.message} (such as {group.id})"
+        yield f"  {group.rows:>6,} × {group.fault} {one_line(f'{group.code}: {group.message} (such as {group.id})')}"
     for entry in status.spend:
         unknown = entry.get("unknown_cost_attempts") or 0
         note = f" and {count(unknown, 'attempt')} of unknown cost" if unknown and not status.offline else ""

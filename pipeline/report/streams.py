@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pipeline.report.visible import visible
+
 _ESCAPED = "json-escapes"
 _ASCII = "ascii-with-escapes"
 
@@ -114,7 +116,8 @@ def encoding(stream: Any) -> str:
 
 
 def shown(text: str, stream: Any) -> str:
-    """The text as the stream will show it, for whoever counts columns."""
+    """The text as a person will see it on the stream, for whoever counts columns."""
+    text = visible(text)
     name = encoding(stream)
     if text.isascii() or name.startswith("utf"):
         return text

@@ -9,6 +9,7 @@ import msgspec
 
 from pipeline.errors import EXIT_FAILURES, EXIT_OK, EXIT_PLANNED_STOP, EXIT_STOPPED
 from pipeline.report.state import count, money, span
+from pipeline.report.visible import one_line
 
 
 class FailureGroup(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +88,7 @@ def lines(summary: Summary) -> Iterator[str]:
     if summary.passed_over:
         yield passed_over(summary.passed_over)
     for group in summary.failures[:MOST_GROUPS]:
-        yield f"  {group.rows:>6,} × {group.fault} {group.code}: {group.message} (such as {group.id})"
+        yield f"  {group.rows:>6,} × {group.fault} {one_line(f'{group.code}: {group.message} (such as {group.id})')}"
     if len(summary.failures) > MOST_GROUPS:
         yield f"  and {len(summary.failures) - MOST_GROUPS} more kinds of failure"
     if summary.message:

@@ -14,6 +14,7 @@ import msgspec
 
 from pipeline.errors import JobError, MachineError
 from pipeline.report import streams
+from pipeline.report.visible import for_data
 
 MOST_ROWS = 1_000
 """Rows printed as a table; more is for JSON, CSV or `pipeline export`."""
@@ -29,7 +30,7 @@ def write(reader: Any, form: str, file: Path | None) -> None:
     """Writes a pyarrow RecordBatchReader to stdout or `file` as `table`, `json` (one array of objects) or `csv`."""
     writers = {"table": _table, "json": _json, "csv": _csv}
     if file is None:
-        writers[form](reader, sys.stdout)
+        writers[form](reader, sys.stdout if form == "table" else for_data(sys.stdout))
         return
     try:
         with file.open("w", encoding="utf-8", newline="") as stream:
@@ -69,10 +70,20 @@ def _json(reader: Any, stream: TextIO) -> None:
 
 
 def _csv(reader: Any, stream: TextIO) -> None:
-    writer = csv.writer(stream, lineterminator="\n")
+    writer = csv.writer(_Lines(stream), lineterminator="\r\n")
     writer.writerow(_unique(reader.schema.names))
     for row in _rows(reader):
         writer.writerow([_flat(value) for value in row.values()])
+
+
+class _Lines:
+    r"""Lines that end in `\n`. The csv module is told `\r\n`: only then it quotes a value with either of them."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, line: str) -> int:
+        return self._stream.write(line.removesuffix("\r\n") + "\n")
 
 
 def _flat(value: Any) -> Any:
@@ -125,7 +136,7 @@ def _records(names: list[str], numeric: list[bool], rows: list[list[str]], width
     for number, row in enumerate(rows, 1):
         yield f"{rule * 2} row {number} " + rule * 40
         for name, value in zip(names, row, strict=True):
-            yield f"{name:>{margin}}  {value}"
+            yield f"{name:>{margin}}  {value}".replace("\n", "\n" + " " * (margin + 2))
 
 
 def _numeric(kind: Any) -> bool:
