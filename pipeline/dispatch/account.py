@@ -130,8 +130,8 @@ class Account:
 
     def _learn(self, hints: Hints) -> None:
         """A published limit becomes a ceiling. Its window is the shortest usual one that the resets seen fit into."""
-        if not hints.limit or self.limits.rpm:
-            return
+        if not hints.limit or self.limits.rpm or (hints.remaining or 0) > hints.limit:
+            return  # more is left than there is: such a limit is not believed
         if hints.reset is None:
             self._window = max(self._window, USUAL_WINDOW)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -10,6 +11,7 @@ import anyio.lowlevel
 
 from pipeline.dispatch.account import Account, wait_asked
 from pipeline.dispatch.admission import Ticket
+from pipeline.dispatch.asleep import timed
 from pipeline.dispatch.budget import Budget
 from pipeline.dispatch.observe import Counters
 from pipeline.dispatch.prepared import Policy, Prepared
@@ -24,6 +26,10 @@ from pipeline.types import Attempt, Reply, Usage
 T = TypeVar("T")
 
 INTERRUPTED = "Local.Interrupted"
+
+LONGEST_PAUSE = 3600.0
+"""Seconds. A service that asks for more is not waited for: a person had better know."""
+MOST_SAID = 10 * 365 * 86_400.0
 
 
 class Wiring(Generic[T]):
@@ -51,6 +57,7 @@ class Wiring(Generic[T]):
         self.wall = wall
         self.counters = Counters()
         self.flying: set[anyio.CancelScope] = set()
+        self.slept = 0.0
         self.admitted: Callable[[float], None] = lambda now: None
         self.halted = False
 
@@ -74,6 +81,7 @@ class Call(Generic[T]):
         self._before = 0
         self._deadline: float | None = None
         self._landed = 0.0
+        self.put_off = False
         self._once = 0
         self._asked: float | None = None
         self._decision: Again | GiveUp | None = None
@@ -120,8 +128,7 @@ class Call(Generic[T]):
                 last = error
                 raise
 
-        assert self._deadline is not None
-        with anyio.CancelScope(deadline=self._deadline):
+        with timed(self._due):
             return await retrying(next_attempt, wanted=self._wants_more, pause=self._pause)
         raise last
 
@@ -162,6 +169,12 @@ class Call(Generic[T]):
         self._before, self._once, self._deadline = len(self.attempts), 0, None
         return True
 
+    @property
+    def _due(self) -> float:
+        """When the question must be over. Time that the process slept does not count."""
+        assert self._deadline is not None
+        return self._deadline + self._wiring.slept
+
     def may_retry(self, fault: Fault) -> bool:
         """Whether `again` would send once more."""
         return self._deadline is not None and _resumable(fault) and isinstance(self._decide(fault), Again)
@@ -189,11 +202,11 @@ class Call(Generic[T]):
         wiring = self._wiring
         timeouts = wiring.policy.timeouts
         if self._deadline is None:
-            self._deadline = ticket.at + wiring.policy.deadline
+            self._deadline = ticket.at + wiring.policy.deadline - wiring.slept
             wiring.account.retries.first(ticket.at)
         wiring.counters.admitted(ticket.at)
         wiring.admitted(ticket.at)
-        flight = anyio.CancelScope(deadline=min(ticket.at + timeouts.total, self._deadline), shield=True)
+        flight = timed(min(ticket.at + timeouts.total, self._due), shield=True)
         outcome: Outcome | None = None
         wiring.flying.add(flight)
         try:
@@ -222,13 +235,25 @@ class Call(Generic[T]):
             used = 0
         self._wiring.account.settle(ticket, outcome.fault, used=used, hints=outcome.hints, now=self._landed)
         self._asked = wait_asked(outcome.fault, outcome.hints) if outcome.fault is not None else None
+        self._put_off(self._asked if outcome.fault is not None else outcome.hints.used_up)
+
+    def _put_off(self, seconds: float | None) -> None:
+        """Stops the run where the service asks for a longer pause than a run is to wait."""
+        if seconds is None or seconds <= LONGEST_PAUSE:
+            return
+        self.put_off = True
+        until = datetime.datetime.fromtimestamp(self._wiring.wall() + min(seconds, MOST_SAID))
+        message = (
+            f"the service asks for a pause until {until:%Y-%m-%d %H:%M} ({seconds / 3600:,.0f} h), longer than "
+            "an hour: the rows that are left are for a later run"
+        )
+        self._wiring.stop.drain("circuit", message=message)
 
     def _cut_off(self, ticket: Ticket) -> Fault:
         """Why the scope around an attempt was cancelled."""
         now = self._landed
         policy = self._wiring.policy
-        assert self._deadline is not None
-        if now >= self._deadline:
+        if now >= self._due:
             message = f"the row's deadline of {policy.deadline:g} s (retry.deadline) came during this attempt"
             return Fault("transient", "Local.Deadline", message)
         if now >= ticket.at + policy.timeouts.total:
@@ -272,9 +297,8 @@ class Call(Generic[T]):
         self._wiring.counters.retries += 1
 
     def _decide(self, fault: Fault) -> Again | GiveUp:
-        assert self._deadline is not None
         made = len(self.attempts) - self._before
-        past = Past(attempts=made, once=self._once, remaining=self._deadline - anyio.current_time())
+        past = Past(attempts=made, once=self._once, remaining=self._due - anyio.current_time())
         policy = self._wiring.policy
         account = self._wiring.account
         return decide(

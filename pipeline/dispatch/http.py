@@ -29,11 +29,12 @@ import httpx
 import yarl
 
 from pipeline.dispatch.addresses import PublicResolver, is_private, is_valid, private_address
+from pipeline.dispatch.asleep import tell, timed
 from pipeline.dispatch.bodies import BodyRoom, Held, unpacked
 from pipeline.dispatch.descriptors import exhausted
 from pipeline.dispatch.transport import MAX_RESPONSE_BYTES, Timeouts, read_timeout, redirect, too_large
 from pipeline.errors import Fault, JobError
-from pipeline.machine import is_scarce, shortage
+from pipeline.machine import is_scarce, pass_on, shortage
 from pipeline.types import HttpRequest
 from pipeline.version import version
 
@@ -97,7 +98,7 @@ class Http:
             try:
                 if len(request.body) <= UNBLOCKED_BYTES:
                     return await self._request(request, timeouts)
-                with anyio.move_on_after(timeouts.connect + timeouts.write + timeouts.read):
+                with timed(anyio.current_time() + timeouts.connect + timeouts.write + timeouts.read):
                     return await self._request(request, timeouts)
             except Exception as error:
                 fault = _shortage(error) or _fault(error, timeouts)
@@ -130,6 +131,14 @@ class _Connector(aiohttp.TCPConnector):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._known: WeakSet[Any] = WeakSet()
+        tell(self)
+
+    def slept(self, seconds: float) -> None:
+        """What arrived in a sleep has not been read yet: the silence is counted from now on."""
+        for protocol in list(self._known):
+            # aiohttp has no public word for a timer that runs; without it, a sleep costs the answers that it met.
+            if getattr(protocol, "_read_timeout_handle", None) is not None:
+                protocol.start_timeout()
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109 - aiohttp's signature
         connection = await super().connect(req, traces, timeout)
@@ -271,11 +280,21 @@ def _tls() -> ssl.SSLContext:
     """Verifies host and chain; the authorities as the environment names them."""
     for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         place = os.environ.get(name)
-        if place and Path(place).is_dir():
-            return ssl.create_default_context(capath=place)
         if place:
-            return ssl.create_default_context(cafile=place)
+            return _authorities(name, place)
     return httpx.create_ssl_context()
+
+
+def _authorities(name: str, place: str) -> ssl.SSLContext:
+    """Raises JobError for a file that is not there, or holds no certificates."""
+    try:
+        if Path(place).is_dir():
+            return ssl.create_default_context(capath=place)
+        return ssl.create_default_context(cafile=place)
+    except OSError as error:  # an SSLError is one
+        pass_on(error)
+        reason = error.strerror or error
+        raise JobError(f"{name} names {place}, from which no certificates can be read: {reason}") from None
 
 
 def _proxies() -> dict[str, str]:

@@ -12,6 +12,7 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from pipeline.dispatch.account import Account
+from pipeline.dispatch.asleep import noticed
 from pipeline.dispatch.budget import Budget, Spent
 from pipeline.dispatch.call import INTERRUPTED, Call, Wiring
 from pipeline.dispatch.circuit import Circuit, FirstCalls
@@ -74,6 +75,7 @@ class Pool(Generic[T]):
         self._workers = 0
         self._aside = 0
         self._watching = anyio.CancelScope()
+        self._sleeping = anyio.CancelScope()
         self._exhausted = False
         self._began = 0.0
         self._bug: BaseException | None = None
@@ -112,6 +114,7 @@ class Pool(Generic[T]):
             self._group = group
             self._stop.listen(self._stopping)
             group.start_soon(self._watch)
+            group.start_soon(self._notice_sleep)
             self._more_workers(self._began)
             self._if_over()
 
@@ -224,6 +227,8 @@ class Pool(Generic[T]):
         """A fault is the row's failure, unless it says that the run must stop: then the row is left."""
         if fault.code == INTERRUPTED:
             return Left(attempts=row.attempts)
+        if row.call is not None and row.call.put_off:
+            return Left(attempts=row.attempts)
         if fault.code == SHORT:
             self._stop.drain("machine", message=fault.message)
             return Left(attempts=row.attempts)
@@ -297,6 +302,14 @@ class Pool(Generic[T]):
     def _if_over(self) -> None:
         if not self._workers and not self._wiring.counters.waiting_retries:
             self._watching.cancel()
+            self._sleeping.cancel()
+
+    async def _notice_sleep(self) -> None:
+        def slept(seconds: float) -> None:
+            self._wiring.slept += seconds
+
+        with self._sleeping, noticed(slept):
+            await anyio.sleep_forever()
 
     async def _watch(self) -> None:
         """Lives as long as the run. Cancelled from outside it brings down what flies: nobody waits for it any more."""

@@ -9,6 +9,7 @@ from typing import Protocol
 import anyio
 import msgspec
 
+from pipeline.dispatch.asleep import timed
 from pipeline.errors import Fault
 from pipeline.job.schema import TimeoutsSection
 from pipeline.providers.redact import fault_without_keys
@@ -62,7 +63,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
 async def whole(transport: Transport, request: HttpRequest, timeouts: Timeouts) -> Response:
     """One exchange read to its end, for what is not a row's call (uploads, checks). Raises Fault."""
     try:
-        with anyio.move_on_after(timeouts.total):
+        with timed(anyio.current_time() + timeouts.total):
             async with transport.exchange(request, timeouts) as exchange:
                 body = b"".join([chunk async for chunk in exchange.chunks()])
                 return Response(status=exchange.status, headers=exchange.headers, body=body, complete=exchange.complete)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pipeline.errors import JobError
 from pipeline.job.load import Spec
+from pipeline.job.small_file import read_small
 from pipeline.providers import Provider
 from pipeline.types import Endpoint, Secret
+
+MOST_KEY_BYTES = 64 * 1024
 
 OFFLINE_ORIGIN = "http://embedded.invalid"
 """Never resolved: the in-process transport answers for it."""
@@ -30,6 +34,7 @@ def endpoint(spec: Spec, provider: Provider, *, keyless: bool = False) -> Endpoi
         return Endpoint(
             provider=section.name, base_url=f"{OFFLINE_ORIGIN}/{path}", key=Secret("offline"), protocol=protocol
         )
+    _check_address(spec, base)
     key = Secret("") if keyless else _key(spec, provider)
     return Endpoint(
         provider=section.name,
@@ -86,6 +91,24 @@ def extra_headers(spec: Spec, key: Secret) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
+def _check_address(spec: Spec, base: str) -> None:
+    """Raises JobError for a base_url that names another place than it seems to, or none. A login in it is not shown."""
+    try:
+        parts = urlsplit(base)
+        host, _ = parts.hostname, parts.port
+        problem = None if parts.scheme in ("http", "https") and host else "expected http(s)://host/path"
+    except ValueError as error:
+        raise spec.fail(f"provider.base_url: this is no address: {error}") from None
+    if parts.username is not None or parts.password is not None:
+        problem = "a login does not belong in the address; the key comes from provider.api_key_env"
+    elif "\\" in base or any(letter.isspace() or not letter.isprintable() for letter in base):
+        problem = "an address holds no backslash, white space or control character"
+    elif parts.query or parts.fragment:
+        problem = "what follows ? or # would stand in the middle of the address; leave it out"
+    if problem is not None:
+        raise spec.fail(f"provider.base_url: {problem}")
+
+
 def _key(spec: Spec, provider: Provider) -> Secret:
     section = spec.job.provider
     if section.api_key_file is not None:
@@ -103,7 +126,7 @@ def _key(spec: Spec, provider: Provider) -> Secret:
 def _from_file(spec: Spec, name: str) -> Secret:
     path = spec.path.parent / Path(name).expanduser()
     try:
-        value = path.read_text(encoding="utf-8").strip()
+        value = read_small(path, MOST_KEY_BYTES).decode("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not text"
         raise spec.fail(f"provider.api_key_file: {path} cannot be read: {reason}") from None

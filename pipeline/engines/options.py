@@ -38,7 +38,8 @@ def until_seconds(text: str, now: datetime.datetime | None = None) -> float:
     except ValueError:
         raise ValueError(f"--until {text}: expected a time of day such as 06:00") from None
     now = now or datetime.datetime.now()
-    moment = now.replace(hour=clock.hour, minute=clock.minute, second=clock.second, microsecond=0)
-    if moment <= now:
+    moment = now.replace(hour=clock.hour, minute=clock.minute, second=clock.second, microsecond=0, fold=0)
+    if moment.timestamp() <= now.timestamp():
         moment += datetime.timedelta(days=1)
-    return (moment - now).total_seconds()
+    # By seconds since the epoch: the clock on the wall may be put forward or back in between.
+    return moment.timestamp() - now.timestamp()

@@ -50,6 +50,8 @@ SYNC_SECONDS = 0.1
 """A power cut may lose what was counted in this time; a kill of the process loses nothing."""
 
 DRAW_SECONDS = 0.25
+UNTIL_LOOK_SECONDS = 5.0
+"""How late `--until` may be after a sleep of the machine."""
 
 
 class Running:
@@ -65,6 +67,7 @@ class Running:
         self._record = record
         self._plan = plan
         self._began = time.monotonic()
+        self._at = record.started_at / 1e6
         self._stop = Stop()
         self._signal: signal.Signals | None = None
         self._fanout = Fanout(setup, store, record.run_id, root)
@@ -246,7 +249,10 @@ class Running:
         display.update(self._fanout.state, time.monotonic() - self._began)
 
     async def _until(self, seconds: float) -> None:
-        await anyio.sleep(seconds)
+        # By the clock on the wall: the other one stands still while the machine is suspended.
+        moment = self._at + seconds
+        while (left := moment - time.time()) > 0:  # noqa: ASYNC110 - time is what it waits for
+            await anyio.sleep(min(left, UNTIL_LOOK_SECONDS))
         self._stop.request_stop("until", self._options.grace, message="the time given by --until has come")
 
     async def _signals(self) -> None:

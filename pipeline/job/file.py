@@ -10,7 +10,11 @@ from typing import Any
 
 from pipeline.errors import JobError
 from pipeline.job.names import did_you_mean
+from pipeline.job.small_file import read_small
 from pipeline.job.values import looks_like_key, short
+
+MOST_BYTES = 16 * 1024 * 1024
+"""A job is a page or two; with the prices of a thousand models it is still below a megabyte."""
 
 _PLACE = re.compile(r"^(?P<words>.*) \((?:at line (?P<line>\d+), column \d+|at end of document)\)$", re.DOTALL)
 _YAML = re.compile(r"\s*(?:-\s+)?(?P<key>[A-Za-z_][\w.-]*)\s*:(?:\s+(?P<value>\S.*?))?\s*$")
@@ -53,7 +57,7 @@ def _bytes(path: Path) -> bytes:
             jobs = sorted(path.glob("*.toml"))
             what = f"name one of its jobs, such as {jobs[0]}" if jobs else _sample(path)
             raise JobError(f"{path}: this is a folder, not a job. {what}")
-        return path.read_bytes()
+        return read_small(path, MOST_BYTES)
     except FileNotFoundError:
         siblings = [str(other) for other in path.parent.glob("*.toml")] if path.parent.is_dir() else []
         hint = did_you_mean(str(path), siblings)

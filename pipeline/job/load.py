@@ -207,6 +207,8 @@ def _manifest(path: Path, place: str) -> str:
 
 
 def _output(path: Path, place: str, instead: str | Path | None, offline: bool) -> Path:
+    if not (place if instead is None else os.fspath(instead)).strip():
+        raise JobError(f"{path}: the output is empty; name a folder that belongs to this job alone")
     folder = Path(instead).expanduser().absolute() if instead is not None else Path(_absolute(path, place))
     return folder.with_name(folder.name + OFFLINE_SUFFIX) if offline else folder
 

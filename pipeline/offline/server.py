@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -13,17 +14,61 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from pipeline.errors import JobError
 from pipeline.offline.faults import App, Receive, Scope, Send
 
+HEAD_SECONDS = 20.0
+"""How long a connection may take for the head of a request, or do nothing."""
+
 
 class _Protocol(H11Protocol):
     """Hands the app its connection, so that a scripted fault can break it as a real network does."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.app: Any = _with_connection(self.app, transport)
+        self._wait_for_head(transport)
+
+        def arrived() -> None:
+            self._head_timer.cancel()
+
+        self.app: Any = _with_connection(_for_this_machine(self.app), transport, arrived)
+
+    def _wait_for_head(self, transport: asyncio.Transport) -> None:
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_timer.cancel()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self.transport.is_closing():
+            self._wait_for_head(self.transport)
 
 
-def _with_connection(app: App, transport: asyncio.Transport) -> App:
+def _for_this_machine(app: App) -> App:
+    """Refuses what a web page elsewhere can make a browser send: another Host (DNS rebinding), another Origin."""
+
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope.get("headers", ())}
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if _is_here(f"http://{host}") and (origin is None or _is_here(origin)):
+            await app(scope, receive, send)
+            return
+        body = b'{"error": {"message": "only 127.0.0.1 and localhost are served", "code": "Forbidden"}}'
+        await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"application/json")]})
+        await send({"type": "http.response.body", "body": body})
+
+    return wrapped
+
+
+def _is_here(address: str) -> bool:
+    try:
+        return urlsplit(address).hostname in ("127.0.0.1", "localhost", "::1")
+    except ValueError:
+        return False
+
+
+def _with_connection(app: App, transport: asyncio.Transport, arrived: Callable[[], None]) -> App:
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        arrived()
         extensions = scope.setdefault("extensions", {})
         extensions["connection"] = {"close": transport.close, "abort": transport.abort}
         await app(scope, receive, send)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,6 +17,9 @@ from pipeline.report.visible import for_drawing, one_line
 
 PLAIN_EVERY = 60.0
 """Seconds between lines where stderr is not a terminal; a night's log stays readable."""
+
+SAID_SECONDS = 10.0
+"""A pause of the whole account that is longer than this is said."""
 
 
 def progress(
@@ -45,6 +49,8 @@ def describe(state: RunState, elapsed: float) -> str:
         parts.append(f"{state.throttled:,} throttled")
     if state.waiting:
         parts.append(f"{state.waiting:,} waiting to retry")
+    if state.paused > SAID_SECONDS:
+        parts.append(f"paused until {time.strftime('%H:%M:%S', time.localtime(time.time() + state.paused))}")
     left = state.total - state.ended
     if rate > 0 and left > 0:
         parts.append(f"{span(left / rate)} left")
@@ -52,16 +58,23 @@ def describe(state: RunState, elapsed: float) -> str:
 
 
 class Plain(Quiet):
-    """A line a minute, for logs."""
+    """A line a minute, for logs; a pause is said when it begins."""
 
     def __init__(self, name: str, stream: TextIO) -> None:
         self._name = name
         self._stream = stream
         self._next = PLAIN_EVERY
+        self._paused = False
+
+    def _due(self, state: RunState, elapsed: float) -> bool:
+        paused, self._paused = self._paused, state.paused > SAID_SECONDS
+        if elapsed < self._next and not (self._paused and not paused):
+            return False
+        self._next = elapsed + PLAIN_EVERY
+        return True
 
     def update(self, state: RunState, elapsed: float) -> None:
-        if elapsed >= self._next:
-            self._next = elapsed + PLAIN_EVERY
+        if self._due(state, elapsed):
             print(f"{one_line(self._name)}: {describe(state, elapsed)}", file=self._stream, flush=True)
 
 
@@ -69,8 +82,7 @@ class JsonLines(Plain):
     """A JSON object a minute, for log collectors."""
 
     def update(self, state: RunState, elapsed: float) -> None:
-        if elapsed >= self._next:
-            self._next = elapsed + PLAIN_EVERY
+        if self._due(state, elapsed):
             fields = {"event": "progress", "job": self._name, "elapsed": round(elapsed, 3), **state.figures()}
             print(msgspec.json.encode(fields).decode(), file=self._stream, flush=True)
 

@@ -112,6 +112,7 @@ def _nothing(summary: Summary) -> Iterator[str]:
     older = f", {count(summary.open, 'failure')} open from earlier runs" if summary.open else ""
     dismissed = f", {summary.dismissed:,} dismissed" if summary.dismissed else ""
     done = f"{summary.skipped - summary.dismissed:,} done{dismissed}"
+    older += f", {summary.remaining:,} not sent" if summary.remaining else ""
     yield f"nothing to send: {count(summary.rows, 'row')}, {done}{older}"
 
 
@@ -141,6 +142,8 @@ def _counts(summary: Summary) -> Iterator[tuple[int, str]]:
 
 def _outcome(summary: Summary) -> str:
     if summary.exit_code == EXIT_OK:
+        if summary.remaining and not summary.left:
+            return f"done, {count(summary.remaining, 'row')} not sent yet"
         if summary.sent == 0 and not summary.shared and not summary.left:
             return f"nothing to send, {count(summary.rows, 'row')} done"
         return "the manifest is answered" if not summary.left else f"done, {count(summary.left, 'row')} left"
@@ -156,6 +159,6 @@ def _next(summary: Summary) -> str:
     passing = bool(summary.failures) and all(group.fault in PASSING for group in summary.failures)
     if summary.exit_code == EXIT_FAILURES and not passing:
         return f'pipeline query {job} "select id, fault, code, message from failures"'
-    if summary.exit_code == EXIT_OK and not summary.left:
+    if summary.exit_code == EXIT_OK and not summary.left and not summary.remaining:
         return f'pipeline query {job} "select * from results"'
     return f"pipeline run {job}"

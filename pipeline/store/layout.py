@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,11 @@ from pipeline.errors import StoreError
 from pipeline.store.files import Files, replacing, write_all
 from pipeline.store.schema import DERIVED_IDS, FORMAT, READABLE
 from pipeline.types import TaskName
+
+_FOLDERS = ("journal", "results", "failures", "attempts", "runs")
+_BEGUN = ("run.lock", ".format.json.tmp")
+"""What a run leaves that was killed before the folder was marked."""
+_IGNORED = (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 class Layout:
@@ -55,6 +61,21 @@ class Layout:
                 "Set another output."
             )
         return found
+
+    def refuse_foreign(self) -> None:
+        """Raises StoreError for a folder that is neither empty nor marked as an output; nothing is touched in it."""
+        if self.format.exists() or not self.output.is_dir():
+            return
+        for folder, _, names in os.walk(self.output):
+            inside = Path(folder).relative_to(self.output)
+            known = not inside.parts or inside.parts[0] in _FOLDERS
+            other = [name for name in names if name not in _IGNORED and not (known and name in _BEGUN)]
+            if other or not known:
+                found = inside / other[0] if other else inside
+                raise StoreError(
+                    f"{self.output} is not an output of pipeline: it holds {found}. An output is a folder of its own: "
+                    "set one that is empty or not there yet."
+                )
 
     def write_format(self, files: Files, task: TaskName, before: Format | None = None) -> None:
         """Marks the folder as ours; what it was `before` decides by which rule its ids stay derived. Raises OSError."""

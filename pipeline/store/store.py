@@ -230,6 +230,7 @@ class Store:
 
     def _prepare(self, dimension: int | None) -> None:
         layout, files = self.layout, self.files
+        layout.refuse_foreign()
         files.mkdir(layout.output)
         self._exit.enter_context(locked(layout.lock, self.run_id))
         found = layout.check(self.task)

@@ -43,6 +43,7 @@ class Told:
     code: str = ""
     seconds: float | None = 0.0
     raw: bytes | None = None
+    headers: str = ""
 
 
 PLAIN = Told()
@@ -147,7 +148,7 @@ class CountingServer:
         content = told.raw if told.raw is not None else json.dumps(_body(asked, told)).encode()
         writer.write(
             f"HTTP/1.1 {told.status} X\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(content)}\r\n\r\n".encode()
+            f"{told.headers}Content-Length: {len(content)}\r\n\r\n".encode()
             + content
         )
         await writer.drain()
