@@ -140,7 +140,7 @@ class Records:
         self._back.extendleft(reversed([*between, *rest[-1:]]))
 
     def _between(self) -> list[Line]:
-        return [line for line in self._taken[1:-1] if line[1] is None or line[1].strip()]
+        return [line for line in self._taken[1:-1] if line[1] is None or line[1].strip("\r\n")]
 
     def _are_rows(self, found: list[Line]) -> bool:
         looked_at = found[:LOOKED_AT]

@@ -93,3 +93,8 @@ def test_a_line_without_end_is_one_failure(tmp_path: Path) -> None:
     rows = rows_of(written(tmp_path, "m.csv", text))
     assert ids(rows) == ["1", "line:3", "line:4", "3"]
     assert problems(rows) == {"line:3": "Local.BadLine", "line:4": "Local.LineTooLong"}
+
+
+def test_a_line_of_empty_cells_behind_an_open_quote_is_a_row(tmp_path: Path) -> None:
+    rows = rows_of(written(tmp_path, "m.tsv", 'id\timage\n1\t"a\n\t\n\n2\tb.jpg\n"\n\t\n3\tc.jpg\n'))
+    assert [row.where for row in rows] == ["m.tsv:2", "m.tsv:3", "m.tsv:5", "m.tsv:6", "m.tsv:7", "m.tsv:8"]
