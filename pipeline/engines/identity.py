@@ -152,7 +152,8 @@ def _is_pdf(media: Media) -> bool:
     """Told by its name, or by its bytes where they stand in the row."""
     if media.data is not None:
         return is_pdf(media.data)
-    return suffix_of((media.path or media.url or "").partition("?")[0]) == ".pdf"
+    name = media.member.name if media.member is not None else media.path or media.url or ""
+    return suffix_of(name.partition("?")[0]) == ".pdf"
 
 
 def _is_plain(items: tuple[Item, ...]) -> bool:

@@ -152,6 +152,7 @@ def _told(media: Media) -> Iterator[None]:
     except DamagedArchive as error:
         raise refusal("DamagedArchive", f"{media.path}: {error.reason}") from None
     except OSError as error:
+        pass_on(error)
         raise refusal("UnreadableFile", f"{public(media)}: cannot be read: {error.strerror or error}") from None
 
 

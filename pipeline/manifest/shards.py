@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pipeline.errors import ManifestError
+from pipeline.machine import pass_on
 from pipeline.manifest.archive import Archive
 from pipeline.manifest.members import DamagedArchive, Entry
 from pipeline.manifest.passed import PassedOver
@@ -91,6 +92,7 @@ class Shards:
         try:
             fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except OSError as error:
+            pass_on(error)
             raise ManifestError(f"{path}: cannot be read: {error.strerror}") from None
         try:
             archive = Archive(fd, path, path)
@@ -103,6 +105,7 @@ class Shards:
         except DamagedArchive as error:
             raise ManifestError(f"{path}: {error.reason}") from None
         except OSError as error:
+            pass_on(error)
             raise ManifestError(f"{path}: cannot be read: {error.strerror or error}") from None
         finally:
             os.close(fd)

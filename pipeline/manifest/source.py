@@ -110,12 +110,11 @@ def _folder(folder: str, pattern: str | None, spec: str, job: Job, rules: InputR
         return _all_files(folder, pattern, spec, job, rules)
     found = contents(folder, pattern, sounds=sounds, follow=follow)
     if found.medium is not None:
-        if job.source.encoding is not None:
-            raise ManifestError(f"{spec}: pictures have no encoding; take manifest.encoding out of the job")
+        _refuse_encoding(spec, job, "pictures")
         return PictureFolder(folder, pattern, sounds, found.medium, follow=follow)
-    if found.tables and not follow:  # an output of 0.1.0 read these tables, and no archive
-        found.leave_archives()
     kinds = found.table_kinds(pattern)
+    if kinds and not follow:  # an output of 0.1.0 read these tables, and no archive
+        found.leave_archives()
     if len(kinds) > 1 or (kinds and found.archives):
         ending = kinds[0] if len(kinds) > 1 else found.archives[0][-3:]
         more = " and archives" if found.archives else ""
@@ -140,6 +139,11 @@ def _all_files(folder: str, pattern: str | None, spec: str, job: Job, rules: Inp
     return _tables(files, cast("TableKind", job.source.format), folder, job, rules, passed)
 
 
+def _refuse_encoding(spec: str, job: Job, what: str) -> None:
+    if job.source.encoding is not None:
+        raise ManifestError(f"{spec}: {what} have no encoding; take manifest.encoding out of the job")
+
+
 def _tables(
     files: list[str], kind: TableKind, folder: str, job: Job, rules: InputRules, passed: PassedOver | None = None
 ) -> Tables:
@@ -148,6 +152,7 @@ def _tables(
 
 
 def _shards(files: list[str], folder: str, job: Job, rules: InputRules, passed: PassedOver) -> Manifest:
+    _refuse_encoding(files[0], job, "archives")
     partitions = Partitions((os.path.relpath(path, folder) for path in files), folder)
     shaper = Shaper(job, folder, rules, partitions)
     return Shards(files, shaper, passed, sounds=job.task == "embed")

@@ -12,12 +12,15 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.archives import archived, tar, zipped
 from support.manifests import ids, job_of, problems, rows_of, written
 from support.pictures import drawn, encoded
 
+from pipeline.engines.identity import Identity
 from pipeline.errors import Fault, ManifestError
+from pipeline.job.schema import MediaSection
 from pipeline.manifest import open_manifest
 from pipeline.manifest.files import digest, file_size
 from pipeline.manifest.load import load
@@ -329,3 +332,15 @@ def test_names_without_end_are_failures_with_short_ids(tmp_path: Path) -> None:
     assert [row.problem.code if row.problem else None for row in rows] == ["Local.BadName", "Local.BadName", None]
     assert len({row.id for row in rows}) == 3
     assert all(len(row.id) < 300 for row in rows)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_pdf_in_an_archive_is_asked_anew_for_another_dpi(tmp_path: Path, name: str) -> None:
+    path = archived(tmp_path / name, {"a.pdf": b"%PDF-1.4 x", "b.jpg": ONE})
+
+    def fingerprints(dpi: int | None) -> list[str]:
+        job = msgspec.structs.replace(job_of(), media=MediaSection(dpi=dpi))
+        return [Identity(job, offline=False).fingerprint(row, lambda media: "key") for row in rows_of(path)]
+
+    (pdf, picture), (other, same) = fingerprints(None), fingerprints(300)
+    assert (pdf != other, picture == same) == (True, True)

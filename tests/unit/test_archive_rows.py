@@ -6,12 +6,14 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.archives import archived, tar, zipped
 from support.manifests import ids, job_of, problems, rows_of, written
 from support.pictures import drawn, encoded, sound
 
 from pipeline.errors import ManifestError
+from pipeline.job.schema import ManifestSection
 from pipeline.manifest import open_manifest
 from pipeline.manifest.files import digest
 from pipeline.manifest.kept import kept_row
@@ -138,6 +140,22 @@ def test_archives_beside_tables_are_to_be_chosen(tmp_path: Path) -> None:
     manifest = open_manifest(str(tmp_path), job_of())
     assert ids(list(manifest.rows())) == ["p.jpg"]
     assert manifest.passed_over() == {".jsonl": 1, ".tar": 1}
+
+
+def test_notes_beside_archives_are_passed_over(tmp_path: Path) -> None:
+    tar(tmp_path / "0.tar", {"a.jpg": ONE})
+    written(tmp_path, "0_stats.json", "{}")
+    written(tmp_path, "README.txt", "words")
+    manifest = open_manifest(str(tmp_path), job_of())
+    assert ids(list(manifest.rows())) == ["0.tar#a.jpg"]
+    assert manifest.passed_over() == {".json": 1, ".txt": 1}
+
+
+def test_an_encoding_for_an_archive_is_refused(tmp_path: Path) -> None:
+    path = tar(tmp_path / "0.tar", {"a.jpg": ONE})
+    job = msgspec.structs.replace(job_of(), manifest=ManifestSection(path="m", encoding="gbk"))
+    with pytest.raises(ManifestError, match="archives have no encoding"):
+        open_manifest(str(path), job)
 
 
 def test_hive_folders_above_archives_are_columns(tmp_path: Path) -> None:
