@@ -134,17 +134,21 @@ class Job:
     def connect(self) -> duckdb.DuckDBPyConnection:
         """A DuckDB connection with the views results, failures, dismissed, attempts, runs, spend and versions.
 
-        They exist with all their columns before anything was written.
+        They exist with all their columns before anything was written. It is an ordinary connection of your process: it
+        may read and write whatever DuckDB can, other than in `query`.
         """
         from pipeline.engines.reading import connect
 
         return connect(self._read())
 
-    def query(self, sql: str) -> Any:
-        """The answer of one SQL statement over the views, as a pyarrow RecordBatchReader. Raises QueryError."""
+    def query(self, sql: str, *, write: bool = False) -> Any:
+        """The answer of one SQL statement over the views, as a pyarrow RecordBatchReader. Raises QueryError.
+
+        write: also statements that write files, attach databases or install extensions; else they are refused.
+        """
         from pipeline.engines.reading import query
 
-        return query(self._read(), sql)
+        return query(self._read(), sql, write=write)
 
     def status(self) -> Status:
         """What is done, left, failed and spent, by the figures of the last run."""
@@ -152,11 +156,14 @@ class Job:
 
         return status(self._read())
 
-    def export(self, dest: str | Path) -> int:
-        """Writes one row per id to `dest` (.parquet, .csv or .jsonl); returns the number of rows."""
+    def export(self, dest: str | Path, *, safe_csv: bool = False) -> int:
+        """Writes one row per id to `dest` (.parquet, .csv or .jsonl); returns the number of rows.
+
+        safe_csv: in CSV, an apostrophe before texts that a spreadsheet would run as formulas.
+        """
         from pipeline.engines.reading import export
 
-        return export(self._read(), Path(dest))
+        return export(self._read(), Path(dest), safe_csv=safe_csv)
 
     @property
     def falls_back(self) -> bool:

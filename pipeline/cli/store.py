@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pipeline.api import Job
 
 
+_SAFE_CSV = click.option(
+    "--safe-csv", is_flag=True, help="In CSV, put ' before texts that a spreadsheet would run as formulas."
+)
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
 
 
@@ -45,21 +48,27 @@ def status(job: Job, as_json: bool) -> None:
 @click.argument("sql")
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
 @click.option("-o", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead.")
-def query(job: Job, sql: str, form: str, file: Path | None) -> None:
-    """Run SQL in DuckDB over results, failures, dismissed, attempts, runs, spend and versions."""
-    from pipeline.report.tables import write
+@click.option("--write", is_flag=True, help="Allow statements that write files, attach databases, install extensions.")
+@_SAFE_CSV
+def query(job: Job, sql: str, form: str, file: Path | None, write: bool, safe_csv: bool) -> None:
+    """Run SQL in DuckDB over results, failures, dismissed, attempts, runs, spend and versions.
+
+    The statement may read any file that DuckDB reads; it writes nothing without --write.
+    """
+    from pipeline.report import tables
 
     _say_where(job)
-    write(job.query(sql), form, file)
+    tables.write(job.query(sql, write=write), form, file, safe_csv=safe_csv)
 
 
 @click.command()
 @job_command
 @click.argument("dest", type=click.Path(dir_okay=False, path_type=Path))
-def export(job: Job, dest: Path) -> None:
+@_SAFE_CSV
+def export(job: Job, dest: Path, safe_csv: bool) -> None:
     """Write one row per id to DEST: .parquet, .csv or .jsonl."""
     _say_where(job)
-    rows = job.export(dest)
+    rows = job.export(dest, safe_csv=safe_csv)
     click.echo(f"{rows:,} rows written to {dest}", err=True)
 
 

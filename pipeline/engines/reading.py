@@ -12,6 +12,7 @@ from pipeline.job.load import Spec
 from pipeline.report.status import Status
 from pipeline.report.summary import FailureGroup
 from pipeline.store import read
+from pipeline.store.guarded import read_only
 from pipeline.store.layout import Layout
 from pipeline.store.lock import running
 from pipeline.store.relations import reader
@@ -42,12 +43,16 @@ def connect(spec: Spec) -> duckdb.DuckDBPyConnection:
     return read.connect(spec.output, spec.job.task)
 
 
-def query(spec: Spec, sql: str) -> Any:
-    """A pyarrow RecordBatchReader of one SQL statement's answer. Raises QueryError."""
+def query(spec: Spec, sql: str, *, write: bool = False) -> Any:
+    """A pyarrow RecordBatchReader of one SQL statement's answer. Raises QueryError, without `write` also for a
+    statement that does more than read."""
     import duckdb
 
+    connection = connect(spec)
+    if not write:
+        read_only(connection, sql)
     try:
-        relation = connect(spec).sql(sql)
+        relation = connection.sql(sql)
     except duckdb.Error as error:
         raise QueryError(str(error)) from None
     if relation is None:
@@ -55,11 +60,11 @@ def query(spec: Spec, sql: str) -> Any:
     return reader(relation, 4_096)
 
 
-def export(spec: Spec, dest: Path) -> int:
+def export(spec: Spec, dest: Path, *, safe_csv: bool = False) -> int:
     """Writes `results` to a file; returns the number of rows."""
     from pipeline.store.export import export as write
 
-    return write(spec.output, spec.job.task, dest)
+    return write(spec.output, spec.job.task, dest, safe_csv=safe_csv)
 
 
 def status(spec: Spec) -> Status:

@@ -6,13 +6,14 @@ import csv
 import io
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 import msgspec
 
 from pipeline.errors import JobError, MachineError
+from pipeline.job.formulas import inert
 from pipeline.report import streams
 from pipeline.report.visible import for_data
 
@@ -26,9 +27,12 @@ RULE = "─"
 """Drawn under a table's heading and above a record; `-` where the encoding has no such character."""
 
 
-def write(reader: Any, form: str, file: Path | None) -> None:
-    """Writes a pyarrow RecordBatchReader to stdout or `file` as `table`, `json` (one array of objects) or `csv`."""
-    writers = {"table": _table, "json": _json, "csv": _csv}
+def write(reader: Any, form: str, file: Path | None, *, safe_csv: bool = False) -> None:
+    """Writes a pyarrow RecordBatchReader to stdout or `file` as `table`, `json` (one array of objects) or `csv`.
+
+    safe_csv: in CSV, no text and no column name begins like a formula.
+    """
+    writers = {"table": _table, "json": _json, "csv": _safe_csv if safe_csv else _csv}
     if file is None:
         writers[form](reader, sys.stdout if form == "table" else for_data(sys.stdout))
         return
@@ -69,11 +73,15 @@ def _json(reader: Any, stream: TextIO) -> None:
     stream.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
-def _csv(reader: Any, stream: TextIO) -> None:
+def _safe_csv(reader: Any, stream: TextIO) -> None:
+    _csv(reader, stream, inert)
+
+
+def _csv(reader: Any, stream: TextIO, made: Callable[[str], str] = str) -> None:
     writer = csv.writer(_Lines(stream), lineterminator="\r\n")
-    writer.writerow(_unique(reader.schema.names))
+    writer.writerow([made(name) for name in _unique(reader.schema.names)])
     for row in _rows(reader):
-        writer.writerow([_flat(value) for value in row.values()])
+        writer.writerow([made(value) if isinstance(value, str) else _flat(value) for value in row.values()])
 
 
 class _Lines:

@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.store.read import connect, query
+from pipeline.store.guarded import picked
 from pipeline.store.relations import reader
 from pipeline.store.reprocess import condition
 from pipeline.store.schema import schema
@@ -37,7 +37,7 @@ def undo(store: Store, where: str, at: int) -> int:
 def groups(output: Path, task: TaskName, where: str, *, undone: bool) -> dict[tuple[str, str], int]:
     """How many failures would be dismissed, or `undone`, by fault and code, the most first. Raises QueryError."""
     sql = block("dismissal_groups", view=_view(undone), where=condition(where))
-    return {(fault, code): rows for fault, code, rows in query(connect(output, task), sql).fetchall()}
+    return {(fault, code): rows for fault, code, rows in picked(output, task, sql).fetchall()}
 
 
 def _view(undone: bool) -> str:
@@ -46,8 +46,7 @@ def _view(undone: bool) -> str:
 
 def _note(store: Store, view: str, where: str, fields: dict[str, Any]) -> int:
     store.seal()
-    connection = connect(store.layout.output, store.task)
-    relation = query(connection, block("to_dismiss", view=view, where=condition(where)))
+    relation = picked(store.layout.output, store.task, block("to_dismiss", view=view, where=condition(where)))
     noted = 0
     for batch in reader(relation, 65_536):
         noted += batch.num_rows

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import JobError, MachineError
+from pipeline.job.formulas import FORMULA, inert
 from pipeline.store.files import DISK, Files, machine
 from pipeline.store.parts import ROW_GROUP, writing
 from pipeline.store.read import connect
@@ -16,11 +17,12 @@ from pipeline.types import TaskName
 ENDINGS = (".parquet", ".csv", ".jsonl")
 
 
-def export(output: Path, task: TaskName, dest: Path, *, files: Files = DISK) -> int:
+def export(output: Path, task: TaskName, dest: Path, *, files: Files = DISK, safe_csv: bool = False) -> int:
     """Writes `results` to `dest`, Parquet, CSV or JSONL by its ending, in one step; returns the number of rows.
 
     Parquet keeps all types, vectors as fixed-size lists; CSV has lists as JSON text; JSONL has them as lists and
-    `extra` as an object. Raises JobError for another ending, StoreError and MachineError.
+    `extra` as an object. safe_csv: in CSV, `'` before every text and column name that begins like a formula, so that no
+    spreadsheet runs it. Raises JobError for another ending, StoreError and MachineError.
     """
     ending = dest.suffix.lower()
     if ending not in ENDINGS:
@@ -31,7 +33,7 @@ def export(output: Path, task: TaskName, dest: Path, *, files: Files = DISK) -> 
     with machine("write the export", dest.parent):
         if ending == ".parquet":
             return _parquet(files, connection, dest)
-        return _text(files, connection, dest, ending)
+        return _text(files, connection, dest, ending, safe_csv and ending == ".csv")
 
 
 def _parquet(files: Files, connection: Any, dest: Path) -> int:
@@ -46,11 +48,12 @@ def _parquet(files: Files, connection: Any, dest: Path) -> int:
     return rows
 
 
-def _text(files: Files, connection: Any, dest: Path, ending: str) -> int:
+def _text(files: Files, connection: Any, dest: Path, ending: str, safe: bool) -> int:
     import duckdb
 
     described = connection.sql("select * from results limit 0")
-    chosen = [_column(name, str(type_), ending) for name, type_ in zip(described.columns, described.types, strict=True)]
+    columns = zip(described.columns, described.types, strict=True)
+    chosen = [_column(name, str(type_), ending, safe) for name, type_ in columns]
     options = "format csv, header" if ending == ".csv" else "format json"
     temporary = dest.with_name(f".{dest.name}.tmp")
     target = literal(str(temporary))
@@ -65,9 +68,17 @@ def _text(files: Files, connection: Any, dest: Path, ending: str) -> int:
     return rows
 
 
-def _column(name: str, type_: str, ending: str) -> str:
-    quoted = '"' + name.replace('"', '""') + '"'
+def _column(name: str, type_: str, ending: str, safe: bool) -> str:
+    quoted = _quoted(name)
     if ending == ".jsonl":
         return f"try_cast(extra as json) as {quoted}" if name == "extra" else quoted
     nested = type_.endswith("]") or type_.startswith(("STRUCT", "MAP"))
-    return f"to_json({quoted}) as {quoted}" if nested else quoted
+    shown = _quoted(inert(name)) if safe else quoted
+    if safe and type_ == "VARCHAR":
+        signs = ", ".join(f"chr({ord(sign)})" for sign in FORMULA)
+        return f"case when {quoted}[1] in ({signs}) then chr(39) || {quoted} else {quoted} end as {shown}"
+    return f"to_json({quoted}) as {shown}" if nested else f"{quoted} as {shown}"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

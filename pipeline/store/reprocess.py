@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pipeline.store.guarded import picked
 from pipeline.store.read import connect, query
 from pipeline.store.records import AnswerRecord
 from pipeline.store.relations import reader
@@ -46,8 +47,7 @@ def failed_rows(output: Path, task: TaskName, where: str | None = None) -> Itera
 
     Raises QueryError.
     """
-    connection = connect(output, task)
-    relation = query(connection, block("failed", where=condition(where or DEFAULT)))
+    relation = picked(output, task, block("failed", where=condition(where or DEFAULT)))
     for batch in reader(relation, 4_096):
         for found in batch.to_pylist():
             row = msgspec.json.decode(found["row"] or "{}")
@@ -75,8 +75,7 @@ def accept(store: Store, where: str | None = None) -> int:
     Returns how many; failures without a held-back answer are passed over. Raises QueryError and MachineError.
     """
     store.seal()
-    connection = connect(store.layout.output, store.task)
-    relation = query(connection, block("held_back", where=condition(where or "true")))
+    relation = picked(store.layout.output, store.task, block("held_back", where=condition(where or "true")))
     accepted = 0
     for batch in reader(relation, 1_024):
         for failure, answers, stamp in _rows(batch, relation.columns):

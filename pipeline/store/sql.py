@@ -29,4 +29,9 @@ def literal(text: str) -> str:
 
 def pattern(folder: str) -> str:
     """A glob for the parts of a folder, whatever characters the folder's name has; for the inside of an SQL string."""
-    return literal(re.sub(r"([\[*?])", r"[\1]", folder)) + "/*.parquet"
+    return literal(escaped(folder)) + "/*.parquet"
+
+
+def escaped(path: str) -> str:
+    """The path as a glob that fits nothing but itself."""
+    return re.sub(r"([\[*?])", r"[\1]", path)
