@@ -32,8 +32,7 @@ def absolute(query: str, folder: str, connection: duckdb.DuckDBPyConnection) -> 
     tree = _parsed(query, connection)
     if tree is not None and not tree.get("error") and _Names(folder, tree).changed:
         text = msgspec.json.encode(tree).decode()
-        found = connection.execute("select json_deserialize_sql(?::json)", [text]).fetchone()
-        query = query if found is None else str(found[0])
+        query = str(_one(connection, "select json_deserialize_sql(?::json)", text))
     _refuse_strays(query, folder)
     return query
 
@@ -47,8 +46,12 @@ def _refuse_strays(query: str, folder: str) -> None:
 
 
 def _parsed(query: str, connection: duckdb.DuckDBPyConnection) -> dict[str, Any] | None:
-    found = connection.execute("select json_serialize_sql(?)", [query]).fetchone()
-    return None if found is None or found[0] is None else msgspec.json.decode(found[0])
+    found = _one(connection, "select json_serialize_sql(?)", query)
+    return None if found is None else msgspec.json.decode(found)
+
+
+def _one(connection: duckdb.DuckDBPyConnection, query: str, parameter: str) -> Any:
+    return connection.execute(query, [parameter]).fetchall()[0][0]
 
 
 class _Names:
