@@ -217,7 +217,7 @@ def test_offline_needs_no_key(examine, job, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "content", "told"),
-    [("none.jsonl", None, "no such file"), ("rows.parquet", b"no parquet", "Parquet"), ("rows.txt", b"x", "kind")],
+    [("none.jsonl", None, "no such file"), ("rows.parquet", b"no parquet", "Parquet"), ("rows.doc", b"x", "kind")],
 )
 def test_a_manifest_that_cannot_be_read_is_a_problem(examine, job, name, content, told):
     if content is not None:
