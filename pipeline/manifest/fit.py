@@ -24,6 +24,9 @@ PAGES = "Local.Pages"
 # Tried in turn until the bytes fit; below 60 JPEG's blocks show, and fewer pixels look better.
 _QUALITIES = (92, 85, 75, 60)
 
+LEAST_COMPRESSED = 65_536
+"""Bytes of a PNG that is worth being compressed."""
+
 # zlib takes about 150 ms a megapixel; above this a lossless copy is not worth the wait, nor likely to fit.
 _LOSSLESS_PIXELS = 4_000_000
 
@@ -128,7 +131,12 @@ def need(
     if beyond or found.mode == "CMYK" or found.bits > 8 or found.animated or (upright and found.orientation != 1):
         return "all"
     useful = limits.useful_pixels is not None and found.width * found.height > limits.useful_pixels
-    return "useful" if useful else "nothing"
+    return "useful" if useful or _is_uncompressed(found, size) else "nothing"
+
+
+def _is_uncompressed(found: Facts, size: int) -> bool:
+    """A PNG that is as large as its pixels, such as one made of a Python picture."""
+    return size > LEAST_COMPRESSED and found.format == "PNG" and size >= found.width * found.height * len(found.mode)
 
 
 def _as_is(body: bytes, found: Facts) -> Fitted:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.errors import Fault
 from pipeline.job.schema import Job
+from pipeline.manifest import base64_text
 from pipeline.manifest.fields import from_json, text_or_list
 from pipeline.manifest.references import is_relative, to_path
 from pipeline.manifest.refs import scrubbed
@@ -53,6 +54,8 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
 
 
 def _path(ref: str, base: str) -> str:
+    if base64_text.of_media(ref) or base64_text.too_long_for_a_path(ref):
+        return base64_text.told(ref)
     try:
         return to_path(ref, base) if is_relative(ref) and ref.strip() else ref
     except Fault:

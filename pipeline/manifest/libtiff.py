@@ -11,15 +11,18 @@ import functools
 
 @functools.cache
 def silence_libtiff() -> None:
-    """Takes away libtiff's handlers of warnings and errors, for this process.
+    """Takes away libtiff's handlers of warnings and errors, for this process, and keeps Pillow's log off stderr.
 
     Where Pillow was built with libtiff inside it (Windows), the handlers cannot be reached, and nothing happens.
     Source: libtiff's manual, TIFFSetErrorHandler(3tiff) and TIFFSetWarningHandler(3tiff): NULL switches messages off.
     """
     import ctypes
+    import logging
 
     from PIL import _imaging
 
+    # Without a handler, Python prints what Pillow's readers log of a broken picture.
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
     try:
         library = ctypes.CDLL(_imaging.__file__)
         for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):

@@ -9,6 +9,7 @@ from urllib.parse import unquote, unquote_to_bytes
 
 from pipeline.errors import refusal
 from pipeline.job.filenames import no_file_name
+from pipeline.manifest import base64_text
 from pipeline.manifest.members import split_reference
 from pipeline.manifest.root import Root
 from pipeline.types import Media, MediaKind, Member
@@ -31,6 +32,8 @@ def to_media(ref: str, kind: MediaKind, base: str) -> Media:
     """
     if ref.startswith(("https://", "http://", "oss://")):
         return _remote(ref, kind)
+    if len(ref) >= base64_text.LEAST and (found := _bare_base64(ref, kind)) is not None:
+        return found
     scheme = _scheme(ref)
     if scheme is None:
         return _local(ref, kind, base)
@@ -44,6 +47,22 @@ def to_media(ref: str, kind: MediaKind, base: str) -> Media:
     raise refusal(
         "BadReference", f"{shown(ref)}: {scheme}:// is not taken; a path, file://, http(s)://, oss:// or data: is"
     )
+
+
+def _bare_base64(ref: str, kind: MediaKind) -> Media | None:
+    """The picture in a text that is base64 without `data:` before it. Raises Fault for what can be no path either."""
+    if base64_text.of_media(ref):
+        data = base64_text.decoded(ref) if len(ref) <= MAX_DATA_URL_CHARS else None
+        if data is None:
+            raise refusal("BadReference", f"{len(ref):,} characters of base64 that cannot be decoded to their end")
+        return Media(kind=kind, ref="data:,", data=data)
+    if base64_text.too_long_for_a_path(ref):
+        raise refusal(
+            "BadReference",
+            f"{len(ref):,} characters that look like base64, but not of a picture; expected a path, a URL, "
+            "data:image/png;base64,… or the base64 of a picture file",
+        )
+    return None
 
 
 def to_path(ref: str, base: str) -> str:

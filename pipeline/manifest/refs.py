@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from pipeline.errors import Fault
+from pipeline.manifest import base64_text
 from pipeline.manifest.references import is_data, to_media
 from pipeline.types import Media
 
@@ -163,6 +164,8 @@ def _scrubbed_text(text: str) -> str:
             return f"data:;sha256={hashlib.sha256(text.encode(errors='replace')).hexdigest()}"
     if start.startswith(("http://", "https://")):
         return unsigned(text.strip())
+    if base64_text.of_media(text):
+        return base64_text.told(text)
     return _INNER_DATA.sub(_by_hash, text) if "data:" in text else text
 
 

@@ -11,6 +11,8 @@ import weakref
 from collections.abc import Iterable, Iterator
 from typing import IO, TYPE_CHECKING, Any
 
+from pipeline.manifest.python_pictures import file_of_array, file_of_picture, is_picture_array, is_pil
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -85,7 +87,10 @@ class ArrowSpool:
 
 
 def unboxed(value: Any) -> Any:
-    """Plain Python for what rows built in Python hold: numpy scalars and arrays, paths, NaN as no value (pandas)."""
+    """Plain Python for what rows built in Python hold: numpy scalars and arrays, paths, NaN as no value (pandas).
+
+    Pictures (PIL, or arrays that are pictures) become the bytes of a file.
+    """
     if isinstance(value, str):
         # Half a surrogate pair is no Unicode and could not be stored.
         return value if value.isascii() else value.encode(errors="replace").decode()
@@ -101,6 +106,16 @@ def unboxed(value: Any) -> Any:
         return str(value)
     if isinstance(value, os.PathLike):
         return unboxed(os.fspath(value))
+    return _of_other_kind(value)
+
+
+def _of_other_kind(value: Any) -> Any:
+    if isinstance(value, (bytearray, memoryview)):
+        return bytes(value)
+    if is_pil(value):
+        return file_of_picture(value)
+    if is_picture_array(value):
+        return file_of_array(value)
     if hasattr(value, "tolist") and hasattr(value, "dtype"):
         return unboxed(value.tolist())
     return value

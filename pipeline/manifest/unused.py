@@ -80,7 +80,8 @@ _GLUED = re.compile(
 _NO_VALUE = frozenset({"", "none", "null", "nan", "n/a", "na", "-", "no", "false", "[]", "{}"})
 
 _ENDINGS: dict[str, Kind] = {
-    **{ending[1:]: "image" for ending in PICTURES},
+    # A column that names a PDF is usually the source of a text, and no picture that was forgotten.
+    **{ending[1:]: "image" for ending in PICTURES - {".pdf"}},
     **{ending[1:]: "audio" for ending in SOUNDS},
     **{ending[1:]: "video" for ending in VIDEOS - {".ts", ".mts"}},  # these are TypeScript far more often
 }

@@ -89,6 +89,15 @@ def damaged_fax() -> bytes:
     return bytes(body)
 
 
+def odd_tiff() -> bytes:
+    """A TIFF that states 65,535 channels: Pillow logs an error."""
+    body = bytearray(encoded(drawn(), "TIFF"))
+    place = body.index(b"\x15\x01\x03\x00")  # tag 277, SamplesPerPixel
+    body[place + 8 : place + 10] = b"\xff\xff"
+    return bytes(body)
+
+
+@pytest.mark.parametrize("content", [damaged_fax, odd_tiff])
 @pytest.mark.parametrize(
     "call",
     [
@@ -97,8 +106,8 @@ def damaged_fax() -> bytes:
         "decode(body)",
     ],
 )
-def test_a_damaged_fax_prints_nothing(tmp_path: Path, call: str) -> None:
-    (tmp_path / "fax.tif").write_bytes(damaged_fax())
+def test_a_damaged_tiff_prints_nothing(tmp_path: Path, call: str, content: Callable[[], bytes]) -> None:
+    (tmp_path / "fax.tif").write_bytes(content())
     code = f"""
 from pathlib import Path
 from support.pictures import inline
