@@ -69,6 +69,8 @@ def fit(
     needed = need(found, len(body), name, limits, resize=resize, upright=upright)  # first, as in a plan
     if needed != "all" and has_end(body, found.format) is not True:
         render.verify(body, name, truncated)
+    if needed == "nothing" and resize == "fit" and found.format == "PNG" and _is_uncompressed(body):
+        needed = "useful"
     if needed == "nothing":
         return _as_is(body, found)
     fitted = _remade(body, found, name, limits, truncated)
@@ -131,12 +133,13 @@ def need(
     if beyond or found.mode == "CMYK" or found.bits > 8 or found.animated or (upright and found.orientation != 1):
         return "all"
     useful = limits.useful_pixels is not None and found.width * found.height > limits.useful_pixels
-    return "useful" if useful or _is_uncompressed(found, size) else "nothing"
+    return "useful" if useful else "nothing"
 
 
-def _is_uncompressed(found: Facts, size: int) -> bool:
-    """A PNG that is as large as its pixels, such as one made of a Python picture."""
-    return size > LEAST_COMPRESSED and found.format == "PNG" and size >= found.width * found.height * len(found.mode)
+def _is_uncompressed(body: bytes) -> bool:
+    """A PNG whose pixels are stored as they are (RFC 1951 §3.2.4), such as one made of a Python picture."""
+    place = body.find(b"IDAT", 0, LEAST_COMPRESSED) if len(body) > LEAST_COMPRESSED else -1
+    return place > 0 and body[place + 6] & 0b110 == 0
 
 
 def _as_is(body: bytes, found: Facts) -> Fitted:
