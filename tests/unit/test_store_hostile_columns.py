@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from pipeline.store.compact import compact
 from pipeline.store.read import connect
 from pipeline.store.reprocess import accept
 from pipeline.store.schema import MOST_COLUMNS, OTHERS
+
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "output-0.1.0-names"
 
 
 @pytest.mark.parametrize("name", ["part_", "PART_", "answers_", "stamp_", "rows_", "filename", "embedding"])
@@ -103,3 +106,15 @@ def test_a_fraction_of_another_night_rounds_no_whole_number(tmp_path: Path, nigh
             compact(tmp_path, "caption", run_id="c")
         told = connect(tmp_path, "caption").sql("select n from results order by id").fetchall()
         assert told == [(str(value),) for value in nights]
+
+
+def test_an_output_of_0_1_0_with_such_names_opens_again(tmp_path: Path) -> None:
+    output = shutil.copytree(FIXTURE, tmp_path / "out")
+    sql = "select id, part_, row_tier, row_dismissed_at from {}"
+    assert rows(output, sql.format("results")) == [("a", "p", "t", "d")]
+    assert rows(output, sql.format("failures") + " where answers_ = 3") == [("b", "p", "t", "d")]
+    with Store.open(output, "caption", run_id="r") as store:
+        assert accept(store) == 1
+    compact(output, "caption", run_id="c")
+    told = connect(output, "caption").sql(sql.format("results") + " order by id").fetchall()
+    assert told == [("a", "p", "t", "d"), ("b", "p", "t", "d")]
