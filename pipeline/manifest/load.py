@@ -111,7 +111,7 @@ def load_page(
 
 
 def _picture(media: Media, fitted: Fitted, source: str) -> Loaded:
-    ending, mime = PICTURE_FORMATS[fitted.format]
+    ending, mime = PICTURE_FORMATS.get(fitted.format, ("", "application/octet-stream"))
     return Loaded(
         kind="image",
         source=source,

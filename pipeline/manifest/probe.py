@@ -14,6 +14,7 @@ from pipeline.machine import pass_on
 from pipeline.manifest.files import opened
 from pipeline.manifest.libtiff import silence_libtiff
 from pipeline.manifest.png import without_metadata
+from pipeline.manifest.rare_pictures import open_rare
 from pipeline.manifest.refs import public
 from pipeline.manifest.sniff import PICTURE_FORMATS, described, sniff
 from pipeline.manifest.tiff import page_frames
@@ -132,6 +133,9 @@ def _open(file: BinaryIO, head: bytes, name: str) -> Image:
     if not head:
         raise refusal("EmptyFile", f"{name}: the file is empty")
     form = sniff(head)
+    if form is None and (rare := open_rare(file, head)) is not None:
+        _check_size(rare.width, rare.height, name)
+        return rare
     if form not in PICTURE_FORMATS:
         what = f"a {form} sound" if form else described(head)
         raise refusal("NotAPicture", f"{name}: not a picture but {what}")

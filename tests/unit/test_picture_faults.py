@@ -22,6 +22,7 @@ from pipeline.offline.models.picture import decode, header
 from pipeline.types import MediaLimits
 
 ANY = MediaLimits()
+ANY_SERVER = MediaLimits(formats=("JPEG", "PNG", "WEBP", "GIF"))
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
@@ -167,3 +168,20 @@ def test_each_reason_against_a_file_has_a_name_of_its_own() -> None:
     found = [code(lambda b=body: probe(inline(b))) for body in (b"words", whole.replace(b"IHDR", b"IHDX"), whole[:30])]
     assert found == ["NotAPicture", "DamagedPicture", "TruncatedPicture"]
     assert code(lambda: probe(inline(bytes(flat)))) == "DamagedPicture"
+
+
+@pytest.mark.parametrize("form", ["TGA", "PCX", "DDS", "QOI", "SPIDER", "XBM", "MSP", "BLP"])
+def test_a_rare_format_is_sent_as_png_or_jpeg(form: str) -> None:
+    mode = {"SPIDER": "F", "XBM": "1", "MSP": "1", "BLP": "P"}.get(form, "RGB")
+    file = io.BytesIO()
+    drawn().convert(mode).save(file, form)
+    loaded = load(inline(file.getvalue()), ANY_SERVER)
+    assert loaded.mime in ("image/png", "image/jpeg")
+    assert opened(loaded.body).size == drawn().size
+
+
+def test_what_only_looks_like_a_rare_format_is_no_picture() -> None:
+    for body in (b"\0\0\2" + b"\0" * 40, b"8BPS" + b"\0" * 60, b"DDS " + b"\xff" * 200, b"\0\1\x09" + b"a" * 60):
+        with pytest.raises(Fault) as caught:
+            load(inline(body), ANY_SERVER)
+        assert caught.value.code == "Local.NotAPicture"
