@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import QueryError
+from pipeline.machine import machine_error_of
 from pipeline.store.files import DISK, Files, machine, replacing, write_all
 from pipeline.store.known import Known
 from pipeline.store.layout import Layout
@@ -75,7 +76,7 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any = Non
     """Runs one query; the relation holds its rows (`fetchall`, `to_arrow_table`, `columns`; `reader` in relations.py).
 
     A query that meets a part which a compaction has just taken away is run once more. Raises QueryError with DuckDB's
-    own words.
+    own words, and MachineError where the machine is the reason (descriptors, memory, a full disk).
     """
     import duckdb
 
@@ -87,7 +88,7 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any = Non
                 raise
             return held(connection.sql(sql, params=parameters))
     except duckdb.Error as error:
-        raise QueryError(str(error)) from error
+        raise machine_error_of(error) or QueryError(str(error)) from error
 
 
 def catalog(layout: Layout, task: TaskName, dimension: int | None) -> str:
