@@ -39,7 +39,8 @@ _FORMATS = (
     "Xpm",
     "XVThumb",
 )
-"""Pillow's modules without "ImagePlugin", whose readers decode by themselves. EPS is not among them: Pillow gives it to Ghostscript, another program."""
+"""Pillow's modules without "ImagePlugin", whose readers decode by themselves. EPS is not among them: Pillow gives it to
+Ghostscript, another program."""
 
 _STRICT = ("IM", "PCD", "SPIDER")
 """Formats without a fixed beginning whose readers check a header of many values before they take a file."""
