@@ -84,7 +84,7 @@ def test_a_vector_is_found_with_every_bit(tmp_path: Path) -> None:
 
 
 def test_blocks_are_found_as_they_were_kept(tmp_path: Path) -> None:
-    own = {"ocr_text": "x", "blocks": [{"text": "x", "score": None, "polygon": [[0.0, 1.0]] * 4}]}
+    own = {"ocr_text": "x", "blocks": [{"text": "x", "score": None, "polygon": [[0.0, 1.0]] * 4, "page": None}]}
     record = answer("o")
     record = type(record)(**{**{n: getattr(record, n) for n in record.__struct_fields__}, "own": own})
     with Store.open(tmp_path, "ocr", run_id="r") as store:
