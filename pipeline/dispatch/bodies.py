@@ -83,7 +83,7 @@ class BodyRoom:
         self._most = most
         self._held = 0
         self._lone: Held | None = None
-        self._freed = anyio.Event()
+        self._freed: anyio.Event | None = None  # made where a body waits: most never do
 
     async def take(self, body: Held, size: int) -> None:
         """`size` bytes more of a body have come. Waits while there is no room for more."""
@@ -95,6 +95,7 @@ class BodyRoom:
             if self._lone is None:
                 self._lone = body
             else:
+                self._freed = self._freed or anyio.Event()
                 await self._freed.wait()
 
     def leave(self, body: Held) -> None:
@@ -103,8 +104,9 @@ class BodyRoom:
         body.counted = 0
         if self._lone is body:
             self._lone = None
-        self._freed.set()
-        self._freed = anyio.Event()
+        if self._freed is not None:
+            self._freed.set()
+            self._freed = None
 
 
 class Held:
