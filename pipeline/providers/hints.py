@@ -39,6 +39,8 @@ class Hints(msgspec.Struct, frozen=True, kw_only=True):
     def used_up(self) -> float | None:
         """Seconds until the reset of what is used up, requests or tokens: the later one. None while something is left,
         or when its reset is not said."""
+        if self.remaining != 0 and self.token_remaining != 0:
+            return None
         resets = [
             reset
             for remaining, reset in ((self.remaining, self.reset), (self.token_remaining, self.token_reset))
