@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline import offline, providers
 from pipeline.engines.endpoint import endpoint
 from pipeline.engines.notes import notes
+from pipeline.engines.owner import refuse_another
 from pipeline.engines.setup import Setup, check_columns, setup
 from pipeline.errors import PipelineError
 from pipeline.job.load import Spec
@@ -95,6 +96,7 @@ def _output(spec: Spec) -> Finding:
         return Finding("problem", "output", f"{folder}: no permission to write", f"give this user access, or {other}")
     try:
         found = layout.check(spec.job.task)
+        refuse_another(spec)
         strange = found is None and folder == spec.output and next(folder.iterdir(), None) is not None
     except (PipelineError, OSError) as error:
         return Finding("problem", "output", str(error))

@@ -13,6 +13,7 @@ from pipeline.engines.foreseen import Figures, Looked, answered_before, equal, l
 from pipeline.engines.guard import foreseen
 from pipeline.engines.identity import Identity
 from pipeline.engines.notes import column_notes, notes
+from pipeline.engines.owner import refuse_another
 from pipeline.engines.reading import connect
 from pipeline.engines.row_preview import asked_for, questions
 from pipeline.engines.setup import Setup, check_columns, setup
@@ -87,6 +88,7 @@ class _Look:
 def forecast(spec: Spec) -> Forecast:
     """Sends nothing and needs no key. Raises JobError, ManifestError."""
     prepared = setup(spec, keyless=True)
+    refuse_another(spec)
     manifest = open_manifest(spec.manifest, spec.job, input_rules(spec.output, spec.job.task), spec.folder)
     check_columns(prepared, manifest.schema_columns)
     identity = Identity(spec.job, offline=spec.offline)

@@ -18,6 +18,7 @@ from pipeline.engines.guard import decided, redo
 from pipeline.engines.identity import Identity
 from pipeline.engines.notes import column_notes
 from pipeline.engines.options import RunOptions
+from pipeline.engines.owner import mark, refuse_another
 from pipeline.engines.plan import Plan
 from pipeline.engines.reprocess import plan_reprocess
 from pipeline.engines.running import Running
@@ -76,7 +77,8 @@ def _machine_errors() -> Iterator[None]:
 
 
 async def _execute(prepared: Setup, options: RunOptions, root: str, plan: Callable[[Store], Plan]) -> Summary:
-    spec = prepared.spec
+    spec, handed = prepared.spec, options.manifest is not None
+    refuse_another(spec, handed=handed)
     raise_limit()
     name = run_id()
     record = RunRecord(
@@ -90,6 +92,7 @@ async def _execute(prepared: Setup, options: RunOptions, root: str, plan: Callab
     told = False
     try:
         planned = await anyio.to_thread.run_sync(plan, store)
+        await anyio.to_thread.run_sync(functools.partial(mark, spec, store, handed=handed))
         summary = await Running(prepared, options, root, store, record, planned).run()
         told = summary.stop_reason == "machine"
         return summary

@@ -28,6 +28,7 @@ class Layout:
         self.current = self.runs / "current"
         self.format = self.runs / "format.json"
         self.summary = self.runs / "summary.json"
+        self.job = self.runs / "job.json"
         self.catalog = output / "catalog.sql"
         self.lock = output / "run.lock"
 
