@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -11,8 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 
 PREFIX = "pipeline-planning-"
-_UNLOCKED = ("pipeline-plan-", "pipeline-query-", "pipeline-new-")
-"""Of version 0.1.0, of DuckDB's own spilling, and of a folder that is not locked yet: these go by their age."""
+_UNLOCKED = ("pipeline-plan-", "pipeline-query-", "pipeline-sql-", "pipeline-new-")
+"""Of version 0.1.0, of DuckDB's own spilling, and of a folder that is not locked yet: these go by their age. The name
+of a query's folder (`pipeline-sql-PID-…`) holds its process: such a folder stays while that process lives."""
 OLD_SECONDS = 86_400.0
 
 
@@ -36,9 +38,24 @@ def _sweep(folder: Path) -> None:
     """Removes the folders of this user that no process works in any more. What cannot be removed stays."""
     with suppress(OSError):
         for entry in list(os.scandir(folder)):
-            if entry.name.startswith((PREFIX, *_UNLOCKED)) and entry.is_dir(follow_symlinks=False):
+            ours = entry.name.startswith((PREFIX, *_UNLOCKED)) and not _lives(entry.name)
+            if ours and entry.is_dir(follow_symlinks=False):
                 with suppress(OSError):
                     _sweep_one(Path(entry.path), locked=entry.name.startswith(PREFIX))
+
+
+def _lives(name: str) -> bool:
+    """Whether the process that a folder's name holds is still there."""
+    found = re.match(r"pipeline-sql-(\d+)-", name)
+    if found is None:
+        return False
+    try:
+        os.kill(int(found[1]), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _sweep_one(path: Path, *, locked: bool) -> None:

@@ -68,3 +68,26 @@ def test_a_killed_start_up_is_swept_by_the_next_run(tmp_path: Path, server: Coun
     assert list(temporary.iterdir()) != []
     assert started("pass", temporary, "run", job.path, "--quiet").returncode == 0
     assert list(temporary.iterdir()) == []
+
+
+def test_old_folders_of_ended_processes_are_swept(tmp_path: Path, server: CountingServer) -> None:
+    job = CountedJob(tmp_path, server)
+    job.numbered(3)
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    gone, here = int(ended.stdout), os.getpid()
+    temporary = tmp_path / "tmp"
+    old = (
+        f"pipeline-sql-{gone}-old",
+        f"pipeline-sql-{here}-old",
+        "pipeline-plan-x",
+        "pipeline-query-x",
+        "mine",
+    )
+    for name in old:
+        (temporary / name).mkdir(parents=True)
+        (temporary / name / "duckdb_temp_storage-0.tmp").write_bytes(b"x")
+        os.utime(temporary / name, (0, 0))
+    (temporary / f"pipeline-sql-{gone}-now").mkdir()
+    assert started("pass", temporary, "run", job.path, "--quiet").returncode == 0
+    left = {path.name for path in temporary.iterdir()}
+    assert left == {"mine", f"pipeline-sql-{here}-old", f"pipeline-sql-{gone}-now"}
