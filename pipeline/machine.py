@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 from collections.abc import Iterator
 
 from pipeline.errors import Fault, MachineError
@@ -11,7 +12,20 @@ SHORT = "Local.MachineShort"
 """The code of a fault that comes of a shortage of this machine: such a row is left, never failed."""
 
 _SCARCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
-_SHORTAGES = ("can't start new thread", "can't allocate lock", "cannot allocate memory")
+_SHORTAGES = (
+    "can't start new thread",
+    "can't allocate lock",
+    "cannot allocate memory",
+    "failed to launch worker thread",  # pyarrow
+)
+_UNMAPPED = (
+    "failed to map segment",
+    "cannot map zero-fill pages",
+    "cannot create shared object descriptor",
+    "shared object file: cannot allocate memory",
+    "shared object file: too many open files",
+)
+"""How the system's loader says that a library found no memory or no descriptor (glibc, elf/dl-load.c)."""
 
 ADVICE = {
     errno.ENOSPC: "the disk is full: free some space",
@@ -32,6 +46,23 @@ ADVICE = {
 
 _ALWAYS = frozenset(ADVICE) - {errno.EACCES, errno.EPERM, errno.ENOENT}
 """Reasons that are the machine's whatever was tried; the others may be a wrong path."""
+
+
+LEAST_ADDRESS_SPACE = 1_150 * 2**20
+"""Bytes. Measured with two cores, DuckDB and pyarrow, 3,000 rows: 1,172 MiB (`ulimit -v 1200000`) suffice, below 1,100
+the libraries of a run end the process in words of their own (loader, OpenBLAS, jemalloc) before Python hears of it."""
+
+
+def require_address_space() -> None:
+    """Raises MachineError where the process may not have the address space that no run does without."""
+    most = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if most != resource.RLIM_INFINITY and most < LEAST_ADDRESS_SPACE:
+        raise MachineError(
+            f"the limit of this process's address space (ulimit -v) is {most // 2**20:,} MiB, and a job needs "
+            f"{LEAST_ADDRESS_SPACE // 2**20:,} MiB at least. What to do: raise the limit, or limit the memory that is "
+            "used (a cgroup, systemd's MemoryMax) instead of addresses; then run the same command again. Nothing was "
+            "begun."
+        )
 
 
 def is_scarce(error: BaseException) -> bool:
@@ -73,7 +104,10 @@ def _scarce(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno in _SCARCE
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _SHORTAGES)
+    if isinstance(error, ImportError):
+        return any(words in str(error).lower() for words in _UNMAPPED)
+    told = isinstance(error, RuntimeError) or type(error).__module__.startswith("pyarrow")
+    return told and any(words in str(error).lower() for words in _SHORTAGES)
 
 
 def _advice(error: BaseException) -> str | None:
@@ -81,6 +115,8 @@ def _advice(error: BaseException) -> str | None:
         if "No usable temporary directory" in str(error):
             return "give this user a temporary folder that can be written to (TMPDIR)"
         return ADVICE[error.errno] if error.errno in _ALWAYS else None
+    if isinstance(error, ImportError) and "open files" in str(error).lower():
+        return ADVICE[errno.EMFILE]
     if _scarce(error):
         return "free some memory, or raise the limits (ulimit -v, ulimit -u)"
     return _database_advice(error)

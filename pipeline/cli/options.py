@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.errors import JobError
+from pipeline.machine import require_address_space
 
 if TYPE_CHECKING:
     from pipeline.api import Job
@@ -63,6 +64,7 @@ def _load(
     from pipeline.api import Job
     from pipeline.job.load import parse_setting
 
+    require_address_space()
     return Job.load(
         job_file,
         overrides=dict(parse_setting(text) for text in settings),

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import refusal
+from pipeline.machine import pass_on
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -56,7 +57,8 @@ def drawn_page(body: bytes, name: str, index: int, dpi: int) -> Image:
 def _opened(body: bytes, name: str) -> Iterator[Any]:
     try:
         import pypdfium2
-    except ImportError:
+    except ImportError as error:
+        pass_on(error)
         why = "a PDF is read with pypdfium2; install it with: pip install 'multimodal-batch[pdf]'"
         raise refusal("MissingExtra", f"{name}: {why}") from None
     with _lock:

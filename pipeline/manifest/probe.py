@@ -183,14 +183,16 @@ def _plugin(form: str) -> Any:
     if form == "HEIF":
         try:
             from pillow_heif import HeifImageFile
-        except ImportError:
+        except ImportError as error:
+            pass_on(error)
             way = "install it with: pip install 'multimodal-batch[heif]'"
             raise refusal("MissingExtra", f"a HEIC picture is read with pillow-heif; {way}") from None
         return HeifImageFile
     if form == "AVIF":
         try:
             plugin = import_module("PIL.AvifImagePlugin")
-        except ImportError:
+        except ImportError as error:
+            pass_on(error)
             plugin = None
         if plugin is None or not plugin.SUPPORTED:
             raise refusal("MissingExtra", "an AVIF picture is read by Pillow 11.3 or newer: pip install -U Pillow")

@@ -210,7 +210,8 @@ def _by_profile(image: Image, profile: bytes) -> Image | None:
     """None for sRGB itself, and for a profile that cannot be used."""
     try:
         from PIL import ImageCms
-    except ImportError:  # Pillow built without littlecms
+    except ImportError as error:  # Pillow built without littlecms
+        pass_on(error)
         return None
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))

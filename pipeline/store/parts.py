@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.errors import StoreError
+from pipeline.machine import pass_on
 from pipeline.store import vectors
 from pipeline.store.files import Files, replacing, write_all
 from pipeline.store.schema import FORMAT, READABLE, schema
@@ -183,6 +184,7 @@ def intact(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
+        pass_on(error)
         # What pyarrow itself finds wrong has no number; what the system refuses has one.
         if isinstance(error, OSError) and error.errno is not None:
             raise
