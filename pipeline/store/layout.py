@@ -15,6 +15,8 @@ from pipeline.types import TaskName
 _FOLDERS = ("journal", "results", "failures", "attempts", "runs")
 _BEGUN = ("run.lock", ".format.json.tmp")
 """What a run leaves that was killed before the folder was marked."""
+CATALOG_BEGINS = "-- The views of one job's output"
+"""How `catalog.sql` begins, in this version and in 0.1.0."""
 _IGNORED = (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
@@ -64,8 +66,11 @@ class Layout:
         return found
 
     def refuse_foreign(self) -> None:
-        """Raises StoreError for a folder that is neither empty nor marked as an output; nothing is touched in it."""
-        if self.format.exists() or not self.output.is_dir():
+        """Raises StoreError for a folder that is neither empty nor marked as an output; nothing is touched in it.
+
+        The views mark an output as well: it may have lost `runs/`, and what is left is still read.
+        """
+        if self.format.exists() or not self.output.is_dir() or self._has_views():
             return
         for folder, _, names in os.walk(self.output):
             inside = Path(folder).relative_to(self.output)
@@ -77,6 +82,13 @@ class Layout:
                     f"{self.output} is not an output of pipeline: it holds {found}. An output is a folder of its own: "
                     "set one that is empty or not there yet."
                 )
+
+    def _has_views(self) -> bool:
+        try:
+            with self.catalog.open("rb") as file:
+                return file.read(len(CATALOG_BEGINS)) == CATALOG_BEGINS.encode()
+        except OSError:
+            return False
 
     def write_format(self, files: Files, task: TaskName, before: Format | None = None) -> None:
         """Marks the folder as ours; what it was `before` decides by which rule its ids stay derived. Raises OSError."""

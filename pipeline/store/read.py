@@ -14,7 +14,7 @@ from pipeline.errors import QueryError
 from pipeline.machine import machine_error_of
 from pipeline.store.files import DISK, Files, machine, replacing, write_all
 from pipeline.store.known import Known
-from pipeline.store.layout import Layout
+from pipeline.store.layout import CATALOG_BEGINS, Layout
 from pipeline.store.parts import SCHEMA_PART, refuse_damaged
 from pipeline.store.relations import held
 from pipeline.store.schema import DATASETS, FORMAT, free_name, schema
@@ -94,7 +94,7 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any = Non
 def catalog(layout: Layout, task: TaskName, dimension: int | None) -> str:
     """The views as SQL with absolute paths, for any DuckDB from 1.1 on."""
     head = (
-        "-- The views of one job's output, for any DuckDB (1.1 or newer): .read catalog.sql\n"
+        f"{CATALOG_BEGINS}, for any DuckDB (1.1 or newer): .read catalog.sql\n"
         "-- Written by each run; read it again when a run has added columns.\n"
     )
     shown = "".join(_shown(layout, task, name) for name in DATASETS)

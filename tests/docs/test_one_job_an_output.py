@@ -144,3 +144,9 @@ def test_a_job_below_a_name_that_is_no_text_runs(two: Two, pipeline, monkeypatch
     monkeypatch.chdir(odd)
     assert pipeline("run", "job.toml").code == 0
     assert not (two.a.output / "runs/job.json").exists()
+
+
+def test_an_output_without_its_runs_goes_on(two: Two, pipeline, resumes) -> None:
+    assert pipeline("run", two.a.path).code == 0
+    shutil.rmtree(two.a.output / "runs")
+    resumes([two.a.path])
