@@ -138,9 +138,12 @@ class Client:
         self._jobs = 0
 
     def job(self, rows: list[dict[str, Any]], *, task: str = "ask", offline: bool | None = None, **tables: Any) -> Job:
-        """A job over `rows`. `tables`: sections of the job file; `provider` needs name and model."""
+        """A job over `rows`. `tables`: sections of the job file; `provider` needs name and model.
+
+        With the `output` of an earlier one ("job1"), it is that job, edited.
+        """
         self._jobs += 1
-        name = f"job{self._jobs}"
+        name = tables.pop("output", f"job{self._jobs}")
         manifest = self.folder / f"{name}.jsonl"
         manifest.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
         path = self.folder / f"{name}.toml"
