@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 from support.commands import Nursery
 from support.counting_server import CountingServer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hang_up_ends() -> Iterator[None]:
+    """Children inherit an ignored SIGHUP, as under nohup: the tests of signals need the usual one."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="module")

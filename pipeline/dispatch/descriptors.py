@@ -62,7 +62,7 @@ async def patiently(step: Callable[[], Awaitable[R]]) -> R:
 
     Raises MachineError when the shortage lasts for PATIENCE_SECONDS, and whatever else the step raises.
     """
-    until = anyio.current_time() + PATIENCE_SECONDS
+    until: float | None = None
     pause = 0.05
     while True:
         try:
@@ -70,6 +70,7 @@ async def patiently(step: Callable[[], Awaitable[R]]) -> R:
         except Exception as error:
             if not (is_scarce(error) or (isinstance(error, Fault) and error.code == SHORT)):
                 raise
+            until = anyio.current_time() + PATIENCE_SECONDS if until is None else until
             if anyio.current_time() >= until:
                 raise machine_error_of(error) or error from error
         await anyio.sleep(pause)
