@@ -43,7 +43,7 @@ def ask(script: Callable[[Asked], Act] | Act, *, body: bytes = b"{}", times: int
         (Act("garbage"), "malformed", "Local.NotHttp"),
         (Act("hang"), "transient", "Local.ReadTimeout"),
         (Act("deaf"), "transient", "Local.ReadTimeout"),
-        (Act("drip", gap=0.25), "transient", "Local.TotalTimeout"),
+        (Act("drip", gap=0.1, body=b'{"text":"' + b"x" * 40 + b'"}'), "transient", "Local.TotalTimeout"),
         (Act(status=302, headers=(("location", "http://other.test/v1?key=1"),)), "rejected", "Local.Redirect"),
     ],
 )
