@@ -27,6 +27,7 @@ manifest = "manifest.jsonl"
 output = "out"
 provider = {{ name = "openai", model = "m", base_url = "{base}/v1" }}
 limits = {{ concurrency = {concurrency} }}
+quality = {{ identical = false }}
 """
 
 FILES = 200
