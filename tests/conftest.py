@@ -6,8 +6,13 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 from support.commands import Nursery
 from support.counting_server import CountingServer
+
+
+settings.register_profile("no deadline", deadline=None)  # a slow machine is no fault of an example
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session", autouse=True)
