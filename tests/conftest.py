@@ -10,7 +10,6 @@ from hypothesis import settings
 from support.commands import Nursery
 from support.counting_server import CountingServer
 
-
 settings.register_profile("no deadline", deadline=None)  # a slow machine is no fault of an example
 settings.load_profile("no deadline")
 
