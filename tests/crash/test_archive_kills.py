@@ -9,6 +9,7 @@ import pytest
 from support.archives import archived
 from support.commands import Nursery
 from support.counting_server import CountingServer, Told
+from support.killed_run import killed_half_way
 from support.pictures import drawn, encoded
 
 from pipeline.api import Job
@@ -45,19 +46,7 @@ def test_a_killed_run_over_archives_resumes(nursery: Nursery, tmp_path: Path, en
     ids = shards(tmp_path, ending)
     with CountingServer(script=lambda asked, n: Told(seconds=0.01)) as server:
         path = job_at(tmp_path, server)
-        child = nursery.start("run", path)
-        assert server.wait_asked(len(ids) // 2, 60)
-        child.kill()
-        server.wait_idle()
-        before = sum(asked.answered for asked in server.asked)
-        server.forget()
-        again = nursery.run("run", path)
-        assert again.wait() == 0, again.err
-        assert len(ids) - before <= len(server.asked) <= len(ids) - before + 4
-        assert max(server.times_asked().values()) == 1
-        server.forget()
-        assert "nothing to send" in nursery.run("run", path).err
-        assert server.asked == []
+        assert killed_half_way(nursery, server, path, len(ids), 4) == 1
         with Job.load(path).connect() as connection:
             found = connection.sql("select id, answer, source[1], topic from results").fetchall()
     assert sorted(row[0] for row in found) == sorted(ids)

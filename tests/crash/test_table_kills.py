@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.commands import Nursery
 from support.counting_server import CountingServer, Told
+from support.killed_run import killed_half_way
 from support.pictures import drawn, encoded
 
 from pipeline.api import Job
@@ -94,18 +95,7 @@ def test_a_killed_run_over_a_table_resumes(nursery: Nursery, tmp_path: Path, sou
     with CountingServer(script=lambda asked, n: Told(seconds=0.01)) as server:
         prompt = "Say it" if listed else "Say [{topic}]"
         path = job_at(tmp_path, server, SOURCES[source](tmp_path), prompt)
-        child = nursery.start("run", path)
-        assert server.wait_asked(COUNT // 2, 60), child.err
-        child.kill()
-        server.wait_idle()
-        before = sum(asked.answered for asked in server.asked)
-        server.forget()
-        again = nursery.run("run", path)
-        assert again.wait() == 0, again.err
-        assert COUNT - before <= len(server.asked) <= COUNT - before + CONCURRENCY
-        server.forget()
-        assert "nothing to send" in nursery.run("run", path).err
-        assert server.asked == []
+        killed_half_way(nursery, server, path, COUNT, CONCURRENCY)
         with Job.load(path).connect() as connection:
             topic = "id" if listed else "topic"
             found = connection.sql(f"select id, answer, {topic} from results order by id").fetchall()
