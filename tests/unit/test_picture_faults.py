@@ -181,7 +181,8 @@ def test_a_rare_format_is_sent_as_png_or_jpeg(form: str) -> None:
 
 
 def test_what_only_looks_like_a_rare_format_is_no_picture() -> None:
-    for body in (b"\0\0\2" + b"\0" * 40, b"8BPS" + b"\0" * 60, b"DDS " + b"\xff" * 200, b"\0\1\x09" + b"a" * 60):
+    tga = b"\0\0\2" + b"\7\0\7\0\7" + b"\0\0\0\0" + b"\4\0\4\0\x18\0" + bytes(48)  # colours, and no table for them
+    for body in (tga, b"8BPS" + b"\0" * 60, b"DDS " + b"\xff" * 200, b"\0\1\x09" + b"a" * 60):
         with pytest.raises(Fault) as caught:
             load(inline(body), ANY_SERVER)
         assert caught.value.code == "Local.NotAPicture"
