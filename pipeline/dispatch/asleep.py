@@ -44,29 +44,44 @@ def timed(deadline: float, *, shield: bool = False) -> anyio.CancelScope:
 
 
 @contextmanager
-def noticed(slept: Callable[[float], None]) -> Iterator[None]:
+def noticed(slept: Callable[[float], None]) -> Iterator[Callable[[], None]]:
     """Moves the deadlines of `timed` scopes after a sleep, and tells `slept` its seconds. On asyncio alone; elsewhere
-    nothing is noticed."""
+    nothing is noticed.
+
+    Yields a function that looks at once, for a decision that hangs on a deadline: what was ready to run when the
+    process was stopped runs before any timer.
+    """
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
-        yield
+        yield lambda: None
         return
     handle: asyncio.TimerHandle
+    due = 0.0
 
-    def tick(due: float) -> None:
-        nonlocal handle
+    def wind() -> None:
+        nonlocal handle, due
+        due = loop.time() + TICK_SECONDS
+        handle = loop.call_at(due, tick)
+
+    def look() -> None:
         late = loop.time() - due
         if late >= LATE_SECONDS:
+            handle.cancel()
             for scope in list(_timed):
                 scope.deadline += late
             for sleeper in list(_sleepers):
                 sleeper.slept(late)
             slept(late)
-        handle = loop.call_later(TICK_SECONDS, tick, loop.time() + TICK_SECONDS)
+            wind()
 
-    handle = loop.call_later(TICK_SECONDS, tick, loop.time() + TICK_SECONDS)
+    def tick() -> None:
+        look()
+        handle.cancel()
+        wind()
+
+    wind()
     try:
-        yield
+        yield look
     finally:
         handle.cancel()

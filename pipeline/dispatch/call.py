@@ -58,8 +58,15 @@ class Wiring(Generic[T]):
         self.counters = Counters()
         self.flying: set[anyio.CancelScope] = set()
         self.slept = 0.0
+        self.look: Callable[[], None] = lambda: None
         self.admitted: Callable[[float], None] = lambda now: None
         self.halted = False
+
+    def sleep(self, seconds: float) -> None:
+        """The process slept for so long: no time on the wire passed for what is in flight."""
+        self.slept += seconds
+        for scope in self.flying:
+            scope.deadline += seconds
 
     def land(self, deadline: float) -> None:
         """What is in flight must be down by `deadline`."""
@@ -173,6 +180,7 @@ class Call(Generic[T]):
     def _due(self) -> float:
         """When the question must be over. Time that the process slept does not count."""
         assert self._deadline is not None
+        self._wiring.look()
         return self._deadline + self._wiring.slept
 
     def may_retry(self, fault: Fault) -> bool:
@@ -206,7 +214,7 @@ class Call(Generic[T]):
             wiring.account.retries.first(ticket.at)
         wiring.counters.admitted(ticket.at)
         wiring.admitted(ticket.at)
-        flight = timed(min(ticket.at + timeouts.total, self._due), shield=True)
+        flight = anyio.CancelScope(deadline=min(ticket.at + timeouts.total, self._due), shield=True)
         outcome: Outcome | None = None
         wiring.flying.add(flight)
         try:

@@ -305,10 +305,7 @@ class Pool(Generic[T]):
             self._sleeping.cancel()
 
     async def _notice_sleep(self) -> None:
-        def slept(seconds: float) -> None:
-            self._wiring.slept += seconds
-
-        with self._sleeping, noticed(slept):
+        with self._sleeping, noticed(self._wiring.sleep) as self._wiring.look:
             await anyio.sleep_forever()
 
     async def _watch(self) -> None:
