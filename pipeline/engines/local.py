@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import anyio
 import anyio.to_thread
 
+from pipeline.dispatch.collector import seldom_collected
 from pipeline.dispatch.descriptors import raise_limit
 from pipeline.engines.guard import decided, redo
 from pipeline.engines.identity import Identity
@@ -35,7 +36,7 @@ from pipeline.store.input_rules import input_rules
 
 async def execute(spec: Spec, options: RunOptions) -> Summary:
     """Runs a job to its end, on asyncio. Raises PipelineError for what stops it before anything is sent."""
-    with _machine_errors():
+    with _machine_errors(), seldom_collected():
         prepared = setup(spec)
         manifest = await anyio.to_thread.run_sync(_manifest, spec, options)
         check_columns(prepared, manifest.schema_columns)
@@ -48,7 +49,7 @@ async def execute(spec: Spec, options: RunOptions) -> Summary:
 
 async def execute_reprocess(spec: Spec, options: RunOptions) -> Summary:
     """Sends failed rows again, on asyncio. Raises PipelineError for what stops it before anything is sent."""
-    with _machine_errors():
+    with _machine_errors(), seldom_collected():
         prepared = setup(spec)
         identity = Identity(spec.job, offline=spec.offline)
 

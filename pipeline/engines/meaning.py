@@ -105,8 +105,11 @@ def question_column(columns: tuple[str, ...]) -> str | None:
 def _lonely_frame_field(values: Mapping[str, Any], job: Job) -> str | None:
     if job.task == "embed":
         return None
-    columns = [getattr(job.columns, field) or field for field in ("fps", "max_frames")]
-    return next((column for column in columns if values.get(column) is not None), None)
+    columns = job.columns
+    for column in (columns.fps or "fps", columns.max_frames or "max_frames"):
+        if values.get(column) is not None:
+            return column
+    return None
 
 
 def _without_frames(column: str, job: Job) -> str:

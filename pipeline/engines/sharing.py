@@ -246,7 +246,7 @@ class _Recent:
         if isinstance(known, FailureRecord) and known.row:
             known = msgspec.structs.replace(known, row={})
         before = self._known.pop(known.fingerprint, None)
-        size = _weight(known.answer if isinstance(known, FailureRecord) else known.own) + _weight(known.extra)
+        size = 1_000 + _weight(known.answer if isinstance(known, FailureRecord) else known.own) + _weight(known.extra)
         self._known[known.fingerprint] = known, size
         self._bytes += size - (before[1] if before else 0)
         while self._bytes > RECENT_BYTES or len(self._known) > MOST_RECENT:
@@ -256,10 +256,13 @@ class _Recent:
 
 def _weight(values: Mapping[str, object] | None) -> int:
     """About how many bytes the values hold."""
-    return 500 + sum(
-        len(value) if isinstance(value, (str, bytes)) else 500 * len(value) if isinstance(value, (list, tuple)) else 100
-        for value in (values or {}).values()
-    )
+    bytes_ = 0
+    for value in values.values() if values else ():
+        if isinstance(value, (str, bytes)):
+            bytes_ += len(value)
+        else:
+            bytes_ += 500 * len(value) if isinstance(value, (list, tuple)) else 100
+    return bytes_
 
 
 def _size(work: Work) -> int:

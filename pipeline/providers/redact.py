@@ -43,7 +43,7 @@ def hide(key: Secret) -> str:
 def reply_without_keys(reply: Reply) -> Reply:
     """The reply without any key, in whatever field the service put one. A reply without one comes back as it is: that
     costs 2 µs for a caption, 5 µs with a hundred blocks (tests/bench/bench_redact.py)."""
-    said = list(_texts((reply.text, reply.finish_reason, reply.request_id, reply.model)))
+    said = [text for text in (reply.text, reply.finish_reason, reply.request_id, reply.model) if text]
     said += [block.text for block in reply.blocks or ()]
     if reply.extra:
         said += _texts(reply.extra)

@@ -94,7 +94,8 @@ def count(request: Request, model: Model, reading: Reading) -> Count:
     words = _frame(request, reading)
     media: int | None = 0
     sounds: int | None = 0
-    shared = {name: request.parameters[name] for name in _COUNTED if name in request.parameters}
+    given = request.parameters
+    shared = {name: given[name] for name in _COUNTED if name in given} if given else given
     options = PartOptions(shared, shared)
     for part in _parts(request):
         if isinstance(part, Text):

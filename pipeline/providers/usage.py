@@ -18,11 +18,12 @@ def read(value: Any) -> Usage:
         return Usage()
     details = _first_table(value, "input_tokens_details", "prompt_tokens_details")
     cached = _first_table(value, "prompt_tokens_details", "input_tokens_details")
+    media = _media(value)
     return Usage(
         input_tokens=_first(value, "input_tokens", "prompt_tokens"),
         output_tokens=_first(value, "output_tokens", "completion_tokens"),
-        media_tokens=_media(value) if _media(value) is not None else _media(details),
-        sound_tokens=_first({**details, **value}, "audio_tokens"),
+        media_tokens=media if media is not None else _media(details),
+        sound_tokens=count(value["audio_tokens"] if "audio_tokens" in value else details.get("audio_tokens")),
         cached_tokens=count(cached.get("cached_tokens")),
         written_tokens=count(cached.get("cache_creation_input_tokens")),
         input_units=count(value.get("total_usage")),
@@ -49,17 +50,25 @@ def read_embedding(value: Any) -> Usage:
 
 def count(value: Any) -> int | None:
     """A count of tokens, None for anything that is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if type(value) is not int and type(value) is not float:
         return None
     return int(value) if 0 <= value < 2**53 else None
 
 
 def _first(table: dict[str, Any], *names: str) -> int | None:
-    return next((found for name in names if (found := count(table.get(name))) is not None), None)
+    for name in names:
+        found = count(table.get(name))
+        if found is not None:
+            return found
+    return None
 
 
 def _first_table(table: dict[str, Any], *names: str) -> dict[str, Any]:
-    return next((found for name in names if isinstance(found := table.get(name), dict) and found), {})
+    for name in names:
+        found = table.get(name)
+        if found and isinstance(found, dict):
+            return found
+    return {}
 
 
 def _media(table: dict[str, Any]) -> int | None:
