@@ -12,8 +12,9 @@ from pipeline.dispatch.adaptive import Adaptive
 from pipeline.dispatch.admission import Admission, Ticket
 from pipeline.dispatch.cooldown import Cooldown
 from pipeline.dispatch.rate import Rate
+from pipeline.dispatch.refusals import Refusals, may_be_load
 from pipeline.dispatch.retry import RetryBudget
-from pipeline.errors import Fault
+from pipeline.errors import Fault, FaultKind
 from pipeline.machine import SHORT
 from pipeline.providers.hints import NOTHING, Hints
 from pipeline.types import Secret
@@ -49,6 +50,7 @@ class Account:
         self.rng = rng or random.Random()  # noqa: S311 - jitter, not secrets
         self.throttled = 0
         self.cooldown = Cooldown(self.rng)
+        self.refusals = Refusals()
         self.retries = RetryBudget()
         self.adaptive = Adaptive(limits.rpm / 60 if limits.rpm else None, limits.concurrency)
         self.requests = Rate(self.adaptive.pace.rate, burst)
@@ -73,23 +75,26 @@ class Account:
         used: int | None = None,
         hints: Hints = NOTHING,
         now: float | None = None,
-    ) -> None:
-        """An attempt is over: its slot is free, its tokens are settled, and what it taught is kept.
+        isolated: bool = False,
+    ) -> FaultKind | None:
+        """An attempt is over: its slot is free, its tokens are settled, and what it taught is kept. Returns as what
+        its fault was taken: a server that answers others and not this one is taken as throttling.
 
         fault: None for an answer. used: tokens as the service counted them. hints: of the response's headers.
+        isolated: the row has failed before while others were answered, so that its fault says nothing of them.
         """
         now = anyio.current_time() if now is None else now
-        if fault is None or fault.kind not in ("throttled", "transient"):
-            self.adaptive.answered(
-                now, ticket.at, slot_bound=self.admission.slot_bound, rate_bound=self.admission.rate_bound
-            )
-            self.cooldown.alive(now, ticket.at)
-        elif fault.kind == "throttled":
+        kind = fault.kind if fault is not None else None
+        if fault is not None and may_be_load(fault) and self.refusals.answering(now, ticket.at):
+            kind = "throttled"
+        if fault is None or kind not in ("throttled", "transient"):
+            self._answered(now, ticket)
+        elif kind == "throttled":
             self._throttled(now, ticket, wait_asked(fault, hints))
         else:
             if fault.code == SHORT:
                 self.room = max(1, min(self.room or self.admission.in_flight, self.admission.in_flight * 3 // 4))
-            self._transient(now, ticket, wait_asked(fault, hints))
+            self._transient(now, ticket, wait_asked(fault, hints), isolated=isolated)
         if hints is not NOTHING:
             self._learn(hints)
             used_up = hints.used_up if fault is None else None
@@ -97,6 +102,7 @@ class Account:
                 self.adaptive.resumed(self.cooldown.until)
         self.requests.per_second = self.adaptive.pace.rate
         self.admission.release(ticket, used, now=now)
+        return kind
 
     def abandon(self, ticket: Ticket) -> None:
         """An attempt was cut off by us: its slot is free, nothing is learnt."""
@@ -111,22 +117,34 @@ class Account:
         """While pauses follow each other without a sign of life, one request at a time asks for it."""
         return 1 if self.cooldown.streak > 1 else self.limit(now)
 
+    def _answered(self, now: float, ticket: Ticket) -> None:
+        self.adaptive.answered(
+            now, ticket.at, slot_bound=self.admission.slot_bound, rate_bound=self.admission.rate_bound
+        )
+        self.refusals.answered(now, ticket)
+        self.cooldown.alive(now, ticket.at)
+
     def _throttled(self, now: float, ticket: Ticket, asked: float | None) -> None:
+        """A wait that the service asks for while it takes others is the row's own, and no pause of all."""
         self.throttled += 1
         verdict = self.adaptive.throttled(now, ticket.at)
+        lone = self._lone(now, ticket)
         if asked is not None:
-            if self.cooldown.pause(now, asked, ticket.at):
+            if not lone and self.cooldown.pause(now, asked, ticket.at):
                 self.adaptive.resumed(self.cooldown.until)
         elif verdict == "episode":
             self.cooldown.back_off(now)
             self.adaptive.resumed(self.cooldown.until)
 
-    def _transient(self, now: float, ticket: Ticket, asked: float | None) -> None:
-        paused = self.cooldown.failed(now, ticket.at)
-        if asked is not None:
+    def _transient(self, now: float, ticket: Ticket, asked: float | None, *, isolated: bool) -> None:
+        paused = not (isolated and not self.cooldown.streak) and self.cooldown.failed(now, ticket.at)
+        if asked is not None and not self._lone(now, ticket):
             paused = self.cooldown.pause(now, asked, ticket.at) or paused
         if paused:
             self.adaptive.resumed(self.cooldown.until)
+
+    def _lone(self, now: float, ticket: Ticket) -> bool:
+        return self.refusals.lone(now, ticket, others=self.admission.in_flight > 1)
 
     def _learn(self, hints: Hints) -> None:
         """A published limit becomes a ceiling. Its window is the shortest usual one that the resets seen fit into."""

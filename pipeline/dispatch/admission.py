@@ -14,12 +14,14 @@ NEVER = float("inf")
 
 
 class Ticket:
-    """One admitted attempt: it holds a slot until `Admission.release`. `at` is when it was admitted."""
+    """One admitted attempt: it holds a slot until `Admission.release`. `at` is when it was admitted, `number` its place
+    in the order of all."""
 
-    __slots__ = ("at", "estimate", "tokens")
+    __slots__ = ("at", "estimate", "number", "tokens")
 
-    def __init__(self, at: float, tokens: int, estimate: int | None) -> None:
+    def __init__(self, at: float, tokens: int, estimate: int | None, number: int = 0) -> None:
         self.at = at
+        self.number = number
         self.tokens = tokens
         self.estimate = estimate
 
@@ -159,7 +161,7 @@ class Admission:
         self.tokens.charge(now, waiter.tokens)
         self.in_flight += 1
         self.admitted += 1
-        waiter.ticket = Ticket(now, waiter.tokens, waiter.estimate)
+        waiter.ticket = Ticket(now, waiter.tokens, waiter.estimate, self.admitted)
         if waiter.event is not None:
             waiter.event.set()
 

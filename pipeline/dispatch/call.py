@@ -91,6 +91,8 @@ class Call(Generic[T]):
         self.put_off = False
         self._once = 0
         self._asked: float | None = None
+        self._throttled = False
+        self._isolated = False
         self._decision: Again | GiveUp | None = None
 
     async def attempt(self) -> Reply:
@@ -241,7 +243,12 @@ class Call(Generic[T]):
             used = usage.input_tokens + (usage.output_tokens or 0)
         elif outcome.free:
             used = 0
-        self._wiring.account.settle(ticket, outcome.fault, used=used, hints=outcome.hints, now=self._landed)
+        account = self._wiring.account
+        taken = account.settle(
+            ticket, outcome.fault, used=used, hints=outcome.hints, now=self._landed, isolated=self._isolated
+        )
+        self._throttled = taken == "throttled"
+        self._isolated |= taken == "transient" and account.refusals.answering(self._landed, ticket.at)
         self._asked = wait_asked(outcome.fault, outcome.hints) if outcome.fault is not None else None
         self._put_off(self._asked if outcome.fault is not None else outcome.hints.used_up)
 
@@ -298,7 +305,7 @@ class Call(Generic[T]):
     async def _allowed(self, fault: Fault) -> None:
         """Before a retry: uploads made anew if they had expired, and room in the account's retry budget."""
         account = self._wiring.account
-        if fault.kind != "throttled":
+        if not self._throttled:
             await account.retries.turn(account.rng)
         if isinstance(self._decision, Again) and self._decision.renewed and self.prepared.renew is not None:
             self.prepared = await self.prepared.renew()
@@ -306,7 +313,8 @@ class Call(Generic[T]):
 
     def _decide(self, fault: Fault) -> Again | GiveUp:
         made = len(self.attempts) - self._before
-        past = Past(attempts=made, once=self._once, remaining=self._due - anyio.current_time())
+        remaining = self._due - anyio.current_time()
+        past = Past(attempts=made, once=self._once, remaining=remaining, throttled=self._throttled)
         policy = self._wiring.policy
         account = self._wiring.account
         return decide(

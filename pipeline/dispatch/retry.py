@@ -39,11 +39,12 @@ Decision = Again | GiveUp
 
 class Past(msgspec.Struct, frozen=True, kw_only=True):
     """What a call has behind it: attempts made, further attempts that were granted `once`, seconds left of its
-    deadline."""
+    deadline, and whether the last attempt was `throttled`, whatever the fault's own kind."""
 
     attempts: int
     once: int
     remaining: float
+    throttled: bool = False
 
 
 def decide(
@@ -63,7 +64,7 @@ def decide(
     most = min(attempts, MALFORMED_ATTEMPTS) if fault.kind == "malformed" else attempts
     if past.attempts >= most:
         return GiveUp(because=f"{past.attempts} attempts failed")
-    base = THROTTLED_BASE_SECONDS if fault.kind == "throttled" else BASE_SECONDS
+    base = THROTTLED_BASE_SECONDS if past.throttled or fault.kind == "throttled" else BASE_SECONDS
     seconds = min(LONE_CAP_SECONDS if lone else CAP_SECONDS, base * 2.0 ** (past.attempts - 1)) * rng.uniform(0.5, 1.0)
     if fault.retry == "upload":
         seconds = 0.0

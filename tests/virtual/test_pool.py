@@ -42,21 +42,39 @@ def test_every_row_ends_exactly_once_with_its_own_reason(night: Any) -> None:
             assert ending.fault.http_status == result.wire.of_row(row)[-1].status
 
 
-def test_a_retry_after_of_120_s_makes_every_sender_wait_120_s_once(night: Any) -> None:
-    refused: list[float] = []
+def test_a_lone_retry_after_of_120_s_delays_its_own_row_alone(night: Any) -> None:
+    refused: list[int] = []
 
     def script(row: int, now: float) -> Answer:
         if row < 50 or refused:
+            return Answer(latency=0.3)
+        refused.append(row)
+        return Answer(status=429, headers={"retry-after": "120"}, latency=0.1)
+
+    result = night(script, 3000, limits=Limits(concurrency=16))
+    assert result.count(Answered) == 3000
+    assert [row for row, at in result.ended_at.items() if at > 80.0] == refused
+    first, second = result.wire.of_row(refused[0])
+    assert 120.1 <= second.at - first.at <= 120.4
+    assert result.account.cooldown.count == 0
+
+
+def test_a_retry_after_that_everybody_gets_pauses_everybody_once(night: Any) -> None:
+    refused: list[float] = []
+
+    def script(row: int, now: float) -> Answer:
+        if row < 50 or (refused and now > refused[0] + 1.0):
             return Answer(latency=0.3)
         refused.append(now)
         return Answer(status=429, headers={"retry-after": "120"}, latency=0.1)
 
     result = night(script, 3000, limits=Limits(concurrency=16))
     assert result.count(Answered) == 3000
-    starts = [at for at in result.wire.starts() if at > refused[0] + 0.1]
-    assert min(starts) - refused[0] == pytest.approx(120.1, abs=0.01)
+    starts = [at for at in result.wire.starts() if at > refused[-1]]
+    assert 120.0 <= min(starts) - refused[0] <= 120.5
     gaps = [after - before for before, after in itertools.pairwise(sorted(result.wire.starts()))]
     assert sum(gap > 5 for gap in gaps) == 1
+    assert len(refused) <= 2 * 16
 
 
 def test_a_lone_429_delays_its_own_row_and_nobody_else(night: Any) -> None:
