@@ -122,7 +122,8 @@ class Account:
             now, ticket.at, slot_bound=self.admission.slot_bound, rate_bound=self.admission.rate_bound
         )
         self.refusals.answered(now, ticket)
-        self.cooldown.alive(now, ticket.at)
+        if self.cooldown.alive(now, ticket.at):
+            self.retries.recovered()
 
     def _throttled(self, now: float, ticket: Ticket, asked: float | None) -> None:
         """A wait that the service asks for while it takes others is the row's own, and no pause of all."""

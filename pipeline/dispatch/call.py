@@ -33,7 +33,7 @@ MOST_SAID = 10 * 365 * 86_400.0
 
 
 class Wiring(Generic[T]):
-    """What all calls of a pool share."""
+    """What all calls of a pool share. `ending`: no row is left to begin, so that a retry waits for nobody's sake."""
 
     def __init__(
         self,
@@ -61,6 +61,7 @@ class Wiring(Generic[T]):
         self.look: Callable[[], None] = lambda: None
         self.admitted: Callable[[float], None] = lambda now: None
         self.halted = False
+        self.ending = False
 
     def sleep(self, seconds: float) -> None:
         """The process slept for so long: no time on the wire passed for what is in flight."""
@@ -78,6 +79,7 @@ class Call(Generic[T]):
     """The state of one row between preparation and ending. It holds a slot only while an attempt is on the wire.
 
     A conversation is one row with several questions: `attempts` are of all of them, `advance` goes on to the next one.
+    `isolated`: it failed while others were answered, so that its faults are its own.
     """
 
     def __init__(self, item: T, prepared: Prepared, wiring: Wiring[T]) -> None:
@@ -92,7 +94,7 @@ class Call(Generic[T]):
         self._once = 0
         self._asked: float | None = None
         self._throttled = False
-        self._isolated = False
+        self.isolated = False
         self._decision: Again | GiveUp | None = None
 
     async def attempt(self) -> Reply:
@@ -245,10 +247,12 @@ class Call(Generic[T]):
             used = 0
         account = self._wiring.account
         taken = account.settle(
-            ticket, outcome.fault, used=used, hints=outcome.hints, now=self._landed, isolated=self._isolated
+            ticket, outcome.fault, used=used, hints=outcome.hints, now=self._landed, isolated=self.isolated
         )
         self._throttled = taken == "throttled"
-        self._isolated |= taken == "transient" and account.refusals.answering(self._landed, ticket.at)
+        self.isolated |= taken == "transient" and account.refusals.answering(self._landed, ticket.at)
+        if taken not in ("transient", "malformed") and len(self.attempts) > self._before:
+            account.retries.answered()
         self._asked = wait_asked(outcome.fault, outcome.hints) if outcome.fault is not None else None
         self._put_off(self._asked if outcome.fault is not None else outcome.hints.used_up)
 
@@ -306,7 +310,7 @@ class Call(Generic[T]):
         """Before a retry: uploads made anew if they had expired, and room in the account's retry budget."""
         account = self._wiring.account
         if not self._throttled:
-            await account.retries.turn(account.rng)
+            await account.retries.turn(account.rng, lambda: self._wiring.ending and not account.cooldown.streak)
         if isinstance(self._decision, Again) and self._decision.renewed and self.prepared.renew is not None:
             self.prepared = await self.prepared.renew()
         self._wiring.counters.retries += 1

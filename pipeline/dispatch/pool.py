@@ -149,7 +149,7 @@ class Pool(Generic[T]):
                 while (item := self._source.poll()) is LATER:
                     await self._source.wait()
                 if isinstance(item, Mark):
-                    self._exhausted = True
+                    self._exhausted = self._wiring.ending = True
                     self._room.leave(taken)
                 else:
                     row = _Row(item, taken)
@@ -235,9 +235,14 @@ class Pool(Generic[T]):
         if fault.kind == "account":
             self._stop.drain("account", message=fault.message, fault=fault)
             return Left(attempts=row.attempts)
-        if row.attempts and self._circuit.ended(fault):
+        if row.attempts and not self._is_leftover(row) and self._circuit.ended(fault):
             self._stop.drain("circuit", message=self._circuit.words(fault), fault=fault)
         return Failed(fault=fault, attempts=row.attempts)
+
+    def _is_leftover(self, row: _Row[T]) -> bool:
+        """A row whose faults are its own fails later than others are answered, and at a run's end all such rows come
+        together: they say nothing of the service."""
+        return self._wiring.ending and row.call is not None and row.call.isolated
 
     def _end(self, row: _Row[T], ending: Ending) -> None:
         self._room.leave(row.taken)

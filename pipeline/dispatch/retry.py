@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Callable
 
 import anyio
 import msgspec
@@ -16,9 +17,11 @@ CAP_SECONDS = 60.0
 LONE_CAP_SECONDS = 1.0
 """For a row that fails while others are answered: what it waits at the end of a run, everybody waits."""
 MALFORMED_ATTEMPTS = 3
-BUDGET_SECONDS = 60.0
-BUDGET_SHARE = 0.1
-BUDGET_FLOOR = 30
+BUDGET_SECONDS = 10.0
+BUDGET_SHARE = 0.2
+BUDGET_PER_SECOND = 10
+"""Finagle's defaults: a fifth of the requests and ten a second, over ten seconds
+(https://finagle.github.io/blog/2016/02/08/retry-budgets)."""
 
 
 class Again(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,13 +79,20 @@ def decide(
 
 
 class RetryBudget:
-    """Keeps an outage from being multiplied: retries other than throttling are at most a tenth of the first attempts
-    of the last minute, with a floor of 30. A retry that does not fit waits; it is not lost."""
+    """Keeps an outage from being multiplied: retries that are not answered are at most a fifth of the first attempts
+    of the last ten seconds, and ten a second. A retry that does not fit waits; it is not lost.
 
-    def __init__(self, share: float = BUDGET_SHARE, floor: int = BUDGET_FLOOR, seconds: float = BUDGET_SECONDS) -> None:
+    Finagle counts every retry. A retry that is answered multiplies nothing and is given back: a service that answers
+    three quarters holds back none, and after an outage retries are free as soon as they are answered. Throttling does
+    not count: the rate answers for it.
+    """
+
+    def __init__(
+        self, share: float = BUDGET_SHARE, per_second: float = BUDGET_PER_SECOND, seconds: float = BUDGET_SECONDS
+    ) -> None:
         self.waiting = 0
         self._share = share
-        self._floor = floor
+        self._floor = per_second * seconds
         self._seconds = seconds
         self._firsts = _Window(seconds)
         self._retries = _Window(seconds)
@@ -91,18 +101,26 @@ class RetryBudget:
         """Counts a first attempt."""
         self._firsts.add(now)
 
-    async def turn(self, rng: random.Random) -> None:
-        """Waits until a retry fits, and counts it. The more wait, the more seldom each of them looks."""
+    def answered(self) -> None:
+        """A retry was answered, or refused for the rate: it does not count any more."""
+        self._retries.give_back()
+
+    def recovered(self) -> None:
+        """An outage is over: what was spent on it is forgotten."""
+        self._retries = _Window(self._seconds)
+
+    async def turn(self, rng: random.Random, free: Callable[[], bool] = lambda: False) -> None:
+        """Waits until a retry fits, or is `free`, and counts it. The more wait, the more seldom each of them looks."""
         self.waiting += 1
         try:
-            while not self.take(anyio.current_time()):  # noqa: ASYNC110 - time is what it waits for
+            while not self.take(anyio.current_time(), free=free()):  # noqa: ASYNC110 - time is what it waits for
                 await anyio.sleep(rng.uniform(0.5, 1.5) * (1 + self.waiting * self._seconds / self._floor / 10))
         finally:
             self.waiting -= 1
 
-    def take(self, now: float) -> bool:
-        """Counts a retry if it fits; False if it must wait."""
-        if self._retries.total(now) >= max(self._floor, self._share * self._firsts.total(now)):
+    def take(self, now: float, *, free: bool = False) -> bool:
+        """Counts a retry if it fits or is free; False if it must wait."""
+        if not free and self._retries.total(now) >= self._floor + self._share * self._firsts.total(now):
             return False
         self._retries.add(now)
         return True
@@ -122,6 +140,14 @@ class _Window:
             self._cells.append([cell, 0])
         self._cells[-1][1] += 1
         self._total += 1
+
+    def give_back(self) -> None:
+        """One event less, of the latest ones."""
+        if self._cells:
+            self._cells[-1][1] -= 1
+            self._total -= 1
+            if not self._cells[-1][1]:
+                self._cells.pop()
 
     def total(self, now: float) -> int:
         oldest = int(now // self._step) - 60

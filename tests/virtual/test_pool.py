@@ -221,25 +221,6 @@ def test_an_outage_pauses_the_account_and_is_not_multiplied(virtual: Any) -> Non
     assert 3 <= result.account.cooldown.count <= 12
 
 
-def test_retries_stay_within_a_tenth_of_first_attempts_and_the_floor(night: Any) -> None:
-    rng = random.Random(2)
-    result = night(
-        lambda row, now: Answer(status=500 if rng.random() < 0.3 else 200),
-        2000,
-        limits=Limits(concurrency=20),
-        policy=Policy(circuit_ratio=2.0),
-    )
-    seen: set[int] = set()
-    firsts, retries = [], []
-    for sent in result.wire.sent:
-        (retries if sent.row in seen else firsts).append(sent.at)
-        seen.add(sent.row)
-    for now in firsts[::50]:
-        window = sum(now - 60 < at <= now for at in retries)
-        assert window <= max(30, 0.1 * sum(now - 61 < at <= now for at in firsts)) + 1
-    assert len(result.endings) == 2000
-
-
 def test_a_wrong_key_sends_at_most_concurrency_requests_and_leaves_the_rows(night: Any) -> None:
     result = night(lambda row, now: Answer(status=401), 1000, limits=Limits(concurrency=8))
     assert len(result.wire.sent) <= 8
