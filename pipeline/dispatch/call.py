@@ -17,6 +17,7 @@ from pipeline.dispatch.observe import Counters
 from pipeline.dispatch.prepared import Policy, Prepared
 from pipeline.dispatch.retry import Again, GiveUp, Past, decide
 from pipeline.dispatch.retrying import retrying
+from pipeline.dispatch.silence import Silence
 from pipeline.dispatch.stop import Stop
 from pipeline.dispatch.transport import Transport, total_timeout
 from pipeline.dispatch.trip import Outcome, travel
@@ -56,6 +57,7 @@ class Wiring(Generic[T]):
         self.on_turn = on_turn
         self.wall = wall
         self.counters = Counters()
+        self.silence = Silence(policy.silence)
         self.flying: set[anyio.CancelScope] = set()
         self.slept = 0.0
         self.look: Callable[[], None] = lambda: None
@@ -66,6 +68,7 @@ class Wiring(Generic[T]):
     def sleep(self, seconds: float) -> None:
         """The process slept for so long: no time on the wire passed for what is in flight."""
         self.slept += seconds
+        self.silence.slept(seconds)
         for scope in self.flying:
             scope.deadline += seconds
 
@@ -239,6 +242,7 @@ class Call(Generic[T]):
         if outcome.fault is not None and outcome.fault.code == INTERRUPTED:
             self._wiring.account.abandon(ticket)
             return
+        self._wiring.silence.landed(self._landed, outcome.fault)
         usage = outcome.usage
         used: int | None = None
         if usage.input_tokens is not None:

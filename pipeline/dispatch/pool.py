@@ -35,6 +35,9 @@ _LEAVING = ("account", "circuit")
 QUIET_SECONDS = 1.0
 """How long nothing may be on its way before refusals that were held back are recorded."""
 
+LISTEN_SECONDS = 0.5
+"""Between looks at whether what is on its way has landed."""
+
 LEAST_AHEAD = 8
 MOST_AHEAD = 128
 LEAST_RETRIES_ASIDE = 256
@@ -76,6 +79,7 @@ class Pool(Generic[T]):
         self._aside = 0
         self._watching = anyio.CancelScope()
         self._sleeping = anyio.CancelScope()
+        self._listening = anyio.CancelScope()
         self._exhausted = False
         self._began = 0.0
         self._bug: BaseException | None = None
@@ -115,6 +119,7 @@ class Pool(Generic[T]):
             self._stop.listen(self._stopping)
             group.start_soon(self._watch)
             group.start_soon(self._notice_sleep)
+            group.start_soon(self._listen)
             self._more_workers(self._began)
             self._if_over()
 
@@ -308,10 +313,24 @@ class Pool(Generic[T]):
         if not self._workers and not self._wiring.counters.waiting_retries:
             self._watching.cancel()
             self._sleeping.cancel()
+            self._listening.cancel()
 
     async def _notice_sleep(self) -> None:
         with self._sleeping, noticed(self._wiring.sleep) as self._wiring.look:
             await anyio.sleep_forever()
+
+    async def _listen(self) -> None:
+        """Stops the run when the service has been silent for too long. What is on its way is awaited first: it may be
+        a connection that was made."""
+        wiring, silence = self._wiring, self._wiring.silence
+        with self._listening:
+            while True:
+                await silence.begun.wait()
+                while (left := silence.left(anyio.current_time())) is not None:
+                    if left <= 0 and not wiring.flying:
+                        self._stop.drain("circuit", message=silence.words())
+                        return
+                    await anyio.sleep(max(left, LISTEN_SECONDS))
 
     async def _watch(self) -> None:
         """Lives as long as the run. Cancelled from outside it brings down what flies: nobody waits for it any more."""

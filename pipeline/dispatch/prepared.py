@@ -58,6 +58,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     circuit_ratio: float = 0.5
     circuit_min_calls: int = 50
     circuit_refusals: int = 20
+    silence: float = 120.0
     most_bytes: int = 112 * 1024 * 1024
     ahead: int | None = None
 
@@ -71,4 +72,5 @@ def policy_of(job: Job) -> Policy:
         circuit_ratio=job.circuit.ratio,
         circuit_min_calls=job.circuit.min_calls,
         circuit_refusals=job.circuit.refusals,
+        silence=job.circuit.silence,
     )

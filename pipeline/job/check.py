@@ -88,6 +88,16 @@ def _is_variable(name: str) -> bool:
     return name.isidentifier() and name.isascii() and not looks_like_key(name)
 
 
+def _circuit_bounds(job: Job) -> Iterator[str]:
+    circuit = job.circuit
+    if circuit.refusals < 0:
+        yield f"circuit.refusals: found {circuit.refusals}, expected a whole number from 0"
+    if not 0 <= circuit.silence < float("inf"):
+        yield f"circuit.silence: found {shown(circuit.silence)}, expected seconds from 0"
+    if not 0 < circuit.ratio <= 1:
+        yield f"circuit.ratio: found {shown(circuit.ratio)}, expected a share above 0 and up to 1"
+
+
 def _bounds(job: Job) -> Iterator[str]:
     encoding = job.source.encoding
     if encoding is not None and not _is_encoding(encoding):
@@ -111,10 +121,7 @@ def _bounds(job: Job) -> Iterator[str]:
             yield f"{key}: found {shown(value)}, expected a number above 0"
     if job.limits.concurrency is not None and job.limits.concurrency > MAX_CONCURRENCY:
         yield f"limits.concurrency: found {job.limits.concurrency}, expected at most {MAX_CONCURRENCY}"
-    if job.circuit.refusals < 0:
-        yield f"circuit.refusals: found {job.circuit.refusals}, expected a whole number from 0"
-    if not 0 < job.circuit.ratio <= 1:
-        yield f"circuit.ratio: found {shown(job.circuit.ratio)}, expected a share above 0 and up to 1"
+    yield from _circuit_bounds(job)
     if job.budget.max_cost is not None and not 0 <= job.budget.max_cost < float("inf"):
         yield f"budget.max_cost: found {shown(job.budget.max_cost)}, expected an amount of 0 or more"
     for key, read in (

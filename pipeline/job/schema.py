@@ -110,12 +110,13 @@ class RetrySection(Section, frozen=True, kw_only=True):
 
 
 class CircuitSection(Section, frozen=True, kw_only=True):
-    """The run stops when, of the last `min_calls` calls or more, at least `ratio` failed, and when its first `refusals`
-    calls (0: never) are all refused alike."""
+    """The run stops when, of the last `min_calls` calls or more, at least `ratio` failed, when its first `refusals`
+    calls (0: never) are all refused alike, and when no attempt reached the service for `silence` seconds (0: never)."""
 
     ratio: float = 0.5
     min_calls: int = 50
     refusals: int = 20
+    silence: float = 120.0
 
 
 class BudgetSection(Section, frozen=True, kw_only=True):
