@@ -35,6 +35,7 @@ from pipeline.dispatch.descriptors import exhausted
 from pipeline.dispatch.transport import MAX_RESPONSE_BYTES, Timeouts, read_timeout, redirect, too_large
 from pipeline.errors import Fault, JobError
 from pipeline.machine import is_scarce, pass_on, shortage
+from pipeline.providers.faults import PROXY_HINT, PROXY_PASSWORD
 from pipeline.types import HttpRequest
 from pipeline.version import version
 
@@ -246,7 +247,7 @@ def _fault(error: Exception, timeouts: Timeouts) -> Fault | None:
         case aiohttp.ClientConnectorCertificateError():
             return Fault("account", "Local.CertificateRefused", f"{cause.host}: {cause.certificate_error}")
         case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return _transient("ProxyFailed", f"the proxy refused the connection: {_words(cause)}")
+            return _of_proxy(cause)
         case aiohttp.ClientConnectorError():
             return _transient("ConnectFailed", f"{cause.host}:{cause.port}: {_words(cause.os_error)}")
         case aiohttp.ConnectionTimeoutError():
@@ -262,6 +263,12 @@ def _fault(error: Exception, timeouts: Timeouts) -> Fault | None:
         case httpx.TransportError() | aiohttp.ClientError() | OSError():
             return _transient("ConnectFailed", _words(cause))
     return None
+
+
+def _of_proxy(error: aiohttp.ClientError) -> Fault:
+    if getattr(error, "status", None) == PROXY_PASSWORD:
+        return Fault("account", "Local.ProxyFailed", f"the proxy refused the connection (HTTP 407): {PROXY_HINT}")
+    return _transient("ProxyFailed", f"the proxy refused the connection: {_words(error)}")
 
 
 def _transient(name: str, message: str) -> Fault:

@@ -40,6 +40,10 @@ MODEL_GONE = frozenset(
         "modelnotfound",
     }
 )
+PROXY_PASSWORD = 407
+PROXY_HINT = "a proxy asks for a user and a password: set HTTPS_PROXY or HTTP_PROXY as http://user:password@host:port"
+NEVER_DONE = frozenset({501, 505})
+"""Of the 5xx, those that speak of the request: a method or a version that the server does not have (RFC 9110 §15.6)."""
 _MAYBE_GONE = ("invalid_model", "accessdenied", "access_denied", "notfounderror", "not_found_error")
 _NO_PATH = ("", "404", "notfound", "not_found", "unknown_url")
 URL_ERROR = "url error, check url"
@@ -53,8 +57,8 @@ def classify(service: str, status: int, info: ErrorInfo) -> tuple[FaultKind, Ret
     service: `dashscope`, `openai` or `qianfan`. status: of HTTP or of the in-stream comment; 2xx counts as not known,
     then the code alone decides. Rows are chosen by code, then by the published text they hold, then by status; a
     native code in the text (`<400> InternalError.Algo…: …`) goes before the compatible one. Unknown: 408, 429 and
-    5xx are sent again, 401 and 402 are the account's, any other 4xx is final (errors.json `rule`). A status that
-    stands in the body counts where HTTP says 2xx: gateways answer so.
+    5xx are sent again, 401, 402 and 407 are the account's, any other 4xx, 501 and 505 are final (errors.json `rule`).
+    A status that stands in the body counts where HTTP says 2xx: gateways answer so.
     """
     status = effective(status, info)
     message = info.message
@@ -102,6 +106,8 @@ def fault(
     message = _explained(clean(info.message) or f"HTTP {told} without words", code, info, kind, model)
     if status == 404 and kind == "rejected" and (info.code or "").lower() in _NO_PATH:
         message += " (nothing answers at this address: check provider.base_url and provider.protocol)"
+    if told == PROXY_PASSWORD and kind == "account":
+        message += f" ({PROXY_HINT})"
     return Fault(
         kind,
         clean(code, 120),
@@ -166,8 +172,10 @@ def _is_unknown_model(status: int, info: ErrorInfo) -> bool:
 def _by_status(status: int) -> tuple[FaultKind, Retry]:
     if status == 429:
         return "throttled", "yes"
-    if status in (401, 402):
+    if status in (401, 402, PROXY_PASSWORD):
         return "account", "no"
+    if status in NEVER_DONE:
+        return "rejected", "no"
     if status == 408 or status >= 500 or status < 300:
         return "transient", "yes"
     return "rejected", "no"

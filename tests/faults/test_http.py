@@ -178,6 +178,20 @@ def test_proxies_of_the_environment_are_used_except_for_loopback(monkeypatch: py
     assert asyncio.run(main()) == (["http://outside.test/a"], ["/b"])
 
 
+@pytest.mark.parametrize(("status", "kind"), [(407, "account"), (502, "transient"), (503, "transient")])
+def test_a_proxy_that_wants_a_password_is_the_accounts(monkeypatch: pytest.MonkeyPatch, status: int, kind: str) -> None:
+    async def main() -> None:
+        async with serving(lambda asked: Act(status=status)) as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+            async with open_transport() as transport:
+                await whole(transport, HttpRequest(method="GET", url="https://outside.test/a"), QUICK)
+
+    with pytest.raises(Fault) as caught:
+        asyncio.run(main())
+    assert caught.value.kind == kind
+    assert ("HTTPS_PROXY" in caught.value.message) == (status == 407)
+
+
 def test_a_socks_proxy_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
