@@ -19,7 +19,7 @@ from pipeline.dispatch.retry import Again, GiveUp, Past, decide
 from pipeline.dispatch.retrying import retrying
 from pipeline.dispatch.silence import Silence
 from pipeline.dispatch.stop import Stop
-from pipeline.dispatch.transport import Transport, total_timeout
+from pipeline.dispatch.transport import STALE, Transport, total_timeout
 from pipeline.dispatch.trip import Outcome, travel
 from pipeline.errors import Fault, refusal
 from pipeline.types import Attempt, Reply, Usage
@@ -101,7 +101,18 @@ class Call(Generic[T]):
         self._decision: Again | GiveUp | None = None
 
     async def attempt(self) -> Reply:
-        """One trip: reserve, be admitted, send, settle, record. Raises Fault, Spent."""
+        """One trip, and a second one at once where the connection of the first had gone stale: that is no fault of the
+        row's, and takes none of its `retry.attempts`. Raises Fault, Spent."""
+        try:
+            return await self._trip()
+        except Fault as fault:
+            if fault.code != STALE:
+                raise
+        self._before += 1
+        return await self._trip()
+
+    async def _trip(self) -> Reply:
+        """Reserve, be admitted, send, settle, record. Raises Fault, Spent."""
         worst = self._worst()
         budget = self._wiring.budget
         await budget.reserve(worst)
@@ -239,7 +250,7 @@ class Call(Generic[T]):
         return outcome
 
     def _settle(self, ticket: Ticket, outcome: Outcome) -> None:
-        if outcome.fault is not None and outcome.fault.code == INTERRUPTED:
+        if outcome.fault is not None and outcome.fault.code in (INTERRUPTED, STALE):
             self._wiring.account.abandon(ticket)
             return
         self._wiring.silence.landed(self._landed, outcome.fault)

@@ -32,7 +32,14 @@ from pipeline.dispatch.addresses import PublicResolver, is_private, is_valid, pr
 from pipeline.dispatch.asleep import tell, timed
 from pipeline.dispatch.bodies import BodyRoom, Held, unpacked
 from pipeline.dispatch.descriptors import exhausted
-from pipeline.dispatch.transport import MAX_RESPONSE_BYTES, Timeouts, read_timeout, redirect, too_large
+from pipeline.dispatch.transport import (
+    MAX_RESPONSE_BYTES,
+    Timeouts,
+    read_timeout,
+    redirect,
+    stale_connection,
+    too_large,
+)
 from pipeline.errors import Fault, JobError
 from pipeline.machine import is_scarce, pass_on, shortage
 from pipeline.providers.faults import PROXY_HINT, PROXY_PASSWORD
@@ -93,23 +100,21 @@ class Http:
         return _Exchange(self._send(request, timeouts), timeouts, self._max_response, self._room, request.redirects)
 
     async def _send(self, request: HttpRequest, timeouts: Timeouts) -> aiohttp.ClientResponse:
-        """The response's head. A reused connection that the server closed before a byte came is replaced once."""
-        for stale_allowed in (True, False):
-            _reused.set(False)
-            try:
-                if len(request.body) <= UNBLOCKED_BYTES:
-                    return await self._request(request, timeouts)
-                with timed(anyio.current_time() + timeouts.connect + timeouts.write + timeouts.read):
-                    return await self._request(request, timeouts)
-            except Exception as error:
-                fault = _shortage(error) or _fault(error, timeouts)
-                if fault is None:
-                    raise
-                if not (stale_allowed and fault.code == "Local.Disconnected" and _reused.get()):
-                    raise fault from None
-            else:
-                raise _write_timeout(timeouts.write)
-        raise AssertionError("unreachable")
+        """The response's head."""
+        _reused.set(False)
+        try:
+            if len(request.body) <= UNBLOCKED_BYTES:
+                return await self._request(request, timeouts)
+            with timed(anyio.current_time() + timeouts.connect + timeouts.write + timeouts.read):
+                return await self._request(request, timeouts)
+        except Exception as error:
+            fault = _shortage(error) or _fault(error, timeouts)
+            if fault is None:
+                raise
+            if fault.code == "Local.Disconnected" and _reused.get():
+                raise stale_connection() from None
+            raise fault from None
+        raise _write_timeout(timeouts.write)
 
     async def _request(self, request: HttpRequest, timeouts: Timeouts) -> aiohttp.ClientResponse:
         url = _url(request.url)

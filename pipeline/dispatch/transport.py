@@ -19,6 +19,8 @@ Timeouts = TimeoutsSection
 
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 
+STALE = "Local.StaleConnection"
+
 
 class Exchange(Protocol):
     """A response whose head has arrived. `headers` has lower-case names; a repeated header is joined with `, `.
@@ -44,7 +46,8 @@ class Transport(Protocol):
     """Carries exchanges. Entering `exchange` sends the request and waits for the head of the response.
 
     Raises Fault: `transient` with `Local.ConnectTimeout`, `Local.WriteTimeout`, `Local.ReadTimeout`,
-    `Local.ConnectFailed`, `Local.Disconnected`; `malformed` with `Local.NotHttp`; `rejected` with `Local.Redirect`.
+    `Local.ConnectFailed`, `Local.Disconnected`, `Local.StaleConnection` (to be sent again at once); `malformed` with
+    `Local.NotHttp`; `rejected` with `Local.Redirect`.
     `timeouts.total` is the caller's to keep (the pool and `whole` do): it spans what a caller does with the body.
     """
 
@@ -61,15 +64,25 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def whole(transport: Transport, request: HttpRequest, timeouts: Timeouts) -> Response:
-    """One exchange read to its end, for what is not a row's call (uploads, checks). Raises Fault."""
+    """One exchange read to its end, for what is not a row's call (uploads, checks); a stale connection is replaced
+    once. Raises Fault."""
     try:
         with timed(anyio.current_time() + timeouts.total):
-            async with transport.exchange(request, timeouts) as exchange:
-                body = b"".join([chunk async for chunk in exchange.chunks()])
-                return Response(status=exchange.status, headers=exchange.headers, body=body, complete=exchange.complete)
+            try:
+                return await _exchanged(transport, request, timeouts)
+            except Fault as fault:
+                if fault.code != STALE:
+                    raise
+            return await _exchanged(transport, request, timeouts)
     except Fault as fault:
         raise fault_without_keys(fault) from None
     raise total_timeout(timeouts.total)
+
+
+async def _exchanged(transport: Transport, request: HttpRequest, timeouts: Timeouts) -> Response:
+    async with transport.exchange(request, timeouts) as exchange:
+        body = b"".join([chunk async for chunk in exchange.chunks()])
+        return Response(status=exchange.status, headers=exchange.headers, body=body, complete=exchange.complete)
 
 
 def total_timeout(seconds: float) -> Fault:
@@ -82,6 +95,11 @@ def total_timeout(seconds: float) -> Fault:
 def read_timeout(seconds: float) -> Fault:
     """Nothing arrived for `timeouts.read`."""
     return Fault("transient", "Local.ReadTimeout", f"nothing arrived for {seconds:g} s (timeouts.read)", retry="yes")
+
+
+def stale_connection() -> Fault:
+    """The server closed a kept connection before a byte of its answer came; most did so before the request came."""
+    return Fault("transient", STALE, "the server had closed the connection that was kept open", retry="yes")
 
 
 def too_large(limit: int) -> Fault:

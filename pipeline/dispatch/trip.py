@@ -9,7 +9,7 @@ import anyio
 import msgspec
 
 from pipeline.dispatch.prepared import Prepared
-from pipeline.dispatch.transport import Exchange, Timeouts, Transport
+from pipeline.dispatch.transport import STALE, Exchange, Timeouts, Transport
 from pipeline.errors import Fault
 from pipeline.machine import SHORT
 from pipeline.providers.hints import NOTHING, Hints, read
@@ -49,12 +49,13 @@ class Outcome(msgspec.Struct, kw_only=True):
 
     @property
     def free(self) -> bool:
-        """It certainly cost nothing: it never left, or the service refused it for its form or its rate."""
+        """It cost nothing: it never left, it left on a connection that the service had closed, or the service refused
+        it for its form or its rate."""
         fault = self.fault
         if fault is None or fault.reply is not None:
             return False
         status = fault.http_status or self.status or 0
-        return fault.code in NEVER_SENT or fault.kind == "throttled" or 400 <= status < 500
+        return fault.code in NEVER_SENT or fault.code == STALE or fault.kind == "throttled" or 400 <= status < 500
 
 
 async def travel(transport: Transport, prepared: Prepared, timeouts: Timeouts, wall: float) -> Outcome:
