@@ -14,12 +14,15 @@ from pipeline.dispatch.cooldown import Cooldown
 from pipeline.dispatch.rate import Rate
 from pipeline.dispatch.refusals import Refusals, may_be_load
 from pipeline.dispatch.retry import RetryBudget
+from pipeline.dispatch.slots import Slots
 from pipeline.errors import Fault, FaultKind
 from pipeline.machine import SHORT
 from pipeline.providers.hints import NOTHING, Hints
 from pipeline.types import Secret
 
 USUAL_WINDOW = 60.0
+NEXT_WINDOW = 0.75
+"""Of a window's requests: so much more is granted in the next window, and never by requests that overtook others."""
 
 
 class AccountKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +59,8 @@ class Account:
         self.requests = Rate(self.adaptive.pace.rate, burst)
         self.tokens = Rate(limits.tpm / 60 if limits.tpm else None, burst=1.0)
         self.room: int | None = None
+        self.slots = Slots()
+        self._granted = float("-inf")
         self._window = 0.0
         self.admission = Admission(
             self.requests, self.tokens, limit=self._limit, pause=self.cooldown.wait, ramp=self.adaptive.ramp
@@ -89,6 +94,9 @@ class Account:
             kind = "throttled"
         if fault is None or kind not in ("throttled", "transient"):
             self._answered(now, ticket)
+        elif kind == "throttled" and hints.parallel:
+            self.throttled += 1
+            self.slots.refused(now, ticket.at, self.admission.in_flight)
         elif kind == "throttled":
             self._throttled(now, ticket, wait_asked(fault, hints))
         else:
@@ -97,6 +105,7 @@ class Account:
             self._transient(now, ticket, wait_asked(fault, hints), isolated=isolated)
         if hints is not NOTHING:
             self._learn(hints)
+            self._grant(now, ticket, hints)
             used_up = hints.used_up if fault is None else None
             if used_up is not None and self.cooldown.hold(now, used_up, ticket.at):
                 self.adaptive.resumed(self.cooldown.until)
@@ -111,7 +120,7 @@ class Account:
     def limit(self, now: float) -> int:
         """The concurrency in force."""
         found = self.adaptive.limit(now)
-        return found if self.room is None else min(found, self.room)
+        return min(found, self.room or found, self.slots.most or found)
 
     def _limit(self, now: float) -> int:
         """While pauses follow each other without a sign of life, one request at a time asks for it."""
@@ -122,6 +131,7 @@ class Account:
             now, ticket.at, slot_bound=self.admission.slot_bound, rate_bound=self.admission.rate_bound
         )
         self.refusals.answered(now, ticket)
+        self.slots.answered(now, bound=self.admission.slot_bound)
         if self.cooldown.alive(now, ticket.at):
             self.retries.recovered()
 
@@ -130,6 +140,9 @@ class Account:
         self.throttled += 1
         verdict = self.adaptive.throttled(now, ticket.at)
         lone = self._lone(now, ticket)
+        if self._granted > self.admission.admitted:
+            self._granted = self.admission.admitted
+            self.requests.grant(now, 0.0)
         if asked is not None:
             if not lone and self.cooldown.pause(now, asked, ticket.at):
                 self.adaptive.resumed(self.cooldown.until)
@@ -146,6 +159,20 @@ class Account:
 
     def _lone(self, now: float, ticket: Ticket) -> bool:
         return self.refusals.lone(now, ticket, others=self.admission.in_flight > 1)
+
+    def _grant(self, now: float, ticket: Ticket, hints: Hints) -> None:
+        """What a gateway's window still holds may be sent at once. Each response names the last attempt that fits; the
+        least of them counts, for requests overtake each other, until one names most of a window more."""
+        if hints.slots:
+            self.slots.named(hints.slots)
+        if not hints.scoped or hints.remaining is None or self.limits.rpm:
+            return
+        last = ticket.number + hints.remaining
+        much = NEXT_WINDOW * (hints.limit or hints.remaining)
+        if last < self._granted - much:
+            return
+        self._granted = last if last > self._granted + much else min(last, self._granted)
+        self.requests.grant(now, self._granted - self.admission.admitted)
 
     def _learn(self, hints: Hints) -> None:
         """A published limit becomes a ceiling. Its window is the shortest usual one that the resets seen fit into."""

@@ -14,8 +14,9 @@ ROUNDING = 1e-9
 class Rate:
     """Starts of `per_second` units (requests or tokens), `burst` units at once (1 for requests; tokens pass whole).
 
-    The law: in any window of W seconds the charged amount is at most per_second · W + burst, where a single charge
-    larger than burst counts as the burst. Times are of one monotonic clock, in seconds. None = no limit.
+    The law, as long as nothing is granted: in any window of W seconds the charged amount is at most
+    per_second · W + burst, where a single charge larger than burst counts as the burst. Times are of one monotonic
+    clock, in seconds. None = no limit.
     """
 
     __slots__ = ("_slack", "_until", "burst", "per_second")
@@ -45,6 +46,13 @@ class Rate:
             return
         self._until = max(self._until, now - self._slack) + amount / self.per_second
         self._slack = 0.0
+
+    def grant(self, now: float, credit: float) -> None:
+        """`credit` units may start at once, on top of what was charged ahead; for none, the next one waits until the
+        rate has caught up with what was."""
+        if self.per_second is not None:
+            ahead = max(0.0, self._until - now) * self.per_second
+            self.burst = max(1.0, ahead + credit) if credit > 0 else 1.0
 
     def correct(self, now: float, amount: float) -> None:
         """Adds what a charge came to beyond its estimate; a negative amount gives back, never beyond `now`."""

@@ -11,6 +11,9 @@ import msgspec
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|[dhms])")
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_SCOPED = re.compile(r"x-ratelimit-([a-z_]+)-(limit|remaining|reset)-(requests|tokens|max_parallel_requests)")
+_TOLD = re.compile("rate[-_]?limit|retry")
+_PARALLEL = "max_parallel_requests"
 _EPOCH_SECONDS = 1e9
 _EPOCH_MS = 1e12
 LONGEST_WAIT = 86_400.0
@@ -18,7 +21,12 @@ LONGEST_WAIT = 86_400.0
 
 class Hints(msgspec.Struct, frozen=True, kw_only=True):
     """`retry_after` and the resets are seconds from now; None = not said. `should_retry` is the header
-    `x-should-retry`."""
+    `x-should-retry`.
+
+    parallel: refused for being one request too many at once, whatever the wait that is stated beside it. slots: how
+    many may be under way at once. scoped: the figures are those of a gateway's window, which takes all of `remaining`
+    at once.
+    """
 
     retry_after: float | None = None
     limit: float | None = None
@@ -28,10 +36,16 @@ class Hints(msgspec.Struct, frozen=True, kw_only=True):
     token_remaining: float | None = None
     token_reset: float | None = None
     should_retry: bool | None = None
+    parallel: bool = False
+    slots: float | None = None
+    scoped: bool = False
 
     @property
     def wait(self) -> float | None:
-        """Seconds to wait after a refusal: as told, else until what is used up is there again; a day at most."""
+        """Seconds to wait after a refusal: as told, else until what is used up is there again; a day at most. None
+        where only too many were under way at once: a slot is free when one of them ends."""
+        if self.parallel:
+            return None
         asked = self.used_up if self.retry_after is None else self.retry_after
         return None if asked is None else min(asked, LONGEST_WAIT)
 
@@ -60,9 +74,12 @@ def read(headers: Mapping[str, str], wall: float | None = None) -> Hints:
     x-ratelimit-{limit,remaining,reset}-{requests,tokens} with resets such as "6m0s", "12ms" or seconds (OpenAI;
     Qianfan without resets), x-ratelimit-{limit,remaining,reset}, ratelimit-{limit,remaining,reset} (IETF draft up to
     07) and RateLimit: "name";r=remaining;t=seconds (from 08 on). Resets also as times: HTTP, ISO, since the epoch.
+    LiteLLM's proxy (litellm/proxy/hooks/parallel_request_limiter_v3.py) puts a scope into the names, such as
+    x-ratelimit-api_key-remaining-requests, and says in rate_limit_type for what it refused.
     """
-    if not any("ratelimit" in name or "rate-limit" in name or "retry" in name for name in headers):
+    if not any(_TOLD.search(name) for name in headers):
         return NOTHING
+    headers, scoped = _unscoped(headers)
     date = _date(headers.get("date", ""))
     now = date.timestamp() if date is not None else wall
     return Hints(
@@ -74,7 +91,31 @@ def read(headers: Mapping[str, str], wall: float | None = None) -> Hints:
         token_remaining=_count(headers, "remaining", "tokens"),
         token_reset=_reset(headers, "tokens", now),
         should_retry={"true": True, "false": False}.get(headers.get("x-should-retry", "").strip().lower()),
+        parallel=headers.get("rate_limit_type", "").strip().lower() == _PARALLEL,
+        slots=_count(headers, "limit", _PARALLEL),
+        scoped=scoped,
     )
+
+
+def _unscoped(headers: Mapping[str, str]) -> tuple[Mapping[str, str], bool]:
+    """The headers with those of the scope that has the least left under their plain names, and whether requests are
+    counted so. A header that has its plain name already stays."""
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for name, value in headers.items():
+        if (match := _SCOPED.fullmatch(name)) is not None:
+            scope, what, unit = match.groups()
+            found.setdefault(unit, {}).setdefault(scope, {})[f"x-ratelimit-{what}-{unit}"] = value
+    if not found:
+        return headers, False
+    plain: dict[str, str] = {}
+    for unit, scopes in found.items():
+        plain |= scopes[min(scopes, key=lambda scope: _left(scopes[scope], unit))]
+    return {**plain, **headers}, "requests" in found and "x-ratelimit-limit-requests" not in headers
+
+
+def _left(said: Mapping[str, str], unit: str) -> float:
+    left = _count(said, "remaining", unit)
+    return float("inf") if left is None else left
 
 
 def _retry_after(headers: Mapping[str, str], now: float | None) -> float | None:
