@@ -111,7 +111,8 @@ class RetrySection(Section, frozen=True, kw_only=True):
 
 class CircuitSection(Section, frozen=True, kw_only=True):
     """The run stops when, of the last `min_calls` calls or more, at least `ratio` failed, when its first `refusals`
-    calls (0: never) are all refused alike, and when no attempt reached the service for `silence` seconds (0: never)."""
+    calls (0: never) are all refused alike, and when no attempt reached the service for `silence` seconds (0: never), or
+    none that did was ever answered."""
 
     ratio: float = 0.5
     min_calls: int = 50

@@ -32,7 +32,8 @@ def test_a_dead_port_is_exit_4_with_the_reason(
     job.path.write_text(job.path.read_text().replace(f":{server.port}/", f":{dead_port}/"))
     child = nursery.run("run", job.path, "--quiet")
     assert child.wait() == 4
-    assert "nothing was heard of the service for 1.5 s (circuit.silence)" in child.err
+    assert "nothing was heard of the service, and" in child.err
+    assert "attempts in 1.5 s (circuit.silence) ended without a connection" in child.err
     assert f"127.0.0.1:{dead_port}" in child.err
     job.write()
     assert nursery.run("run", job.path, "--quiet").wait() == 0
@@ -57,6 +58,17 @@ def test_what_was_answered_before_the_network_died_is_kept(tmp_path: Path, nurse
         assert nursery.run("run", job.path, "--quiet").wait() == 0
         assert not set(kept) & set(server.times_asked())
     assert sorted(job.on_disk()) == sorted(ids)
+
+
+def test_a_service_of_errors_alone_is_exit_4_with_the_reason(tmp_path: Path, nursery: Nursery) -> None:
+    with CountingServer(lambda asked, n: Told(status=500)) as server:
+        job = CountedJob(tmp_path, server)
+        job.numbered(30)
+        job.write(more="[circuit]\nsilence = 1.5\n")
+        child = nursery.run("run", job.path, "--quiet")
+        assert child.wait() == 4
+        assert "the service never answered" in child.err
+        assert "scripted 500" in child.err
 
 
 @pytest.mark.parametrize("silence", ["-1", "inf", '"long"'])
