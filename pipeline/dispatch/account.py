@@ -89,9 +89,7 @@ class Account:
         isolated: the row has failed before while others were answered, so that its fault says nothing of them.
         """
         now = anyio.current_time() if now is None else now
-        kind = fault.kind if fault is not None else None
-        if fault is not None and may_be_load(fault) and self.refusals.answering(now, ticket.at):
-            kind = "throttled"
+        kind = self._taken_as(now, ticket, fault)
         if fault is None or kind not in ("throttled", "transient"):
             self._answered(now, ticket)
         elif kind == "throttled" and hints.parallel:
@@ -100,15 +98,9 @@ class Account:
         elif kind == "throttled":
             self._throttled(now, ticket, wait_asked(fault, hints))
         else:
-            if fault.code == SHORT:
-                self.room = max(1, min(self.room or self.admission.in_flight, self.admission.in_flight * 3 // 4))
-            self._transient(now, ticket, wait_asked(fault, hints), isolated=isolated)
+            self._transient(now, ticket, fault, wait_asked(fault, hints), isolated=isolated)
         if hints is not NOTHING:
-            self._learn(hints)
-            self._grant(now, ticket, hints)
-            used_up = hints.used_up if fault is None else None
-            if used_up is not None and self.cooldown.hold(now, used_up, ticket.at):
-                self.adaptive.resumed(self.cooldown.until)
+            self._heed(now, ticket, hints, answered=fault is None)
         self.requests.per_second = self.adaptive.pace.rate
         self.admission.release(ticket, used, now=now)
         return kind
@@ -126,14 +118,18 @@ class Account:
         """While pauses follow each other without a sign of life, one request at a time asks for it."""
         return 1 if self.cooldown.streak > 1 else self.limit(now)
 
+    def _taken_as(self, now: float, ticket: Ticket, fault: Fault | None) -> FaultKind | None:
+        if fault is not None and may_be_load(fault) and self.refusals.answering(now, ticket.at):
+            return "throttled"
+        return fault.kind if fault is not None else None
+
     def _answered(self, now: float, ticket: Ticket) -> None:
         self.adaptive.answered(
             now, ticket.at, slot_bound=self.admission.slot_bound, rate_bound=self.admission.rate_bound
         )
         self.refusals.answered(now, ticket)
         self.slots.answered(now, bound=self.admission.slot_bound)
-        if self.cooldown.alive(now, ticket.at):
-            self.retries.recovered()
+        self.cooldown.alive(now, ticket.at)
 
     def _throttled(self, now: float, ticket: Ticket, asked: float | None) -> None:
         """A wait that the service asks for while it takes others is the row's own, and no pause of all."""
@@ -150,7 +146,9 @@ class Account:
             self.cooldown.back_off(now)
             self.adaptive.resumed(self.cooldown.until)
 
-    def _transient(self, now: float, ticket: Ticket, asked: float | None, *, isolated: bool) -> None:
+    def _transient(self, now: float, ticket: Ticket, fault: Fault, asked: float | None, *, isolated: bool) -> None:
+        if fault.code == SHORT:
+            self.room = max(1, min(self.room or self.admission.in_flight, self.admission.in_flight * 3 // 4))
         paused = not (isolated and not self.cooldown.streak) and self.cooldown.failed(now, ticket.at)
         if asked is not None and not self._lone(now, ticket):
             paused = self.cooldown.pause(now, asked, ticket.at) or paused
@@ -159,6 +157,13 @@ class Account:
 
     def _lone(self, now: float, ticket: Ticket) -> bool:
         return self.refusals.lone(now, ticket, others=self.admission.in_flight > 1)
+
+    def _heed(self, now: float, ticket: Ticket, hints: Hints, *, answered: bool) -> None:
+        self._learn(hints)
+        self._grant(now, ticket, hints)
+        used_up = hints.used_up if answered else None
+        if used_up is not None and self.cooldown.hold(now, used_up, ticket.at):
+            self.adaptive.resumed(self.cooldown.until)
 
     def _grant(self, now: float, ticket: Ticket, hints: Hints) -> None:
         """What a gateway's window still holds may be sent at once. Each response names the last attempt that fits; the

@@ -250,6 +250,7 @@ class Call(Generic[T]):
         return outcome
 
     def _settle(self, ticket: Ticket, outcome: Outcome) -> None:
+        self._throttled, self._asked = False, None
         if outcome.fault is not None and outcome.fault.code in (INTERRUPTED, STALE):
             self._wiring.account.abandon(ticket)
             return
@@ -317,8 +318,8 @@ class Call(Generic[T]):
         counters = self._wiring.counters
         counters.attempt(outcome.usage, cost, currency, free=outcome.free)
         if fault is not None:
-            counters.throttled += fault.kind == "throttled"
-            counters.faults += fault.kind != "throttled"
+            counters.throttled += self._throttled
+            counters.faults += not self._throttled
             self._wiring.on_attempt(self.item, attempt)
 
     async def _allowed(self, fault: Fault) -> None:

@@ -60,14 +60,12 @@ class Cooldown:
         self.until = max(self.until, now + seconds * self._rng.uniform(1.0, 1.5))
         self._begin(now)
 
-    def alive(self, now: float, started: float) -> bool:
-        """The service answered a request that started at `started`. True when that ends an outage or an episode."""
+    def alive(self, now: float, started: float) -> None:
+        """The service answered a request that started at `started`."""
         self._in_a_row = 0
         self._answered_at = now
-        over = self.streak > 0 and started >= self._began
-        if over:
+        if started >= self._began:
             self.streak = 0
-        return over
 
     def failed(self, now: float, started: float) -> bool:
         """A transient fault. True when it makes an outage, which pauses the account; while probing, each one does.

@@ -105,10 +105,6 @@ class RetryBudget:
         """A retry was answered, or refused for the rate: it does not count any more."""
         self._retries.give_back()
 
-    def recovered(self) -> None:
-        """An outage is over: what was spent on it is forgotten."""
-        self._retries = _Window(self._seconds)
-
     async def turn(self, rng: random.Random, free: Callable[[], bool] = lambda: False) -> None:
         """Waits until a retry fits, or is `free`, and counts it. The more wait, the more seldom each of them looks."""
         self.waiting += 1

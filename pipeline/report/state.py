@@ -15,9 +15,9 @@ class RunState(msgspec.Struct, kw_only=True):
     `shared` have the answer that another row bought, `cached` of them one of another job. `failed` by (fault, code).
     Tokens are summed over all attempts whose usage is known; `cost` likewise (None where no price is known),
     `unknown_cost` counts the others.
-    `attempts`, `retries`, `throttled` (429s) and `cooldowns` count since the run began. Of the moment: attempts
-    `admitted` a second and `in_flight`, the limits in force (`concurrency`; `rate` in requests a minute, None =
-    unlimited), retries `waiting`, seconds for which the account is `paused`, bytes `queued` for sending.
+    `attempts`, `retries`, `throttled` (429s, and 503s beside answers) and `cooldowns` count since the run began. Of the
+    moment: attempts `admitted` a second and `in_flight`, the limits in force (`concurrency`; `rate` in requests a
+    minute, None = unlimited), retries `waiting`, seconds for which the account is `paused`, bytes `queued` for sending.
     """
 
     total: int = 0
