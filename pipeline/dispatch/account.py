@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 import anyio
 import msgspec
 
-from pipeline.dispatch.adaptive import Adaptive
+from pipeline.dispatch.adaptive import Adaptive, Verdict
 from pipeline.dispatch.admission import Admission, Ticket
 from pipeline.dispatch.cooldown import Cooldown
 from pipeline.dispatch.rate import Rate
@@ -20,18 +21,23 @@ from pipeline.machine import SHORT
 from pipeline.providers.hints import NOTHING, Hints
 from pipeline.types import Secret
 
+if TYPE_CHECKING:
+    from pipeline.dispatch.quota import SharedQuota
+
 USUAL_WINDOW = 60.0
 NEXT_WINDOW = 0.75
 """Of a window's requests: so much more is granted in the next window, and never by requests that overtook others."""
 
 
 class AccountKey(msgspec.Struct, frozen=True, kw_only=True):
-    """What a service counts quotas by."""
+    """What a service counts quotas by. account: the name of an account that several keys share; without one each key
+    is taken for an account."""
 
     provider: str
     host: str
     key: Secret
     model: str
+    account: str | None = None
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +51,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Account:
     """The state of one (provider, host, key, model), shared by every job of this process that uses it.
 
-    room: how many attempts may be in flight by what this machine has for them; None = not known to be bounded.
+    room: how many attempts may be in flight by what this machine has for them; None = not known to be bounded. shared:
+    the quota that other runs use too, where there is one.
     """
 
     def __init__(self, limits: Limits | None = None, *, rng: random.Random | None = None, burst: float = 1.0) -> None:
@@ -61,6 +68,7 @@ class Account:
         self.room: int | None = None
         self.slots = Slots()
         self._granted = float("-inf")
+        self.shared: SharedQuota | None = None
         self._window = 0.0
         self.admission = Admission(
             self.requests, self.tokens, limit=self._limit, pause=self.cooldown.wait, ramp=self.adaptive.ramp
@@ -101,9 +109,32 @@ class Account:
             self._transient(now, ticket, fault, wait_asked(fault, hints), isolated=isolated)
         if hints is not NOTHING:
             self._heed(now, ticket, hints, answered=fault is None)
-        self.requests.per_second = self.adaptive.pace.rate
+        self.requests.per_second = self.rate
+        if self.shared is not None:
+            self.shared.settled(now)
         self.admission.release(ticket, used, now=now)
         return kind
+
+    @property
+    def rate(self) -> float | None:
+        """Starts per second of this process, as the controller wants them; None = not limited."""
+        return self.adaptive.pace.rate
+
+    @property
+    def found(self) -> float | None:
+        """Starts per second that the controller knows, at most the user's; None while it knows no limit."""
+        found, most = self.adaptive.pace.found, self.limits.rpm
+        return found if found is None or not most else min(found, most / 60)
+
+    def adopt(self, rate: float) -> None:
+        """Other runs of the account found `rate`."""
+        self.adaptive.pace.rate = rate
+        self.requests.per_second = self.rate
+
+    def hold(self, now: float, until: float) -> None:
+        """Other runs of the account were told to pause until then."""
+        self.cooldown.until = max(self.cooldown.until, until)
+        self.adaptive.resumed(self.cooldown.until)
 
     def abandon(self, ticket: Ticket) -> None:
         """An attempt was cut off by us: its slot is free, nothing is learnt."""
@@ -134,7 +165,10 @@ class Account:
     def _throttled(self, now: float, ticket: Ticket, asked: float | None) -> None:
         """A wait that the service asks for while it takes others is the row's own, and no pause of all."""
         self.throttled += 1
-        verdict = self.adaptive.throttled(now, ticket.at)
+        if self.shared is not None and self.shared.follows:
+            verdict: Verdict = "old"  # the run that leads meets refusals of its own
+        else:
+            verdict = self.adaptive.throttled(now, ticket.at)
         lone = self._lone(now, ticket)
         if self._granted > self.admission.admitted:
             self._granted = self.admission.admitted
@@ -152,6 +186,8 @@ class Account:
         paused = not (isolated and not self.cooldown.streak) and self.cooldown.failed(now, ticket.at)
         if asked is not None and not self._lone(now, ticket):
             paused = self.cooldown.pause(now, asked, ticket.at) or paused
+        elif paused and self.shared is not None:
+            self.shared.keep_pause()
         if paused:
             self.adaptive.resumed(self.cooldown.until)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 
 import anyio
 
@@ -66,12 +67,21 @@ class Admission:
         self._pause = pause
         self._ramp = ramp
         self._queue: deque[_Waiter] = deque()
+        self._slower = requests
         self._mean_tokens = 0.0
         self._ratio = 1.0
 
     @property
     def waiting(self) -> int:
         return len(self._queue)
+
+    def spare(self, now: float) -> int:
+        """How many slots are free now."""
+        return max(0, self._limit(now) - self.in_flight)
+
+    def startable(self, now: float, most: int) -> list[int]:
+        """The tokens of the first that wait, as many as have a free slot now; at most `most`."""
+        return [waiter.tokens for waiter in islice(self._queue, min(most, self.spare(now))) if not waiter.gone]
 
     async def acquire(self, tokens: int | None) -> Ticket:
         """Waits its turn. `tokens` is the estimate; None reserves the mean of what replies came to so far.
@@ -129,8 +139,8 @@ class Admission:
             return tokens or 0
         if tokens is None:
             return min(round(self._mean_tokens), int(per_second * 60))
-        if tokens > per_second * 60:
-            raise too_many_tokens(tokens, per_second * 60)
+        if tokens > self.tokens.given * 60:
+            raise too_many_tokens(tokens, self.tokens.given * 60)
         return min(tokens, round(tokens * self._ratio))
 
     def _learn(self, used: int, estimate: int | None) -> None:
@@ -152,7 +162,9 @@ class Admission:
         self.slot_bound = self.in_flight >= self._limit(now)
         if self.slot_bound:
             return self._ramp(now)
-        waits = max(self.requests.wait(now), self.tokens.wait(now))
+        requests, tokens = self.requests.wait(now), self.tokens.wait(now)
+        self._slower = self.requests if requests >= tokens else self.tokens
+        waits = max(requests, tokens)
         self.rate_bound = waits > 0
         return waits
 
@@ -169,7 +181,7 @@ class Admission:
         """The first in the queue sleeps until it may start, or until something changes."""
         delay = self._delay(now)
         waiter.wakes_at = now + delay
-        slower = self.requests if self.requests.wait(now) >= self.tokens.wait(now) else self.tokens
+        slower = self._slower
         with anyio.move_on_after(None if delay == NEVER else delay) as scope:
             await event.wait()
         if waiter.ticket is None and scope.cancelled_caught and self.rate_bound:

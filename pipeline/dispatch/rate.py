@@ -16,12 +16,13 @@ class Rate:
 
     The law, as long as nothing is granted: in any window of W seconds the charged amount is at most
     per_second · W + burst, where a single charge larger than burst counts as the burst. Times are of one monotonic
-    clock, in seconds. None = no limit.
+    clock, in seconds. None = no limit. `given` is the rate that it was made with.
     """
 
-    __slots__ = ("_slack", "_until", "burst", "per_second")
+    __slots__ = ("_slack", "_until", "burst", "given", "per_second")
 
     def __init__(self, per_second: float | None, burst: float = 1.0) -> None:
+        self.given = float("inf") if per_second is None else per_second
         self.per_second = per_second
         self.burst = burst
         self._until = float("-inf")

@@ -16,6 +16,7 @@ from pipeline.dispatch.budget import Budget
 from pipeline.dispatch.descriptors import PATIENCE_SECONDS, patiently, room
 from pipeline.dispatch.pool import Pool
 from pipeline.dispatch.prepared import policy_of
+from pipeline.dispatch.quota import SharedQuota
 from pipeline.dispatch.source import Source
 from pipeline.dispatch.stop import Stop, Stopped
 from pipeline.engines import wiring
@@ -73,6 +74,7 @@ class Running:
         self._fanout = Fanout(setup, store, record.run_id, root)
         self._cache: AnswerCache | None = None
         self._room: int | None = None
+        self._quota: SharedQuota | str | None = None
 
     async def run(self) -> Summary:
         """Sends what is planned and records how it went. Raises only for bugs and for a manifest that went away."""
@@ -93,6 +95,9 @@ class Running:
         yield from self._plan.notes
         if self._cache is not None and self._cache.problem is not None:
             yield self._cache.problem
+        if self._quota is not None:
+            limits = wiring.limits_of(self._setup)
+            yield from (self._quota,) if isinstance(self._quota, str) else self._quota.notes(limits)
         wanted = self._setup.spec.job.limits.concurrency
         if self._room is not None and wanted is not None and self._room < wanted:
             yield (
@@ -137,7 +142,7 @@ class Running:
                 on_turn=self._fanout.turn,
             )
             begun = await anyio.to_thread.run_sync(unfinished_turns, setup.spec.output, setup.spec.job.task)
-            async with wiring.downloads(setup, pool.aside) as fetch:
+            async with wiring.downloads(setup, pool.aside) as fetch, wiring.shared_quota(setup, account) as self._quota:
                 preparer = Preparer(
                     setup,
                     Identity(setup.spec.job, offline=setup.spec.offline),
@@ -157,6 +162,8 @@ class Running:
         async with anyio.create_task_group() as beside:
             beside.start_soon(self._keep)
             beside.start_soon(self._draw, pool, display)
+            if isinstance(self._quota, SharedQuota):
+                beside.start_soon(self._quota.keep)
             if self._options.until is not None:
                 beside.start_soon(self._until, self._options.until)
             if self._options.signals:

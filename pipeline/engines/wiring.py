@@ -7,11 +7,16 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from urllib.parse import urlsplit
 
 from pipeline.dispatch.account import Account, AccountKey, Accounts, Limits
+from pipeline.dispatch.ledger import LedgerError
+from pipeline.dispatch.ledger_file import FileLedger
+from pipeline.dispatch.ledger_folder import ledger_path
+from pipeline.dispatch.quota import SharedQuota, without_ledger
 from pipeline.dispatch.transport import Transport
 from pipeline.dispatch.uploads import Uploads
 from pipeline.engines.fetch import Aside, Fetch, Rules
 from pipeline.engines.setup import Setup
 from pipeline.job.units import duration
+from pipeline.types import Secret
 
 OFFLINE_CONCURRENCY = 8
 """Two cores work at two rows; the others are being loaded, uploaded and written meanwhile."""
@@ -35,13 +40,48 @@ def account(setup: Setup) -> Account:
 
     The embedded service has no quota, only two cores: a fixed number in flight.
     """
-    limits = setup.spec.job.limits
     if setup.spec.offline:
-        return Account(Limits(concurrency=limits.concurrency or OFFLINE_CONCURRENCY))
-    place = setup.endpoint
-    host = urlsplit(place.base_url).netloc
-    key = AccountKey(provider=place.provider, host=host, key=place.key, model=setup.model.name)
-    return _accounts.get(key, Limits(rpm=limits.rpm, tpm=limits.tpm, concurrency=limits.concurrency))
+        return Account(Limits(concurrency=setup.spec.job.limits.concurrency or OFFLINE_CONCURRENCY))
+    return _accounts.get(_account_key(setup), limits_of(setup))
+
+
+def limits_of(setup: Setup) -> Limits:
+    """The job's own ceilings."""
+    limits = setup.spec.job.limits
+    return Limits(rpm=limits.rpm, tpm=limits.tpm, concurrency=limits.concurrency)
+
+
+@asynccontextmanager
+async def shared_quota(setup: Setup, account: Account) -> AsyncIterator[SharedQuota | str | None]:
+    """The quota that the account shares with other runs on this machine, or a note why it shares none.
+
+    None for the embedded service, which has no quota.
+    """
+    if setup.spec.offline:
+        yield None
+        return
+    try:
+        shared = account.shared or SharedQuota(account, FileLedger(ledger_path(_account_key(setup))))
+    except LedgerError as error:
+        yield without_ledger(str(error))
+        return
+    limits = limits_of(setup)
+    shared.join(limits)
+    try:
+        yield shared
+    finally:
+        shared.leave(limits)
+
+
+def _account_key(setup: Setup) -> AccountKey:
+    place, name = setup.endpoint, setup.spec.job.limits.account
+    return AccountKey(
+        provider=place.provider,
+        host=urlsplit(place.base_url).netloc,
+        key=place.key if name is None else Secret(""),
+        model=setup.model.name,
+        account=name,
+    )
 
 
 def uploads(setup: Setup, wire: Transport) -> Uploads | None:

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pipeline.errors import JobError
 from pipeline.job.names import did_you_mean
-from pipeline.job.schema import Job, Section
+from pipeline.job.schema import Job, LimitsSection, Section
 from pipeline.job.shape import hints_of
 from pipeline.job.units import allowance, duration
 from pipeline.job.values import looks_like_key, short, shown
@@ -98,6 +98,13 @@ def _circuit_bounds(job: Job) -> Iterator[str]:
         yield f"circuit.ratio: found {shown(circuit.ratio)}, expected a share above 0 and up to 1"
 
 
+def _limits(limits: LimitsSection) -> Iterator[str]:
+    if limits.concurrency is not None and limits.concurrency > MAX_CONCURRENCY:
+        yield f"limits.concurrency: found {limits.concurrency}, expected at most {MAX_CONCURRENCY}"
+    if limits.account is not None and not limits.account.strip():
+        yield f"limits.account: found {shown(limits.account)}, expected a name for the account"
+
+
 def _bounds(job: Job) -> Iterator[str]:
     encoding = job.source.encoding
     if encoding is not None and not _is_encoding(encoding):
@@ -119,8 +126,7 @@ def _bounds(job: Job) -> Iterator[str]:
     for key, value in positive.items():
         if value is not None and not 0 < value < float("inf"):
             yield f"{key}: found {shown(value)}, expected a number above 0"
-    if job.limits.concurrency is not None and job.limits.concurrency > MAX_CONCURRENCY:
-        yield f"limits.concurrency: found {job.limits.concurrency}, expected at most {MAX_CONCURRENCY}"
+    yield from _limits(job.limits)
     yield from _circuit_bounds(job)
     if job.budget.max_cost is not None and not 0 <= job.budget.max_cost < float("inf"):
         yield f"budget.max_cost: found {shown(job.budget.max_cost)}, expected an amount of 0 or more"

@@ -88,9 +88,13 @@ class MediaSection(Section, frozen=True, kw_only=True):
 
 
 class LimitsSection(Section, frozen=True, kw_only=True):
+    """`rpm`, `tpm`: requests and tokens per minute. `account`: a name for the account that several keys share; without
+    one each key is taken for an account."""
+
     rpm: float | None = None
     tpm: float | None = None
     concurrency: int | None = None
+    account: str | None = None
 
 
 class TimeoutsSection(Section, frozen=True, kw_only=True):

@@ -92,6 +92,7 @@ def test_a_value_of_the_wrong_kind_is_told_in_plain_words(tmp_path, kind):
         ("limits.rpm", "fast", 'limits.rpm: found "fast", expected a number'),
         ("limits.rpm", "1200", 'limits.rpm: found "1200", expected a number; write it without quotes'),
         ("limits.concurrency", 2.5, "limits.concurrency: found 2.5, expected a whole number"),
+        ("limits.account", " ", 'limits.account: found " ", expected a name for the account'),
         ("provider.stream", "yes", 'provider.stream: found "yes", expected true or false'),
         ("provider.stream", "true", 'provider.stream: found "true", expected true or false; write it without quotes'),
         ("provider.model", 4, "provider.model: found 4, expected text; write it in quotes"),
