@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 from pipeline.store import columns
 from pipeline.store.files import Files
 from pipeline.store.known import Known
-from pipeline.store.parts import ROW_GROUP, Part, intact, listed, part_name, read_head, read_schema, writing
+from pipeline.store.parts import (
+    ROW_GROUP,
+    Part,
+    intact,
+    listed,
+    part_name,
+    read_head,
+    read_schema,
+    release_unused,
+    writing,
+)
 from pipeline.store.schema import FORMAT
 
 if TYPE_CHECKING:
@@ -28,6 +38,12 @@ TEXT_ROW_GROUP = 10_000
 def merge(files: Files, known: Known, parts: Sequence[Part], dropped: pa.Array | None = None) -> Part:
     """Writes the rows of neighbouring parts, in order, as one part that replaces them, without those whose `seq` is in
     `dropped`. Raises OSError; then nothing has changed."""
+    merged = _merged(files, known, parts, dropped)
+    release_unused()
+    return merged
+
+
+def _merged(files: Files, known: Known, parts: Sequence[Part], dropped: pa.Array | None) -> Part:
     first, last = min(part.first for part in parts), max(part.last for part in parts)
     generation = max(part.generation for part in parts) + 1
     path = parts[0].path.with_name(part_name(first, last, generation))

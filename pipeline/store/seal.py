@@ -15,7 +15,7 @@ from pipeline.store.files import Files
 from pipeline.store.journal import Entry, replay
 from pipeline.store.known import Known
 from pipeline.store.layout import Layout
-from pipeline.store.parts import listed, part_name, write_part
+from pipeline.store.parts import listed, part_name, release_unused, write_part
 from pipeline.types import TaskName
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def seal_segment(files: Files, layout: Layout, task: TaskName, known: dict[str, 
         first = min(entry.seq for entry in entries)
         for dataset in _BUILD:
             _seal_dataset(files, layout.dataset(dataset), dataset, task, known[dataset], entries, (first, last))
+        release_unused()
     files.unlink(path)
     files.sync_folder(path.parent)
     return last
