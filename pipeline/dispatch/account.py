@@ -9,8 +9,8 @@ from weakref import WeakValueDictionary
 import anyio
 import msgspec
 
-from pipeline.dispatch.adaptive import Adaptive, Verdict
 from pipeline.dispatch.admission import Admission, Ticket
+from pipeline.dispatch.controller import Controller
 from pipeline.dispatch.cooldown import Cooldown
 from pipeline.dispatch.rate import Rate
 from pipeline.dispatch.refusals import Refusals, may_be_load
@@ -62,8 +62,8 @@ class Account:
         self.cooldown = Cooldown(self.rng)
         self.refusals = Refusals()
         self.retries = RetryBudget()
-        self.adaptive = Adaptive(limits.rpm / 60 if limits.rpm else None, limits.concurrency)
-        self.requests = Rate(self.adaptive.pace.rate, burst)
+        self.controller = Controller(limits.rpm / 60 if limits.rpm else None, limits.concurrency)
+        self.requests = Rate(self.controller.rate, burst)
         self.tokens = Rate(limits.tpm / 60 if limits.tpm else None, burst=1.0)
         self.room: int | None = None
         self.slots = Slots()
@@ -71,13 +71,13 @@ class Account:
         self.shared: SharedQuota | None = None
         self._window = 0.0
         self.admission = Admission(
-            self.requests, self.tokens, limit=self._limit, pause=self.cooldown.wait, ramp=self.adaptive.ramp
+            self.requests, self.tokens, limit=self._limit, pause=self.cooldown.wait, ramp=self.controller.ramp
         )
 
     async def admit(self, tokens: int | None) -> Ticket:
         """Waits for a slot, the rate and the tokens. Raises Fault (`Local.TooManyTokens`)."""
         ticket = await self.admission.acquire(tokens)
-        self.adaptive.began(ticket.at)
+        self.controller.began(ticket.at)
         return ticket
 
     def settle(
@@ -102,9 +102,10 @@ class Account:
             self._answered(now, ticket)
         elif kind == "throttled" and hints.parallel:
             self.throttled += 1
+            self.controller.lost(ticket.at)
             self.slots.refused(now, ticket.at, self.admission.in_flight)
         elif kind == "throttled":
-            self._throttled(now, ticket, wait_asked(fault, hints))
+            self._throttled(now, ticket, wait_asked(fault, hints), busy=fault.kind != "throttled")
         else:
             self._transient(now, ticket, fault, wait_asked(fault, hints), isolated=isolated)
         if hints is not NOTHING:
@@ -118,31 +119,32 @@ class Account:
     @property
     def rate(self) -> float | None:
         """Starts per second of this process, as the controller wants them; None = not limited."""
-        return self.adaptive.pace.rate
+        return self.controller.rate
 
     @property
     def found(self) -> float | None:
         """Starts per second that the controller knows, at most the user's; None while it knows no limit."""
-        found, most = self.adaptive.pace.found, self.limits.rpm
+        found, most = self.controller.found, self.limits.rpm
         return found if found is None or not most else min(found, most / 60)
 
     def adopt(self, rate: float) -> None:
         """Other runs of the account found `rate`."""
-        self.adaptive.pace.rate = rate
+        self.controller.adopt(rate)
         self.requests.per_second = self.rate
 
     def hold(self, now: float, until: float) -> None:
         """Other runs of the account were told to pause until then."""
         self.cooldown.until = max(self.cooldown.until, until)
-        self.adaptive.resumed(self.cooldown.until)
+        self.controller.resumed(self.cooldown.until)
 
     def abandon(self, ticket: Ticket) -> None:
         """An attempt was cut off by us: its slot is free, nothing is learnt."""
+        self.controller.lost(ticket.at)
         self.admission.release(ticket)
 
     def limit(self, now: float) -> int:
         """The concurrency in force."""
-        found = self.adaptive.limit(now)
+        found = self.controller.limit(now)
         return min(found, self.room or found, self.slots.most or found)
 
     def _limit(self, now: float) -> int:
@@ -155,32 +157,37 @@ class Account:
         return fault.kind if fault is not None else None
 
     def _answered(self, now: float, ticket: Ticket) -> None:
-        self.adaptive.answered(
-            now, ticket.at, slot_bound=self.admission.slot_bound, rate_bound=self.admission.rate_bound
+        self.controller.answered(
+            now,
+            ticket.at,
+            slot_bound=self.admission.slot_bound,
+            rate_bound=self.admission.rate_bound,
+            follows=self.shared is not None and self.shared.follows,
         )
         self.refusals.answered(now, ticket)
         self.slots.answered(now, bound=self.admission.slot_bound)
         self.cooldown.alive(now, ticket.at)
 
-    def _throttled(self, now: float, ticket: Ticket, asked: float | None) -> None:
+    def _throttled(self, now: float, ticket: Ticket, asked: float | None, *, busy: bool) -> None:
         """A wait that the service asks for while it takes others is the row's own, and no pause of all."""
         self.throttled += 1
         if self.shared is not None and self.shared.follows:
-            verdict: Verdict = "old"  # the run that leads meets refusals of its own
+            self.controller.lost(ticket.at)  # the run that leads meets refusals of its own
+            down = False
         else:
-            verdict = self.adaptive.throttled(now, ticket.at)
+            down = self.controller.throttled(now, ticket.at, busy=busy)
         lone = self._lone(now, ticket)
         if self._granted > self.admission.admitted:
             self._granted = self.admission.admitted
             self.requests.grant(now, 0.0)
-        if asked is not None:
-            if not lone and self.cooldown.pause(now, asked, ticket.at):
-                self.adaptive.resumed(self.cooldown.until)
-        elif verdict == "episode":
+        if down and asked is None:
             self.cooldown.back_off(now)
-            self.adaptive.resumed(self.cooldown.until)
+            self.controller.resumed(self.cooldown.until)
+        elif asked is not None and not lone and self.cooldown.pause(now, asked, ticket.at):
+            self.controller.resumed(self.cooldown.until)
 
     def _transient(self, now: float, ticket: Ticket, fault: Fault, asked: float | None, *, isolated: bool) -> None:
+        self.controller.lost(ticket.at)
         if fault.code == SHORT:
             self.room = max(1, min(self.room or self.admission.in_flight, self.admission.in_flight * 3 // 4))
         paused = not (isolated and not self.cooldown.streak) and self.cooldown.failed(now, ticket.at)
@@ -189,7 +196,7 @@ class Account:
         elif paused and self.shared is not None:
             self.shared.keep_pause()
         if paused:
-            self.adaptive.resumed(self.cooldown.until)
+            self.controller.resumed(self.cooldown.until)
 
     def _lone(self, now: float, ticket: Ticket) -> bool:
         return self.refusals.lone(now, ticket, others=self.admission.in_flight > 1)
@@ -199,7 +206,7 @@ class Account:
         self._grant(now, ticket, hints)
         used_up = hints.used_up if answered else None
         if used_up is not None and self.cooldown.hold(now, used_up, ticket.at):
-            self.adaptive.resumed(self.cooldown.until)
+            self.controller.resumed(self.cooldown.until)
 
     def _grant(self, now: float, ticket: Ticket, hints: Hints) -> None:
         """What a gateway's window still holds may be sent at once. Each response names the last attempt that fits; the
@@ -223,9 +230,7 @@ class Account:
             self._window = max(self._window, USUAL_WINDOW)
         else:
             self._window = max(self._window, next((w for w in (1.0, 60.0, 3600.0) if hints.reset <= w), 86400.0))
-        self.adaptive.pace.ceiling = hints.limit / self._window
-        rate = self.adaptive.pace.rate
-        self.adaptive.pace.rate = min(rate, self.adaptive.pace.ceiling) if rate else self.adaptive.pace.ceiling
+        self.controller.ceiling = hints.limit / self._window
 
 
 def wait_asked(fault: Fault, hints: Hints) -> float | None:

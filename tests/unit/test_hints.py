@@ -125,10 +125,10 @@ def test_what_is_used_up_and_until_when(headers: dict[str, str], seconds: float 
 def test_a_published_limit_is_a_ceiling_and_the_users_own_stands() -> None:
     account = Account()
     account._learn(Hints(limit=600, reset=30))
-    assert account.adaptive.pace.rate == pytest.approx(10)
+    assert account.rate == pytest.approx(10)
     own = Account(Limits(rpm=60))
     own._learn(Hints(limit=600, reset=30))
-    assert own.adaptive.pace.rate == pytest.approx(1)
+    assert own.rate == pytest.approx(1)
 
 
 def test_waits_are_never_shorter_than_asked_and_never_pass_the_deadline() -> None:

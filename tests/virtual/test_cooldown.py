@@ -42,7 +42,7 @@ def test_refusals_of_one_moment_pause_once_and_set_the_concurrency_back_once(vir
         tickets = [await account.admit(None) for _ in range(8)]
         for ticket in tickets:
             account.settle(Ticket(ticket.at - 0.1, 0, None), fault)
-        return account.cooldown.count, account.adaptive.pace.rate or 0.0
+        return account.cooldown.count, account.rate or 0.0
 
     assert virtual(main)[0] == 1  # type: ignore[operator]
 

@@ -120,7 +120,7 @@ def test_a_quota_of_50_a_second_is_found_and_used_without_storms(night: Any) -> 
     assert refused < 0.02
 
 
-def test_an_episode_makes_one_cut_and_one_pause(night: Any) -> None:
+def test_thirty_refusals_of_one_second_are_taken_for_chance_and_cost_little(night: Any) -> None:
     bad = range(400, 430)
     refused: set[int] = set()
 
@@ -131,9 +131,10 @@ def test_an_episode_makes_one_cut_and_one_pause(night: Any) -> None:
         return Answer(latency=1.0)
 
     result = night(script, 2000, limits=Limits(concurrency=64))
-    assert sum(sent.status == 429 for sent in result.wire.sent) > 10
-    assert result.account.adaptive.cuts == 1
-    assert result.account.cooldown.count == 1
+    assert len(refused) == 30
+    assert result.count(Answered) == 2000
+    assert result.took <= 1.5 * 2000 / 64
+    assert result.account.cooldown.count == 0
 
 
 def test_the_total_timeout_fires_at_its_second(night: Any) -> None:
@@ -146,7 +147,7 @@ def test_the_total_timeout_fires_at_its_second(night: Any) -> None:
 def test_the_deadline_ends_a_row_at_its_second_whatever_it_is_doing(night: Any) -> None:
     policy = Policy(timeouts=Timeouts(total=70.0), deadline=100.0, attempts=50)
     result = night(lambda row, now: Answer(latency=FOREVER), 3, policy=policy)
-    assert all(at == pytest.approx(100.0) for at in result.ended_at.values())
+    assert all(at == pytest.approx(100.0, abs=0.2) for at in result.ended_at.values())
     assert {ending.fault.code for ending in result.endings.values()} == {"Local.Deadline"}
 
 
@@ -217,7 +218,7 @@ def test_an_outage_pauses_the_account_and_is_not_multiplied(virtual: Any) -> Non
     result: Night = virtual(main)
     during = [sent for sent in result.wire.sent if sent.status == 503]
     assert result.count(Answered) == 8000
-    assert len(during) < 32 + 60
+    assert len(during) < 32 + 70
     assert 3 <= result.account.cooldown.count <= 12
 
 

@@ -1,0 +1,124 @@
+"""What is believed of a limit that nobody told us: a chance for each limit of a ladder, changed by every answer."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import numpy as np
+
+LADDER_STEP = 0.005
+"""Relative distance of two limits that are told apart."""
+LADDER_REACH = 2.0
+"""How far the ladder goes each way, as a logarithm: a factor of 7. It follows the limit that is believed."""
+EDGE = 0.004
+"""How far from a limit, relatively, a service may take or refuse: requests arrive up to 10 ms later than they start."""
+LEAK = 0.03
+"""Of the requests above a limit that are taken all the same, at least."""
+JUMPS = 0.03
+"""Chance in each second that a limit changes, by up to a factor of 4."""
+JUMP_REACH = 1.4
+USUAL = 0.006
+NEW_CHANCE = 0.004
+"""Chance in each second that the share of chance refusals changes, or the way of counting."""
+Array = Any
+
+
+class Belief:
+    """Weights over (way, chance, limit), the sum 1. The last rung of the ladder stands for no limit.
+
+    Two ways of refusing are known: `edge`, what comes above the limit is refused (sliding windows, slots), and `share`,
+    so many are refused as start too fast (buckets, fixed windows). A part of the requests is refused by chance besides.
+
+    load: where the ladder begins to look. chances: shares of chance refusals, from the likely one on. ways: how many
+    of the two ways are possible, 1 or 2. unlimited: how likely there is no limit, before one is seen.
+    """
+
+    def __init__(self, load: float, *, chances: tuple[float, ...], ways: int, unlimited: float) -> None:
+        self._center = math.log(load)
+        self._offsets = np.arange(-LADDER_REACH, LADDER_REACH, LADDER_STEP)
+        self._chances = np.array(chances)[None, :, None]
+        usual = np.full(len(chances), USUAL)
+        usual[0] = 1.0
+        self._usual = (usual / usual.sum())[None, :, None]
+        self._weights = np.ones((ways, 1, 1)) / ways * self._usual * np.ones(len(self._offsets))
+        self._weights *= (1 - unlimited) / len(self._offsets)
+        self._weights[:, :, -1:] += self._usual * unlimited / ways
+        self._jump = int(JUMP_REACH / LADDER_STEP)
+
+    @property
+    def limit(self) -> float:
+        """The limit that is as likely too high as too low; infinite where none is more likely than one."""
+        sums = np.cumsum(self._weights.sum(axis=(0, 1)))
+        rung = int(np.searchsorted(sums, 0.5))
+        if rung >= len(sums) - 1:
+            return math.inf
+        below = float(sums[rung - 1]) if rung else 0.0
+        part = (0.5 - below) / max(1e-12, float(sums[rung]) - below) - 0.5
+        return math.exp(self._center + float(self._offsets[rung]) + LADDER_STEP * part)
+
+    @property
+    def chance(self) -> float:
+        """The share of requests that is refused by chance."""
+        return float((self._weights * self._chances).sum())
+
+    def refusal(self, counted: float, sent: float, unsure: float = 0.0) -> Array:
+        """How likely a request is refused, for each weight. counted: the load as the service counts it, this request
+        included; sent: as it was sent. unsure: the variance of `counted`."""
+        ladder = self._center + self._offsets
+        edge = EDGE + 0.5 * math.sqrt(max(0.0, unsure)) / counted
+        over = np.empty((len(self._weights), 1, len(ladder)))
+        over[0, 0] = (1 - LEAK) / (1 + np.exp(np.clip((ladder - math.log(counted)) / edge, -30, 30)))
+        if len(over) > 1:
+            over[1, 0] = np.clip(1 - np.exp(ladder) / sent, 0, 1 - LEAK)
+        over[:, :, -1] = 0.0
+        return self._chances + (1 - self._chances) * over
+
+    def mean(self, refusal: Array) -> float:
+        """The expected value of what is given for each weight."""
+        return float((self._weights * refusal).sum())
+
+    def see(self, likelihood: Array) -> None:
+        """Learns from something that was so likely under each weight."""
+        self._weights *= likelihood
+        self._weights /= self._weights.sum()
+
+    def copy(self) -> Belief:
+        """One that learns nothing of what this one is told from now on."""
+        other = copy.copy(self)
+        other._weights = self._weights.copy()
+        return other
+
+    def age(self, seconds: float) -> None:
+        """Time passed in which anything may have changed."""
+        weights, part = self._weights, min(1.0, seconds)
+        total = weights.sum(axis=2, keepdims=True)
+        sums = np.cumsum(weights[:, :, :-1], axis=2)
+        sums = np.pad(sums, ((0, 0), (0, 0), (self._jump + 1, self._jump)), mode="edge")
+        sums[:, :, : self._jump + 1] = 0.0
+        near = sums[:, :, 2 * self._jump + 1 :] - sums[:, :, : -2 * self._jump - 1]
+        near *= 0.98 * total / np.maximum(near.sum(axis=2, keepdims=True), 1e-300)
+        jumped = np.concatenate((near, 0.02 * total), axis=2)
+        weights = (1 - JUMPS * part) * weights + JUMPS * part * jumped
+        new = NEW_CHANCE * part
+        weights = (1 - new) * weights + new * self._usual * weights.sum(axis=1, keepdims=True)
+        weights = (1 - new) * weights + new * weights.mean(axis=0, keepdims=True)
+        self._weights = weights / weights.sum()
+        self._follow()
+
+    def _follow(self) -> None:
+        """Moves the ladder when the limit comes near its end."""
+        limit = self.limit
+        if math.isinf(limit) or abs(math.log(limit) - self._center) < LADDER_REACH / 2:
+            return
+        rungs = round((math.log(limit) - self._center) / LADDER_STEP)
+        self._center += rungs * LADDER_STEP
+        moved = np.full_like(self._weights, 1e-9 / self._weights.size)
+        size = moved.shape[2] - 1
+        if rungs > 0:
+            moved[:, :, : size - rungs] += self._weights[:, :, rungs:size]
+        else:
+            moved[:, :, -rungs:size] += self._weights[:, :, : size + rungs]
+        moved[:, :, -1] += self._weights[:, :, -1]
+        self._weights = moved / moved.sum()

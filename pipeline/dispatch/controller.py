@@ -1,0 +1,323 @@
+"""Finds how fast and how many at once a service takes requests, whatever way it counts them.
+
+The idea: a service refuses what goes above a limit, and some requests by chance. So each request has a load when it is
+sent: how many requests the service took in the second up to it, and how many are in flight. An answer says that the
+limit is not below the load; a refusal says that it is, or that chance refused it. Bayes' rule keeps, for each limit on
+a ladder and each share of chance, how well it explains the answers so far (`Belief`); one ladder is for the rate, one
+for the requests in flight, and what the one explains is not blamed on the other. The rate in force lies a little below
+the median limit, and comes nearer the longer no limit refuses: so a limit is touched about once in 400 answers, and a
+raised one is found. With chance refusals the belief is wide and moves slowly, without them it is sharp: no rule needs
+to tell the two apart. Requests are judged in the order of sending, once their refusal would be back, since quick
+refusals beside slow answers would count for too much.
+
+One rule stands besides: when nothing at all is taken any more, the service counts by the minute (`Minute`). Until a
+first refusal the requests in flight double in each round trip.
+"""
+
+from __future__ import annotations
+
+import math
+
+from pipeline.dispatch.belief import Belief
+from pipeline.dispatch.minute import PROBE, Minute
+from pipeline.dispatch.rounds import Rounds
+from pipeline.dispatch.sends import Sends, Sent
+
+MARGIN = 0.035
+"""Below the limit: arrivals are jittered by up to 10 ms, a hundredth of 50 a second, and answers of 3 s are late."""
+TOUCH = 500
+"""Answers until the limit is touched: a touch costs one to three refusals, so that less than a hundredth is refused."""
+GROWTH = 0.1
+"""The rate is at most so far above what was taken of late: no second refuses more than a tenth of the quota."""
+CHANCES = (0.001, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15)
+"""Shares of requests that chance may refuse. More than the last is a limit, whatever its cause."""
+FIRST = 16.0
+"""Starts per second until the first answer says how long answers take."""
+START_GROWTH = 1.7
+"""Until a limit is known, the rate is so many times what was taken in the last second that is known: what is on its way
+when the first refusal comes back is refused too, and answers may take seconds."""
+FIRST_SLOTS = 2
+GAIN = 1.4
+"""Starts per round trip for each slot while the slots double: 2 ln 2, what even pacing needs to double them."""
+MOST = 1024
+PACED_SECONDS = 10.0
+"""A rate that the user gives paces the starts: enough slots for answers that take as long is harmless."""
+RAMP, RAMP_A_SECOND = 16, 256
+"""A concurrency that the user names is reached by so many slots a second at least: 64 after a fifth of a second."""
+LATE = 1.25
+"""Refusals take up to a quarter longer than their mean."""
+LEARN_SECONDS = 0.1
+"""Answers are learnt together for so long: 10 updates a second, of some 100 µs each, once a limit was seen."""
+RECENT_SECONDS = 5.0
+TOLD = 0.01
+"""Other runs are told of a rate that changed by more than this."""
+WORTH = 0.5
+"""How many independent answers one answer is worth: those of one second have nearly the same load, and counted in full
+they would put the limit 3 % too high."""
+SURE = 20
+"""Answers that the first refusal is weighed against: those at the highest load before it."""
+
+
+class Controller:
+    """The rate and the concurrency in force for one account. ceiling: the user's starts per second; concurrency: the
+    user's slots. Times are of one monotonic clock, in seconds; started: when the request was sent."""
+
+    def __init__(self, ceiling: float | None, concurrency: int | None) -> None:
+        self._ceiling = ceiling
+        self._named = concurrency is not None
+        self._top = concurrency or MOST
+        self._slots = float(
+            self._top if self._named else min(self._top, FIRST_SLOTS + (ceiling or 0.0) * PACED_SECONDS)
+        )
+        self._doubling = not self._named
+        self.rate: float | None = ceiling or (None if self._named else FIRST)
+        self._sends = Sends()
+        self._rate: Belief | None = None
+        self._in_flight: Belief | None = None
+        self._limit = self._most_slots = math.inf
+        self._chance = 0.0
+        self._found: float | None = None
+        self._kept: tuple[Belief | None, Belief | None] = None, None
+        self._minute = Minute()
+        self._rounds = Rounds()
+        self._answers = 0
+        self._answered_loads = [0.0, 0.0, 0.0]
+        self._highest = [1.0, 1.0, 1.0]
+        self._recent = self._recent_kept = self._high = 0.0
+        self._learnt_at = self._ramp_from = self._began = -math.inf
+        self._quiet = 0
+        self._latency = self._refusal_takes = 0.0
+
+    def limit(self, now: float) -> int:
+        """The concurrency in force."""
+        if self._named:
+            grown = (
+                RAMP if math.isinf(self._ramp_from) else RAMP + max(self._top, RAMP_A_SECOND) * (now - self._ramp_from)
+            )
+            slots = min(self._top, int(max(grown, RAMP)))
+        elif not self._latency:
+            slots = int(self._slots + (FIRST * max(0.0, now - self._began) if not math.isinf(self._began) else 0))
+        elif self._doubling or self.rate is None or self._rounds.best is None:
+            slots = int(self._slots)
+        else:
+            # Never so few slots that they would hold back the rate in force.
+            slots = min(self._top, max(int(self._slots), int(1.5 * self.rate * self._rounds.best) + 4))
+        return max(1, int(min(slots, self._most_slots)))
+
+    def ramp(self, now: float) -> float:
+        """Seconds until `limit` has grown by itself; infinite when it does not."""
+        if self._named:
+            return 0.05 if self.limit(now) < self._top else math.inf
+        return math.inf if self._latency else 1 / FIRST
+
+    @property
+    def found(self) -> float | None:
+        """The rate that the service is known to take, per second, to a hundredth; None while no limit is known."""
+        return self._found
+
+    @property
+    def ceiling(self) -> float | None:
+        """What the rate never passes."""
+        return self._ceiling
+
+    @ceiling.setter
+    def ceiling(self, ceiling: float | None) -> None:
+        """The user or the service names the limit: there is nothing to find slowly."""
+        self._ceiling = ceiling
+        if ceiling is not None:
+            self.rate = ceiling if self.rate is None or self._rate is None else min(self.rate, ceiling)
+
+    def adopt(self, rate: float) -> None:
+        """Others found the rate: what is believed begins anew around it."""
+        self._rate = _rate_belief(rate)
+        self._rate.see(self._rate.refusal(rate * (1 + MARGIN), rate * (1 + MARGIN)))
+        self._rate.see((1 - self._rate.refusal(rate * (1 - MARGIN), rate * (1 - MARGIN))) ** SURE)
+        self._in_flight = self._in_flight or _slots_belief(MOST)
+        self._doubling, self._recent, self._found = False, max(self._recent, rate), rate
+        self._think()
+        self.rate = min(rate, self._ceiling or rate)
+
+    def began(self, now: float) -> None:
+        """A request starts."""
+        if math.isinf(self._began):
+            self._began = self._learnt_at = now
+        if math.isinf(self._ramp_from):
+            self._ramp_from = now
+        self._sends.began(now)
+
+    def resumed(self, at: float) -> None:
+        """The account is paused until `at`: begin gently again then."""
+        self._ramp_from = at
+        self._minute.paused(at)
+
+    def lost(self, started: float) -> None:
+        """A request is over that says nothing of a limit."""
+        self._sends.ended(started, refused=None)
+
+    def answered(
+        self, now: float, started: float, *, slot_bound: bool, rate_bound: bool, follows: bool = False
+    ) -> None:
+        """The service took a request. The flags say what held the queue back. follows: another run decides on the rate,
+        so that this one's answers teach it nothing."""
+        if not self._latency and not self._named:
+            self._slots = max(self._slots, min(self._top, self._sends.in_flight))
+        self._latency += (now - started - self._latency) * (0.1 if self._latency else 1.0)
+        self._sends.ended(started, refused=None if follows else False)
+        self._hear(now)
+        if not self._named:
+            self._grow(now - started, slot_bound, rate_bound)
+        if not follows:
+            self._decide(now)
+
+    def throttled(self, now: float, started: float, *, busy: bool = False) -> bool:
+        """The service refused a request for its rate, or for how many are in flight. `busy`: it did not name a quota.
+        True where nothing at all is taken any more, and no quota can be why: an outage."""
+        self._refusal_takes += (now - started - self._refusal_takes) * (0.2 if self._refusal_takes else 1.0)
+        sent = self._sends.ended(started, refused=True)
+        if sent is not None:
+            sent.busy = busy
+        if sent is not None and sent.told:
+            self._take_back(sent)
+        self._hear(now)
+        self._decide(now)
+        return self._minute.down
+
+    # What the answers teach.
+
+    def _hear(self, now: float) -> None:
+        for sent in self._sends.told(now - (LATE * self._refusal_takes or self._latency)):
+            taken, chance = sent.sent - sent.refused, 0.0
+            if taken:
+                if self._minute.taken(self._sends.in_minute):
+                    self._sends.turn()
+                self._quiet += taken
+                self._note(sent, taken)
+            if sent.refused and not self._minute.row:
+                self._keep()
+            if sent.refused and not self._minute.refused(sent, self._sends.in_minute, self._sends.in_second):
+                self._learn(sent.at)
+                chance = sum(self._refused(sent) for _ in range(sent.refused))
+            elif sent.at - self._learnt_at >= LEARN_SECONDS:
+                self._learn(sent.at)
+            if self._minute.fell:
+                self._forget()
+            self._sends.count(sent, taken, chance)
+
+    def _note(self, sent: Sent, taken: int) -> None:
+        self._answers += taken
+        loads = (sent.counted, sent.total, float(sent.slots))
+        self._answered_loads = [sum_ + taken * load for sum_, load in zip(self._answered_loads, loads, strict=True)]
+        self._high = max(self._high, sent.counted)
+        if self._rate is None:
+            self._highest = [max(pair) for pair in zip(self._highest, loads, strict=True)]
+
+    def _learn(self, at: float) -> None:
+        """Learns the answers since the last time."""
+        passed, self._learnt_at = max(0.0, at - self._learnt_at), max(at, self._learnt_at)
+        self._recent = max(self._recent * math.exp(-passed / RECENT_SECONDS), self._high)
+        answers, self._answers, self._high = self._answers, 0, 0.0
+        loads, self._answered_loads = self._answered_loads, [0.0, 0.0, 0.0]
+        if self._rate is None or self._in_flight is None:
+            return
+        if passed:
+            self._rate.age(passed)
+            self._in_flight.age(passed)
+        if answers:
+            counted, total, slots = (load / answers for load in loads)
+            self._rate.see((1 - self._rate.refusal(counted, total, self._sends.unsure)) ** (answers * WORTH))
+            self._in_flight.see((1 - self._in_flight.refusal(slots, slots)) ** answers)
+        self._think()
+
+    def _refused(self, sent: Sent) -> float:
+        """Learns one refusal; how likely it was chance. What one limit explains is not blamed on the other."""
+        if self._rate is None or self._in_flight is None:
+            self._begin(sent)
+        assert self._rate is not None
+        assert self._in_flight is not None
+        by_rate = self._rate.refusal(sent.counted, sent.total, self._sends.unsure)
+        by_slots = self._in_flight.refusal(sent.slots, sent.slots)
+        rate, slots = self._rate.mean(by_rate), self._in_flight.mean(by_slots)
+        chance = self._rate.chance / (1 - (1 - rate) * (1 - slots))
+        self._rate.see(1 - (1 - slots) * (1 - by_rate))
+        self._in_flight.see(1 - (1 - rate) * (1 - by_slots))
+        if chance < 0.5:
+            self._quiet = 0
+        self._think()
+        return chance
+
+    def _begin(self, sent: Sent) -> None:
+        """The first refusal of all: limits below what was taken before are out of the question."""
+        counted, total, slots = self._highest
+        self._rate = _rate_belief(sent.counted)
+        self._in_flight = _slots_belief(sent.slots)
+        self._rate.see((1 - self._rate.refusal(counted, total)) ** SURE)
+        self._in_flight.see((1 - self._in_flight.refusal(slots, slots)) ** SURE)
+
+    def _take_back(self, sent: Sent) -> None:
+        """What counted as taken was refused after all."""
+        if self._rate is not None and self._in_flight is not None:
+            self._rate.see(1 / (1 - self._rate.refusal(sent.counted, sent.total)))
+            self._in_flight.see(1 / (1 - self._in_flight.refusal(sent.slots, sent.slots)))
+        self._refused(sent)
+        self._sends.uncount(sent)
+
+    def _keep(self) -> None:
+        self._kept = self._rate and self._rate.copy(), self._in_flight and self._in_flight.copy()
+        self._recent_kept = self._recent
+
+    def _forget(self) -> None:
+        """It was the minute, or an outage: what was learnt from its refusals is void."""
+        self._rate, self._in_flight = self._kept
+        self._recent = self._recent_kept
+        self._minute.fell = False
+        self._limit = self._most_slots = math.inf
+        self._chance = 0.0
+        if self._rate is not None:
+            self._think()
+
+    def _think(self) -> None:
+        assert self._rate is not None
+        assert self._in_flight is not None
+        self._limit, self._chance = self._rate.limit, self._rate.chance
+        self._most_slots = self._in_flight.limit
+
+    # What follows from it.
+
+    def _decide(self, now: float) -> None:
+        margin = MARGIN * max(-1.0, 1 - self._quiet / TOUCH)
+        rate = self._limit * (1 - margin)
+        if self._doubling:
+            rate = min(
+                rate, GAIN * self._slots / max(self._latency, 1e-3), FIRST + START_GROWTH * self._sends.in_second
+            )
+        elif not self._named:
+            rate = min(rate, max(FIRST_SLOTS, (1 + GROWTH) * self._recent / (1 - self._chance)))
+        self._sends.forget(now)
+        rate = min(rate, self._minute.rate(now, self._sends.in_minute + len(self._sends.flying)))
+        rate = min(rate, self._ceiling or math.inf)
+        self.rate = None if math.isinf(rate) else max(rate, PROBE / 30)
+        if math.isinf(self._limit) and math.isinf(self._minute.limit):
+            self._found = None
+        elif self.rate is not None and (self._found is None or abs(self.rate / self._found - 1) > TOLD):
+            self._found = self.rate
+
+    def _grow(self, latency: float, slot_bound: bool, rate_bound: bool) -> None:
+        """More slots while they are what holds us back, fewer when answers take several times as long as they could."""
+        crowded = self._rounds.crowded(latency, self._slots)
+        if crowded == "much":
+            self._slots = max(4.0, self._slots * 0.85)
+        if self._doubling and not crowded and (slot_bound or rate_bound):
+            self._slots = min(self._top, self._slots + 1.0)
+        elif not self._doubling and slot_bound and not crowded:
+            self._slots = min(self._top, self._slots + 1.0 / self._slots)
+        if crowded or self._slots >= self._top:
+            self._doubling = False
+
+
+def _rate_belief(load: float) -> Belief:
+    return Belief(load, chances=CHANCES, ways=2, unlimited=0.5)
+
+
+def _slots_belief(load: float) -> Belief:
+    """Fewer services count what is in flight."""
+    return Belief(load, chances=(0.0,), ways=1, unlimited=0.9)
