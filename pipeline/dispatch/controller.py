@@ -27,6 +27,9 @@ MARGIN = 0.035
 """Below the limit: arrivals are jittered by up to 10 ms, a hundredth of 50 a second, and answers of 3 s are late."""
 TOUCH = 500
 """Answers until the limit is touched: a touch costs one to three refusals, so that less than a hundredth is refused."""
+DOUBTFUL, CHECK, CHECK_ANSWERS = 0.01, 0.05, 150
+"""Where chance is believed to refuse more than a hundredth, the rate is so much lower for so many of each 500 answers:
+refusals that stop there were the limit's, and the limit is lower than was believed."""
 GROWTH = 0.1
 """The rate is at most so far above what was taken of late: no second refuses more than a tenth of the quota."""
 CHANCES = (0.001, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15)
@@ -85,7 +88,7 @@ class Controller:
         self._highest = [1.0, 1.0, 1.0]
         self._recent = self._recent_kept = self._high = 0.0
         self._learnt_at = self._ramp_from = self._began = -math.inf
-        self._quiet = 0
+        self._quiet = self._told = 0
         self._latency = self._refusal_takes = 0.0
 
     def limit(self, now: float) -> int:
@@ -180,7 +183,8 @@ class Controller:
             self._take_back(sent)
         self._hear(now)
         self._decide(now)
-        return self._minute.down
+        down, self._minute.down = self._minute.down, False
+        return down
 
     # What the answers teach.
 
@@ -191,6 +195,7 @@ class Controller:
                 if self._minute.taken(self._sends.in_minute):
                     self._sends.turn()
                 self._quiet += taken
+                self._told += taken
                 self._note(sent, taken)
             if sent.refused and not self._minute.row:
                 self._keep()
@@ -285,6 +290,8 @@ class Controller:
 
     def _decide(self, now: float) -> None:
         margin = MARGIN * max(-1.0, 1 - self._quiet / TOUCH)
+        if self._chance > DOUBTFUL and self._told % TOUCH < CHECK_ANSWERS:
+            margin = MARGIN + CHECK
         rate = self._limit * (1 - margin)
         if self._doubling:
             rate = min(
