@@ -123,17 +123,6 @@ class Account:
         """Starts per second of this process, as the controller wants them; None = not limited."""
         return self.controller.rate
 
-    @property
-    def found(self) -> float | None:
-        """Starts per second that the controller knows, at most the user's; None while it knows no limit."""
-        found, most = self.controller.found, self.limits.rpm
-        return found if found is None or not most else min(found, most / 60)
-
-    def adopt(self, rate: float) -> None:
-        """Other runs of the account found `rate`."""
-        self.controller.adopt(rate)
-        self.requests.per_second = self.rate
-
     def hold(self, now: float, until: float) -> None:
         """Other runs of the account were told to pause until then."""
         self.cooldown.until = max(self.cooldown.until, until)
@@ -164,7 +153,6 @@ class Account:
             ticket.at,
             slot_bound=self.admission.slot_bound,
             rate_bound=self.admission.rate_bound,
-            follows=self.shared is not None and self.shared.follows,
         )
         self.refusals.answered(now, ticket)
         self.slots.answered(now, bound=self.admission.slot_bound)
@@ -173,11 +161,7 @@ class Account:
     def _throttled(self, now: float, ticket: Ticket, asked: float | None, *, busy: bool) -> None:
         """A wait that the service asks for while it takes others is the row's own, and no pause of all."""
         self.throttled += 1
-        if self.shared is not None and self.shared.follows:
-            self.controller.lost(ticket.at)  # the run that leads meets refusals of its own
-            down = False
-        else:
-            down = self.controller.throttled(now, ticket.at, busy=busy)
+        down = self.controller.throttled(now, ticket.at, busy=busy)
         lone = self._lone(now, ticket)
         if self._granted > self.admission.admitted:
             self._granted = self.admission.admitted

@@ -52,8 +52,6 @@ LATE = 1.25
 LEARN_SECONDS = 0.1
 """Answers are learnt together for so long: 10 updates a second, of some 100 µs each, once a limit was seen."""
 RECENT_SECONDS = 5.0
-TOLD = 0.01
-"""Other runs are told of a rate that changed by more than this."""
 WORTH = 0.5
 """How many independent answers one answer is worth: those of one second have nearly the same load, and counted in full
 they would put the limit 3 % too high."""
@@ -79,7 +77,6 @@ class Controller:
         self._in_flight: Belief | None = None
         self._limit = self._most_slots = math.inf
         self._chance = 0.0
-        self._found: float | None = None
         self._kept: tuple[Belief | None, Belief | None] = None, None
         self._minute = Minute()
         self._rounds = Rounds()
@@ -114,11 +111,6 @@ class Controller:
         return math.inf if self._latency else 1 / FIRST
 
     @property
-    def found(self) -> float | None:
-        """The rate that the service is known to take, per second, to a hundredth; None while no limit is known."""
-        return self._found
-
-    @property
     def ceiling(self) -> float | None:
         """What the rate never passes."""
         return self._ceiling
@@ -129,16 +121,6 @@ class Controller:
         self._ceiling = ceiling
         if ceiling is not None:
             self.rate = ceiling if self.rate is None or self._rate is None else min(self.rate, ceiling)
-
-    def adopt(self, rate: float) -> None:
-        """Others found the rate: what is believed begins anew around it."""
-        self._rate = _rate_belief(rate)
-        self._rate.see(self._rate.refusal(rate * (1 + MARGIN), rate * (1 + MARGIN)))
-        self._rate.see((1 - self._rate.refusal(rate * (1 - MARGIN), rate * (1 - MARGIN))) ** SURE)
-        self._in_flight = self._in_flight or _slots_belief(MOST)
-        self._doubling, self._recent, self._found = False, max(self._recent, rate), rate
-        self._think()
-        self.rate = min(rate, self._ceiling or rate)
 
     def began(self, now: float) -> None:
         """A request starts."""
@@ -157,20 +139,16 @@ class Controller:
         """A request is over that says nothing of a limit."""
         self._sends.ended(started, refused=None)
 
-    def answered(
-        self, now: float, started: float, *, slot_bound: bool, rate_bound: bool, follows: bool = False
-    ) -> None:
-        """The service took a request. The flags say what held the queue back. follows: another run decides on the rate,
-        so that this one's answers teach it nothing."""
+    def answered(self, now: float, started: float, *, slot_bound: bool, rate_bound: bool) -> None:
+        """The service took a request. The flags say what held the queue back."""
         if not self._latency and not self._named:
             self._slots = max(self._slots, min(self._top, self._sends.in_flight))
         self._latency += (now - started - self._latency) * (0.1 if self._latency else 1.0)
-        self._sends.ended(started, refused=None if follows else False)
+        self._sends.ended(started, refused=False)
         self._hear(now)
         if not self._named:
             self._grow(now - started, slot_bound, rate_bound)
-        if not follows:
-            self._decide(now)
+        self._decide(now)
 
     def throttled(self, now: float, started: float, *, busy: bool = False) -> bool:
         """The service refused a request for its rate, or for how many are in flight. `busy`: it did not name a quota.
@@ -303,10 +281,6 @@ class Controller:
         rate = min(rate, self._minute.rate(now, self._sends.in_minute + len(self._sends.flying)))
         rate = min(rate, self._ceiling or math.inf)
         self.rate = None if math.isinf(rate) else max(rate, PROBE / 30)
-        if math.isinf(self._limit) and math.isinf(self._minute.limit):
-            self._found = None
-        elif self.rate is not None and (self._found is None or abs(self.rate / self._found - 1) > TOLD):
-            self._found = self.rate
 
     def _grow(self, latency: float, slot_bound: bool, rate_bound: bool) -> None:
         """More slots while they are what holds us back, fewer when answers take several times as long as they could."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -17,12 +16,14 @@ BLOCK_SECONDS = 0.1
 is alone): a run whose loop is busy for a while still has starts, and other runs wait no longer than this for theirs."""
 ALONE_SECONDS = 0.25
 """Of a run that met no other one: fewer leases. Still within the horizon, so that a second run begins at once."""
+OWN_RATE_SECONDS = 0.2
+"""Of a run whose own rate is below the ceiling: its slots are rarer, and among runs that lease more they come late."""
 MOST_STARTS = 512
 ANSWER_SECONDS = 1.0
 """A ledger that has not answered for so long is done without, and tried again after as long."""
 Ceilings = tuple[float | None, float | None]
 """Of one run: requests and tokens per second; None = none."""
-NO_TERMS = Terms(epoch=0, rate=None, most_starts=None, most_tokens=None, paused=0.0, started=0, leader=0)
+NO_TERMS = Terms(most_starts=None, most_tokens=None, paused=0.0)
 
 
 class Demand(Protocol):
@@ -41,12 +42,12 @@ class Demand(Protocol):
 class LeasedRate(Rate):
     """Requests per second that all runs of an account share; `tokens` is its second face, for tokens.
 
-    `per_second` is the rate in force: the lower of the one that was set (this run's own) and the ledger's. While the
-    ledger knows no rate, nothing is leased, and the run's own counts. A start is made at its slot or up to 20 ms later;
-    a later slot is void. Without a ledger (it fails, or does not answer) this is a plain `Rate`; `problem` says why.
+    `per_second` is the rate in force: the lower of the one that was set (this run's own) and the ceiling of all runs.
+    While no run states a ceiling, nothing is leased, and the run's own rate counts. A start is made at its slot or up
+    to 20 ms later; a later slot is void. A run whose own rate is below the ceiling takes its leases at that rate: its
+    starts keep the law of `Rate` for windows that are longer by the ledger's horizon. Without a ledger (it fails, or
+    does not answer) this is a plain `Rate`; `problem` says why.
 
-    `found` is the rate of all runs as far as this run knows, for the ledger. `told` counts this run's starts that the
-    ledger was told of.
     most: this run's own ceilings, requests and tokens per second. heard: called with the terms of each answer. clock:
     the clock of the `now` that the methods are given.
     """
@@ -60,28 +61,26 @@ class LeasedRate(Rate):
         "_charged",
         "_clock",
         "_demand",
-        "_due", "_few",
+        "_due",
+        "_few",
         "_heard",
         "_in_force",
         "_inside",
         "_last",
         "_ledger",
-
         "_own",
         "_paced",
         "_sent",
         "_slots",
-        "_telling",
         "_without",
         "correction",
-        "found", "most",
+        "most",
         "plain",
         "problem",
-        "reserved", "run",
+        "reserved",
         "terms",
         "tokens",
-        "told",
-    )  # fmt: skip
+    )
 
     def __init__(
         self,
@@ -100,10 +99,8 @@ class LeasedRate(Rate):
         self._asking = self._inside = self._without = False
         self._alone = True
         self._few = 0
-        self._charged = self._telling = self.told = 0
-        self.run = secrets.randbits(62) + 1
+        self._charged = 0
         self._own: float | None = None
-        self.found: float | None = None
         self._sent = self.correction = self.reserved = 0.0
         self.problem: str | None = None
         self.terms = NO_TERMS
@@ -129,19 +126,24 @@ class LeasedRate(Rate):
         slots = self._slots
         if slots and slots[0] < now - MAX_CATCH_UP_SECONDS:
             self._void_late(now)
-        if now >= self._ask_at and len(slots) <= self._few and (not slots or slots[0] > now):
+        if now >= self._ask_at and (not slots or slots[0] > now) and self._may_ask(now):
             self._lease(now)
             if self.plain:
                 return super().wait(now)
-        wait = (slots[0] if slots else self._ask_at) - now
-        if wait <= ROUNDING:
-            wait = 0.0 if slots else 10 * ROUNDING
-        return max(wait, super().wait(now)) if self._paced else wait
+        if slots and slots[0] <= now + ROUNDING:
+            return 0.0
+        wait = self._ask_at - now
+        if self._paced:
+            wait = max(wait, super().wait(now))
+            wait = min(wait, slots[0] - now) if slots else wait
+        elif slots:
+            wait = slots[0] - now
+        return max(wait, 10 * ROUNDING)
 
     def charge(self, now: float, amount: float = 1.0) -> None:
         """See `Rate`: uses the next slot up."""
         self._charged += 1
-        if self.plain or self._paced:
+        if self.plain:
             super().charge(now, amount)
         if self._slots:
             self._slots.popleft()
@@ -149,21 +151,16 @@ class LeasedRate(Rate):
 
     def waited_for(self, now: float) -> None:
         """See `Rate`. Slots have their times: one that is used late makes no other one later."""
-        if self.plain or self._paced:
+        if self.plain:
             super().waited_for(now)
 
     def look(self, now: float) -> None:
-        """States what this run knows and learns the terms, unless a lease has just done so."""
+        """States this run's ceilings and learns the terms, unless a lease has just done so."""
         if now < self._asked_at + (ANSWER_SECONDS if self._without or self._asking else BLOCK_SECONDS):
             return
         if self._asking:
             self.do_without("the ledger does not answer")
         else:
-            self.tell(now)
-
-    def tell(self, now: float) -> None:
-        """States what this run knows and learns the terms, now, unless an answer is under way."""
-        if not self._asking:
             self._due = self._ask_at
             self._ask(now, ())
 
@@ -173,16 +170,6 @@ class LeasedRate(Rate):
             self._void()
         if self.correction and not self._without:
             self._ask(self._clock(), ())
-
-    def learn(self, terms: Terms) -> None:
-        """Another answer of the ledger than to a lease."""
-        self.terms = terms
-        self._decide()
-        if terms.paused:
-            until = self._clock() + terms.paused
-            while self._slots and self._slots[0] < until - ROUNDING:
-                self._void()
-        self._heard(terms)
 
     def do_without(self, reason: str) -> None:
         """The ledger fails: what this run knows itself counts, until the ledger answers again."""
@@ -194,13 +181,11 @@ class LeasedRate(Rate):
         self._decide()
 
     def _decide(self) -> None:
-        own, shared = self._own, self.terms.starts
-        self._in_force = lower(own, shared) if self.terms.rate is None else shared
+        own, shared = self._own, self.terms.most_starts
+        self._in_force = lower(own, shared)
         self.tokens.in_force = lower(self.most[1], self.terms.most_tokens)
         self.plain = shared is None and self.terms.most_tokens is None
-        # A rate that the runs found together replaces the run's own, which is its share of that rate.
-        paced = own is not None and (shared is None or own < shared * (1 - ROUNDING))
-        self._paced = paced and self.terms.rate is None
+        self._paced = own is not None and (shared is None or own < shared * (1 - ROUNDING))
 
     def _void_late(self, now: float) -> None:
         while self._slots and self._slots[0] < now - MAX_CATCH_UP_SECONDS:
@@ -210,6 +195,10 @@ class LeasedRate(Rate):
         self._slots.popleft()
         if self._amounts:
             self.correction -= self._amounts.popleft()
+
+    def _may_ask(self, now: float) -> bool:
+        """A run with a lower rate of its own asks at that rate: no slot is void because it comes too early."""
+        return super().wait(now) == 0.0 if self._paced else len(self._slots) <= self._few
 
     def _lease(self, now: float) -> None:
         if self._asking:
@@ -229,9 +218,11 @@ class LeasedRate(Rate):
         """
         held, rate = len(self._slots), self._in_force
         seconds = ALONE_SECONDS if self._alone else BLOCK_SECONDS
+        if self._paced:
+            seconds = MAX_CATCH_UP_SECONDS
         most = MOST_STARTS if rate is None else max(1, min(MOST_STARTS, int(rate * seconds)))
         waiting = self._demand.startable(now, most + held)[held:]
-        if self.tokens.in_force is not None:
+        if self._paced or self.tokens.in_force is not None:
             return waiting
         lately = self._charged * MAX_CATCH_UP_SECONDS / max(now - self._asked_at, ROUNDING)
         likely = min(most, int(lately)) - held
@@ -240,17 +231,9 @@ class LeasedRate(Rate):
         return waiting
 
     def _ask(self, now: float, wanted: Sequence[float]) -> None:
-        ask = Ask(
-            tokens=wanted,
-            correction=self.correction,
-            most_starts=self.most[0],
-            most_tokens=self.most[1],
-            rate=self.found,
-            epoch=self.terms.epoch,
-            started=self._charged,
-            run=self.run,
-        )
-        self._asked_at, self._telling, self._sent = now, self._charged, self.correction
+        starts, tokens = self.most
+        ask = Ask(tokens=wanted, correction=self.correction, most_starts=starts, most_tokens=tokens)
+        self._asked_at, self._charged, self._sent = now, 0, self.correction
         self._ask_at = now + ANSWER_SECONDS
         self._asking = self._inside = True
         try:
@@ -267,12 +250,19 @@ class LeasedRate(Rate):
             self._ask_at = now + grant.again
         else:
             self.correction -= self._sent
-            self._charged -= self._telling
-            self.told += self._telling
             self._take(now, grant, wanted)
-            self.learn(grant.terms)
+            self._learn(now, grant.terms)
         if not self._inside:
             self._demand.wake(now)
+
+    def _learn(self, now: float, terms: Terms) -> None:
+        self.terms = terms
+        self._decide()
+        if terms.paused:
+            until = now + terms.paused
+            while self._slots and self._slots[0] < until - ROUNDING:
+                self._void()
+        self._heard(terms)
 
     def _take(self, now: float, grant: Grant, wanted: Sequence[float]) -> None:
         """Adds the slots. The next lease is due when a block is left; later where others hold the whole horizon."""
@@ -282,14 +272,18 @@ class LeasedRate(Rate):
             self._ask_at = short if wanted else self._due
             return
         assert grant.terms is not None
-        rate = grant.terms.starts
+        rate = grant.terms.most_starts
         first = now + grant.slots[0]
         self._alone = grant.slots[0] < ROUNDING or rate is None or first < self._last + 1.25 / rate
         self._slots.extend([now + slot for slot in grant.slots])
         if self.tokens.in_force is not None:
             self._amounts.extend(wanted[: len(grant.slots)])
         self._last = self._slots[-1]
+        if self._paced:
+            super().waited_for(now)
+            super().charge(now, len(grant.slots))
         self._few = len(self._slots) // 2
-        self._ask_at = self._last - (BLOCK_SECONDS / 2 if self._alone else BLOCK_SECONDS)
+        left = BLOCK_SECONDS / 2 if self._alone else BLOCK_SECONDS
+        self._ask_at = self._last - (OWN_RATE_SECONDS if self._paced else left)
         if len(grant.slots) < len(wanted):
             self._ask_at = max(self._ask_at, short)

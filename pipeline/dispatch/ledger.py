@@ -19,9 +19,7 @@ from pipeline.dispatch.rate import MAX_CATCH_UP_SECONDS
 HORIZON = 0.3
 """Seconds. All runs together hold no start that is further in the future: a killed run costs no more than that."""
 STATED_SECONDS = 5.0
-"""How long a ceiling or a rate counts after a run last stated it. Runs state theirs several times a second."""
-LEADER_SECONDS = 1.0
-"""A run that has made no start for so long does not decide on the rate any more."""
+"""How long a ceiling counts after a run last stated it. Runs state theirs several times a second."""
 TINY = 1e-9
 """Times closer than this differ by the rounding of sums alone."""
 
@@ -35,40 +33,25 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     tokens: one number for each start that is wanted, in order; empty: the run only states and looks. correction: tokens
     that earlier starts came to beyond what was leased for them. most_starts, most_tokens: the run's own ceilings per
-    second, None without one. rate: starts per second of all runs as far as this run's controller found it, None = not
-    known. epoch: the one that `rate` belongs to. started: starts made since the last ask. run: a number of its own.
+    second, None without one.
     """
 
     tokens: Sequence[float] = ()
     correction: float = 0.0
     most_starts: float | None = None
     most_tokens: float | None = None
-    rate: float | None = None
-    epoch: int = 0
-    started: int = 0
-    run: int = 0
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What counts for all runs of the account now.
 
-    most_starts, most_tokens: the lowest ceilings of all runs, per second. rate: starts per second found, None = not
-    known. epoch: how often the rate was cut. paused: seconds for which nothing may start. started: starts that
-    all runs have told so far. leader: the run whose controller decides on the rate, 0 = none.
+    most_starts, most_tokens: the lowest ceilings of all runs, per second; None where no run states one. paused: seconds
+    for which nothing may start.
     """
 
-    epoch: int
-    rate: float | None
     most_starts: float | None
     most_tokens: float | None
     paused: float
-    started: int
-    leader: int
-
-    @property
-    def starts(self) -> float | None:
-        """Starts per second in force."""
-        return lower(self.rate, self.most_starts)
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -90,16 +73,11 @@ class Ledger(Protocol):
     """
 
     def lease(self, ask: Ask, done: Callable[[Grant], None]) -> None:
-        """Takes leases on starts, states what the run knows, and tells the terms. Raises LedgerError."""
+        """Takes leases on starts, states the run's ceilings, and tells the terms. Raises LedgerError."""
 
     def pause(self, seconds: float) -> None:
         """No run starts anything for so long. A shorter pause than the one in force changes nothing. Raises
         LedgerError."""
-
-    def cut(self, run: int, epoch: int, rate: float, done: Callable[[Terms], None]) -> None:
-        """Lowers the rate of all runs to `rate` starts per second if the epoch is still `epoch` and no other run leads;
-        begins the next epoch, in which `run` leads. Otherwise nothing changes. `done` gets the terms that count then.
-        Raises LedgerError."""
 
     def close(self) -> None:
         """The run is over. May be called more than once."""
@@ -112,8 +90,8 @@ class Record(msgspec.Struct, gc=False):
     """The state behind a ledger and its arithmetic, without a store. `now` is one clock of all runs, in seconds.
 
     The law: let a run make a start at its slot or up to L seconds later. Then in any window of W seconds all runs
-    together make at most rate · (W + L) + 1 starts, where rate is the highest in force in the window. `tokens` keep the
-    law of `Rate` with amounts as leased.
+    together make at most rate · (W + L) + 1 starts, where rate is the highest ceiling in force in the window. `tokens`
+    keep the law of `Rate` with amounts as leased.
 
     Every other state (a store that lost the record) begins with `after_loss`: it never grants a time twice.
     """
@@ -121,16 +99,10 @@ class Record(msgspec.Struct, gc=False):
     next: float = NEVER
     tokens: float = NEVER
     paused: float = NEVER
-    epoch: int = 0
-    rate: float = 0.0
-    rate_until: float = NEVER
     most_starts: float = 0.0
     most_starts_until: float = NEVER
     most_tokens: float = 0.0
     most_tokens_until: float = NEVER
-    started: int = 0
-    leader: int = 0
-    leader_until: float = NEVER
 
     @classmethod
     def after_loss(cls, now: float) -> Record:
@@ -140,7 +112,6 @@ class Record(msgspec.Struct, gc=False):
     def lease(self, now: float, ask: Ask) -> Grant:
         """Grants as many of the starts as lie within the horizon."""
         self._state(now, ask)
-        self.started += ask.started
         terms = self.terms(now)
         if ask.correction and terms.most_tokens is not None:
             self._correct(now, ask.correction / terms.most_tokens)
@@ -152,47 +123,20 @@ class Record(msgspec.Struct, gc=False):
         self.paused = max(self.paused, now + seconds)
         return self.terms(now)
 
-    def cut(self, now: float, run: int, epoch: int, rate: float) -> Terms:
-        """Compare and set: see `Ledger.cut`. A rate that nobody states any more is nobody's cut."""
-        if (epoch == self.epoch or now >= self.rate_until) and self._leads(now, run):
-            self.epoch += 1
-            self.rate, self.rate_until = rate, now + STATED_SECONDS
-        return self.terms(now)
-
     def terms(self, now: float) -> Terms:
         """What counts at `now`."""
         return Terms(
-            epoch=self.epoch,
-            rate=self.rate if now < self.rate_until else None,
             most_starts=self.most_starts if now < self.most_starts_until else None,
             most_tokens=self.most_tokens if now < self.most_tokens_until else None,
             paused=max(0.0, self.paused - now),
-            started=self.started,
-            leader=self.leader if now < self.leader_until else 0,
         )
 
     def _state(self, now: float, ask: Ask) -> None:
-        """The lowest ceiling counts for as long as it is stated; a rate of the same epoch may have grown."""
+        """The lowest ceiling counts for as long as it is stated."""
         if ask.most_starts is not None and (now >= self.most_starts_until or ask.most_starts <= self.most_starts):
             self.most_starts, self.most_starts_until = ask.most_starts, now + STATED_SECONDS
         if ask.most_tokens is not None and (now >= self.most_tokens_until or ask.most_tokens <= self.most_tokens):
             self.most_tokens, self.most_tokens_until = ask.most_tokens, now + STATED_SECONDS
-        if ask.rate is None:
-            return
-        if now < self.rate_until:
-            if ask.epoch == self.epoch:
-                self.rate_until = now + STATED_SECONDS
-                if ask.started and self._leads(now, ask.run):
-                    self.rate = max(self.rate, ask.rate)
-        elif ask.most_starts is None or ask.rate < ask.most_starts:
-            self.rate, self.rate_until = ask.rate, now + STATED_SECONDS
-
-    def _leads(self, now: float, run: int) -> bool:
-        """Whether the run decides on the rate; the first that does so where nobody does leads."""
-        if now < self.leader_until and self.leader != run:
-            return False
-        self.leader, self.leader_until = run, now + LEADER_SECONDS
-        return True
 
     def _correct(self, now: float, seconds: float) -> None:
         """Moves the tokens' time; what is given back never reaches into the past."""
@@ -201,8 +145,8 @@ class Record(msgspec.Struct, gc=False):
 
     def _slots(self, now: float, wanted: Sequence[float], terms: Terms) -> tuple[list[float], float]:
         """Start times of both limits together, and how long it takes until there is one more."""
-        rate, per_second = terms.starts, terms.most_tokens
-        step = self._step(terms)
+        rate, per_second = terms.most_starts, terms.most_tokens
+        step = 0.0 if rate is None else step_of(rate)
         begin = now + terms.paused
         at = self._free(begin, rate, per_second)
         if per_second is None and rate is not None:
@@ -227,19 +171,18 @@ class Record(msgspec.Struct, gc=False):
             self.next = at = at + count * step
         return [first + n * step for n in range(count)], max(0.0, at - now - HORIZON)
 
-    def _step(self, terms: Terms) -> float:
-        """Seconds from one start to the next. A stated ceiling is kept by what arrives: each second's starts (or each
-        start, where they are rarer) take as much longer as one of them may be late."""
-        step = 0.0 if terms.rate is None else 1.0 / terms.rate
-        most = terms.most_starts
-        return step if most is None else max(step, 1.0 / most + MAX_CATCH_UP_SECONDS / max(1.0, most))
-
     def _free(self, at: float, rate: float | None, per_second: float | None) -> float:
         if rate is not None and self.next > at:
             at = self.next
         if per_second is not None and self.tokens > at:
             at = self.tokens
         return at
+
+
+def step_of(most_starts: float) -> float:
+    """Seconds from one start to the next under a ceiling. The ceiling is kept by what arrives: each second's starts (or
+    each start, where they are rarer) take as much longer as one of them may be late."""
+    return 1.0 / most_starts + MAX_CATCH_UP_SECONDS / max(1.0, most_starts)
 
 
 def lower(one: float | None, other: float | None) -> float | None:

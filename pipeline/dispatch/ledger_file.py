@@ -14,13 +14,13 @@ from typing import TypeVar
 
 import msgspec
 
-from pipeline.dispatch.ledger import Ask, Grant, LedgerError, Record, Terms
+from pipeline.dispatch.ledger import Ask, Grant, LedgerError, Record
 from pipeline.dispatch.ledger_folder import open_private
 
 T = TypeVar("T")
 
 _HEAD = struct.Struct("<4sI")
-_BODY = struct.Struct("<8sddddqddddddqqd")
+_BODY = struct.Struct("<8s8d")
 SIZE = _HEAD.size + _BODY.size
 _MAGIC = b"mbl1"
 
@@ -69,12 +69,12 @@ class FileLedger:
         done(Grant(slots=(), again=BUSY_SECONDS, terms=None) if granted is None else granted)
 
     def pause(self, seconds: float) -> None:
-        """See `Ledger`."""
-        self._surely(lambda record, now: record.pause(now, seconds))
-
-    def cut(self, run: int, epoch: int, rate: float, done: Callable[[Terms], None]) -> None:
-        """See `Ledger`."""
-        done(self._surely(lambda record, now: record.cut(now, run, epoch, rate)))
+        """See `Ledger`. A pause must not be passed over: a lock that another run holds is tried again at once."""
+        for _ in range(TRIES):
+            if self._change(lambda record, now: record.pause(now, seconds)) is not None:
+                return
+            os.sched_yield()
+        raise LedgerError("another run holds the lock of the ledger")
 
     def close(self) -> None:
         """The file stays: other runs may use it, and it is small."""
@@ -84,15 +84,6 @@ class FileLedger:
 
     def __del__(self) -> None:
         self.close()
-
-    def _surely(self, change: Callable[[Record, float], T]) -> T:
-        """A change that must not be passed over. Raises LedgerError for a lock that others hold all the time."""
-        for _ in range(TRIES):
-            changed = self._change(change)
-            if changed is not None:
-                return changed
-            os.sched_yield()
-        raise LedgerError("another run holds the lock of the ledger")
 
     def _change(self, change: Callable[[Record, float], T]) -> T | None:
         """Reads the record, changes it and writes it under the lock; None while another run has the lock."""

@@ -24,7 +24,7 @@ def lease_for_ever(path: Path, ready: int) -> None:
 
 def test_a_kill_leaves_the_old_record_or_the_new_one(own_runtime: Path) -> None:
     path = own_runtime / "ledger"
-    epoch = 0
+    pause = float("-inf")
     for number in range(KILLS):
         heard, ready = os.pipe()
         pid = os.fork()
@@ -42,12 +42,12 @@ def test_a_kill_leaves_the_old_record_or_the_new_one(own_runtime: Path) -> None:
         now = time.monotonic()
         record = unpack(path.read_bytes(), boot_id(), now)
         assert record is not None
-        assert record.epoch == epoch
+        assert record.paused == pause
         assert record.next <= now + HORIZON + 1 / 38  # no more than the horizon was taken
         grants: list[Grant] = []
         ledger = FileLedger(path)
         ledger.lease(Ask(most_starts=50.0), grants.append)
         assert grants[0].terms is not None, "the lock of a dead run is still held"
-        ledger.cut(number, epoch, 40.0, lambda terms: None)
-        epoch = unpack(path.read_bytes(), boot_id(), time.monotonic()).epoch  # type: ignore[union-attr]
+        ledger.pause(0.0001)
+        pause = unpack(path.read_bytes(), boot_id(), time.monotonic()).paused  # type: ignore[union-attr]
         ledger.close()

@@ -13,7 +13,7 @@ from support.night import Night
 from support.scripted import Answer, SlidingQuota, most_in_window, prepared
 
 from pipeline.dispatch.account import Account, Limits
-from pipeline.dispatch.ledger import Ask, Ledger, LedgerError
+from pipeline.dispatch.ledger import HORIZON, Ask, Ledger, LedgerError
 from pipeline.dispatch.ledger_file import FileLedger
 from pipeline.dispatch.quota import SharedQuota
 from pipeline.types import Answered, Usage
@@ -40,14 +40,14 @@ class Runs:
         return one
 
     async def run(self, seconds: float, kill_at: float | None = None) -> None:
-        """All of them for so long; the run that decides on the rate, or else the first, may be killed at a time."""
+        """All of them for so long; the first may be killed at a time."""
         async with anyio.create_task_group() as group:
             scopes = [anyio.CancelScope() for _ in self.nights]
             for number, scope in enumerate(scopes):
                 group.start_soon(self._one, number, scope)
             if kill_at is not None:
                 await anyio.sleep(kill_at)
-                scopes[next((n for n, quota in enumerate(self.quotas) if not quota.follows), 0)].cancel()
+                scopes[0].cancel()
             await anyio.sleep(seconds - (kill_at or 0.0))
             for scope in scopes:
                 scope.cancel()
@@ -86,7 +86,7 @@ def test_runs_together_use_their_quota_and_no_more(virtual: Any, runs: Runs, cou
     virtual(main)
     starts = runs.starts()
     assert most_in_window(starts, 1.0) <= per_second
-    assert len(starts) >= 0.96 * per_second * 60
+    assert len(starts) >= 0.95 * per_second * 60
     assert min(runs.counts()) >= 0.6 * max(runs.counts())
 
 
@@ -98,7 +98,7 @@ def test_a_run_that_is_killed_costs_three_tenths_of_a_second(virtual: Any, runs:
 
     virtual(main)
     around = [at for at in runs.starts() if 9.5 <= at - runs.nights[0].began < 11.5]
-    assert len(around) >= 0.96 * 2 * 50 - 0.3 * 50
+    assert len(around) >= 0.95 * 2 * 50 - 0.3 * 50
 
 
 def test_a_run_bound_by_its_own_slots_leaves_the_rest_to_others(virtual: Any, runs: Runs) -> None:
@@ -110,7 +110,7 @@ def test_a_run_bound_by_its_own_slots_leaves_the_rest_to_others(virtual: Any, ru
     virtual(main)
     slow, quick = runs.counts()
     assert slow >= 0.7 * 10 * 60
-    assert slow + quick >= 0.96 * 50 * 60
+    assert slow + quick >= 0.95 * 50 * 60
 
 
 def test_a_run_with_few_rows_wastes_nothing_of_the_quota(virtual: Any, runs: Runs) -> None:
@@ -127,7 +127,7 @@ def test_a_run_with_few_rows_wastes_nothing_of_the_quota(virtual: Any, runs: Run
         await runs.run(10)
 
     virtual(main)
-    assert len(runs.starts()) >= 0.96 * 50 * 10 - 0.3 * 50
+    assert len(runs.starts()) >= 0.95 * 50 * 10 - 0.3 * 50
 
 
 def test_the_lower_of_two_rpm_counts_and_is_said_once(virtual: Any, runs: Runs) -> None:
@@ -164,7 +164,7 @@ def test_the_lower_of_two_rpm_counts_within_a_process_too(virtual: Any, runs: Ru
         one.wire.sent.clear()
         one.endings.clear()
         await runs.run(20)
-        assert len(one.wire.sent) >= 0.96 * 50 * 14
+        assert len(one.wire.sent) >= 0.95 * 50 * 14
 
     virtual(main)
 
@@ -181,29 +181,30 @@ def test_runs_without_any_rate_are_not_slowed(virtual: Any, runs: Runs) -> None:
 
 
 def test_a_pause_that_one_run_is_told_holds_all_of_them(virtual: Any, runs: Runs) -> None:
-    told: list[float] = []
+    refused: list[float] = []
 
     def script(row: int, now: float) -> Answer:
-        if row >= 100 and len(told) < 12:
-            told.append(now)
+        if row >= 100 and (not refused or now < refused[0] + 0.3):
+            refused.append(now)
             return Answer(status=429, latency=0.05, headers={"retry-after": "10"})
         return Answer(latency=0.2)
 
     async def main() -> None:
-        runs.add(script, Limits(rpm=600))
-        runs.add(plain(), Limits(rpm=600))
-        runs.add(plain(), Limits(rpm=600))
-        await runs.run(60)
+        runs.add(script, Limits(rpm=3000))
+        runs.add(plain(), Limits(rpm=3000))
+        runs.add(plain(), Limits(rpm=3000))
+        await runs.run(30)
 
     virtual(main)
-    quiet = [at for at in runs.starts() if told[0] + 0.05 + 0.3 < at < told[0] + 10.05 - 0.01]
-    assert quiet == []
-    assert len([at for at in runs.starts() if at > told[0] + 10.05]) > 100
+    assert [at for at in runs.starts() if refused[0] + 1 < at < refused[0] + 9.5] == []
+    assert len([at for at in runs.starts() if at > refused[0] + 10.5]) > 100
 
 
-def found_together(virtual: Any, runs: Runs, count: int) -> tuple[SlidingQuota, list[float]]:
-    """Two minutes of runs that were told no rate, against 50 a second; the times of what was taken."""
-    quota, rng, taken = SlidingQuota(50), random.Random(count), []
+def found_together(
+    virtual: Any, runs: Runs, limits: Limits, count: int, per_second: int, seconds: float, kill_at: float | None = None
+) -> tuple[SlidingQuota, list[float]]:
+    """Runs with these limits for so long, against a quota of so many a second; the times of what was taken."""
+    quota, rng, taken = SlidingQuota(per_second), random.Random(count), []
 
     def script(row: int, now: float) -> Answer:
         fits = quota.admits(now)
@@ -213,45 +214,44 @@ def found_together(virtual: Any, runs: Runs, count: int) -> tuple[SlidingQuota, 
 
     async def main() -> None:
         for _ in range(count):
-            runs.add(script, Limits())
-        await runs.run(120)
+            runs.add(script, limits)
+        await runs.run(seconds, kill_at)
 
     virtual(main)
     return quota, taken
 
 
+@pytest.mark.parametrize("kill_at", [None, 60.013])
 @pytest.mark.parametrize("count", [2, 4])
-def test_a_quota_that_nobody_named_is_found_together(virtual: Any, runs: Runs, count: int) -> None:
-    quota, taken = found_together(virtual, runs, count)
-    assert quota.refused <= 0.05 * (quota.refused + quota.taken)
-    assert sum(at > 20 for at in taken) >= 0.5 * 50 * 100
+def test_a_quota_that_nobody_named_is_found_by_each(
+    virtual: Any, runs: Runs, count: int, kill_at: float | None
+) -> None:
+    quota, taken = found_together(virtual, runs, Limits(), count, 50, 120, kill_at)
+    assert quota.refused <= 0.02 * (quota.refused + quota.taken)
+    assert sum(at > 20 for at in taken) >= 0.95 * 50 * 100
 
 
 def test_an_rpm_beyond_the_quota_is_lowered_together(virtual: Any, runs: Runs) -> None:
-    quota, rng = SlidingQuota(40), random.Random(1)
+    quota, _ = found_together(virtual, runs, Limits(rpm=3000), 2, 40, 60)
+    assert quota.taken >= 0.9 * 40 * 60
 
-    def script(row: int, now: float) -> Answer:
-        return Answer(status=200 if quota.admits(now) else 429, latency=0.2 * rng.uniform(0.9, 1.1))
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_lower_rate_of_a_run_holds_under_a_shared_ceiling(virtual: Any, runs: Runs, others: int) -> None:
+    """The service names 10 a second to one run; the runs share a ceiling of 50."""
+    named = {"x-ratelimit-limit-requests": "600", "x-ratelimit-remaining-requests": "599"}
 
     async def main() -> None:
-        for _ in range(2):
-            runs.add(script, Limits(rpm=3000))
-        await runs.run(60)
+        runs.add(lambda row, now: Answer(latency=0.2, headers=named), Limits())
+        for _ in range(1 + others):
+            runs.add(plain(), Limits(rpm=3000))
+        await runs.run(30)
 
     virtual(main)
-    assert quota.taken >= 0.7 * 40 * 60
-
-
-def test_a_new_run_starts_at_the_rate_in_force(virtual: Any, runs: Runs) -> None:
-    async def main() -> None:
-        first = runs.add(plain(), Limits())
-        first.account.adopt(7.0)
-        runs.quotas[0].settled(anyio.current_time())
-        second = runs.add(plain(), Limits())
-        assert second.account.found == 7.0
-        assert second.account.requests.per_second == 7.0
-
-    virtual(main)
+    low = [at for at in runs.nights[0].wire.starts() if at > runs.nights[0].began + 2]
+    assert most_in_window(low, 1.0) <= 10 * (1 + HORIZON) + 1
+    assert 0.9 * 10 * 28 <= len(low) <= 10 * (28 + HORIZON) + 1
+    assert len(runs.starts()) >= 0.9 * 50 * 30
 
 
 def test_runs_share_their_tokens_as_the_service_counts_them(virtual: Any, runs: Runs) -> None:
@@ -283,9 +283,6 @@ class Late(Ledger):
 
     def pause(self, seconds: float) -> None:
         self.inner.pause(seconds)
-
-    def cut(self, epoch: int, rate: float, done: Any) -> None:
-        self.group.start_soon(self._later, lambda: self.inner.cut(epoch, rate, done))
 
     def close(self) -> None:
         self.inner.close()
