@@ -35,13 +35,15 @@ def runtime_folders() -> Iterator[Path]:
 def own_runtime(runtime_folders: Path) -> Iterator[Path]:
     """The folder of the ledgers: no test meets the quota or the pauses of another one."""
     folder = Path(tempfile.mkdtemp(dir=runtime_folders))
-    before = os.environ.get("XDG_RUNTIME_DIR")
-    os.environ["XDG_RUNTIME_DIR"] = str(folder)
+    names = ("XDG_RUNTIME_DIR", "XDG_STATE_HOME")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, str(folder)))
     yield folder
-    if before is None:
-        del os.environ["XDG_RUNTIME_DIR"]
-    else:
-        os.environ["XDG_RUNTIME_DIR"] = before
+    for name, value in before.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
 
 
 @pytest.fixture(scope="module")

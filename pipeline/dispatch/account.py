@@ -12,6 +12,7 @@ import msgspec
 from pipeline.dispatch.admission import Admission, Ticket
 from pipeline.dispatch.controller import Controller
 from pipeline.dispatch.cooldown import Cooldown
+from pipeline.dispatch.found import Learnt
 from pipeline.dispatch.rate import Rate
 from pipeline.dispatch.refusals import Refusals, may_be_load
 from pipeline.dispatch.retry import RetryBudget
@@ -122,6 +123,12 @@ class Account:
     def rate(self) -> float | None:
         """Starts per second of this process, as the controller wants them; None = not limited."""
         return self.controller.rate
+
+    def recall(self, learnt: Learnt) -> None:
+        """An earlier run found the quota: this one begins there, unless the account is in use already."""
+        if not self.admission.admitted:
+            self.controller.recall(learnt)
+            self.requests.per_second = self.rate
 
     def hold(self, now: float, until: float) -> None:
         """Other runs of the account were told to pause until then."""

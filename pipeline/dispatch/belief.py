@@ -22,6 +22,9 @@ JUMP_REACH = 1.4
 USUAL = 0.006
 NEW_CHANCE = 0.004
 """Chance in each second that the share of chance refusals changes, or the way of counting."""
+KNOWN = 0.05
+"""How far, relatively, a limit that was found before may have moved."""
+
 Array = Any
 
 
@@ -83,6 +86,14 @@ class Belief:
         """Learns from something that was so likely under each weight."""
         self._weights *= likelihood
         self._weights /= self._weights.sum()
+
+    def expect(self, limit: float, chance: float) -> None:
+        """Something is known from before: the limit to about a tenth, and the share of chance."""
+        distance = (self._center + self._offsets - math.log(limit)) / KNOWN
+        nearest = np.where(np.abs(self._chances - chance) <= np.abs(self._chances - chance).min(), 1.0, 0.1)
+        near = np.exp(-np.minimum(distance**2 / 2, 30))
+        near[-1] = 1e-3
+        self.see(near * nearest)
 
     def copy(self) -> Belief:
         """One that learns nothing of what this one is told from now on."""

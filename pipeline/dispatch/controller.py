@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 
 from pipeline.dispatch.belief import Belief
+from pipeline.dispatch.found import Learnt
 from pipeline.dispatch.minute import PROBE, Minute
 from pipeline.dispatch.rounds import Rounds
 from pipeline.dispatch.sends import Sends, Sent
@@ -121,6 +122,38 @@ class Controller:
         self._ceiling = ceiling
         if ceiling is not None:
             self.rate = ceiling if self.rate is None or self._rate is None else min(self.rate, ceiling)
+
+    def recall(self, learnt: Learnt) -> None:
+        """Begins where an earlier run ended. What is too high costs some refusals, what is too low some seconds."""
+        self._latency = self._rounds.best = max(learnt.latency, 1e-3)
+        if learnt.per_minute is not None:
+            self._minute.expect(learnt.per_minute)
+        if learnt.per_second is not None:
+            self._rate, self._recent = _rate_belief(learnt.per_second), learnt.per_second
+            self._rate.expect(learnt.per_second, learnt.chance)
+        if learnt.slots is not None:
+            self._in_flight = _slots_belief(learnt.slots)
+            self._in_flight.expect(learnt.slots + 0.5, 0.0)
+        if (not self._named and learnt.per_second is not None) or learnt.per_minute is not None:
+            self._doubling = False
+        self._recent = max(self._recent, (learnt.per_minute or 0.0) / 60)
+        self._rate = self._rate or _rate_belief(FIRST)
+        self._in_flight = self._in_flight or _slots_belief(MOST)
+        self._think()
+        self._decide(0.0)
+
+    @property
+    def learnt(self) -> Learnt:
+        """What is known of the quota now."""
+        minute = None if math.isinf(self._minute.limit) else self._minute.limit
+        second = None if math.isinf(self._limit) or minute is not None else self._limit
+        return Learnt(
+            per_second=second,
+            per_minute=minute,
+            slots=None if math.isinf(self._most_slots) else int(self._most_slots),
+            chance=self._chance,
+            latency=self._latency,
+        )
 
     def began(self, now: float) -> None:
         """A request starts."""

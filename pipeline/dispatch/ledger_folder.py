@@ -22,12 +22,16 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def ledger_path(key: AccountKey) -> Path:
-    """The file of an account's ledger, in a folder that is made where it is missing.
+    """The file of an account's ledger. Raises LedgerError as `account_path`."""
+    return account_path(key, usual_folder())
+
+
+def account_path(key: AccountKey, folder: Path) -> Path:
+    """A file for an account in a folder that is made where it is missing.
 
     The name is a SHA-256 hash, in which the key is mixed with a random salt that never leaves the folder: nobody learns
     from a name which key it belongs to. Raises LedgerError where the folder is not this user's alone or cannot be used.
     """
-    folder = usual_folder()
     try:
         _make(folder)
         salt = _salt(folder)

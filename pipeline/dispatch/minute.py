@@ -40,6 +40,10 @@ class Minute:
         self._raise = RAISE
         self._raised_at = 0.0
 
+    def expect(self, limit: float) -> None:
+        """The limit is known from before."""
+        self.limit = self._allowed = limit
+
     def paused(self, until: float) -> None:
         """The service asked for a pause until then."""
         self._paused_until = until

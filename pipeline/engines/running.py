@@ -14,6 +14,7 @@ import msgspec
 
 from pipeline.dispatch.budget import Budget
 from pipeline.dispatch.descriptors import PATIENCE_SECONDS, patiently, room
+from pipeline.dispatch.found import Learnt
 from pipeline.dispatch.pool import Pool
 from pipeline.dispatch.prepared import policy_of
 from pipeline.dispatch.quota import SharedQuota
@@ -75,6 +76,7 @@ class Running:
         self._cache: AnswerCache | None = None
         self._room: int | None = None
         self._quota: SharedQuota | str | None = None
+        self._learnt = Learnt()
 
     async def run(self) -> Summary:
         """Sends what is planned and records how it went. Raises only for bugs and for a manifest that went away."""
@@ -98,6 +100,8 @@ class Running:
         if self._quota is not None:
             limits = wiring.limits_of(self._setup)
             yield from (self._quota,) if isinstance(self._quota, str) else self._quota.notes(limits)
+        if self._learnt.known and not self._setup.spec.offline:
+            yield f"the quota found: {self._learnt.words()}"
         wanted = self._setup.spec.job.limits.concurrency
         if self._room is not None and wanted is not None and self._room < wanted:
             yield (
@@ -129,6 +133,9 @@ class Running:
         async with wiring.transport(setup) as wire:
             uploads = wiring.uploads(setup, wire)
             account = wiring.account(setup)
+            learnt = await anyio.to_thread.run_sync(wiring.remembered, setup)
+            if learnt is not None:
+                account.recall(learnt)
             if not setup.spec.offline:
                 fetches = setup.spec.job.media.fetch == "here"
                 account.room = self._room = room(beside=uploads is not None or fetches)
@@ -156,6 +163,8 @@ class Running:
                 )
                 with self._display() as display:
                     stopped = await self._fan_out(pool, preparer, display)
+            self._learnt = account.controller.learnt
+            await anyio.to_thread.run_sync(wiring.remember, setup, self._learnt)
         return stopped
 
     async def _fan_out(self, pool: Pool[Work], preparer: Preparer, display: Progress) -> Stopped:

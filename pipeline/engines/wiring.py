@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from urllib.parse import urlsplit
 
 from pipeline.dispatch.account import Account, AccountKey, Accounts, Limits
+from pipeline.dispatch.found import Learnt
+from pipeline.dispatch.learnt import keep, learnt_path, recall
 from pipeline.dispatch.ledger import LedgerError
 from pipeline.dispatch.ledger_file import FileLedger
 from pipeline.dispatch.ledger_folder import ledger_path
@@ -15,6 +17,7 @@ from pipeline.dispatch.transport import Transport
 from pipeline.dispatch.uploads import Uploads
 from pipeline.engines.fetch import Aside, Fetch, Rules
 from pipeline.engines.setup import Setup
+from pipeline.errors import MachineError
 from pipeline.job.units import duration
 from pipeline.types import Secret
 
@@ -71,6 +74,24 @@ async def shared_quota(setup: Setup, account: Account) -> AsyncIterator[SharedQu
         yield shared
     finally:
         shared.leave(limits)
+
+
+def remembered(setup: Setup) -> Learnt | None:
+    """The quota that the last run of the account found. Blocking."""
+    if setup.spec.offline:
+        return None
+    try:
+        return recall(learnt_path(_account_key(setup)))
+    except LedgerError:
+        return None
+
+
+def remember(setup: Setup, learnt: Learnt) -> None:
+    """Keeps the quota that a run found for the next one; a folder that cannot be used is no fault of the run.
+    Blocking."""
+    if learnt.known and not setup.spec.offline:
+        with suppress(LedgerError, MachineError):
+            keep(learnt_path(_account_key(setup)), learnt)
 
 
 def _account_key(setup: Setup) -> AccountKey:
