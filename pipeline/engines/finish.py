@@ -23,12 +23,14 @@ _EXITS = {"budget": EXIT_PLANNED_STOP, "until": EXIT_PLANNED_STOP}
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """How the sending ended. signal: the first one received. elapsed: seconds since the run began."""
+    """How the sending ended. signal: the first one received. elapsed: seconds since the run began. quota: what is known
+    of the service's quota, in words."""
 
     stopped: Stopped
     signal: Signals | None
     elapsed: float
     notes: tuple[str, ...] = ()
+    quota: str | None = None
 
 
 def finish(setup: Setup, store: Store, fanout: Fanout, plan: Plan, record: RunRecord, ended: Ended) -> Summary:
@@ -62,6 +64,7 @@ def finish(setup: Setup, store: Store, fanout: Fanout, plan: Plan, record: RunRe
         passed_over=dict(plan.passed_over),
         elapsed=round(ended.elapsed, 3),
         notes=ended.notes,
+        quota=ended.quota,
         offline=spec.offline,
         figures=state.figures(),
         **_figures(fanout),
@@ -127,6 +130,7 @@ def _written(setup: Setup, store: Store, plan: Plan, record: RunRecord, summary:
         spend=spent,
         last_run=last_run,
         questions=_questions(setup, plan, before.questions if before else ()),
+        quota=summary.quota or (before.quota if before else None),
     )
     store.write_summary(msgspec.json.encode(standing, enc_hook=str))
     return msgspec.structs.replace(summary, failures=failures if summary.open else ())

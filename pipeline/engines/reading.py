@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Standing(msgspec.Struct, kw_only=True):
     """What the last run left for `status`, and for the guard of the next run (`questions`: what the answered
     rows were asked: one, more after `--changed keep`, none where it is not known). `repeated`: rows whose derived id
-    stands earlier in the manifest. `dismissed`: rows whose failure was dismissed."""
+    stands earlier in the manifest. `dismissed`: rows whose failure was dismissed. `quota`: what was found of the
+    service's quota, in words."""
 
     rows: int
     done: int
@@ -36,6 +37,7 @@ class Standing(msgspec.Struct, kw_only=True):
     questions: tuple[dict[str, Any], ...] = ()
     repeated: int = 0
     dismissed: int = 0
+    quota: str | None = None
 
 
 def connect(spec: Spec) -> duckdb.DuckDBPyConnection:
@@ -89,6 +91,7 @@ def status(spec: Spec) -> Status:
         failures=standing.failures,
         spend=standing.spend,
         last_run=standing.last_run,
+        quota=standing.quota,
     )
 
 

@@ -89,9 +89,15 @@ class Running:
             await anyio.to_thread.run_sync(self._store.start_run, self._record)
             stopped = await self._send_with_cache()
         elapsed = time.monotonic() - self._began
-        ended = Ended(stopped=stopped, signal=self._signal, elapsed=elapsed, notes=tuple(self._notes()))
+        ended = Ended(
+            stopped=stopped, signal=self._signal, elapsed=elapsed, notes=tuple(self._notes()), quota=self._found
+        )
         summed = functools.partial(finish, self._setup, self._store, self._fanout, plan, self._record, ended)
         return await anyio.to_thread.run_sync(summed)
+
+    @property
+    def _found(self) -> str | None:
+        return self._learnt.words() if self._learnt.known and not self._setup.spec.offline else None
 
     def _notes(self) -> Iterator[str]:
         yield from self._plan.notes
@@ -100,8 +106,8 @@ class Running:
         if self._quota is not None:
             limits = wiring.limits_of(self._setup)
             yield from (self._quota,) if isinstance(self._quota, str) else self._quota.notes(limits)
-        if self._learnt.known and not self._setup.spec.offline:
-            yield f"the quota found: {self._learnt.words()}"
+        if self._found is not None:
+            yield f"the quota found: {self._found}"
         wanted = self._setup.spec.job.limits.concurrency
         if self._room is not None and wanted is not None and self._room < wanted:
             yield (

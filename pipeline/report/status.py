@@ -14,7 +14,7 @@ from pipeline.report.visible import one_line
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """rows: of the manifest at the last run. done: rows with an answer. left: rows not finished. failed: open failures.
-    dismissed: rows whose failure was dismissed.
+    dismissed: rows whose failure was dismissed. quota: what the last run found of the service's quota, in words.
 
     `last_run` is the newest row of the view `runs`; None before the first run. `spend` has an entry per currency.
     """
@@ -32,6 +32,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     spend: tuple[dict[str, Any], ...] = ()
     last_run: dict[str, Any] | None = None
     running: str | None = None
+    quota: str | None = None
 
 
 def lines(status: Status) -> Iterator[str]:
@@ -54,6 +55,8 @@ def lines(status: Status) -> Iterator[str]:
         tokens = f"{entry.get('input_tokens') or 0:,} tokens in, {entry.get('output_tokens') or 0:,} out"
         cost = "" if status.offline else f", {money(entry.get('cost'), entry.get('currency'))}{note}"
         yield f"spent:  {count(entry.get('attempts') or 0, 'attempt')}, {tokens}{cost}"
+    if status.quota is not None:
+        yield f"quota:  {status.quota}"
     last = status.last_run
     if last is None:
         return
