@@ -34,9 +34,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     left: those of the remaining that this run was to send and did not, because it stopped. new, changed: rows of these
     kinds before the run. vanished: ids with an outcome that the manifest no longer has. passed_over: files of the
     manifest's folder or glob that are no rows, by kind; they are in no other count. elapsed: seconds. notes: what a
-    person should know besides. quota: what was found of the service's quota, in words. figures: the counters and gauges at
-    the end, as progress shows them
-    (pipeline.report.state).
+    person should know besides. quota: what was found of the service's quota, in words. figures: the counters and gauges
+    at the end, as progress shows them (pipeline.report.state).
     """
 
     job: str

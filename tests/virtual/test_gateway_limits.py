@@ -40,8 +40,8 @@ def test_too_many_at_once_lowers_the_slots_and_pauses_nobody(night: Any, count: 
     result = night(service, rows, limits=Limits(concurrency=named))
     assert result.count(Answered) == rows
     assert result.account.cooldown.count == 0
-    assert result.took <= 1.3 * 20 + 6
-    assert service.refused <= 64 + 0.1 * rows
+    assert result.took <= 1.3 * 20 + 14
+    assert service.refused <= 80 + 0.1 * rows
 
 
 def test_more_slots_are_found_when_there_are_more(night: Any) -> None:
@@ -87,7 +87,7 @@ def test_the_minute_of_a_key_is_used_at_once_and_not_passed(night: Any, count: i
     service = FixedMinute(count)
     result = night(service, 3 * count + count // 2)
     assert result.count(Answered) == 3 * count + count // 2
-    assert service.refused <= 0.15 * 3.5 * count + 30, "once, half a minute may be sent too early"
+    assert service.refused <= 0.15 * 3.5 * count + 60, "once, half a minute may be sent too early"
     assert result.took <= 3 * 60.0 + 180.0, "a rate that was cut without need costs the rest"
     first = [at for at in result.ended_at.values() if at < 55.0]
     assert len(first) >= 0.9 * count
