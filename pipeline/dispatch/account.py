@@ -146,8 +146,8 @@ class Account:
         return min(found, self.room or found, self.slots.most or found)
 
     def _limit(self, now: float) -> int:
-        """After a pause of our own choosing one request at a time asks for a sign of life."""
-        return 1 if self.cooldown.streak else self.limit(now)
+        """While pauses follow each other without a sign of life, one request at a time asks for it."""
+        return 1 if self.cooldown.streak > 1 else self.limit(now)
 
     def _taken_as(self, now: float, ticket: Ticket, fault: Fault | None) -> FaultKind | None:
         if fault is not None and may_be_load(fault) and self.refusals.answering(now, ticket.at):

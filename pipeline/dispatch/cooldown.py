@@ -73,7 +73,7 @@ class Cooldown:
         A request that was under way when another was answered does not count: at the end of a run, what hangs comes
         last, and is no outage.
         """
-        if started <= self._began or started < self._answered_at:
+        if started < max(self._began, self._answered_at):
             return False
         self._in_a_row += 1
         if self._in_a_row < (1 if self.streak else OUTAGE_FAULTS):
