@@ -25,6 +25,9 @@ NEW_CHANCE = 0.004
 KNOWN = 0.05
 """How far, relatively, a limit that was found before may have moved."""
 
+LEAST_TOTAL = 1e-250
+"""Below this, sums of weights lose their digits."""
+
 Array = Any
 
 
@@ -83,9 +86,11 @@ class Belief:
         return float((self._weights * refusal).sum())
 
     def see(self, likelihood: Array) -> None:
-        """Learns from something that was so likely under each weight."""
-        self._weights *= likelihood
-        self._weights /= self._weights.sum()
+        """Learns from something that was so likely under each weight. What no weight can explain teaches nothing."""
+        weights = self._weights * likelihood
+        total = weights.sum()
+        if total > LEAST_TOTAL:
+            self._weights = weights / total
 
     def expect(self, limit: float, chance: float) -> None:
         """Something is known from before: the limit to about a tenth, and the share of chance."""

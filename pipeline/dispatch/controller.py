@@ -5,13 +5,14 @@ sent: how many requests the service took in the second up to it, and how many ar
 limit is not below the load; a refusal says that it is, or that chance refused it. Bayes' rule keeps, for each limit on
 a ladder and each share of chance, how well it explains the answers so far (`Belief`); one ladder is for the rate, one
 for the requests in flight, and what the one explains is not blamed on the other. The rate in force lies a little below
-the median limit, and comes nearer the longer no limit refuses: so a limit is touched about once in 400 answers, and a
-raised one is found. With chance refusals the belief is wide and moves slowly, without them it is sharp: no rule needs
-to tell the two apart. Requests are judged in the order of sending, once their refusal would be back, since quick
-refusals beside slow answers would count for too much.
+the median limit, and comes nearer the longer no limit refuses: so a limit is touched about once in 500 answers, and a
+raised limit is found. With chance refusals the belief is wide and moves slowly, without chance refusals the belief is
+sharp. Requests are judged in the order of sending, once their refusal would be back: otherwise quick refusals beside
+slow answers count for too much.
 
-One rule stands besides: when nothing at all is taken any more, the service counts by the minute (`Minute`). Until a
-first refusal the requests in flight double in each round trip.
+Three rules stand besides. When the service takes nothing at all any more, the service counts by the minute (`Minute`).
+Where chance is believed to refuse, the rate is lower from time to time, to see whether the refusals stop. Until the
+first refusal the rate grows with the requests that were taken.
 """
 
 from __future__ import annotations

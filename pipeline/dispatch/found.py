@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 
 CHANCE_WORTH_SAYING = 0.01
+LEAST, MOST = 0.01, 1e6
+"""No service counts in limits outside these; such a value is of a damaged file."""
 
 
 class Learnt(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,7 +25,15 @@ class Learnt(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def known(self) -> bool:
-        return not self.per_second is self.per_minute is self.slots is None
+        """Whether any limit is known."""
+        return any(limit is not None for limit in (self.per_second, self.per_minute, self.slots))
+
+    @property
+    def sound(self) -> bool:
+        """Whether a run may begin with these values: a limit is known, and every value is possible."""
+        limits = [limit for limit in (self.per_second, self.per_minute, self.slots) if limit is not None]
+        within = all(LEAST <= limit <= MOST for limit in limits)
+        return bool(limits) and within and 0 <= self.chance < 1 and 0 <= self.latency <= MOST
 
     def words(self) -> str:
         """For people: the limit and the way of counting."""

@@ -39,9 +39,9 @@ def recall(path: Path) -> Learnt | None:
     """What the last run found; None where nothing of use is known."""
     try:
         found = msgspec.json.decode(path.read_bytes(), type=Learnt)
-    except (OSError, ValueError):
+    except (OSError, msgspec.MsgspecError):
         return None
-    return found if found.known and 0 <= time.time() - found.at < OLDEST_SECONDS else None
+    return found if found.sound and 0 <= time.time() - found.at < OLDEST_SECONDS else None
 
 
 def keep(path: Path, learnt: Learnt) -> None:
