@@ -55,7 +55,7 @@ def test_the_next_run_begins_at_the_quota_that_was_found(own_runtime: Path, comm
             refused.append(service.refused)
             assert "requests a second" in child.err
             assert "requests a second" in (job.job().status().quota or "")
-    assert refused[1] < refused[0]
+    assert refused[1] <= refused[0] / 2, refused
     kept = list(own_runtime.rglob("*.json"))
     assert len(kept) == 1
     assert b"sk-" not in kept[0].read_bytes()
