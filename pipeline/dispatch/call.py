@@ -97,6 +97,7 @@ class Call(Generic[T]):
         self._once = 0
         self._asked: float | None = None
         self._throttled = False
+        self._granted = False
         self.isolated = False
         self._decision: Again | GiveUp | None = None
 
@@ -152,6 +153,8 @@ class Call(Generic[T]):
             except Fault as error:
                 last = error
                 raise
+            finally:
+                self._grant(None)
 
         with timed(self._due):
             return await retrying(next_attempt, wanted=self._wants_more, pause=self._pause)
@@ -230,6 +233,7 @@ class Call(Generic[T]):
         if self._deadline is None:
             self._deadline = ticket.at + wiring.policy.deadline - wiring.slept
             wiring.account.retries.first(ticket.at)
+        self._grant(ticket.at)
         wiring.counters.admitted(ticket.at)
         wiring.admitted(ticket.at)
         flight = anyio.CancelScope(deadline=min(ticket.at + timeouts.total, self._due), shield=True)
@@ -327,9 +331,18 @@ class Call(Generic[T]):
         account = self._wiring.account
         if not self._throttled:
             await account.retries.turn(account.rng, lambda: self._wiring.ending and not account.cooldown.streak)
+            self._granted = True
         if isinstance(self._decision, Again) and self._decision.renewed and self.prepared.renew is not None:
             self.prepared = await self.prepared.renew()
         self._wiring.counters.retries += 1
+
+    def _grant(self, sent: float | None) -> None:
+        """Uses up the retry that the account granted: it was sent then, or it is not sent any more."""
+        if self._granted and sent is not None:
+            self._wiring.account.retries.sent(sent)
+        elif self._granted:
+            self._wiring.account.retries.withdrawn()
+        self._granted = False
 
     def _decide(self, fault: Fault) -> Again | GiveUp:
         made = len(self.attempts) - self._before

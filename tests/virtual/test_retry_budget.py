@@ -85,4 +85,4 @@ def test_retries_that_fail_stay_within_a_fifth_and_ten_a_second(night: Any) -> N
     assert len(result.endings) == 1500
     for now in firsts[:1000:50]:
         window = sum(now - 10 < at <= now for at in failed)
-        assert window <= 3.5 * (100 + 0.2 * sum(now - 20 < at <= now for at in firsts))
+        assert window <= 1.3 * (100 + 0.2 * sum(now - 20 < at <= now for at in firsts))
