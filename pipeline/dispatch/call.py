@@ -236,7 +236,8 @@ class Call(Generic[T]):
         self._grant(ticket.at)
         wiring.counters.admitted(ticket.at)
         wiring.admitted(ticket.at)
-        flight = anyio.CancelScope(deadline=min(ticket.at + timeouts.total, self._due), shield=True)
+        due = self._due
+        flight = anyio.CancelScope(deadline=min(anyio.current_time() + timeouts.total, due), shield=True)
         outcome: Outcome | None = None
         wiring.flying.add(flight)
         try:
