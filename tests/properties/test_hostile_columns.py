@@ -196,7 +196,7 @@ def same(value: Any, read: Any) -> bool:
 
 
 def number(value: Any) -> float | None:
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, TypeError):  # no number, or a moment
         return float(value) + 0.0
     return None
 
