@@ -11,11 +11,13 @@ import numpy as np
 LADDER_STEP = 0.005
 """Relative distance of two limits that are told apart."""
 LADDER_REACH = 2.0
-"""How far the ladder goes each way, as a logarithm: a factor of 7. It follows the limit that is believed."""
+"""How far the ladder goes each way, as a logarithm: a factor of 7. It follows the load."""
 EDGE = 0.004
 """How far from a limit, relatively, a service may take or refuse: requests arrive up to 10 ms later than they start."""
-LEAK = 0.03
-"""Of the requests above a limit that are taken all the same, at least."""
+LIKELY = 0.6
+"""How likely the limit that is worked with is too high: below a limit that is not sure nothing new is learnt of it."""
+FREED = 0.02
+"""How likely a limit that changes is no limit any more."""
 JUMPS = 0.03
 """Chance in each second that a limit changes, by up to a factor of 4."""
 JUMP_REACH = 1.4
@@ -39,9 +41,10 @@ class Belief:
 
     load: where the ladder begins to look. chances: shares of chance refusals, from the likely one on. ways: how many
     of the two ways are possible, 1 or 2. unlimited: how likely there is no limit, before one is seen.
+    leak: of the requests above a limit, how many are taken all the same, at least.
     """
 
-    def __init__(self, load: float, *, chances: tuple[float, ...], ways: int, unlimited: float) -> None:
+    def __init__(self, load: float, *, chances: tuple[float, ...], ways: int, unlimited: float, leak: float) -> None:
         self._center = math.log(load)
         self._offsets = np.arange(-LADDER_REACH, LADDER_REACH, LADDER_STEP)
         self._chances = np.array(chances)[None, :, None]
@@ -52,16 +55,17 @@ class Belief:
         self._weights *= (1 - unlimited) / len(self._offsets)
         self._weights[:, :, -1:] += self._usual * unlimited / ways
         self._jump = int(JUMP_REACH / LADDER_STEP)
+        self._leak = leak
 
     @property
     def limit(self) -> float:
-        """The limit that is as likely too high as too low; infinite where none is more likely than one."""
+        """The limit that is too high with a chance of `LIKELY`; infinite where none is more likely than one."""
         sums = np.cumsum(self._weights.sum(axis=(0, 1)))
-        rung = int(np.searchsorted(sums, 0.5))
+        rung = int(np.searchsorted(sums, LIKELY))
         if rung >= len(sums) - 1:
             return math.inf
         below = float(sums[rung - 1]) if rung else 0.0
-        part = (0.5 - below) / max(1e-12, float(sums[rung]) - below) - 0.5
+        part = (LIKELY - below) / max(1e-12, float(sums[rung]) - below) - 0.5
         return math.exp(self._center + float(self._offsets[rung]) + LADDER_STEP * part)
 
     @property
@@ -75,9 +79,9 @@ class Belief:
         ladder = self._center + self._offsets
         edge = EDGE + 0.5 * math.sqrt(max(0.0, unsure)) / counted
         over = np.empty((len(self._weights), 1, len(ladder)))
-        over[0, 0] = (1 - LEAK) / (1 + np.exp(np.clip((ladder - math.log(counted)) / edge, -30, 30)))
+        over[0, 0] = (1 - self._leak) / (1 + np.exp(np.clip((ladder - math.log(counted)) / edge, -30, 30)))
         if len(over) > 1:
-            over[1, 0] = np.clip(1 - np.exp(ladder) / sent, 0, 1 - LEAK)
+            over[1, 0] = np.clip(1 - np.exp(ladder) / sent, 0, 1 - self._leak)
         over[:, :, -1] = 0.0
         return self._chances + (1 - self._chances) * over
 
@@ -106,32 +110,32 @@ class Belief:
         other._weights = self._weights.copy()
         return other
 
-    def age(self, seconds: float) -> None:
-        """Time passed in which anything may have changed."""
+    def age(self, seconds: float, load: float) -> None:
+        """Time passed in which anything may have changed. load: what the service has of late."""
         weights, part = self._weights, min(1.0, seconds)
         total = weights.sum(axis=2, keepdims=True)
         sums = np.cumsum(weights[:, :, :-1], axis=2)
         sums = np.pad(sums, ((0, 0), (0, 0), (self._jump + 1, self._jump)), mode="edge")
         sums[:, :, : self._jump + 1] = 0.0
         near = sums[:, :, 2 * self._jump + 1 :] - sums[:, :, : -2 * self._jump - 1]
-        near *= 0.98 * total / np.maximum(near.sum(axis=2, keepdims=True), 1e-300)
-        jumped = np.concatenate((near, 0.02 * total), axis=2)
+        near *= (1 - FREED) * total / np.maximum(near.sum(axis=2, keepdims=True), 1e-300)
+        jumped = np.concatenate((near, FREED * total), axis=2)
         weights = (1 - JUMPS * part) * weights + JUMPS * part * jumped
         new = NEW_CHANCE * part
         weights = (1 - new) * weights + new * self._usual * weights.sum(axis=1, keepdims=True)
         weights = (1 - new) * weights + new * weights.mean(axis=0, keepdims=True)
         self._weights = weights / weights.sum()
-        self._follow()
+        self._follow(load)
 
-    def _follow(self) -> None:
-        """Moves the ladder when the limit comes near its end."""
-        limit = self.limit
-        if math.isinf(limit) or abs(math.log(limit) - self._center) < LADDER_REACH / 2:
+    def _follow(self, load: float) -> None:
+        """Moves the ladder when the load comes near its end: no limit far from the load can be told from none."""
+        rungs = round((math.log(load) - self._center) / LADDER_STEP)
+        if abs(rungs) < LADDER_REACH / 2 / LADDER_STEP:
             return
-        rungs = round((math.log(limit) - self._center) / LADDER_STEP)
-        self._center += rungs * LADDER_STEP
         moved = np.full_like(self._weights, 1e-9 / self._weights.size)
         size = moved.shape[2] - 1
+        self._center += rungs * LADDER_STEP
+        rungs = max(-size, min(size, rungs))
         if rungs > 0:
             moved[:, :, : size - rungs] += self._weights[:, :, rungs:size]
         else:

@@ -19,11 +19,13 @@ from __future__ import annotations
 
 import math
 
+from pipeline.dispatch.answers import Answers
 from pipeline.dispatch.belief import Belief
 from pipeline.dispatch.found import Learnt
 from pipeline.dispatch.minute import PROBE, Minute
 from pipeline.dispatch.rounds import Rounds
 from pipeline.dispatch.sends import Sends, Sent
+from pipeline.dispatch.start import FIRST, Start, ramped
 
 MARGIN = 0.035
 """Below the limit: arrivals are jittered by up to 10 ms, a hundredth of 50 a second, and answers of 3 s are late."""
@@ -36,27 +38,22 @@ GROWTH = 0.1
 """The rate is at most so far above what was taken of late: no second refuses more than a tenth of the quota."""
 CHANCES = (0.001, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15)
 """Shares of requests that chance may refuse. More than the last is a limit, whatever its cause."""
-FIRST = 16.0
-"""Starts per second until the first answer says how long answers take."""
-START_GROWTH = 1.7
-"""Until a limit is known, the rate is so many times what was taken in the last second that is known: what is on its way
-when the first refusal comes back is refused too, and answers may take seconds."""
 FIRST_SLOTS = 2
 GAIN = 1.4
 """Starts per round trip for each slot while the slots double: 2 ln 2, what even pacing needs to double them."""
 MOST = 1024
 PACED_SECONDS = 10.0
 """A rate that the user gives paces the starts: enough slots for answers that take as long is harmless."""
-RAMP, RAMP_A_SECOND = 16, 256
-"""A concurrency that the user names is reached by so many slots a second at least: 64 after a fifth of a second."""
 LATE = 1.25
 """Refusals take up to a quarter longer than their mean."""
 LEARN_SECONDS = 0.1
 """Answers are learnt together for so long: 10 updates a second, of some 100 µs each, once a limit was seen."""
 RECENT_SECONDS = 5.0
-WORTH = 0.5
-"""How many independent answers one answer is worth: those of one second have nearly the same load, and counted in full
-they would put the limit 3 % too high."""
+"""How long what was taken in one second counts as possible."""
+SLOT_EDGE = 0.25
+"""A limit that is believed to lie so little above a whole number of slots lies below that number."""
+ENOUGH = 3
+"""Refusals until a limit is believed: one or two of the first requests may be chance, and far below a limit."""
 SURE = 20
 """Answers that the first refusal is weighed against: those at the highest load before it."""
 
@@ -82,21 +79,18 @@ class Controller:
         self._kept: tuple[Belief | None, Belief | None] = None, None
         self._minute = Minute()
         self._rounds = Rounds()
-        self._answers = 0
-        self._answered_loads = [0.0, 0.0, 0.0]
-        self._highest = [1.0, 1.0, 1.0]
-        self._recent = self._recent_kept = self._high = 0.0
+        self._answers = Answers()
+        self._refusals = 0
+        self._recent = self._recent_kept = 0.0
         self._learnt_at = self._ramp_from = self._began = -math.inf
         self._quiet = self._told = 0
+        self._start = Start()
         self._latency = self._refusal_takes = 0.0
 
     def limit(self, now: float) -> int:
         """The concurrency in force."""
         if self._named:
-            grown = (
-                RAMP if math.isinf(self._ramp_from) else RAMP + max(self._top, RAMP_A_SECOND) * (now - self._ramp_from)
-            )
-            slots = min(self._top, int(max(grown, RAMP)))
+            slots = ramped(self._top, now - self._ramp_from)
         elif not self._latency:
             slots = int(self._slots + (FIRST * max(0.0, now - self._began) if not math.isinf(self._began) else 0))
         elif self._doubling or self.rate is None or self._rounds.best is None:
@@ -104,7 +98,7 @@ class Controller:
         else:
             # Never so few slots that they would hold back the rate in force.
             slots = min(self._top, max(int(self._slots), int(1.5 * self.rate * self._rounds.best) + 4))
-        return max(1, int(min(slots, self._most_slots)))
+        return max(1, int(min(slots, self._most_slots - SLOT_EDGE + (self._quiet >= TOUCH))))
 
     def ramp(self, now: float) -> float:
         """Seconds until `limit` has grown by itself; infinite when it does not."""
@@ -138,6 +132,7 @@ class Controller:
         if (not self._named and learnt.per_second is not None) or learnt.per_minute is not None:
             self._doubling = False
         self._recent = max(self._recent, (learnt.per_minute or 0.0) / 60)
+        self._refusals = ENOUGH
         self._rate = self._rate or _rate_belief(FIRST)
         self._in_flight = self._in_flight or _slots_belief(MOST)
         self._think()
@@ -188,6 +183,7 @@ class Controller:
         """The service refused a request for its rate, or for how many are in flight. `busy`: it did not name a quota.
         True where nothing at all is taken any more, and no quota can be why: an outage."""
         self._refusal_takes += (now - started - self._refusal_takes) * (0.2 if self._refusal_takes else 1.0)
+        self._refusals += 1
         sent = self._sends.ended(started, refused=True)
         if sent is not None:
             sent.busy = busy
@@ -208,7 +204,7 @@ class Controller:
                     self._sends.turn()
                 self._quiet += taken
                 self._told += taken
-                self._note(sent, taken)
+                self._answers.add(sent, taken)
             if sent.refused and not self._minute.row:
                 self._keep()
             if sent.refused and not self._minute.refused(sent, self._sends.in_minute, self._sends.in_second):
@@ -220,29 +216,18 @@ class Controller:
                 self._forget()
             self._sends.count(sent, taken, chance)
 
-    def _note(self, sent: Sent, taken: int) -> None:
-        self._answers += taken
-        loads = (sent.counted, sent.total, float(sent.slots))
-        self._answered_loads = [sum_ + taken * load for sum_, load in zip(self._answered_loads, loads, strict=True)]
-        self._high = max(self._high, sent.counted)
-        if self._rate is None:
-            self._highest = [max(pair) for pair in zip(self._highest, loads, strict=True)]
-
     def _learn(self, at: float) -> None:
         """Learns the answers since the last time."""
         passed, self._learnt_at = max(0.0, at - self._learnt_at), max(at, self._learnt_at)
-        self._recent = max(self._recent * math.exp(-passed / RECENT_SECONDS), self._high)
-        answers, self._answers, self._high = self._answers, 0, 0.0
-        loads, self._answered_loads = self._answered_loads, [0.0, 0.0, 0.0]
+        answers, self._answers = self._answers, self._answers.next(first=self._rate is None)
+        self._recent = max(self._recent * math.exp(-passed / RECENT_SECONDS), answers.most)
         if self._rate is None or self._in_flight is None:
             return
         if passed:
-            self._rate.age(passed)
-            self._in_flight.age(passed)
-        if answers:
-            counted, total, slots = (load / answers for load in loads)
-            self._rate.see((1 - self._rate.refusal(counted, total, self._sends.unsure)) ** (answers * WORTH))
-            self._in_flight.see((1 - self._in_flight.refusal(slots, slots)) ** answers)
+            self._rate.age(passed, max(1e-3, self._recent))
+            self._in_flight.age(passed, max(1, self._sends.in_flight))
+        if answers.count:
+            answers.teach(self._rate, self._in_flight, self._sends.unsure)
         self._think()
 
     def _refused(self, sent: Sent) -> float:
@@ -264,7 +249,7 @@ class Controller:
 
     def _begin(self, sent: Sent) -> None:
         """The first refusal of all: limits below what was taken before are out of the question."""
-        counted, total, slots = self._highest
+        counted, total, slots = self._answers.highest
         self._rate = _rate_belief(sent.counted)
         self._in_flight = _slots_belief(sent.slots)
         self._rate.see((1 - self._rate.refusal(counted, total)) ** SURE)
@@ -295,19 +280,24 @@ class Controller:
     def _think(self) -> None:
         assert self._rate is not None
         assert self._in_flight is not None
-        self._limit, self._chance = self._rate.limit, self._rate.chance
+        self._chance = self._rate.chance
+        if self._refusals < ENOUGH:
+            return
+        self._limit = self._rate.limit
         self._most_slots = self._in_flight.limit
 
     # What follows from it.
 
     def _decide(self, now: float) -> None:
-        margin = MARGIN * max(-1.0, 1 - self._quiet / TOUCH)
+        margin = MARGIN * max(0.0, 1 - self._quiet / TOUCH)
         if self._chance > DOUBTFUL and self._told % TOUCH < CHECK_ANSWERS:
             margin = MARGIN + CHECK
         rate = self._limit * (1 - margin)
         if self._doubling:
             rate = min(
-                rate, GAIN * self._slots / max(self._latency, 1e-3), FIRST + START_GROWTH * self._sends.in_second
+                rate,
+                GAIN * self._slots / max(self._latency, 1e-3),
+                self._start.rate(now, self._sends.in_second, self._latency),
             )
         elif not self._named:
             rate = min(rate, max(FIRST_SLOTS, (1 + GROWTH) * self._recent / (1 - self._chance)))
@@ -330,9 +320,9 @@ class Controller:
 
 
 def _rate_belief(load: float) -> Belief:
-    return Belief(load, chances=CHANCES, ways=2, unlimited=0.5)
+    return Belief(load, chances=CHANCES, ways=2, unlimited=0.5, leak=0.03)
 
 
 def _slots_belief(load: float) -> Belief:
-    """Fewer services count what is in flight."""
-    return Belief(load, chances=(0.0,), ways=1, unlimited=0.9)
+    """Fewer services count what is in flight. One that ends while another arrives makes room for it."""
+    return Belief(load, chances=(0.0,), ways=1, unlimited=0.9, leak=0.4)
