@@ -50,6 +50,8 @@ LEARN_SECONDS = 0.1
 """Answers are learnt together for so long: 10 updates a second, of some 100 µs each, once a limit was seen."""
 RECENT_SECONDS = 5.0
 """How long what was taken in one second counts as possible."""
+SEEN = 1.25
+"""A limit that lies further above what was taken of late was not found: something else holds the rate back."""
 SLOT_EDGE = 0.25
 """A limit that is believed to lie so little above a whole number of slots lies below that number."""
 ENOUGH = 3
@@ -142,7 +144,7 @@ class Controller:
     def learnt(self) -> Learnt:
         """What is known of the quota now."""
         minute = None if math.isinf(self._minute.limit) else self._minute.limit
-        second = None if math.isinf(self._limit) or minute is not None else self._limit
+        second = self._limit if minute is None and self._limit < SEEN * self._recent else None
         return Learnt(
             per_second=second,
             per_minute=minute,

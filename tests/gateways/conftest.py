@@ -24,7 +24,7 @@ pid {folder}/nginx.pid;
 error_log {folder}/error.log warn;
 events {{ worker_connections 1024; }}
 http {{
-    log_format plain "$status";
+    log_format plain "$status $request_time";
     access_log {folder}/access.log plain;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
@@ -73,12 +73,20 @@ class Gateway:
 
     def statuses(self) -> Counter[int]:
         """How many requests were given which status so far."""
-        return Counter(int(line) for line in (self.folder / "access.log").read_text().split())
+        return Counter(status for status, _ in self._requests())
+
+    def seconds(self) -> float:
+        """How long all requests that were let through took together."""
+        return sum(seconds for status, seconds in self._requests() if status == 200)
 
     def stop(self) -> None:
         for process in self._processes:
             process.terminate()
             process.wait(20)
+
+    def _requests(self) -> list[tuple[int, float]]:
+        lines = [line.split() for line in (self.folder / "access.log").read_text().splitlines()]
+        return [(int(status), float(seconds)) for status, seconds in lines]
 
     def _wait_until_up(self, port: int) -> None:
         for _ in range(200):

@@ -18,18 +18,15 @@ pytestmark = pytest.mark.gateways
 
 ROWS = 400
 RATE = 10.0
-LATENCY = 0.2
 CONNECTIONS = 4
 LIMITS = {
     "10 a second, burst 5": ("limit_req zone=requests burst=5; limit_req_status {status};", ROWS / RATE),
     "10 a second, burst 20": ("limit_req zone=requests burst=20; limit_req_status {status};", ROWS / RATE),
-    "4 connections": (
-        "limit_conn connections 4; limit_conn_status {status};",
-        ROWS * LATENCY / CONNECTIONS,
-    ),
+    "4 connections": ("limit_conn connections 4; limit_conn_status {status};", None),
 }
-LEAST_USED = {"10 a second, burst 5": 0.6, "10 a second, burst 20": 0.85, "4 connections": 0.5}
-"""Measured: 70 and 98 %, 98 and 98 %, 68 and 68 % (429 and 503), on two cores that had other work."""
+"""The directives, and the seconds that 400 rows need at least; None: what nginx itself measured, on 4 connections."""
+LEAST_USED = {"10 a second, burst 5": 0.85, "10 a second, burst 20": 0.85, "4 connections": 0.8}
+"""Measured while other work was done: 96 %, 96 % and 88 to 93 %."""
 JOB = """
 task = "ask"
 manifest = "rows.jsonl"
@@ -62,6 +59,7 @@ def test_what_nginx_lets_through_is_used(
     gateway.start(service, directives.format(status=status))
     code, took = run(nursery, tmp_path, gateway.url)
     statuses: Counter[int] = gateway.statuses()
+    least = least or gateway.seconds() / CONNECTIONS
     used, refused = least / took, statuses[status] / sum(statuses.values())
     print(f"\nnginx, {limit}, {status}: used {used:.0%}, refused {refused:.0%}, {took:.0f} s, {dict(statuses)}")
     assert code == 0, "every row is answered"

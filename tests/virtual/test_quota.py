@@ -93,7 +93,9 @@ def test_a_slow_start_grows_to_1024_in_half_a_minute_and_at_most_doubles(night: 
     starts = [at - result.began for at in result.wire.starts()]
     tries = [sum(4.0 * number <= at < 4.0 * (number + 1) for at in starts) for number in range(12)]
     assert tries[0] <= 2 * (3 * FIRST + FIRST_SLOTS)
-    assert all(after <= 2.2 * before for before, after in itertools.pairwise(tries)), "a second's try, 3 s for its answers"
+    assert all(after <= 2.2 * before for before, after in itertools.pairwise(tries)), (
+        "a second's try, 3 s for its answers"
+    )
     assert tries[7] >= 0.9 * 1024 * 4 / 3
     assert result.wire.most_in_flight == 1024
     assert max(tries) <= 1.1 * 1024 * 4 / 3
