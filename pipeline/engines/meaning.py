@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.engines.media import media_of
 from pipeline.errors import Fault, JobError, refusal
 from pipeline.job.load import Spec
 from pipeline.job.schema import Job
 from pipeline.manifest.rows import Shaper
 from pipeline.manifest.unused import Unused, find, strong_kind
+from pipeline.providers.body import all_media
 from pipeline.tasks import Task
 from pipeline.tasks.prompts import placeholders
 from pipeline.types import Request, Row
@@ -36,7 +36,7 @@ def ask(task: Task, row: Row, job: Job) -> Request:
         request = task.ask(row, job)
     except Fault as fault:
         raise _explained(fault, row, job) from None
-    if job.media.unused == "refuse" and next(media_of(request), None) is None:
+    if job.media.unused == "refuse" and not all_media(request):
         _refuse_unused(row, job)
     return request
 

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from pipeline.providers.body import all_media
 from pipeline.types import EmbedItem, Loaded, Media, Part, Request, Text, Video
 
 Upload = Callable[[Loaded], Awaitable[Loaded]]
 Instead = Callable[[Media | Loaded], Media | Loaded]
 
 
-def media_of(request: Request) -> Iterator[Media | Loaded]:
-    """Every picture and sound of a request, in the order it goes on the wire."""
-    for turn in request.turns:
-        for part in turn.parts:
-            yield from _of_part(part)
-    for item in request.items:
-        yield from _of_part(item.part)
-
-
 async def uploaded(request: Request, upload: Upload) -> Request:
     """The request with everything that has bytes replaced by what `upload` gives. Raises Fault."""
     urls: dict[int, Loaded] = {}  # by object: the hash of a medium goes through all its bytes
-    for media in media_of(request):
+    for media in all_media(request):
         if isinstance(media, Loaded) and media.body is not None and id(media) not in urls:
             urls[id(media)] = await upload(media)
     return replaced(request, lambda media: urls.get(id(media), media)) if urls else request
@@ -32,6 +24,8 @@ async def uploaded(request: Request, upload: Upload) -> Request:
 
 def told(request: Request) -> Request:
     """The request with what is known of its media, but not their bytes: once encoded, they would be held twice."""
+    if not all_media(request):
+        return request
     return replaced(request, lambda media: bare(media) if isinstance(media, Loaded) else media)
 
 
@@ -56,13 +50,6 @@ def _item(item: EmbedItem, instead: Instead) -> EmbedItem:
     part = _part(item.part, instead)
     assert not isinstance(part, Video)
     return msgspec.structs.replace(item, part=part)
-
-
-def _of_part(part: Part) -> Iterator[Media | Loaded]:
-    if isinstance(part, Video):
-        yield from part.frames
-    elif not isinstance(part, Text):
-        yield part.media
 
 
 def _part(part: Part, instead: Instead) -> Part:

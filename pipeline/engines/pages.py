@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.engines.media import media_of
 from pipeline.errors import refusal
 from pipeline.manifest.documents import Document
+from pipeline.providers.body import all_media
 from pipeline.types import Image, Loaded, Media, Part, Request
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def takes_pages(request: Request, media: Media) -> bool:
     """Whether a document may stand where `media` stands: as a picture of a question, or as the only one to be read."""
     if request.task == "ocr":
-        return not request.follow_ups and list(media_of(request)) == [media]
+        return not request.follow_ups and all_media(request) == [media]
     return request.task == "ask" and any(
         isinstance(part, Image) and part.media == media for turn in request.turns for part in turn.parts
     )

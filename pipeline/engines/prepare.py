@@ -14,7 +14,7 @@ from pipeline.dispatch.prepared import Prepared
 from pipeline.engines.conversation import continued
 from pipeline.engines.identity import Identity, loaded_key
 from pipeline.engines.loaders import Loaders
-from pipeline.engines.media import bare, media_of, replaced, told, uploaded
+from pipeline.engines.media import bare, replaced, told, uploaded
 from pipeline.engines.media_loading import MediaLoader, RequestMedia
 from pipeline.engines.setup import Setup
 from pipeline.engines.sharing import lasting
@@ -24,6 +24,7 @@ from pipeline.errors import Fault, MissingExtra, refusal
 from pipeline.manifest.documents import Document
 from pipeline.manifest.frames_of_video import FrameList, frames_of, require_video
 from pipeline.manifest.row_media import has_unlisted_frames, listed
+from pipeline.providers.body import all_media
 from pipeline.providers.cost import cost
 from pipeline.providers.tokens import estimate
 from pipeline.store.records import TurnRecord
@@ -112,12 +113,14 @@ class Preparer:
             work.fingerprint = self._identity.fingerprint(row, _unasked)
             raise Fault("rejected", f"Local.{row.problem.code.removeprefix('Local.')}", row.problem.message)
         try:
-            row = await self._listed(row)
+            if row.frames is not None or row.contents or row.messages:
+                row = await self._listed(row)
             request, loaded = await self._loaded(work, row)
         except Fault:
             work.fingerprint = work.fingerprint or await self._loaders.run(self._fingerprint_unsent, row)
             raise
-        work.loaded = tuple(bare(media) for media in media_of(request) if isinstance(media, Loaded))
+        if loaded:
+            work.loaded = tuple(bare(media) for media in all_media(request) if isinstance(media, Loaded))
 
         def key(media: Media) -> str:
             return loaded_key(loaded[media])
@@ -171,8 +174,11 @@ class Preparer:
     async def _loaded(self, work: Work, row: Row) -> tuple[Request, dict[Media | Loaded, Loaded]]:
         setup = self._setup
         request = setup.ask(row)
+        named = all_media(request)
+        if not (named or row.parameters):
+            return request, {}
         cut = to_be_cut(request, setup)
-        media = [found for found in dict.fromkeys(media_of(request)) if isinstance(found, Media) and found not in cut]
+        media = [found for found in dict.fromkeys(named) if isinstance(found, Media) and found not in cut]
         here = [found for found in media if found.url is None]
         if here or cut or self._fetch is not None or row.parameters:
             # What is wrong with the question itself is said before any picture is read; else encoding says it.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from pipeline.engines.conversation import continued
-from pipeline.engines.media import media_of, replaced
+from pipeline.engines.media import replaced
 from pipeline.engines.pages import check_count, takes_pages, with_pages
 from pipeline.engines.setup import Setup
 from pipeline.engines.videos import blank, most_frames, to_be_cut, with_frames
@@ -18,6 +18,7 @@ from pipeline.manifest.pdf import DPI
 from pipeline.manifest.preview import preview, preview_pages, previewed_document
 from pipeline.manifest.refs import public
 from pipeline.manifest.row_media import listed
+from pipeline.providers.body import all_media
 from pipeline.providers.checks import input_fits
 from pipeline.types import Loaded, Media, Request, Row
 
@@ -37,7 +38,7 @@ def asked_for(row: Row, prepared: Setup, root: str) -> Request:
     request = with_frames(request, taken, prepared)
     prepared.provider.check(request, prepared.model, prepared.endpoint)
     seen: dict[Media | Loaded, tuple[Loaded, ...]] = {}
-    for media in media_of(request):
+    for media in all_media(request):
         if isinstance(media, Media) and media not in seen:
             seen[media] = _seen(media, request, prepared, root)
     pages = next((found for found in seen.values() if len(found) > 1), ())

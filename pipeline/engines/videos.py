@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from pipeline.errors import refusal
 from pipeline.manifest.frames_of_video import FrameList
 from pipeline.manifest.refs import public
+from pipeline.providers.body import parts
 from pipeline.providers.tokens import estimate
 from pipeline.types import Image, Loaded, Media, Part, Request, Text, Video, VideoFile
 
@@ -31,9 +32,9 @@ def to_be_cut(request: Request, setup: Setup) -> dict[Media, Mapping[str, Any]]:
     files, and a URL also if nothing is known of the model. Raises Fault (`Local.VideoUrl`) for a URL that would have to
     be loaded here while `media.fetch` leaves URLs to the service.
     """
-    if not any(isinstance(part, VideoFile) for part in _parts_of(request)):
+    if not any(isinstance(part, VideoFile) for part in parts(request)):
         return {}
-    found = {p.media: p.options for p in _parts_of(request) if isinstance(p, VideoFile) and isinstance(p.media, Media)}
+    found = {p.media: p.options for p in parts(request) if isinstance(p, VideoFile) and isinstance(p.media, Media)}
     return {media: options for media, options in found.items() if _must_be_cut(media, setup)}
 
 
@@ -71,13 +72,6 @@ def blank(media: Media, setup: Setup, count: int | None = None) -> FrameList:
     """
     frame = Loaded(kind="image", source=public(media), body=b"")
     return FrameList(frames=(frame,) * (count or least_frames(setup)), fps=1.0)
-
-
-def _parts_of(request: Request) -> Iterator[Part]:
-    for turn in request.turns:
-        yield from turn.parts
-    for item in request.items:
-        yield item.part
 
 
 def _must_be_cut(media: Media, setup: Setup) -> bool:

@@ -13,7 +13,7 @@ import pybase64
 
 from pipeline.errors import refusal
 from pipeline.providers.redact import hide
-from pipeline.types import EmbedItem, Endpoint, HttpRequest, Loaded, Media, Part, Request, Text, Video
+from pipeline.types import Endpoint, HttpRequest, Loaded, Media, Part, Request, Text, Video
 
 _JSON = msgspec.json.Encoder()
 _DEFAULT_MIME = {"image": "image/jpeg", "audio": "audio/wav", "video": "video/mp4"}
@@ -50,16 +50,23 @@ def all_media(request: Request) -> list[Media | Loaded]:
     """Every picture, sound and video of a request, in the order they stand on the wire."""
     found: list[Media | Loaded] = []
     for part in parts(request):
+        if isinstance(part, Text):
+            continue
         if isinstance(part, Video):
-            found.extend(part.frames)
-        elif not isinstance(part, Text):
+            found += part.frames
+        else:
             found.append(part.media)
     return found
 
 
 def parts(request: Request) -> list[Part]:
-    items: tuple[EmbedItem, ...] = request.items
-    return [part for turn in request.turns for part in turn.parts] + [item.part for item in items]
+    """Every part of a request, in order."""
+    found: list[Part] = []
+    for turn in request.turns:
+        found += turn.parts
+    for item in request.items:
+        found.append(item.part)
+    return found
 
 
 def uses_oss(request: Request) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from pipeline.providers.body import parts
 from pipeline.providers.models import Model, TokenRule
 from pipeline.providers.options import PartOptions
 from pipeline.providers.picture_tokens import (
@@ -84,7 +85,7 @@ def media_tokens(request: Request, model: Model) -> int | None:
     found = count(request, model, "expected")
     if found.media is None or found.sounds is None or rule is None:
         return None if found.media is None or found.sounds is None else 0
-    pictures = sum(isinstance(part, Image | Video) for part in _parts(request))
+    pictures = sum(isinstance(part, Image | Video) for part in parts(request))
     return found.media - (0 if rule.markers_counted else rule.markers * pictures)
 
 
@@ -97,7 +98,7 @@ def count(request: Request, model: Model, reading: Reading) -> Count:
     given = request.parameters
     shared = {name: given[name] for name in _COUNTED if name in given} if given else given
     options = PartOptions(shared, shared)
-    for part in _parts(request):
+    for part in parts(request):
         if isinstance(part, Text):
             words += _words(part.text, reading)
         elif isinstance(part, Audio):
@@ -132,10 +133,6 @@ def _described(parameters: Mapping[str, Any]) -> int:
         if name == "ocr_options":
             total += _TASK_PROMPT
     return total
-
-
-def _parts(request: Request) -> list[Part]:
-    return [part for turn in request.turns for part in turn.parts] + [item.part for item in request.items]
 
 
 _COUNTED = frozenset({"min_pixels", "max_pixels", "total_pixels", "vl_high_resolution_images"})

@@ -20,9 +20,9 @@ from pipeline.dispatch.http import open_transport
 from pipeline.dispatch.pool import Pool
 from pipeline.dispatch.prepared import Policy, Prepared
 from pipeline.dispatch.transport import Timeouts
-from pipeline.engines.media import media_of
 from pipeline.engines.prepare import Preparer
 from pipeline.engines.work import Work
+from pipeline.providers.body import all_media
 from pipeline.types import HttpRequest, Loaded
 
 ROWS = 4
@@ -105,7 +105,7 @@ def test_what_is_kept_of_a_row_on_its_way_holds_no_picture(tmp_path: Path, monke
         assert job.job().run().answered == 1
     (work,) = kept
     assert work.request is not None
-    held = [*work.loaded, *media_of(work.request)]
+    held = [*work.loaded, *all_media(work.request)]
     assert [isinstance(media, Loaded) and media.width for media in held] == [451, 451]
     assert [isinstance(media, Loaded) and media.body for media in held] == [None, None]
 

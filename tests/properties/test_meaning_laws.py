@@ -17,12 +17,12 @@ from support.counting_server import CountingServer
 
 from pipeline.cli.main import _run
 from pipeline.engines.meaning import ask
-from pipeline.engines.media import media_of
 from pipeline.errors import Fault
 from pipeline.job.schema import Job
 from pipeline.manifest import from_table
 from pipeline.manifest.row_media import listed
 from pipeline.manifest.rows import FIELDS, InputRules
+from pipeline.providers.body import all_media
 from pipeline.tasks import load
 from pipeline.types import Request, Row, TaskName
 
@@ -155,7 +155,7 @@ def test_a_row_that_names_a_medium_makes_no_request_without_one(case):
     if isinstance(found, Fault):
         assert found.code.startswith("Local.")
     else:
-        assert list(media_of(found)), case
+        assert all_media(found), case
 
 
 @settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
