@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 import msgspec
 
@@ -12,8 +13,9 @@ from pipeline.types import Frames, FrameSource, Item, Media, Message, Row
 
 def row_media(row: Row) -> Iterator[Media]:
     """In the order of the row's request: earlier turns first. Frames that are not listed yet are passed over."""
-    yield from message_media(row)
-    yield from own_media(row)
+    if row.frames is None and not (row.messages or row.audio or row.contents or row.videos):
+        return iter(row.images)
+    return chain(message_media(row), own_media(row))
 
 
 def own_media(row: Row) -> Iterator[Media]:

@@ -14,7 +14,7 @@ from pipeline.providers.models import Model
 from pipeline.providers.options import Form, check_part
 from pipeline.providers.parameters import check_parameters
 from pipeline.providers.tokens import fewest
-from pipeline.types import Audio, Endpoint, HttpRequest, Image, Loaded, Media, Request, Text, Video, VideoFile
+from pipeline.types import Audio, Endpoint, HttpRequest, Image, Loaded, Media, Part, Request, Text, Video, VideoFile
 
 _PATHS = (
     "/chat/completions",
@@ -54,7 +54,7 @@ def common(request: Request, model: Model, endpoint: Endpoint, local: LocalFiles
         _items(request, model)
     else:
         _turns(request, model)
-    _kinds(request, model)
+    _kinds(parts(request), model)
     for media in all_media(request):
         _reachable(media, model, local)
     input_fits(request, model)
@@ -93,8 +93,9 @@ def no_frames(request: Request, service: str) -> None:
 
 
 def no_factors(request: Request) -> None:
-    if any(item.factor not in (None, 1) for item in request.items):
-        raise refusal("Factor", "factors work with DashScope's native multimodal embeddings only; leave them out")
+    for item in request.items:
+        if item.factor not in (None, 1):
+            raise refusal("Factor", "factors work with DashScope's native multimodal embeddings only; leave them out")
 
 
 def one_text(request: Request, who: str) -> None:
@@ -152,12 +153,16 @@ def _turns(request: Request, model: Model) -> None:
             raise refusal("Turns", "a system message stands first or not at all")
         if turn.role == "system" and not all(isinstance(part, Text) for part in turn.parts):
             raise refusal("Turns", "a system message is text only")
-        if not any(not isinstance(part, Text) or part.text.strip() for part in turn.parts):
+        for part in turn.parts:
+            if not isinstance(part, Text) or part.text.strip():
+                break
+        else:
             raise refusal("Empty", f"turn {position + 1} ({turn.role}) has neither text nor picture")
     if request.turns[-1].role != "user":
         raise refusal("Turns", "the last turn must be the user's")
-    pictured = any(isinstance(part, Image) for turn in request.turns if turn.role == "user" for part in turn.parts)
-    if model.needs_image and not pictured:
+    if model.needs_image and not any(
+        isinstance(part, Image) for turn in request.turns if turn.role == "user" for part in turn.parts
+    ):
         raise refusal("NeedsPicture", f"{model.name} needs at least one picture; a text alone is refused")
 
 
@@ -192,16 +197,16 @@ def _sound_length(media: Loaded, model: Model, truncates: bool) -> None:
         raise refusal("SoundTooLong", f"the sound is {media.seconds:g} s long, {model.name} takes {most:g} s; {how}")
 
 
-def _kinds(request: Request, model: Model) -> None:
-    found = parts(request)
-    images = sum(isinstance(part, Image) for part in found)
+def _kinds(found: list[Part], model: Model) -> None:
+    kinds = list(map(type, found))
+    images = kinds.count(Image)
     if images and model.images is False:
         raise refusal("Pictures", f"{model.name} takes no pictures")
     if model.max_images is not None and images > model.max_images:
         raise refusal("Pictures", f"{images} pictures, {model.name} takes {model.max_images}")
-    if any(isinstance(part, Audio) for part in found) and model.audio is False:
+    if model.audio is False and Audio in kinds:
         raise refusal("Sound", f"{model.name} takes no sound")
-    if any(isinstance(part, Text) for part in found) and model.text is False:
+    if model.text is False and Text in kinds:
         raise refusal("Text", f"{model.name} takes no text")
     for part in found:
         if isinstance(part, Video):

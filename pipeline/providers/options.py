@@ -59,7 +59,7 @@ class PartOptions:
 
     def of(self, part: Part) -> dict[str, Any]:
         """The options of the next part: its own over those that the parameters say for its place."""
-        if isinstance(part, Text | Audio):
+        if isinstance(part, (Text, Audio)):
             return dict(part.options)
         if isinstance(part, Image):
             self._pictures += 1
@@ -70,6 +70,8 @@ class PartOptions:
 
 def options(parameters: Mapping[str, Any], form: Form) -> tuple[PartOptions, dict[str, Any]]:
     """The parameters split into those of the parts and those of the request."""
+    if not parameters:
+        return PartOptions({}, {}), {}
     picture = {name: value for name, value in parameters.items() if name in PICTURE[form]}
     video = {name: value for name, value in parameters.items() if name in VIDEO[form]}
     rest = {name: value for name, value in parameters.items() if name not in picture and name not in video}

@@ -57,8 +57,7 @@ def count(value: Any) -> int | None:
 
 def _first(table: dict[str, Any], *names: str) -> int | None:
     for name in names:
-        found = count(table.get(name))
-        if found is not None:
+        if name in table and (found := count(table[name])) is not None:
             return found
     return None
 
@@ -72,5 +71,8 @@ def _first_table(table: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _media(table: dict[str, Any]) -> int | None:
-    counts = [found for name in _MEDIA if (found := count(table.get(name))) is not None]
-    return sum(counts) if counts else None
+    total: int | None = None
+    for name in _MEDIA:
+        if name in table and (found := count(table[name])) is not None:
+            total = found + (total or 0)
+    return total
