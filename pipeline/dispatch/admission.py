@@ -8,6 +8,7 @@ from itertools import islice
 
 import anyio
 
+from pipeline.dispatch import clock
 from pipeline.dispatch.rate import ROUNDING, Rate
 from pipeline.errors import Fault, refusal
 
@@ -94,7 +95,7 @@ class Admission:
             while waiter.ticket is None:
                 first = self._queue[0] is waiter
                 if first:
-                    now = anyio.current_time()
+                    now = clock.now()
                     self.wake(now)
                     if waiter.ticket is not None:
                         break

@@ -13,6 +13,7 @@ from pipeline.dispatch.account import Account, wait_asked
 from pipeline.dispatch.admission import Ticket
 from pipeline.dispatch.asleep import timed
 from pipeline.dispatch.budget import Budget
+from pipeline.dispatch.clock import now
 from pipeline.dispatch.observe import Counters
 from pipeline.dispatch.prepared import Policy, Prepared
 from pipeline.dispatch.retry import Again, GiveUp, Past, decide
@@ -237,7 +238,7 @@ class Call(Generic[T]):
         wiring.counters.admitted(ticket.at)
         wiring.admitted(ticket.at)
         due = self._due
-        flight = anyio.CancelScope(deadline=min(anyio.current_time() + timeouts.total, due), shield=True)
+        flight = anyio.CancelScope(deadline=min(now() + timeouts.total, due), shield=True)
         outcome: Outcome | None = None
         wiring.flying.add(flight)
         try:
@@ -248,7 +249,7 @@ class Call(Generic[T]):
             raise
         finally:
             wiring.flying.discard(flight)
-        self._landed = anyio.current_time()
+        self._landed = now()
         if outcome is None:
             outcome = Outcome(fault=self._cut_off(ticket))
         self._settle(ticket, outcome)
@@ -291,12 +292,12 @@ class Call(Generic[T]):
 
     def _cut_off(self, ticket: Ticket) -> Fault:
         """Why the scope around an attempt was cancelled."""
-        now = self._landed
+        landed = self._landed
         policy = self._wiring.policy
-        if now >= self._due:
+        if landed >= self._due:
             message = f"the row's deadline of {policy.deadline:g} s (retry.deadline) came during this attempt"
             return Fault("transient", "Local.Deadline", message)
-        if now >= ticket.at + policy.timeouts.total:
+        if landed >= ticket.at + policy.timeouts.total:
             return total_timeout(policy.timeouts.total)
         return Fault("transient", INTERRUPTED, "the run was stopped during this attempt")
 

@@ -31,6 +31,7 @@ import yarl
 from pipeline.dispatch.addresses import PublicResolver, is_private, is_valid, private_address
 from pipeline.dispatch.asleep import tell, timed
 from pipeline.dispatch.bodies import BodyRoom, Held, unpacked
+from pipeline.dispatch.clock import now
 from pipeline.dispatch.descriptors import exhausted
 from pipeline.dispatch.transport import (
     MAX_RESPONSE_BYTES,
@@ -105,7 +106,7 @@ class Http:
         try:
             if len(request.body) <= UNBLOCKED_BYTES:
                 return await self._request(request, timeouts)
-            with timed(anyio.current_time() + timeouts.connect + timeouts.write + timeouts.read):
+            with timed(now() + timeouts.connect + timeouts.write + timeouts.read):
                 return await self._request(request, timeouts)
         except Exception as error:
             fault = _shortage(error) or _fault(error, timeouts)
