@@ -193,7 +193,7 @@ class _Exchange:
             self._response.close()
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        source = _body(self._response)
+        source: AsyncIterator[bytes] = self._response.content.iter_any()
         if "content-encoding" in self.headers:
             source = unpacked(source, self.headers["content-encoding"])
         try:
@@ -208,11 +208,6 @@ class _Exchange:
                 raise fault from None
             return
         self.complete = True
-
-
-async def _body(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    while chunk := await response.content.readany():
-        yield chunk
 
 
 @lru_cache(maxsize=64)
