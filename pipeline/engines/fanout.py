@@ -13,7 +13,7 @@ from pipeline.engines.sharing import Pairs, Sharing
 from pipeline.engines.work import Work
 from pipeline.report.state import RunState
 from pipeline.store import Store
-from pipeline.store.records import CACHED, AttemptRecord, FailureRecord
+from pipeline.store.records import CACHED, AttemptRecord, FailureRecord, Record
 from pipeline.types import Answered, Attempt, Ending, Failed, Reply
 
 AT_ONCE = 256
@@ -67,18 +67,19 @@ class Fanout:
     ) -> None:
         """Keeps a row's outcome and those of the rows that waited for it, in one write: no kill comes between them.
         `waiting`: None where no row could."""
+        records: list[Record] = [outcome] if attempt is None else [attempt, outcome]
         now = waiting[:AT_ONCE] if waiting else []
-        shared = [self._recorder.shared(other, outcome) for other in now]
-        last = self._store.outcomes([*([attempt] if attempt else []), outcome, *shared])
+        records += [self._recorder.shared(other, outcome) for other in now]
+        last = self._store.outcomes(records)
         if self.sharing is not None and waiting is not None:
-            self.sharing.keep(work, outcome, last - len(shared))
+            self.sharing.keep(work, outcome, last - len(now))
         self.state.sent += 1
         if isinstance(outcome, FailureRecord):
             self.state.failed[outcome.fault, outcome.code] += 1
         else:
             self.state.answered += 1
-        self._count_shared([outcome] * len(now))
-        if waiting is not None and len(waiting) > AT_ONCE:
+        if waiting:
+            self._count_shared([outcome] * len(now))
             self.share([(other, outcome) for other in waiting[AT_ONCE:]])
 
     def _count_shared(self, outcomes: Sequence[Outcome]) -> None:

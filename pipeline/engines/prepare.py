@@ -135,7 +135,9 @@ class Preparer:
             work.turns = self._answered_before(work)
         if work.document is not None:
             return await self._page(work, work.document, request, renew)
-        return await self._turn(work, await self._uploaded(request, renew=renew))
+        if self._uploads is not None:
+            request = await self._uploaded(self._uploads, request, renew=renew)
+        return await self._turn(work, request)
 
     async def _page(self, work: Work, document: Document, first: Request, renew: bool = False) -> Prepared:
         """The exchange for the page behind those that are answered. `first`: the request for the first page."""
@@ -144,7 +146,9 @@ class Preparer:
             page = await self._loaders.run(self._loader.page, document, index, first)
             request = replaced(first, lambda _: page)
             work.loaded = (bare(page),)
-        prepared = self._prepared(work, await self._uploaded(request, renew=renew))
+        if self._uploads is not None:
+            request = await self._uploaded(self._uploads, request, renew=renew)
+        prepared = self._prepared(work, request)
         if index + 1 < document.pages:
             return msgspec.structs.replace(prepared, follow=functools.partial(self._page, work, document, first))
         return prepared
@@ -237,11 +241,7 @@ class Preparer:
             self._loader.load(into, media)
         return stamp
 
-    async def _uploaded(self, request: Request, *, renew: bool) -> Request:
-        uploads = self._uploads
-        if uploads is None:
-            return request
-
+    async def _uploaded(self, uploads: Uploads, request: Request, *, renew: bool) -> Request:
         async def upload(media: Loaded) -> Loaded:
             return msgspec.structs.replace(media, url=await uploads.url(media, renew=renew), body=None)
 

@@ -141,7 +141,7 @@ class Sharing:
                 self._write([(work, found)])
                 self._settle(work)
                 return False
-        known = await self._cached(work)
+        known = None if self._cache is None else await self._cached(self._cache, work)
         if known is None:
             self._settle(work)
             return True
@@ -149,10 +149,10 @@ class Sharing:
         self._write([(work, known), *((other, known) for other in self.ended(work) or ())])
         return False
 
-    async def _cached(self, work: Work) -> Known | None:
-        if self._cache is None or self._cache.problem is not None or not lasting(work.row):
+    async def _cached(self, cache: AnswerCache, work: Work) -> Known | None:
+        if cache.problem is not None or not lasting(work.row):
             return None
-        return await self._readers.run(self._cache.get, work.fingerprint or "")
+        return await self._readers.run(cache.get, work.fingerprint or "")
 
     def give(self, pairs: Pairs) -> None:
         """Ends rows with the outcomes that `take` gave for them."""
@@ -166,7 +166,8 @@ class Sharing:
             return None
         work.leads = False
         waiting = self._waiting.pop(work.fingerprint or "", [])
-        self._release(waiting)
+        if waiting:
+            self._release(waiting)
         return waiting
 
     def keep(self, work: Work, known: Known, seq: int) -> None:
@@ -219,9 +220,8 @@ class Sharing:
         return True
 
     def _release(self, works: list[Work]) -> None:
-        if works:
-            self._bytes -= sum(map(_size, works))
-            self._tell()
+        self._bytes -= sum(map(_size, works))
+        self._tell()
 
     def _tell(self) -> None:
         self._changed.set()
