@@ -136,8 +136,10 @@ def repeats(text: str) -> int:
     tail = text.rstrip()[-4000:]
     most = 1
     for size in range(1, min(200, len(tail) // 2) + 1):
+        if tail[-1 - size] != tail[-1]:  # most sizes are told here
+            continue
         piece = tail[-size:]
-        if not any(character.isalnum() for character in piece):
+        if tail[-2 * size : -size] != piece or not any(character.isalnum() for character in piece):
             continue
         times, end = 1, len(tail) - size
         while end >= size and tail[end - size : end] == piece:
