@@ -77,7 +77,7 @@ def read(headers: Mapping[str, str], wall: float | None = None) -> Hints:
     LiteLLM's proxy (litellm/proxy/hooks/parallel_request_limiter_v3.py) puts a scope into the names, such as
     x-ratelimit-api_key-remaining-requests, and says in rate_limit_type for what it refused.
     """
-    if not any(_TOLD.search(name) for name in headers):
+    if not _TOLD.search("\n".join(headers)):
         return NOTHING
     headers, scoped = _unscoped(headers)
     date = _date(headers.get("date", ""))

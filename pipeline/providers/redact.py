@@ -44,7 +44,8 @@ def reply_without_keys(reply: Reply) -> Reply:
     """The reply without any key, in whatever field the service put one. A reply without one comes back as it is: that
     costs 2 µs for a caption, 5 µs with a hundred blocks (tests/bench/bench_redact.py)."""
     said = [text for text in (reply.text, reply.finish_reason, reply.request_id, reply.model) if text]
-    said += [block.text for block in reply.blocks or ()]
+    if reply.blocks:
+        said += [block.text for block in reply.blocks]
     if reply.extra:
         said += _texts(reply.extra)
     if not _said_in("\n".join(said)):
@@ -78,7 +79,11 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _said_in(text: str) -> bool:
-    return any(spelling in text for spellings in _keys.values() for spelling in spellings)
+    for spellings in _keys.values():
+        for spelling in spellings:
+            if spelling in text:
+                return True
+    return False
 
 
 def _without(value: Any) -> Any:
