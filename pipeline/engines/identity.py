@@ -120,7 +120,7 @@ def _media(row: Row, key: Key) -> list[tuple[str, str]]:
     found += [("audio", _key(media, key)) for media in row.audio]
     if row.text is not None:
         found.append(("text", row.text))
-    if _is_plain(row.contents):
+    if row.contents and _is_plain(row.contents):
         for item in row.contents:
             found.append(("text", item.content) if isinstance(item.content, str) else _of_medium(item.content, key))
     return found

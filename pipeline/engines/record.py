@@ -184,14 +184,16 @@ def _has_more_pages(work: Work) -> bool:
 def _source(work: Work) -> tuple[str, ...]:
     if work.document is not None:
         return (work.document.name,)
-    return tuple(media.source for media in work.loaded) or tuple(public(media) for media in row_media(work.row))
+    if work.loaded:
+        return tuple(media.source for media in work.loaded)
+    return tuple(map(public, row_media(work.row)))
 
 
 def _extra(loaded: tuple[Loaded, ...], usage: Usage, reply: Reply | None) -> dict[str, Any]:
     extra: dict[str, Any] = dict(reply.extra) if reply else {}
     if reply is not None and reply.model is not None:
         extra.setdefault("model", reply.model)
-    if sent := _changed(loaded):
+    if loaded and (sent := _changed(loaded)):
         extra["sent"] = sent
     if usage.input_units is not None:
         extra["input_units"] = usage.input_units

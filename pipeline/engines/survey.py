@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.engines.identity import Identity, has_local_files
+from pipeline.engines.identity import Identity
 from pipeline.engines.loaders import THREADS
 from pipeline.engines.prepare import unsent_fingerprint
 from pipeline.engines.sharing import lasting
@@ -174,4 +174,4 @@ def selected(
         due += step
         if survey.checks[row.ordinal] != zlib.crc32(row.id.encode()):
             raise ManifestError(f"{row.where}: the manifest was rewritten while it was read; run again")
-        yield Work(row=row, fingerprint=None if has_local_files(row) else identity.early(row))
+        yield Work(row=row, fingerprint=identity.early(row))

@@ -95,6 +95,8 @@ _KINDS: dict[MediaKind, type[Image] | type[Audio] | type[VideoFile]] = {
 
 def _own_parts(row: Row) -> list[Part]:
     """The row's own media and `contents`, without its prompt. Raises Fault (Local.Factor)."""
+    if row.frames is None and not (row.videos or row.audio or row.contents):
+        return [Image(media) for media in row.images]
     if any(item.factor is not None for item in row.contents):
         raise refusal("Factor", "`factor` weights the parts of an embedding; leave it out for this task")
     parts: list[Part] = [Image(media) for media in row.images]
