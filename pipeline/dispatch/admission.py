@@ -120,12 +120,13 @@ class Admission:
 
     def wake(self, now: float) -> None:
         """Admits from the front of the queue as far as the limits allow now."""
+        limit = self._limit(now) if self._queue else 0
         while self._queue:
             waiter = self._queue[0]
             if waiter.gone:
                 self._queue.popleft()
                 continue
-            delay = self._delay(now)
+            delay = self._delay(now, limit)
             if delay > 0:
                 if now + delay < waiter.wakes_at - ROUNDING and waiter.event is not None:
                     waiter.event.set()
@@ -154,13 +155,13 @@ class Admission:
             share = min(1.0, used / estimate)
             self._ratio = max(share, self._ratio + (share - self._ratio) * 0.02)
 
-    def _delay(self, now: float) -> float:
+    def _delay(self, now: float, limit: int) -> float:
         """Seconds until the first in the queue may start; NEVER while only a release can help."""
         self.rate_bound = False
         paused = self._pause(now)
         if paused > ROUNDING:
             return paused
-        self.slot_bound = self.in_flight >= self._limit(now)
+        self.slot_bound = self.in_flight >= limit
         if self.slot_bound:
             return self._ramp(now)
         requests, tokens = self.requests.wait(now), self.tokens.wait(now)
@@ -180,7 +181,7 @@ class Admission:
 
     async def _first(self, waiter: _Waiter, event: anyio.Event, now: float) -> None:
         """The first in the queue sleeps until it may start, or until something changes."""
-        delay = self._delay(now)
+        delay = self._delay(now, self._limit(now))
         waiter.wakes_at = now + delay
         slower = self._slower
         with anyio.move_on_after(None if delay == NEVER else delay) as scope:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 import anyio
@@ -164,7 +164,8 @@ class Call(Generic[T]):
     async def begin(self) -> Reply:
         """One attempt for each question of the row, the last one's reply. Raises Fault for the first that fails."""
         reply = await self.attempt()
-        while await self._advanced(reply):
+        while self.prepared.follow is not None:
+            await self._advance(reply, self.prepared.follow)
             reply = await self.attempt()
         return reply
 
@@ -172,7 +173,8 @@ class Call(Generic[T]):
         """What is left of the row after an attempt that ended in `fault`: that question's further attempts, and the
         questions behind it. Raises Fault."""
         reply = await self.again(fault)
-        while await self._advanced(reply):
+        while self.prepared.follow is not None:
+            await self._advance(reply, self.prepared.follow)
             try:
                 reply = await self.attempt()
             except Fault as error:
@@ -182,21 +184,18 @@ class Call(Generic[T]):
                 reply = await self.again(first)
         return reply
 
-    async def _advanced(self, reply: Reply) -> bool:
-        """Keeps the answer to a question that others follow, and prepares the next one; False where none follows.
+    async def _advance(self, reply: Reply, follow: Callable[[], Awaitable[Prepared]]) -> None:
+        """Keeps the answer to a question that others follow, and prepares the next one.
 
         The attempts and the deadline of the next question count anew. A question that cannot be prepared ends the row.
         """
-        if self.prepared.follow is None:
-            return False
         self._wiring.on_turn(self.item, reply, self.attempts[-1])
         try:
-            self.prepared = await self.prepared.follow()
+            self.prepared = await follow()
         except Fault as fault:
             fault.retry = "no"
             raise
         self._before, self._once, self._deadline = len(self.attempts), 0, None
-        return True
 
     @property
     def _due(self) -> float:
