@@ -11,13 +11,13 @@ import msgspec
 
 from pipeline.engines.options import RunOptions
 from pipeline.errors import JobError
-from pipeline.job.load import OFFLINE_SUFFIX, Spec
+from pipeline.job.load import OFFLINE_SUFFIX, LoadedJob
 from pipeline.job.load import load as load_spec
 
 if TYPE_CHECKING:
     import duckdb
 
-    from pipeline.report.forecast import Forecast
+    from pipeline.report.forecast import Estimate
     from pipeline.report.status import Status
     from pipeline.report.summary import Summary
     from pipeline.store.compact import Compacted
@@ -30,7 +30,7 @@ class Job:
     key. Every method raises PipelineError (see pipeline.errors) with a message for people.
     """
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: LoadedJob) -> None:
         self.spec = spec
 
     @classmethod
@@ -72,11 +72,11 @@ class Job:
 
         return notes(self.spec)
 
-    def plan(self) -> Forecast:
+    def plan(self) -> Estimate:
         """What `run` would send, refuse, cost and take; nothing is sent, and no key is needed."""
-        from pipeline.engines.forecasting import forecast
+        from pipeline.engines.forecasting import make_estimate
 
-        return forecast(self.spec)
+        return make_estimate(self.spec)
 
     def reprocess(self, where: str | None = None, *, options: RunOptions | None = None, **settings: Any) -> Summary:
         """Sends failed rows again: those that were throttled, transient or malformed, or those that `where` picks.
@@ -175,7 +175,7 @@ class Job:
     def _offline_output(self) -> Path:
         return self.spec.output.with_name(self.spec.output.name + OFFLINE_SUFFIX)
 
-    def _read(self) -> Spec:
+    def _read(self) -> LoadedJob:
         if self.falls_back:
             return msgspec.structs.replace(self.spec, output=self._offline_output, offline=True)
         return self.spec

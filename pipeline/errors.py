@@ -113,7 +113,7 @@ class Fault(Exception):
         self.request_id = request_id
         self.reply = reply
 
-    def bare(self) -> Fault:
+    def without_traceback(self) -> Fault:
         """Itself, without the traceback and what it followed from: a fault that is kept as a value would tie the
         request's bytes to the frames that hold the fault, until the cyclic collector comes by."""
         self.__traceback__ = self.__cause__ = self.__context__ = None

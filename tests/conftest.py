@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from support.commands import Nursery
+from support.commands import ChildProcesses
 from support.counting_server import CountingServer
 
 settings.register_profile("no deadline", deadline=None)  # a slow machine is no fault of an example
@@ -47,9 +47,9 @@ def own_runtime(runtime_folders: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    with Nursery(tmp_path_factory.mktemp("stderr")) as nursery:
-        yield nursery
+def child_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChildProcesses]:
+    with ChildProcesses(tmp_path_factory.mktemp("stderr")) as child_processes:
+        yield child_processes
 
 
 @pytest.fixture

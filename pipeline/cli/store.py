@@ -27,8 +27,8 @@ def plan(job: Job, as_json: bool) -> None:
     """Say what a run would send, refuse, cost and take, without sending anything."""
     from pipeline.report.forecast import lines
 
-    forecast = job.plan()
-    _echo(forecast, [] if as_json else lines(forecast))
+    estimate = job.plan()
+    _echo(estimate, [] if as_json else lines(estimate))
 
 
 @click.command()

@@ -10,7 +10,7 @@ import anyio
 import msgspec
 
 from pipeline.dispatch.admission import Admission, Ticket
-from pipeline.dispatch.controller import Controller
+from pipeline.dispatch.controller import RateController
 from pipeline.dispatch.cooldown import Cooldown
 from pipeline.dispatch.found import Learnt
 from pipeline.dispatch.rate import Rate
@@ -63,10 +63,10 @@ class Account:
         self.cooldown = Cooldown(self.rng)
         self.refusals = Refusals()
         self.retries = RetryBudget()
-        self.controller = Controller(limits.rpm / 60 if limits.rpm else None, limits.concurrency)
+        self.controller = RateController(limits.rpm / 60 if limits.rpm else None, limits.concurrency)
         self.requests = Rate(self.controller.rate, burst)
         self.tokens = Rate(limits.tpm / 60 if limits.tpm else None, burst=1.0)
-        self.room: int | None = None
+        self.connection_limit: int | None = None
         self.slots = Slots()
         self._granted = float("-inf")
         self.shared: SharedQuota | None = None
@@ -130,7 +130,7 @@ class Account:
             self.controller.recall(learnt)
             self.requests.per_second = self.rate
 
-    def hold(self, now: float, until: float) -> None:
+    def pause_until(self, now: float, until: float) -> None:
         """Other runs of the account were told to pause until then."""
         self.cooldown.until = max(self.cooldown.until, until)
         self.controller.resumed(self.cooldown.until)
@@ -143,7 +143,7 @@ class Account:
     def limit(self, now: float) -> int:
         """The concurrency in force."""
         found = self.controller.limit(now)
-        return min(found, self.room or found, self.slots.most or found)
+        return min(found, self.connection_limit or found, self.slots.most or found)
 
     def _limit(self, now: float) -> int:
         """While pauses follow each other without a sign of life, one request at a time asks for it."""
@@ -163,42 +163,44 @@ class Account:
         )
         self.refusals.answered(now, ticket)
         self.slots.answered(now, bound=self.admission.slot_bound)
-        self.cooldown.alive(now, ticket.at)
+        self.cooldown.on_success(now, ticket.at)
 
     def _throttled(self, now: float, ticket: Ticket, asked: float | None, *, busy: bool) -> None:
         """A wait that the service asks for while it takes others is the row's own, and no pause of all."""
         self.throttled += 1
         down = self.controller.throttled(now, ticket.at, busy=busy)
-        lone = self._lone(now, ticket)
+        isolated = self._isolated(now, ticket)
         if self._granted > self.admission.admitted:
             self._granted = self.admission.admitted
             self.requests.grant(now, 0.0)
         if down and asked is None:
             self.cooldown.back_off(now)
             self.controller.resumed(self.cooldown.until)
-        elif asked is not None and not lone and self.cooldown.pause(now, asked, ticket.at):
+        elif asked is not None and not isolated and self.cooldown.pause(now, asked, ticket.at):
             self.controller.resumed(self.cooldown.until)
 
     def _transient(self, now: float, ticket: Ticket, fault: Fault, asked: float | None, *, isolated: bool) -> None:
         self.controller.lost(ticket.at)
         if fault.code == SHORT:
-            self.room = max(1, min(self.room or self.admission.in_flight, self.admission.in_flight * 3 // 4))
+            self.connection_limit = max(
+                1, min(self.connection_limit or self.admission.in_flight, self.admission.in_flight * 3 // 4)
+            )
         paused = not (isolated and not self.cooldown.streak) and self.cooldown.failed(now, ticket.at)
-        if asked is not None and not self._lone(now, ticket):
+        if asked is not None and not self._isolated(now, ticket):
             paused = self.cooldown.pause(now, asked, ticket.at) or paused
         elif paused and self.shared is not None:
             self.shared.keep_pause()
         if paused:
             self.controller.resumed(self.cooldown.until)
 
-    def _lone(self, now: float, ticket: Ticket) -> bool:
-        return self.refusals.lone(now, ticket, others=self.admission.in_flight > 1)
+    def _isolated(self, now: float, ticket: Ticket) -> bool:
+        return self.refusals.isolated(now, ticket, others=self.admission.in_flight > 1)
 
     def _heed(self, now: float, ticket: Ticket, hints: Hints, *, answered: bool) -> None:
         self._learn(hints)
         self._grant(now, ticket, hints)
         used_up = hints.used_up if answered else None
-        if used_up is not None and self.cooldown.hold(now, used_up, ticket.at):
+        if used_up is not None and self.cooldown.pause_until_reset(now, used_up, ticket.at):
             self.controller.resumed(self.cooldown.until)
 
     def _grant(self, now: float, ticket: Ticket, hints: Hints) -> None:

@@ -76,34 +76,34 @@ def _malformed(why: str) -> Fault:
     return Fault("malformed", "Local.NotHttp", f"the body is not as encoded: {why}", retry="yes")
 
 
-class BodyRoom:
+class BodyLimit:
     """Bounds the bytes of all bodies under way. Over the bound one body at a time goes on; the others wait."""
 
     def __init__(self, most: int = MOST_HELD) -> None:
         self._most = most
         self._held = 0
-        self._lone: Held | None = None
+        self._alone: Held | None = None
         self._freed: anyio.Event | None = None  # made where a body waits: most never do
 
-    async def take(self, body: Held, size: int) -> None:
+    async def acquire(self, body: Held, size: int) -> None:
         """`size` bytes more of a body have come. Waits while there is no room for more."""
         counted = max(0, min(size, body.size + size - FREE))
         body.size += size
         body.counted += counted
         self._held += counted
-        while counted and self._held > self._most and self._lone is not body:
-            if self._lone is None:
-                self._lone = body
+        while counted and self._held > self._most and self._alone is not body:
+            if self._alone is None:
+                self._alone = body
             else:
                 self._freed = self._freed or anyio.Event()
                 await self._freed.wait()
 
-    def leave(self, body: Held) -> None:
+    def release(self, body: Held) -> None:
         """The body is over."""
         self._held -= body.counted
         body.counted = 0
-        if self._lone is body:
-            self._lone = None
+        if self._alone is body:
+            self._alone = None
         if self._freed is not None:
             self._freed.set()
             self._freed = None

@@ -47,7 +47,7 @@ class Budget:
         self.spent += worst if cost is None else cost
         self._wake()
 
-    def words(self) -> str:
+    def message(self) -> str:
         """For people: the ceiling and what was spent."""
         return f"the budget of {self.max_cost:g} has no room for the next request: {self.spent:.4g} is spent"
 

@@ -15,13 +15,13 @@ from pipeline.dispatch.asleep import timed
 from pipeline.dispatch.budget import Budget
 from pipeline.dispatch.clock import now
 from pipeline.dispatch.observe import Counters
-from pipeline.dispatch.prepared import Policy, Prepared
+from pipeline.dispatch.prepared import Policy, PreparedRequest
 from pipeline.dispatch.retry import Again, GiveUp, Past, decide
 from pipeline.dispatch.retrying import retrying
 from pipeline.dispatch.silence import Silence
 from pipeline.dispatch.stop import Stop
 from pipeline.dispatch.transport import STALE, Transport, total_timeout
-from pipeline.dispatch.trip import Outcome, travel
+from pipeline.dispatch.trip import AttemptResult, send_once
 from pipeline.errors import Fault, refusal
 from pipeline.types import Attempt, Reply, Usage
 
@@ -34,7 +34,7 @@ LONGEST_PAUSE = 3600.0
 MOST_SAID = 10 * 365 * 86_400.0
 
 
-class Wiring(Generic[T]):
+class PoolContext(Generic[T]):
     """What all calls of a pool share. `ending`: no row is left to begin, so that a retry waits for nobody's sake."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Wiring(Generic[T]):
         self.wall = wall
         self.counters = Counters()
         self.silence = Silence(policy.silence)
-        self.flying: set[anyio.CancelScope] = set()
+        self.in_flight: set[anyio.CancelScope] = set()
         self.slept = 0.0
         self.look: Callable[[], None] = lambda: None
         self.admitted: Callable[[float], None] = lambda now: None
@@ -70,12 +70,12 @@ class Wiring(Generic[T]):
         """The process slept for so long: no time on the wire passed for what is in flight."""
         self.slept += seconds
         self.silence.slept(seconds)
-        for scope in self.flying:
+        for scope in self.in_flight:
             scope.deadline += seconds
 
-    def land(self, deadline: float) -> None:
+    def set_deadline(self, deadline: float) -> None:
         """What is in flight must be down by `deadline`."""
-        for scope in self.flying:
+        for scope in self.in_flight:
             scope.deadline = min(scope.deadline, deadline)
 
 
@@ -86,14 +86,14 @@ class Call(Generic[T]):
     `isolated`: it failed while others were answered, so that its faults are its own.
     """
 
-    def __init__(self, item: T, prepared: Prepared, wiring: Wiring[T]) -> None:
+    def __init__(self, item: T, prepared: PreparedRequest, context: PoolContext[T]) -> None:
         self.item = item
         self.prepared = prepared
         self.attempts: list[Attempt] = []
-        self._wiring = wiring
+        self._context = context
         self._before = 0
         self._deadline: float | None = None
-        self._landed = 0.0
+        self._ended_at = 0.0
         self.put_off = False
         self._once = 0
         self._asked: float | None = None
@@ -106,35 +106,35 @@ class Call(Generic[T]):
         """One trip, and a second one at once where the connection of the first had gone stale: that is no fault of the
         row's, and takes none of its `retry.attempts`. Raises Fault, Spent."""
         try:
-            return await self._trip()
+            return await self._attempt_once()
         except Fault as fault:
             if fault.code != STALE:
                 raise
         self._before += 1
-        return await self._trip()
+        return await self._attempt_once()
 
-    async def _trip(self) -> Reply:
+    async def _attempt_once(self) -> Reply:
         """Reserve, be admitted, send, settle, record. Raises Fault, Spent."""
         worst = self._worst()
-        budget = self._wiring.budget
+        budget = self._context.budget
         await budget.reserve(worst)
         cost: float | None = 0.0
         try:
-            ticket = await self._wiring.account.admit(self.prepared.tokens)
-            if self._wiring.halted:
+            ticket = await self._context.account.admit(self.prepared.tokens)
+            if self._context.halted:
                 await self._turned_back(ticket)
             cost = None
-            started = self._wiring.wall()
-            outcome = await self._fly(ticket, started)
-            known, currency = self._price(outcome.usage)
-            cost = 0.0 if outcome.free else known
+            started = self._context.wall()
+            result = await self._send(ticket, started)
+            known, currency = self._price(result.usage)
+            cost = 0.0 if result.free else known
         finally:
             budget.settle(worst, cost)
-        self._record(ticket, started, outcome, known, currency)
-        if outcome.fault is not None:
-            raise outcome.fault
-        assert outcome.reply is not None
-        return outcome.reply
+        self._record(ticket, started, result, known, currency)
+        if result.fault is not None:
+            raise result.fault
+        assert result.reply is not None
+        return result.reply
 
     async def again(self, fault: Fault) -> Reply:
         """The attempts after a first one that ended in `fault`, with the waits between them.
@@ -178,18 +178,18 @@ class Call(Generic[T]):
             try:
                 reply = await self.attempt()
             except Fault as error:
-                first = error.bare()
+                first = error.without_traceback()
                 if not self.may_retry(first):
                     raise
                 reply = await self.again(first)
         return reply
 
-    async def _advance(self, reply: Reply, follow: Callable[[], Awaitable[Prepared]]) -> None:
+    async def _advance(self, reply: Reply, follow: Callable[[], Awaitable[PreparedRequest]]) -> None:
         """Keeps the answer to a question that others follow, and prepares the next one.
 
         The attempts and the deadline of the next question count anew. A question that cannot be prepared ends the row.
         """
-        self._wiring.on_turn(self.item, reply, self.attempts[-1])
+        self._context.on_turn(self.item, reply, self.attempts[-1])
         try:
             self.prepared = await follow()
         except Fault as fault:
@@ -201,8 +201,8 @@ class Call(Generic[T]):
     def _due(self) -> float:
         """When the question must be over. Time that the process slept does not count."""
         assert self._deadline is not None
-        self._wiring.look()
-        return self._deadline + self._wiring.slept
+        self._context.look()
+        return self._deadline + self._context.slept
 
     def may_retry(self, fault: Fault) -> bool:
         """Whether `again` would send once more."""
@@ -210,7 +210,7 @@ class Call(Generic[T]):
 
     def _worst(self) -> float:
         worst = self.prepared.worst_cost
-        if worst is None and self._wiring.budget.max_cost is not None:
+        if worst is None and self._context.budget.max_cost is not None:
             raise refusal(
                 "UnknownPrice",
                 "a budget is set and the price of this request is not known: "
@@ -223,76 +223,76 @@ class Call(Generic[T]):
         try:
             await anyio.lowlevel.checkpoint_if_cancelled()
         except BaseException:
-            self._wiring.account.abandon(ticket)
+            self._context.account.abandon(ticket)
             raise
 
-    async def _fly(self, ticket: Ticket, started: float) -> Outcome:
+    async def _send(self, ticket: Ticket, started: float) -> AttemptResult:
         """The time on the wire: nobody cancels it but the clock and a stop whose grace is over."""
-        wiring = self._wiring
-        timeouts = wiring.policy.timeouts
+        context = self._context
+        timeouts = context.policy.timeouts
         if self._deadline is None:
-            self._deadline = ticket.at + wiring.policy.deadline - wiring.slept
-            wiring.account.retries.first(ticket.at)
+            self._deadline = ticket.at + context.policy.deadline - context.slept
+            context.account.retries.first(ticket.at)
         self._grant(ticket.at)
-        wiring.counters.admitted(ticket.at)
-        wiring.admitted(ticket.at)
+        context.counters.admitted(ticket.at)
+        context.admitted(ticket.at)
         due = self._due
-        flight = anyio.CancelScope(deadline=min(now() + timeouts.total, due), shield=True)
-        outcome: Outcome | None = None
-        wiring.flying.add(flight)
+        scope = anyio.CancelScope(deadline=min(now() + timeouts.total, due), shield=True)
+        result: AttemptResult | None = None
+        context.in_flight.add(scope)
         try:
-            with flight:
-                outcome = await travel(wiring.transport, self.prepared, timeouts, started)
+            with scope:
+                result = await send_once(context.transport, self.prepared, timeouts, started)
         except BaseException:
-            wiring.account.abandon(ticket)
+            context.account.abandon(ticket)
             raise
         finally:
-            wiring.flying.discard(flight)
-        self._landed = now()
-        if outcome is None:
-            outcome = Outcome(fault=self._cut_off(ticket))
-        self._settle(ticket, outcome)
-        return outcome
+            context.in_flight.discard(scope)
+        self._ended_at = now()
+        if result is None:
+            result = AttemptResult(fault=self._cut_off(ticket))
+        self._settle(ticket, result)
+        return result
 
-    def _settle(self, ticket: Ticket, outcome: Outcome) -> None:
+    def _settle(self, ticket: Ticket, result: AttemptResult) -> None:
         self._throttled, self._asked = False, None
-        if outcome.fault is not None and outcome.fault.code in (INTERRUPTED, STALE):
-            self._wiring.account.abandon(ticket)
+        if result.fault is not None and result.fault.code in (INTERRUPTED, STALE):
+            self._context.account.abandon(ticket)
             return
-        self._wiring.silence.landed(self._landed, outcome.fault)
-        usage = outcome.usage
+        self._context.silence.attempt_ended(self._ended_at, result.fault)
+        usage = result.usage
         used: int | None = None
         if usage.input_tokens is not None:
             used = usage.input_tokens + (usage.output_tokens or 0)
-        elif outcome.free:
+        elif result.free:
             used = 0
-        account = self._wiring.account
+        account = self._context.account
         taken = account.settle(
-            ticket, outcome.fault, used=used, hints=outcome.hints, now=self._landed, isolated=self.isolated
+            ticket, result.fault, used=used, hints=result.hints, now=self._ended_at, isolated=self.isolated
         )
         self._throttled = taken == "throttled"
-        self.isolated |= taken == "transient" and account.refusals.answering(self._landed, ticket.at)
+        self.isolated |= taken == "transient" and account.refusals.answering(self._ended_at, ticket.at)
         if taken not in ("transient", "malformed") and len(self.attempts) > self._before:
             account.retries.answered()
-        self._asked = wait_asked(outcome.fault, outcome.hints) if outcome.fault is not None else None
-        self._put_off(self._asked if outcome.fault is not None else outcome.hints.used_up)
+        self._asked = wait_asked(result.fault, result.hints) if result.fault is not None else None
+        self._put_off(self._asked if result.fault is not None else result.hints.used_up)
 
     def _put_off(self, seconds: float | None) -> None:
         """Stops the run where the service asks for a longer pause than a run is to wait."""
         if seconds is None or seconds <= LONGEST_PAUSE:
             return
         self.put_off = True
-        until = datetime.datetime.fromtimestamp(self._wiring.wall() + min(seconds, MOST_SAID))
+        until = datetime.datetime.fromtimestamp(self._context.wall() + min(seconds, MOST_SAID))
         message = (
             f"the service asks for a pause until {until:%Y-%m-%d %H:%M} ({seconds / 3600:,.0f} h), longer than "
             "an hour: the rows that are left are for a later run"
         )
-        self._wiring.stop.drain("circuit", message=message)
+        self._context.stop.drain("circuit", message=message)
 
     def _cut_off(self, ticket: Ticket) -> Fault:
         """Why the scope around an attempt was cancelled."""
-        landed = self._landed
-        policy = self._wiring.policy
+        landed = self._ended_at
+        policy = self._context.policy
         if landed >= self._due:
             message = f"the row's deadline of {policy.deadline:g} s (retry.deadline) came during this attempt"
             return Fault("transient", "Local.Deadline", message)
@@ -304,66 +304,66 @@ class Call(Generic[T]):
         return (None, None) if usage == Usage() else self.prepared.price(usage)
 
     def _record(
-        self, ticket: Ticket, started: float, outcome: Outcome, cost: float | None, currency: str | None
+        self, ticket: Ticket, started: float, result: AttemptResult, cost: float | None, currency: str | None
     ) -> None:
-        fault = outcome.fault
+        fault = result.fault
         attempt = Attempt(
             attempt=len(self.attempts) + 1,
             started_at=round(started * 1e6),
-            latency_ms=round((self._landed - ticket.at) * 1000),
-            http_status=(fault.http_status if fault else None) or outcome.status,
+            latency_ms=round((self._ended_at - ticket.at) * 1000),
+            http_status=(fault.http_status if fault else None) or result.status,
             fault=fault.kind if fault else None,
             code=fault.code if fault else None,
-            request_id=outcome.request_id,
-            usage=outcome.usage,
+            request_id=result.request_id,
+            usage=result.usage,
             cost=cost,
             currency=currency,
         )
         self.attempts.append(attempt)
-        counters = self._wiring.counters
-        counters.attempt(outcome.usage, cost, currency, free=outcome.free)
+        counters = self._context.counters
+        counters.attempt(result.usage, cost, currency, free=result.free)
         if fault is not None:
             counters.throttled += self._throttled
             counters.faults += not self._throttled
-            self._wiring.on_attempt(self.item, attempt)
+            self._context.on_attempt(self.item, attempt)
 
     async def _allowed(self, fault: Fault) -> None:
         """Before a retry: uploads made anew if they had expired, and room in the account's retry budget."""
-        account = self._wiring.account
+        account = self._context.account
         if not self._throttled:
-            await account.retries.turn(account.rng, lambda: self._wiring.ending and not account.cooldown.streak)
+            await account.retries.turn(account.rng, lambda: self._context.ending and not account.cooldown.streak)
             self._granted = True
         if isinstance(self._decision, Again) and self._decision.renewed and self.prepared.renew is not None:
             self.prepared = await self.prepared.renew()
-        self._wiring.counters.retries += 1
+        self._context.counters.retries += 1
 
     def _grant(self, sent: float | None) -> None:
         """Uses up the retry that the account granted: it was sent then, or it is not sent any more."""
         if self._granted and sent is not None:
-            self._wiring.account.retries.sent(sent)
+            self._context.account.retries.sent(sent)
         elif self._granted:
-            self._wiring.account.retries.withdrawn()
+            self._context.account.retries.withdrawn()
         self._granted = False
 
     def _decide(self, fault: Fault) -> Again | GiveUp:
         made = len(self.attempts) - self._before
         remaining = self._due - anyio.current_time()
         past = Past(attempts=made, once=self._once, remaining=remaining, throttled=self._throttled)
-        policy = self._wiring.policy
-        account = self._wiring.account
+        policy = self._context.policy
+        account = self._context.account
         return decide(
             fault,
             past,
             attempts=policy.attempts,
             retry_after=self._asked,
             rng=account.rng,
-            lone=not account.cooldown.streak,
+            isolated=not account.cooldown.streak,
         )
 
     def _wants_more(self, error: BaseException) -> bool:
         if not isinstance(error, Fault) or not _resumable(error):
             return False
-        self._decision = self._decide(error.bare())
+        self._decision = self._decide(error.without_traceback())
         if isinstance(self._decision, Again) and error.retry in ("once", "upload"):
             self._once += 1
         return isinstance(self._decision, Again)

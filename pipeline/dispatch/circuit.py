@@ -36,7 +36,7 @@ class Circuit:
         self._failed += broken
         return len(calls) == calls.maxlen and self._failed >= self._ratio * len(calls)
 
-    def words(self, fault: Fault) -> str:
+    def message(self, fault: Fault) -> str:
         """For people: the counts and the last fault."""
         return f"{self._failed} of the last {len(self._calls)} calls failed, the last one with {fault}"
 
@@ -82,7 +82,7 @@ class FirstCalls(Generic[T]):
         held, self._held = self._held, []
         return [(item, Left(attempts=ending.attempts) if left else ending) for item, ending in held]
 
-    def words(self) -> str:
+    def message(self) -> str:
         """For people: what was refused, how often, what to check."""
         return (
             f"the first {self._most} calls were all refused alike, with {self.refusal}. Their rows are left, for it is "

@@ -60,7 +60,7 @@ SURE = 20
 """Answers that the first refusal is weighed against: those at the highest load before it."""
 
 
-class Controller:
+class RateController:
     """The rate and the concurrency in force for one account. ceiling: the user's starts per second; concurrency: the
     user's slots. Times are of one monotonic clock, in seconds; started: when the request was sent."""
 
@@ -304,20 +304,20 @@ class Controller:
         elif not self._named:
             rate = min(rate, max(FIRST_SLOTS, (1 + GROWTH) * self._recent / (1 - self._chance)))
         self._sends.forget(now)
-        rate = min(rate, self._minute.rate(now, self._sends.in_minute + len(self._sends.flying)))
+        rate = min(rate, self._minute.rate(now, self._sends.in_minute + len(self._sends.unsettled)))
         rate = min(rate, self._ceiling or math.inf)
         self.rate = None if math.isinf(rate) else max(rate, PROBE / 30)
 
     def _grow(self, latency: float, slot_bound: bool, rate_bound: bool) -> None:
         """More slots while they are what holds us back, fewer when answers take several times as long as they could."""
-        crowded = self._rounds.crowded(latency, self._slots)
-        if crowded == "much":
+        queueing = self._rounds.queueing(latency, self._slots)
+        if queueing == "much":
             self._slots = max(4.0, self._slots * 0.85)
-        if self._doubling and not crowded and (slot_bound or rate_bound):
+        if self._doubling and not queueing and (slot_bound or rate_bound):
             self._slots = min(self._top, self._slots + 1.0)
-        elif not self._doubling and slot_bound and not crowded:
+        elif not self._doubling and slot_bound and not queueing:
             self._slots = min(self._top, self._slots + 1.0 / self._slots)
-        if crowded or self._slots >= self._top:
+        if queueing or self._slots >= self._top:
             self._doubling = False
 
 

@@ -7,7 +7,7 @@ import random
 BASE_SECONDS = 1.0
 """The least pause: a service that counts by the second has forgotten the refused ones' second after it."""
 CAP_SECONDS = 60.0
-HOLD_CAP_SECONDS = 3600.0
+RESET_CAP_SECONDS = 3600.0
 OUTAGE_FAULTS = 5
 """Transient faults in a row, nothing else between them, that make an outage of bad luck (at 5 % each: 3 in 10^7)."""
 
@@ -42,14 +42,14 @@ class Cooldown:
         self._begin(now)
         return True
 
-    def hold(self, now: float, seconds: float, started: float) -> bool:
+    def pause_until_reset(self, now: float, seconds: float, started: float) -> bool:
         """The service took a request that started at `started` and said that it was the last one for `seconds`. True
         for a new hold: what was in flight when it began says the same, and is not asked. No fault, so no pause is
         counted; never longer than an hour, for the next refusal says what is left.
         """
         if started < max(self._held_at, self._began):
             return False
-        self.until = max(self.until, now + min(seconds, HOLD_CAP_SECONDS))
+        self.until = max(self.until, now + min(seconds, RESET_CAP_SECONDS))
         self._held_at = now
         return True
 
@@ -60,7 +60,7 @@ class Cooldown:
         self.until = max(self.until, now + seconds * self._rng.uniform(1.0, 1.5))
         self._begin(now)
 
-    def alive(self, now: float, started: float) -> None:
+    def on_success(self, now: float, started: float) -> None:
         """The service answered a request that started at `started`."""
         self._in_a_row = 0
         self._answered_at = now

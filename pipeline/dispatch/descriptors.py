@@ -35,7 +35,7 @@ def raise_limit() -> None:
                 return
 
 
-def room(*, beside: bool = False) -> int:
+def connection_limit(*, beside: bool = False) -> int:
     """How many calls may be in flight by the descriptors that are left; at least 1.
 
     beside: further connections are made to prepare rows (uploads, downloads), about a quarter of those in flight.

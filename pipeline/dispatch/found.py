@@ -35,7 +35,7 @@ class Learnt(msgspec.Struct, frozen=True, kw_only=True):
         within = all(LEAST <= limit <= MOST for limit in limits)
         return bool(limits) and within and 0 <= self.chance < 1 and 0 <= self.latency <= MOST
 
-    def words(self) -> str:
+    def message(self) -> str:
         """For people: the limit and the way of counting."""
         if self.per_minute is not None:
             found = f"{self.per_minute:,.0f} requests a minute, counted by the minute"

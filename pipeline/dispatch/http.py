@@ -30,7 +30,7 @@ import yarl
 
 from pipeline.dispatch.addresses import PublicResolver, is_private, is_valid, private_address
 from pipeline.dispatch.asleep import tell, timed
-from pipeline.dispatch.bodies import BodyRoom, Held, unpacked
+from pipeline.dispatch.bodies import BodyLimit, Held, unpacked
 from pipeline.dispatch.clock import now
 from pipeline.dispatch.descriptors import exhausted
 from pipeline.dispatch.transport import (
@@ -80,7 +80,7 @@ class Http:
     def __init__(self, max_response: int, private: bool) -> None:
         self._max_response = max_response
         self._private = private
-        self._room = BodyRoom()
+        self._body_limit = BodyLimit()
         self._context = _tls()
         self._proxies = _proxies()
         known = frozenset(urlsplit(proxy).hostname or "" for proxy in self._proxies.values())
@@ -98,7 +98,9 @@ class Http:
 
     def exchange(self, request: HttpRequest, timeouts: Timeouts) -> _Exchange:
         """As `Transport.exchange`. Leaving the block before the body's end closes the connection."""
-        return _Exchange(self._send(request, timeouts), timeouts, self._max_response, self._room, request.redirects)
+        return _Exchange(
+            self._send(request, timeouts), timeouts, self._max_response, self._body_limit, request.redirects
+        )
 
     async def _send(self, request: HttpRequest, timeouts: Timeouts) -> aiohttp.ClientResponse:
         """The response's head."""
@@ -168,13 +170,13 @@ class _Exchange:
         sending: Coroutine[Any, Any, aiohttp.ClientResponse],
         timeouts: Timeouts,
         max_response: int,
-        room: BodyRoom,
+        body_limit: BodyLimit,
         redirects: Literal["refuse", "return"],
     ) -> None:
         self._sending = sending
         self._timeouts = timeouts
         self._max_response = max_response
-        self._room = room
+        self._body_limit = body_limit
         self._redirects = redirects
         self._held = Held()
 
@@ -188,7 +190,7 @@ class _Exchange:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._room.leave(self._held)
+        self._body_limit.release(self._held)
         if not self._response.closed:
             self._response.close()
 
@@ -198,7 +200,7 @@ class _Exchange:
             source = unpacked(source, self.headers["content-encoding"])
         try:
             async for chunk in source:
-                await self._room.take(self._held, len(chunk))
+                await self._body_limit.acquire(self._held, len(chunk))
                 if self._held.size > self._max_response:
                     raise too_large(self._max_response)
                 yield chunk

@@ -11,8 +11,8 @@ import msgspec
 from pipeline.types import Usage
 
 if TYPE_CHECKING:
-    from pipeline.dispatch.call import Wiring
-    from pipeline.dispatch.room import Room
+    from pipeline.dispatch.call import PoolContext
+    from pipeline.dispatch.room import MemoryLimit
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,10 +99,10 @@ class Counters:
             self.unknown_costs += 1
 
 
-def snapshot(wiring: Wiring[Any], room: Room, began: float) -> Snapshot:
+def snapshot(context: PoolContext[Any], memory: MemoryLimit, began: float) -> Snapshot:
     """What the parts of a pool say of themselves now."""
     now = anyio.current_time()
-    counters, account, budget = wiring.counters, wiring.account, wiring.budget
+    counters, account, budget = context.counters, context.account, context.budget
     return Snapshot(
         seconds=now - began,
         rows=counters.answered + counters.failed + counters.left,
@@ -120,7 +120,7 @@ def snapshot(wiring: Wiring[Any], room: Room, began: float) -> Snapshot:
         unknown_costs=counters.unknown_costs,
         currency=counters.currency,
         admitted_per_second=counters.per_second(began),
-        in_flight=len(wiring.flying),
+        in_flight=len(context.in_flight),
         concurrency_limit=account.limit(now),
         rate_limit=account.requests.per_second,
         tokens_per_second_limit=account.tokens.per_second,
@@ -128,7 +128,7 @@ def snapshot(wiring: Wiring[Any], room: Room, began: float) -> Snapshot:
         waiting_admission=account.admission.waiting,
         waiting_retries=counters.waiting_retries,
         waiting_budget=budget.waiting,
-        rows_prepared=room.rows,
-        bytes_prepared=room.bytes,
+        rows_prepared=memory.rows,
+        bytes_prepared=memory.bytes,
         reserved_cost=budget.reserved,
     )

@@ -14,13 +14,13 @@ from anyio.abc import TaskGroup
 from pipeline.dispatch.account import Account
 from pipeline.dispatch.asleep import noticed
 from pipeline.dispatch.budget import Budget, Spent
-from pipeline.dispatch.call import INTERRUPTED, Call, Wiring
+from pipeline.dispatch.call import INTERRUPTED, Call, PoolContext
 from pipeline.dispatch.circuit import Circuit, FirstCalls
-from pipeline.dispatch.collector import seldom_collected
+from pipeline.dispatch.collector import relaxed_gc
 from pipeline.dispatch.observe import Snapshot, snapshot
-from pipeline.dispatch.prepared import Policy, Prepared
-from pipeline.dispatch.room import Room
-from pipeline.dispatch.source import LATER, Inline, Mark, Source
+from pipeline.dispatch.prepared import Policy, PreparedRequest
+from pipeline.dispatch.room import MemoryLimit
+from pipeline.dispatch.source import NOT_READY, Inline, Mark, Source
 from pipeline.dispatch.stop import Stop, Stopped
 from pipeline.dispatch.transport import Transport
 from pipeline.errors import Fault, MachineError
@@ -60,7 +60,7 @@ class Pool(Generic[T]):
     ) -> None:
         self._stop = stop or Stop()
         self._policy = policy = policy or Policy()
-        self._wiring: Wiring[T] = Wiring(
+        self._context: PoolContext[T] = PoolContext(
             transport=transport,
             account=account,
             policy=policy,
@@ -70,11 +70,11 @@ class Pool(Generic[T]):
             on_turn=on_turn,
             wall=wall,
         )
-        self._wiring.admitted = self._more_workers
+        self._context.admitted = self._more_workers
         self._account = account
         self._circuit = Circuit(policy.circuit_ratio, policy.circuit_min_calls)
         self._beginning: FirstCalls[T] = FirstCalls(policy.circuit_refusals)
-        self._room = Room(policy.most_bytes)
+        self._memory = MemoryLimit(policy.most_bytes)
         self._workers = 0
         self._aside = 0
         self._watching = anyio.CancelScope()
@@ -88,7 +88,7 @@ class Pool(Generic[T]):
     async def run(
         self,
         source: Iterator[T] | Source[T],
-        ask: Callable[[T], Awaitable[Prepared | None]],
+        ask: Callable[[T], Awaitable[PreparedRequest | None]],
         done: Callable[[T, Ending], None],
     ) -> Stopped:
         """Sends every row of `source` until it ends or the run is stopped.
@@ -104,7 +104,7 @@ class Pool(Generic[T]):
         self._began = anyio.current_time()
         self._holding = anyio.Event()
         try:
-            with seldom_collected():
+            with relaxed_gc():
                 await self._fan_out()
         finally:
             stopped = self._stop.stopped
@@ -136,26 +136,26 @@ class Pool(Generic[T]):
 
     def snapshot(self) -> Snapshot:
         """The counters and gauges of now; to be called from the loop's thread."""
-        return snapshot(self._wiring, self._room, self._began)
+        return snapshot(self._context, self._memory, self._began)
 
     def _more_workers(self, now: float) -> None:
         """Keeps a few rows prepared ahead of the wire; called whenever one has gone out."""
         limit = self._account.limit(now)
         ahead = self._policy.ahead or max(LEAST_AHEAD, min(MOST_AHEAD, limit // 4))
         assert self._group is not None
-        while not self._exhausted and self._workers - self._aside - len(self._wiring.flying) < ahead:
+        while not self._exhausted and self._workers - self._aside - len(self._context.in_flight) < ahead:
             self._workers += 1
             self._group.start_soon(self._work)
 
     async def _work(self) -> None:
         try:
-            while not self._exhausted and not self._wiring.halted:
-                taken = await self._room.enter()
-                while (item := self._source.poll()) is LATER:
+            while not self._exhausted and not self._context.halted:
+                taken = await self._memory.acquire()
+                while (item := self._source.poll()) is NOT_READY:
                     await self._source.wait()
                 if isinstance(item, Mark):
-                    self._exhausted = self._wiring.ending = True
-                    self._room.leave(taken)
+                    self._exhausted = self._context.ending = True
+                    self._memory.release(taken)
                 else:
                     row = _Row(item, taken)
                     await self._see(row, self._first)
@@ -179,24 +179,24 @@ class Pool(Generic[T]):
         except Exception as error:
             self._broken(error)
         finally:
-            self._wiring.counters.waiting_retries -= 1
+            self._context.counters.waiting_retries -= 1
             self._if_over()
 
     async def _first(self, row: _Row[T]) -> Reply | None:
         """Preparation and the first attempt of each question; None when the row goes on elsewhere than here."""
         prepared = await self._ask(row.item)
         if prepared is None:
-            self._room.leave(row.taken)
+            self._memory.release(row.taken)
             return None
-        row.taken = self._room.settle(row.taken, len(prepared.request.body))
-        row.call = call = Call(row.item, prepared, self._wiring)
+        row.taken = self._memory.settle(row.taken, len(prepared.request.body))
+        row.call = call = Call(row.item, prepared, self._context)
         try:
             return await call.begin()
         except Fault as fault:
             if not call.may_retry(fault):
                 raise
-            first = fault.bare()
-        counters = self._wiring.counters
+            first = fault.without_traceback()
+        counters = self._context.counters
         if counters.waiting_retries >= max(LEAST_RETRIES_ASIDE, 2 * self._workers):
             return await call.go_on(first)
         counters.waiting_retries += 1
@@ -210,9 +210,9 @@ class Pool(Generic[T]):
         try:
             reply = await step(row)
         except Fault as fault:
-            ending = self._ended_by(row, fault.bare())
+            ending = self._ended_by(row, fault.without_traceback())
         except Spent:
-            self._stop.drain("budget", message=self._wiring.budget.words())
+            self._stop.drain("budget", message=self._context.budget.message())
             ending = Left(attempts=row.attempts)
         except BaseException as error:
             self._end(row, Left(attempts=row.attempts))
@@ -241,26 +241,26 @@ class Pool(Generic[T]):
             self._stop.drain("account", message=fault.message, fault=fault)
             return Left(attempts=row.attempts)
         if row.attempts and not self._is_leftover(row) and self._circuit.ended(fault):
-            self._stop.drain("circuit", message=self._circuit.words(fault), fault=fault)
+            self._stop.drain("circuit", message=self._circuit.message(fault), fault=fault)
         return Failed(fault=fault, attempts=row.attempts)
 
     def _is_leftover(self, row: _Row[T]) -> bool:
         """A row whose faults are its own fails later than others are answered, and at a run's end all such rows come
         together: they say nothing of the service."""
-        return self._wiring.ending and row.call is not None and row.call.isolated
+        return self._context.ending and row.call is not None and row.call.isolated
 
     def _end(self, row: _Row[T], ending: Ending) -> None:
-        self._room.leave(row.taken)
+        self._memory.release(row.taken)
         beginning = self._beginning
         for item, known in beginning.ended(row.item, ending):
             self._record(item, known)
         if beginning.holds:
             self._holding.set()
         if beginning.refusal is not None:
-            self._stop.drain("circuit", message=beginning.words(), fault=beginning.refusal)
+            self._stop.drain("circuit", message=beginning.message(), fault=beginning.refusal)
 
     def _record(self, item: T, ending: Ending) -> None:
-        counters = self._wiring.counters
+        counters = self._context.counters
         counters.answered += isinstance(ending, Answered)
         counters.failed += isinstance(ending, Failed)
         counters.left += isinstance(ending, Left)
@@ -280,55 +280,55 @@ class Pool(Generic[T]):
     def _stopping(self) -> None:
         """A stop was asked for: what waits is left at once, what flies has the grace."""
         assert self._group is not None
-        self._wiring.halted = True
+        self._context.halted = True
         self._group.cancel_scope.cancel()
         if self._stop.now:
-            self._wiring.land(anyio.current_time())
+            self._context.set_deadline(anyio.current_time())
         elif self._stop.grace is not None:
-            self._wiring.land(anyio.current_time() + self._stop.grace)
+            self._context.set_deadline(anyio.current_time() + self._stop.grace)
 
     def _broken(self, error: Exception) -> None:
         """A bug: nothing new is sent, what flies lands, then it is raised."""
         if self._bug is None:
             self._bug = error
         assert self._group is not None
-        self._wiring.halted = True
+        self._context.halted = True
         self._group.cancel_scope.cancel()
 
     async def _release_when_quiet(self) -> None:
         """Records what is held back of the beginning once no call is on its way that could say what to make of it:
         other rows may wait for the outcome of such a row, and must not wait for ever."""
-        wiring = self._wiring
+        context = self._context
         while True:
             await self._holding.wait()
             self._holding = anyio.Event()
             while self._beginning.holds:
-                attempts = wiring.counters.attempts
+                attempts = context.counters.attempts
                 await anyio.sleep(QUIET_SECONDS)
-                busy = wiring.flying or wiring.counters.waiting_retries or self._account.admission.waiting
-                if not busy and attempts == wiring.counters.attempts:
+                busy = context.in_flight or context.counters.waiting_retries or self._account.admission.waiting
+                if not busy and attempts == context.counters.attempts:
                     self._settle(left=False)
 
     def _if_over(self) -> None:
-        if not self._workers and not self._wiring.counters.waiting_retries:
+        if not self._workers and not self._context.counters.waiting_retries:
             self._watching.cancel()
             self._sleeping.cancel()
             self._listening.cancel()
 
     async def _notice_sleep(self) -> None:
-        with self._sleeping, noticed(self._wiring.sleep) as self._wiring.look:
+        with self._sleeping, noticed(self._context.sleep) as self._context.look:
             await anyio.sleep_forever()
 
     async def _listen(self) -> None:
         """Stops the run when the service has been silent for too long. What is on its way is awaited first: it may be
         a connection that was made."""
-        wiring, silence = self._wiring, self._wiring.silence
+        context, silence = self._context, self._context.silence
         with self._listening:
             while True:
                 await silence.begun.wait()
                 while (left := silence.left(anyio.current_time())) is not None:
-                    if left <= 0 and not wiring.flying:
-                        self._stop.drain("circuit", message=silence.words())
+                    if left <= 0 and not context.in_flight:
+                        self._stop.drain("circuit", message=silence.message())
                         return
                     await anyio.sleep(max(left, LISTEN_SECONDS))
 
@@ -338,15 +338,15 @@ class Pool(Generic[T]):
             with self._watching:
                 await self._release_when_quiet()
         except BaseException:
-            self._wiring.halted = True
+            self._context.halted = True
             if self._stop.stopped is None and self._bug is None:
-                self._wiring.land(anyio.current_time())
+                self._context.set_deadline(anyio.current_time())
             raise
 
 
 async def run(
     source: Iterator[T] | Source[T],
-    ask: Callable[[T], Awaitable[Prepared | None]],
+    ask: Callable[[T], Awaitable[PreparedRequest | None]],
     done: Callable[[T, Ending], None],
     *,
     transport: Transport,

@@ -8,7 +8,7 @@ import msgspec
 
 from pipeline.dispatch.transport import Timeouts
 from pipeline.errors import Fault
-from pipeline.job.schema import Job
+from pipeline.job.schema import JobFile
 from pipeline.job.units import duration
 from pipeline.types import HttpRequest, Reader, Reply, Usage
 
@@ -25,7 +25,7 @@ def unchecked(reply: Reply) -> Fault | None:
     return None
 
 
-class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+class PreparedRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One row ready to be sent.
 
     reader: (status, headers) → Reader of the body. tokens: estimate of input and output together, None = not known.
@@ -41,8 +41,8 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     worst_cost: float | None = None
     price: Callable[[Usage], Cost] = unpriced
     check: Callable[[Reply], Fault | None] = unchecked
-    renew: Callable[[], Awaitable[Prepared]] | None = None
-    follow: Callable[[], Awaitable[Prepared]] | None = None
+    renew: Callable[[], Awaitable[PreparedRequest]] | None = None
+    follow: Callable[[], Awaitable[PreparedRequest]] | None = None
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +63,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     ahead: int | None = None
 
 
-def policy_of(job: Job) -> Policy:
+def policy_of(job: JobFile) -> Policy:
     """The policy that a job file asks for. Raises ValueError for a deadline that is not a duration."""
     return Policy(
         timeouts=job.timeouts,

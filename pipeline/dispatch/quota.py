@@ -113,7 +113,7 @@ class SharedQuota:
         if terms.paused and until > self._until + SAME_PAUSE:
             self._until = until
             if until > account.cooldown.until + SAME_PAUSE:
-                account.hold(now, until)
+                account.pause_until(now, until)
         for name, most in (("rpm", terms.most_starts), ("tpm", terms.most_tokens)):
             if most is not None:
                 self._lowest[name] = min(self._lowest.get(name, math.inf), most * 60)

@@ -46,7 +46,7 @@ class Refusals:
         """Whether others were answered while this request was under way, or within two round trips."""
         return self._answered_at >= min(started, now - 2 * max(LEAST_ROUND_TRIP, self._round_trip))
 
-    def lone(self, now: float, ticket: Ticket, *, others: bool) -> bool:
+    def isolated(self, now: float, ticket: Ticket, *, others: bool) -> bool:
         """Counts a refusal. False for an episode, and where nobody is answered and no `others` are under way."""
         insort(self._run, ticket.number)
         del self._run[:-MOST_KEPT]

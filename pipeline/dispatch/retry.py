@@ -14,7 +14,7 @@ from pipeline.errors import Fault
 BASE_SECONDS = 0.5
 THROTTLED_BASE_SECONDS = 1.0
 CAP_SECONDS = 60.0
-LONE_CAP_SECONDS = 1.0
+ISOLATED_CAP_SECONDS = 1.0
 """For a row that fails while others are answered: what it waits at the end of a run, everybody waits."""
 MALFORMED_ATTEMPTS = 3
 BUDGET_SECONDS = 10.0
@@ -51,13 +51,13 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decide(
-    fault: Fault, past: Past, *, attempts: int, retry_after: float | None, rng: random.Random, lone: bool = False
+    fault: Fault, past: Past, *, attempts: int, retry_after: float | None, rng: random.Random, isolated: bool = False
 ) -> Decision:
     """The rule for one fault. `retry_after`: seconds the service asked for.
 
     Throttled and transient faults are sent again up to `attempts`; malformed answers up to three attempts; `once` and
     `upload` one further attempt in all. Waits double from half a second (throttled: a second) to 60 s (1 s for a
-    `lone` fault, while the account is well), less a jitter of up to a half, and are never shorter than what the
+    `isolated` fault, while the account is well), less a jitter of up to a half, and are never shorter than what the
     service asked for. A wait that would pass the deadline is not begun.
     """
     if fault.retry == "no":
@@ -68,7 +68,9 @@ def decide(
     if past.attempts >= most:
         return GiveUp(because=f"{past.attempts} attempts failed")
     base = THROTTLED_BASE_SECONDS if past.throttled or fault.kind == "throttled" else BASE_SECONDS
-    seconds = min(LONE_CAP_SECONDS if lone else CAP_SECONDS, base * 2.0 ** (past.attempts - 1)) * rng.uniform(0.5, 1.0)
+    seconds = min(ISOLATED_CAP_SECONDS if isolated else CAP_SECONDS, base * 2.0 ** (past.attempts - 1)) * rng.uniform(
+        0.5, 1.0
+    )
     if fault.retry == "upload":
         seconds = 0.0
     if retry_after is not None:

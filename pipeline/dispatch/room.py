@@ -7,7 +7,7 @@ from collections import deque
 import anyio
 
 
-class Room:
+class MemoryLimit:
     """Rows enter before they are prepared and leave when they have ended.
 
     A row's bytes are known only afterwards, so that it enters for the mean of the last ones, and is settled. A row
@@ -21,7 +21,7 @@ class Room:
         self._mean = 0.0
         self._queue: deque[anyio.Event] = deque()
 
-    async def enter(self) -> int:
+    async def acquire(self) -> int:
         """Waits for room; the bytes taken for now."""
         while self.rows and self.bytes + self._mean > self._most_bytes:
             event = anyio.Event()
@@ -47,7 +47,7 @@ class Room:
             self._wake()
         return size
 
-    def leave(self, taken: int) -> None:
+    def release(self, taken: int) -> None:
         """The row has ended."""
         self.rows -= 1
         self.bytes -= taken

@@ -19,7 +19,7 @@ class Rounds:
         self.best: float | None = None
         self._state: Literal["", "yes", "much"] = ""
 
-    def crowded(self, latency: float, limit: float) -> Literal["", "yes", "much"]:
+    def queueing(self, latency: float, limit: float) -> Literal["", "yes", "much"]:
         """`yes` when answers take twice as long as in the best round, `much` once at the end of a round over three."""
         self._count += 1
         self._sum += latency

@@ -27,14 +27,14 @@ class Sent:
 
 
 class Sends:
-    """Requests in the order of sending. `flying`: those whose fate counts as unknown yet.
+    """Requests in the order of sending. `unsettled`: those whose fate counts as unknown yet.
 
     A request is told once its answer is there and those of all before it, or once its refusal would be back: quick
     refusals beside slow answers must not count for more than they are.
     """
 
     def __init__(self) -> None:
-        self.flying: deque[Sent] = deque()
+        self.unsettled: deque[Sent] = deque()
         self.in_flight = 0
         self._by_time: dict[float, Sent] = {}
         self._second: deque[Sent] = deque()
@@ -50,7 +50,7 @@ class Sends:
         sent = self._by_time.get(now)
         if sent is None or sent.told:
             sent = self._by_time[now] = Sent(now)
-            self.flying.append(sent)
+            self.unsettled.append(sent)
         sent.sent += 1
         sent.slots = self.in_flight
 
@@ -73,9 +73,11 @@ class Sends:
     def told(self, until: float) -> Iterator[Sent]:
         """Those that are told now, their loads filled in. Ones without an answer that started by `until` count as
         taken."""
-        flying = self.flying
-        while flying and (flying[0].taken + flying[0].refused >= flying[0].sent or flying[0].at <= until):
-            sent = flying.popleft()
+        unsettled = self.unsettled
+        while unsettled and (
+            unsettled[0].taken + unsettled[0].refused >= unsettled[0].sent or unsettled[0].at <= until
+        ):
+            sent = unsettled.popleft()
             sent.told = True
             if sent.taken + sent.refused >= sent.sent:
                 del self._by_time[sent.at]

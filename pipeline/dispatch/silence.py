@@ -33,7 +33,7 @@ class Silence:
         self._answered = False
         self._reached = False
 
-    def landed(self, now: float, fault: Fault | None) -> None:
+    def attempt_ended(self, now: float, fault: Fault | None) -> None:
         """An attempt is over."""
         if fault is None or fault.kind not in ("transient", "throttled"):
             self._answered = True
@@ -60,7 +60,7 @@ class Silence:
             return None
         return self._since + self._seconds - now
 
-    def words(self) -> str:
+    def message(self) -> str:
         """For people: for how long, what was tried, what to check."""
         assert self._last is not None
         what = "the service never answered, and" if self._reached else "nothing was heard of the service, and"

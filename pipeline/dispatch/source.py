@@ -11,13 +11,13 @@ Read = TypeVar("Read", covariant=True)
 
 
 class Mark(Enum):
-    """What a source has instead of a row: `LATER`, it is being read; `END`, there are no more."""
+    """What a source has instead of a row: `NOT_READY`, it is being read; `END`, there are no more."""
 
-    LATER = auto()
+    NOT_READY = auto()
     END = auto()
 
 
-LATER: Literal[Mark.LATER] = Mark.LATER
+NOT_READY: Literal[Mark.NOT_READY] = Mark.NOT_READY
 END: Literal[Mark.END] = Mark.END
 
 
@@ -29,7 +29,7 @@ class Source(Protocol[Read]):
         ...
 
     async def wait(self) -> None:
-        """Until `poll` may have something else to say than `LATER`."""
+        """Until `poll` may have something else to say than `NOT_READY`."""
         ...
 
 
@@ -40,7 +40,7 @@ class Inline(Generic[T]):
         self._rows = rows
 
     def poll(self) -> T | Mark:
-        """As `Source.poll`; never `LATER`."""
+        """As `Source.poll`; never `NOT_READY`."""
         return next(self._rows, END)
 
     async def wait(self) -> None:

@@ -48,7 +48,7 @@ class Transport(Protocol):
     Raises Fault: `transient` with `Local.ConnectTimeout`, `Local.WriteTimeout`, `Local.ReadTimeout`,
     `Local.ConnectFailed`, `Local.Disconnected`, `Local.StaleConnection` (to be sent again at once); `malformed` with
     `Local.NotHttp`; `rejected` with `Local.Redirect`.
-    `timeouts.total` is the caller's to keep (the pool and `whole` do): it spans what a caller does with the body.
+    `timeouts.total` is the caller's to keep (the pool and `read_all` do): it spans what a caller does with the body.
     """
 
     def exchange(self, request: HttpRequest, timeouts: Timeouts) -> AbstractAsyncContextManager[Exchange]: ...
@@ -63,7 +63,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool
 
 
-async def whole(transport: Transport, request: HttpRequest, timeouts: Timeouts) -> Response:
+async def read_all(transport: Transport, request: HttpRequest, timeouts: Timeouts) -> Response:
     """One exchange read to its end, for what is not a row's call (uploads, checks); a stale connection is replaced
     once. Raises Fault."""
     try:

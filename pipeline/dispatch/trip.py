@@ -8,7 +8,7 @@ from __future__ import annotations
 import anyio
 import msgspec
 
-from pipeline.dispatch.prepared import Prepared
+from pipeline.dispatch.prepared import PreparedRequest
 from pipeline.dispatch.transport import STALE, Exchange, Timeouts, Transport
 from pipeline.errors import Fault
 from pipeline.machine import SHORT
@@ -27,7 +27,7 @@ REST_SECONDS = 2.0
 follow at once, while some servers keep the connection open with comments for ever."""
 
 
-class Outcome(msgspec.Struct, kw_only=True):
+class AttemptResult(msgspec.Struct, kw_only=True):
     """What one trip came to: a reply, a fault, or a fault with the reply it is about."""
 
     reply: Reply | None = None
@@ -58,20 +58,20 @@ class Outcome(msgspec.Struct, kw_only=True):
         return fault.code in NEVER_SENT or fault.code == STALE or fault.kind == "throttled" or 400 <= status < 500
 
 
-async def travel(transport: Transport, prepared: Prepared, timeouts: Timeouts, wall: float) -> Outcome:
+async def send_once(transport: Transport, prepared: PreparedRequest, timeouts: Timeouts, wall: float) -> AttemptResult:
     """Sends and reads to the end; every fault is a value. `wall`: seconds since the epoch, for dates in headers."""
-    outcome = Outcome()
+    result = AttemptResult()
     try:
         async with transport.exchange(prepared.request, timeouts) as exchange:
-            outcome.status = exchange.status
-            outcome.hints = read(exchange.headers, wall)
+            result.status = exchange.status
+            result.hints = read(exchange.headers, wall)
             reader = _reader(prepared, exchange)
             broken = await _received(exchange, reader)
-        outcome.reply = reply_without_keys(_reply(reader, exchange, broken))
-        outcome.fault = prepared.check(outcome.reply)
+        result.reply = reply_without_keys(_reply(reader, exchange, broken))
+        result.fault = prepared.check(result.reply)
     except Fault as fault:
-        outcome.fault = fault_without_keys(fault)
-    return outcome
+        result.fault = fault_without_keys(fault)
+    return result
 
 
 async def _received(exchange: Exchange, reader: Reader) -> Fault | None:
@@ -93,7 +93,7 @@ async def _received(exchange: Exchange, reader: Reader) -> Fault | None:
     return None
 
 
-def _reader(prepared: Prepared, exchange: Exchange) -> Reader:
+def _reader(prepared: PreparedRequest, exchange: Exchange) -> Reader:
     try:
         return prepared.reader(exchange.status, exchange.headers)
     except Fault:

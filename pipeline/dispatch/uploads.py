@@ -13,7 +13,7 @@ import anyio
 
 from pipeline.dispatch.retry import GiveUp, Past, decide
 from pipeline.dispatch.retrying import retrying
-from pipeline.dispatch.transport import Response, Timeouts, Transport, whole
+from pipeline.dispatch.transport import Response, Timeouts, Transport, read_all
 from pipeline.errors import Fault
 from pipeline.providers.uploads import (
     OBJECT_SECONDS,
@@ -127,7 +127,7 @@ class Uploads:
             return self._certificate[0]
 
     async def _send(self, request: HttpRequest) -> Response:
-        response = await whole(self._transport, request, self._timeouts)
+        response = await read_all(self._transport, request, self._timeouts)
         if not response.complete:
             raise Fault("transient", "Local.Disconnected", "the answer to an upload was cut", retry="yes")
         return response

@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 
 from pipeline.dispatch.descriptors import patiently
-from pipeline.dispatch.source import END, LATER, Mark
+from pipeline.dispatch.source import END, NOT_READY, Mark
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ STEP_SECONDS = 0.05
 """What was found is handed over after this time, where rows to send are rare."""
 
 
-class Ahead(Generic[T]):
+class Prefetcher(Generic[T]):
     """A source for the pool; `read` runs beside it, for as long as the block lasts.
 
     source: given a function that says whether to go on, the rows; it must ask it now and then while it finds none,
@@ -35,18 +35,18 @@ class Ahead(Generic[T]):
         self._rows: deque[T] = deque()
         self._most = most
         self._few = most // 2
-        self._going = True
-        self._source = source(lambda: self._going)
+        self._should_continue = True
+        self._source = source(lambda: self._should_continue)
         self._ended = False
         self._error: Exception | None = None
         self._filled = anyio.Event()
         self._wanted = anyio.Event()
 
-    def __enter__(self) -> Ahead[T]:
+    def __enter__(self) -> Prefetcher[T]:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._going = False
+        self._should_continue = False
 
     def poll(self) -> T | Mark:
         """As `Source.poll`."""
@@ -57,7 +57,7 @@ class Ahead(Generic[T]):
             return row
         if self._error is not None:
             raise self._error
-        return END if self._ended else LATER
+        return END if self._ended else NOT_READY
 
     async def wait(self) -> None:
         """As `Source.wait`."""
@@ -66,7 +66,7 @@ class Ahead(Generic[T]):
     async def read(self) -> None:
         """Keeps up to `most` rows read. Returns at their end; what reading raises is for `poll` to raise."""
         one = anyio.CapacityLimiter(1)
-        while not self._ended and self._going:
+        while not self._ended and self._should_continue:
             most = self._most - len(self._rows)
             read = functools.partial(anyio.to_thread.run_sync, self._some, most, limiter=one)
             some, ended, error = await patiently(read)

@@ -30,7 +30,7 @@ def spoken(reply: Reply) -> str:
     return raw if isinstance(raw, str) else reply.text or ""
 
 
-def whole(turns: Sequence[TurnRecord], last: Attempt, reply: Reply) -> tuple[Attempt, dict[str, Any]]:
+def combined(turns: Sequence[TurnRecord], last: Attempt, reply: Reply) -> tuple[Attempt, dict[str, Any]]:
     """The answering attempts of a conversation as one, and what `extra` says of it.
 
     Tokens, cost and latency are sums over the questions; a sum with an unknown part is unknown. `answers` in `extra`

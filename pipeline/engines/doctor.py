@@ -13,7 +13,7 @@ from pipeline import offline
 from pipeline.engines.doctor_job import job_findings
 from pipeline.engines.name_owners import OURS, name_findings
 from pipeline.errors import MissingExtra
-from pipeline.job.load import Spec
+from pipeline.job.load import LoadedJob
 from pipeline.manifest.frames_of_video import require_video
 from pipeline.report import streams
 from pipeline.report.findings import Finding
@@ -23,7 +23,7 @@ _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9._-]+)[^;>=<!~]*([^;]*)(;.*)?")
 _AT_LEAST = re.compile(r">=\s*(\d+(?:\.\d+)*)")
 
 
-def examine(load: Callable[[], Spec] | None) -> list[Finding]:
+def examine(load: Callable[[], LoadedJob] | None) -> list[Finding]:
     """All findings in the order in which they are told. load: gives the job, or raises what is wrong with it."""
     home = Path(__file__).resolve().parents[1]
     found = [*_versions(), *name_findings(home, sys.path, Path.cwd()), *_extras(), *_encodings()]

@@ -12,9 +12,9 @@ from pipeline import offline, providers
 from pipeline.engines.endpoint import endpoint
 from pipeline.engines.notes import notes
 from pipeline.engines.owner import refuse_another
-from pipeline.engines.setup import Setup, check_columns, setup
+from pipeline.engines.setup import JobContext, check_columns, job_context
 from pipeline.errors import PipelineError
-from pipeline.job.load import Spec
+from pipeline.job.load import LoadedJob
 from pipeline.manifest import open_manifest
 from pipeline.providers.faults import model_hint
 from pipeline.report import prices
@@ -29,7 +29,7 @@ NO_BYTES = 10**8
 """With less than this, a run is likely to end with a full disk."""
 
 
-def job_findings(load: Callable[[], Spec]) -> Iterator[Finding]:
+def job_findings(load: Callable[[], LoadedJob]) -> Iterator[Finding]:
     """load: gives the job, or raises PipelineError."""
     try:
         spec = load()
@@ -39,25 +39,25 @@ def job_findings(load: Callable[[], Spec]) -> Iterator[Finding]:
     made = _made(spec)
     yield made if isinstance(made, Finding) else Finding("ok", "job", f"{spec.name}: {spec.job.task}, nothing wrong")
     yield _key(spec)
-    if isinstance(made, Setup):
+    if isinstance(made, JobContext):
         yield _manifest(made)
     yield _output(spec)
-    if isinstance(made, Setup):
+    if isinstance(made, JobContext):
         yield _model(made)
         yield _price(made)
     yield from _disk(spec)
 
 
-def _made(spec: Spec) -> Setup | Finding:
+def _made(spec: LoadedJob) -> JobContext | Finding:
     try:
         if spec.offline:
             offline.require()
-        return setup(spec, keyless=True)
+        return job_context(spec, keyless=True)
     except PipelineError as error:
         return Finding("problem", "job", str(error))
 
 
-def _key(spec: Spec) -> Finding:
+def _key(spec: LoadedJob) -> Finding:
     if spec.offline:
         return Finding("ok", "key", "no key is needed with --offline")
     section = spec.job.provider
@@ -71,7 +71,7 @@ def _key(spec: Spec) -> Finding:
     return Finding("ok", "key", f"the key variable {section.api_key_env or provider.KEY_ENV} is set")
 
 
-def _manifest(made: Setup) -> Finding:
+def _manifest(made: JobContext) -> Finding:
     spec = made.spec
     try:
         manifest = open_manifest(spec.manifest, spec.job, input_rules(spec.output, spec.job.task), spec.folder)
@@ -87,7 +87,7 @@ def _manifest(made: Setup) -> Finding:
     return Finding("ok", "manifest", f"{spec.manifest} opens")
 
 
-def _output(spec: Spec) -> Finding:
+def _output(spec: LoadedJob) -> Finding:
     layout, folder = Layout(spec.output), _existing(spec.output)
     other = "set another output"
     if not folder.is_dir():
@@ -109,7 +109,7 @@ def _output(spec: Spec) -> Finding:
     return Finding("ok", "output", f"{spec.output}: task {found.task}, format {found.format}, can be written")
 
 
-def _model(made: Setup) -> Finding:
+def _model(made: JobContext) -> Finding:
     model, spec = made.model, made.spec
     if model.retired is not None and not spec.offline:
         return Finding("note" if model.retired.announced else "problem", "model", model_hint(model))
@@ -121,7 +121,7 @@ def _model(made: Setup) -> Finding:
     return Finding("ok", "model", f"{model.name} is known")
 
 
-def _price(made: Setup) -> Finding:
+def _price(made: JobContext) -> Finding:
     model = made.model
     if made.spec.offline:
         return Finding("ok", "price", "an offline run costs nothing")
@@ -136,7 +136,7 @@ def _price(made: Setup) -> Finding:
     return Finding("ok", "price", f"the price is known: {text}" + (f" ({rest})" if rest else ""))
 
 
-def _disk(spec: Spec) -> Iterator[Finding]:
+def _disk(spec: LoadedJob) -> Iterator[Finding]:
     folder = _existing(spec.output)
     try:
         free = shutil.disk_usage(folder).free

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pipeline.errors import JobError
-from pipeline.job.load import Spec
+from pipeline.job.load import LoadedJob
 from pipeline.job.small_file import read_small
 from pipeline.providers import Provider
 from pipeline.types import Endpoint, Secret
@@ -19,7 +19,7 @@ OFFLINE_ORIGIN = "http://embedded.invalid"
 """Never resolved: the in-process transport answers for it."""
 
 
-def endpoint(spec: Spec, provider: Provider, *, keyless: bool = False) -> Endpoint:
+def endpoint(spec: LoadedJob, provider: Provider, *, keyless: bool = False) -> Endpoint:
     """The endpoint of a job: its own base_url or the provider's, with the key from the environment or a file.
 
     Offline, base_url and key are ignored. keyless: no key is asked for, because nothing will be sent.
@@ -66,7 +66,7 @@ _KEY_WORDS = ("api-key", "apikey", "api_key", "access-key", "secret-key")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
-def extra_headers(spec: Spec, key: Secret) -> tuple[tuple[str, str], ...]:
+def extra_headers(spec: LoadedJob, key: Secret) -> tuple[tuple[str, str], ...]:
     """The job's `provider.headers`.
 
     Raises JobError for a name that is ours or could carry a key, and for a value that is no header text or holds the
@@ -91,7 +91,7 @@ def extra_headers(spec: Spec, key: Secret) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def _check_address(spec: Spec, base: str) -> None:
+def _check_address(spec: LoadedJob, base: str) -> None:
     """Raises JobError for a base_url that names another place than it seems to, or none. A login in it is not shown."""
     try:
         parts = urlsplit(base)
@@ -109,7 +109,7 @@ def _check_address(spec: Spec, base: str) -> None:
         raise spec.fail(f"provider.base_url: {problem}")
 
 
-def _key(spec: Spec, provider: Provider) -> Secret:
+def _key(spec: LoadedJob, provider: Provider) -> Secret:
     section = spec.job.provider
     if section.api_key_file is not None:
         return _from_file(spec, section.api_key_file)
@@ -123,7 +123,7 @@ def _key(spec: Spec, provider: Provider) -> Secret:
     return _checked(spec, value, f"the variable {name}")
 
 
-def _from_file(spec: Spec, name: str) -> Secret:
+def _from_file(spec: LoadedJob, name: str) -> Secret:
     path = spec.path.parent / Path(name).expanduser()
     try:
         value = read_small(path, MOST_KEY_BYTES).decode("utf-8").strip()
@@ -135,7 +135,7 @@ def _from_file(spec: Spec, name: str) -> Secret:
     return _checked(spec, value, f"the file {path}")
 
 
-def _checked(spec: Spec, value: str, where: str) -> Secret:
+def _checked(spec: LoadedJob, value: str, where: str) -> Secret:
     """A key with a space or a line break would break the header, and the error would print it."""
     if not value.isascii() or any(character.isspace() or not character.isprintable() for character in value):
         raise JobError(f"{spec.name}: {where} holds something that is no key (white space or special characters)")

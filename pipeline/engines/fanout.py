@@ -6,11 +6,11 @@ import time
 from collections.abc import Sequence
 
 from pipeline.dispatch.observe import Snapshot
-from pipeline.engines.record import Recorder
-from pipeline.engines.setup import Setup
-from pipeline.engines.sharing import Known as Outcome
+from pipeline.engines.record import RecordBuilder
+from pipeline.engines.setup import JobContext
+from pipeline.engines.sharing import OutcomeRecord as Outcome
 from pipeline.engines.sharing import Pairs, Sharing
-from pipeline.engines.work import Work
+from pipeline.engines.work import WorkItem
 from pipeline.report.state import RunState
 from pipeline.store import Store
 from pipeline.store.records import CACHED, AttemptRecord, FailureRecord, Record
@@ -20,37 +20,37 @@ AT_ONCE = 256
 """Rows that share an outcome in one write to the journal."""
 
 
-class Fanout:
+class OutcomeRecorder:
     """The pool's callbacks of one run; `state` is what a display shows. `sharing`: None where each row is asked."""
 
-    def __init__(self, setup: Setup, store: Store, run_id: str, root: str) -> None:
+    def __init__(self, context: JobContext, store: Store, run_id: str, root: str) -> None:
         self.state = RunState()
         self.sharing: Sharing | None = None
         self.latest: Snapshot | None = None
         self._store = store
-        self._recorder = Recorder(setup.spec, setup.task, run_id, root, _now)
+        self._builder = RecordBuilder(context.spec, context.task, run_id, root, _now)
 
-    def attempt(self, work: Work, attempt: Attempt) -> None:
+    def attempt(self, work: WorkItem, attempt: Attempt) -> None:
         """Keeps a trip that ended in a fault; the one that ended in an answer is kept with it."""
-        self._store.attempt(self._recorder.attempt(work, attempt))
+        self._store.attempt(self._builder.attempt(work, attempt))
 
-    def turn(self, work: Work, reply: Reply, attempt: Attempt) -> None:
+    def turn(self, work: WorkItem, reply: Reply, attempt: Attempt) -> None:
         """Keeps the answer to a question that others follow. Raises MachineError."""
-        record = self._recorder.turn(work, reply, attempt)
-        self._store.turn(record, self._recorder.attempt(work, attempt))
+        record = self._builder.turn(work, reply, attempt)
+        self._store.turn(record, self._builder.attempt(work, attempt))
         work.turns = (*work.turns, record)
 
-    def done(self, work: Work, ending: Ending) -> None:
+    def done(self, work: WorkItem, ending: Ending) -> None:
         """Keeps how a row ended, and the rows that waited for it. They count once they are in the journal. Raises
         MachineError."""
         waiting = self.sharing.ended(work) if self.sharing else None
         state = self.state
         if isinstance(ending, Answered):
-            recorder = self._recorder
-            answer = recorder.answer(work, ending)
-            self._keep(work, answer, waiting, recorder.attempt(work, ending.attempts[-1]))
+            builder = self._builder
+            answer = builder.answer(work, ending)
+            self._keep(work, answer, waiting, builder.attempt(work, ending.attempts[-1]))
         elif isinstance(ending, Failed):
-            self._keep(work, self._recorder.failure(work, ending), waiting)
+            self._keep(work, self._builder.failure(work, ending), waiting)
         else:
             state.left += 1 + len(waiting or ())
             state.sent += bool(ending.attempts)
@@ -59,17 +59,17 @@ class Fanout:
         """Keeps outcomes of other rows' calls as these rows' own. Raises MachineError."""
         for first in range(0, len(pairs), AT_ONCE):
             some = pairs[first : first + AT_ONCE]
-            self._store.outcomes([self._recorder.shared(work, outcome) for work, outcome in some])
+            self._store.outcomes([self._builder.shared(work, outcome) for work, outcome in some])
             self._count_shared([outcome for _, outcome in some])
 
     def _keep(
-        self, work: Work, outcome: Outcome, waiting: list[Work] | None, attempt: AttemptRecord | None = None
+        self, work: WorkItem, outcome: Outcome, waiting: list[WorkItem] | None, attempt: AttemptRecord | None = None
     ) -> None:
         """Keeps a row's outcome and those of the rows that waited for it, in one write: no kill comes between them.
         `waiting`: None where no row could."""
         records: list[Record] = [outcome] if attempt is None else [attempt, outcome]
         now = waiting[:AT_ONCE] if waiting else []
-        records += [self._recorder.shared(other, outcome) for other in now]
+        records += [self._builder.shared(other, outcome) for other in now]
         last = self._store.outcomes(records)
         if self.sharing is not None and waiting is not None:
             self.sharing.keep(work, outcome, last - len(now))

@@ -89,7 +89,7 @@ class _Download:
             seconds = f"{self._rules.timeouts.total:g} s (timeouts.total)"
             raise _passing("TotalTimeout", f"{self._name}: not downloaded within {seconds}")
         except Fault as fault:
-            self._last = fault.bare()
+            self._last = fault.without_traceback()
             raise
 
     def _wanted(self, error: BaseException) -> bool:
@@ -98,7 +98,7 @@ class _Download:
         remaining = self._deadline - anyio.current_time()
         past = Past(attempts=self._tries, once=self._once, remaining=remaining)
         attempts, asked = self._rules.attempts, error.retry_after
-        decision = decide(error, past, attempts=attempts, retry_after=asked, rng=self._rng, lone=True)
+        decision = decide(error, past, attempts=attempts, retry_after=asked, rng=self._rng, isolated=True)
         self._once += error.retry == "once"
         if isinstance(decision, Again):
             self._pause = decision.seconds

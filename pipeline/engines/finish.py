@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from pipeline.dispatch.stop import Stopped
-from pipeline.engines.fanout import Fanout
+from pipeline.engines.fanout import OutcomeRecorder
 from pipeline.engines.guard import question
-from pipeline.engines.plan import Plan
-from pipeline.engines.reading import Standing, connect, failure_groups, last_standing, spend
-from pipeline.engines.setup import Setup
+from pipeline.engines.plan import Selection
+from pipeline.engines.reading import LastRun, connect, failure_groups, read_last_run, spend
+from pipeline.engines.setup import JobContext
 from pipeline.errors import EXIT_FAILURES, EXIT_OK, EXIT_PLANNED_STOP, EXIT_STOPPED, MachineError
 from pipeline.job.units import allowance
 from pipeline.report.summary import Summary
@@ -33,44 +33,48 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     quota: str | None = None
 
 
-def finish(setup: Setup, store: Store, fanout: Fanout, plan: Plan, record: RunRecord, ended: Ended) -> Summary:
+def finish(
+    context: JobContext, store: Store, recorder: OutcomeRecorder, selection: Selection, record: RunRecord, ended: Ended
+) -> Summary:
     """Seals, records and sums up. A machine that refuses the last writes changes the exit code, not the summary."""
-    spec, state = setup.spec, fanout.state
-    still_open = plan.failed + state.failures
+    spec, state = context.spec, recorder.state
+    still_open = selection.failed + state.failures
     summary = Summary(
         job=spec.name,
         command=spec.command,
-        run_id=record.run_id if plan.total else None,
+        run_id=record.run_id if selection.total else None,
         output=str(spec.output),
-        exit_code=_exit_code(setup, ended, plan.rows, still_open),
+        exit_code=_exit_code(context, ended, selection.rows, still_open),
         stop_reason=ended.stopped.reason,
         message=_message(ended.stopped),
-        rows=plan.rows,
+        rows=selection.rows,
         sent=state.sent,
         answered=state.answered,
         shared=state.shared,
         cached=state.cached,
         failed=state.failures,
         open=still_open,
-        done=plan.done,
-        skipped=plan.done,
-        dismissed=plan.dismissed,
-        remaining=max(0, plan.rows - plan.repeated - plan.done - state.answered - state.shared - still_open),
-        left=max(0, plan.total - state.ended),
-        new=plan.new,
-        changed=plan.changed,
-        vanished=plan.vanished,
-        repeated=plan.repeated,
-        passed_over=dict(plan.passed_over),
+        done=selection.done,
+        skipped=selection.done,
+        dismissed=selection.dismissed,
+        remaining=max(
+            0, selection.rows - selection.repeated - selection.done - state.answered - state.shared - still_open
+        ),
+        left=max(0, selection.total - state.ended),
+        new=selection.new,
+        changed=selection.changed,
+        vanished=selection.vanished,
+        repeated=selection.repeated,
+        passed_over=dict(selection.passed_over),
         elapsed=round(ended.elapsed, 3),
         notes=ended.notes,
         quota=ended.quota,
         offline=spec.offline,
         figures=state.figures(),
-        **_figures(fanout),
+        **_figures(recorder),
     )
     try:
-        return _written(setup, store, plan, record, summary)
+        return _written(context, store, selection, record, summary)
     except MachineError as error:
         return msgspec.structs.replace(summary, exit_code=EXIT_STOPPED, stop_reason="machine", message=str(error))
 
@@ -82,8 +86,8 @@ def _message(stopped: Stopped) -> str | None:
     return f"{stopped.message} ({stopped.fault.code}): check the key, the balance and the model, then run again"
 
 
-def _figures(fanout: Fanout) -> dict[str, Any]:
-    snapshot = fanout.latest
+def _figures(recorder: OutcomeRecorder) -> dict[str, Any]:
+    snapshot = recorder.latest
     if snapshot is None or not snapshot.attempts:
         return {}
     return {
@@ -96,63 +100,65 @@ def _figures(fanout: Fanout) -> dict[str, Any]:
     }
 
 
-def _exit_code(setup: Setup, ended: Ended, rows: int, failed: int) -> int:
+def _exit_code(context: JobContext, ended: Ended, rows: int, failed: int) -> int:
     reason = ended.stopped.reason
     if reason == "signal":
         return 128 + (ended.signal or Signals.SIGINT)
     if reason != "finished":
         return _EXITS.get(reason, EXIT_STOPPED)
-    return EXIT_FAILURES if failed > allowance(setup.spec.job.run.accept_failures, rows) else EXIT_OK
+    return EXIT_FAILURES if failed > allowance(context.spec.job.run.accept_failures, rows) else EXIT_OK
 
 
-def _written(setup: Setup, store: Store, plan: Plan, record: RunRecord, summary: Summary) -> Summary:
+def _written(context: JobContext, store: Store, selection: Selection, record: RunRecord, summary: Summary) -> Summary:
     store.seal()
-    spec = setup.spec
-    before = last_standing(spec.output)
+    spec = context.spec
+    before = read_last_run(spec.output)
     failures = before.failures if before else ()
     spent = before.spend if before else ()
     last_run = before.last_run if before else None
     if summary.run_id is not None:
-        done = _recorded(record, plan, summary)
+        done = _recorded(record, selection, summary)
         store.finish_run(done)
         last_run = msgspec.to_builtins(done)
     if summary.run_id is not None or before is None:
         with connect(spec) as connection:
             failures, spent = failure_groups(connection), spend(connection)
-    standing = Standing(
-        rows=plan.rows,
-        done=plan.done - plan.dismissed + summary.answered + summary.shared,
-        dismissed=plan.dismissed,
+    previous = LastRun(
+        rows=selection.rows,
+        done=selection.done - selection.dismissed + summary.answered + summary.shared,
+        dismissed=selection.dismissed,
         left=summary.remaining,
-        repeated=plan.repeated,
+        repeated=selection.repeated,
         failed=summary.open,
         failures=failures,
         spend=spent,
         last_run=last_run,
-        questions=_questions(setup, plan, before.questions if before else ()),
+        questions=_questions(context, selection, before.questions if before else ()),
         quota=summary.quota or (before.quota if before else None),
     )
-    store.write_summary(msgspec.json.encode(standing, enc_hook=str))
+    store.write_summary(msgspec.json.encode(previous, enc_hook=str))
     return msgspec.structs.replace(summary, failures=failures if summary.open else ())
 
 
-def _questions(setup: Setup, plan: Plan, before: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+def _questions(
+    context: JobContext, selection: Selection, before: tuple[dict[str, Any], ...]
+) -> tuple[dict[str, Any], ...]:
     """What the answered rows were asked: what a reprocess or kept answers leave open, the guard asks about again."""
-    if plan.command == "reprocess" or (plan.kept and not before):
+    if selection.command == "reprocess" or (selection.kept and not before):
         return before
-    now = question(setup)
-    return (*(asked for asked in before if plan.kept and asked != now), now)
+    now = question(context)
+    return (*(asked for asked in before if selection.kept and asked != now), now)
 
 
-def _recorded(record: RunRecord, plan: Plan, summary: Summary) -> RunRecord:
+def _recorded(record: RunRecord, selection: Selection, summary: Summary) -> RunRecord:
     """Each line of the manifest is counted once; a reprocess counts the rows that it took up."""
-    whole = plan.command == "run"
+    whole = selection.command == "run"
     return msgspec.structs.replace(
         record,
         finished_at=time.time_ns() // 1000,
         exit_code=summary.exit_code,
         stop_reason=summary.stop_reason,
-        rows=plan.lines,
+        rows=selection.lines,
         sent=summary.sent,
         answered=summary.answered,
         shared=summary.shared,

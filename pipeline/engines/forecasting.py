@@ -11,15 +11,15 @@ import msgspec
 
 from pipeline.engines.foreseen import Figures, Looked, answered_before, equal, looked
 from pipeline.engines.guard import foreseen
-from pipeline.engines.identity import Identity
+from pipeline.engines.identity import Fingerprinter
 from pipeline.engines.notes import column_notes, notes
 from pipeline.engines.owner import refuse_another
 from pipeline.engines.reading import connect
 from pipeline.engines.row_preview import asked_for, questions
-from pipeline.engines.setup import Setup, check_columns, setup
-from pipeline.engines.survey import Survey, Surveyor, selected
+from pipeline.engines.setup import JobContext, check_columns, job_context
+from pipeline.engines.survey import ManifestScan, ManifestScanner, selected
 from pipeline.errors import Fault
-from pipeline.job.load import Spec
+from pipeline.job.load import LoadedJob
 from pipeline.manifest import Manifest, open_manifest
 from pipeline.providers.checks import warnings
 from pipeline.providers.cost import expected
@@ -27,7 +27,7 @@ from pipeline.providers.models import Model
 from pipeline.providers.output_bound import most_output
 from pipeline.providers.tokens import estimate, media_tokens
 from pipeline.report import prices
-from pipeline.report.forecast import Forecast
+from pipeline.report.forecast import Estimate
 from pipeline.report.summary import FailureGroup
 from pipeline.store import read
 from pipeline.store.input_rules import input_rules
@@ -62,14 +62,14 @@ class _Look:
         self.counted[fault.code] += 1
         self.refused.setdefault(fault.code, [fault.message, row.id])
 
-    def figures_of(self, request: Request, prepared: Setup) -> Figures:
+    def figures_of(self, request: Request, context: JobContext) -> Figures:
         """A row's request with all its questions. Raises Fault where it would be refused."""
         model, most = self._model, most_output(request.parameters, self._model)
         output = self._output / max(1 + len(request.follow_ups), len(request.pages))
         output = output if most is None else min(output, most)
         found = Figures()
         for question in questions(request, most or 0):
-            found.add(Figures(worst=prepared.worst_cost(question)))
+            found.add(Figures(worst=context.worst_cost(question)))
         for question in questions(request, round(output) * CHARACTERS_A_TOKEN):
             tokens, media = estimate(question, model, upper=False), media_tokens(question, model)
             cost = expected(question, model, output)
@@ -85,63 +85,65 @@ class _Look:
             self.figures.add(row.figures)
 
 
-def forecast(spec: Spec) -> Forecast:
+def make_estimate(spec: LoadedJob) -> Estimate:
     """Sends nothing and needs no key. Raises JobError, ManifestError."""
-    prepared = setup(spec, keyless=True)
+    context = job_context(spec, keyless=True)
     refuse_another(spec)
     manifest = open_manifest(spec.manifest, spec.job, input_rules(spec.output, spec.job.task), spec.folder)
-    check_columns(prepared, manifest.schema_columns)
-    identity = Identity(spec.job, offline=spec.offline)
+    check_columns(context, manifest.schema_columns)
+    fingerprinter = Fingerprinter(spec.job, offline=spec.offline)
     once = spec.job.dedupe.equal
-    survey = Surveyor(manifest, identity, spec.output, spec.job.task).survey(
-        lambda marks: None, functools.partial(foreseen, prepared), count_equal=once
+    scan = ManifestScanner(manifest, fingerprinter, spec.output, spec.job.task).scan(
+        lambda marks: None, functools.partial(foreseen, context), count_equal=once
     )
     output = None if spec.job.task == "embed" else _mean_output(spec)
-    look = _look(prepared, manifest, survey, identity, output)
+    look = _look(context, manifest, scan, fingerprinter, output)
     if once:
         with answered_before(spec) as before:
-            found = equal(look.rows, identity, manifest.root, before)
+            found = equal(look.rows, fingerprinter, manifest.root, before)
         look.shared, look.unforeseen = found.shared, found.unforeseen
         look.sum_up(found.asked)
     else:
         look.sum_up(look.rows)
     for note in column_notes(spec, manifest.schema_columns):
         look.notes.setdefault(note)
-    drawn = _drawn_up(prepared, survey, look, output)
+    drawn = _drawn_up(context, scan, look, output)
     return msgspec.structs.replace(drawn, passed_over=manifest.passed_over())
 
 
-def _look(prepared: Setup, manifest: Manifest, survey: Survey, identity: Identity, output: float | None) -> _Look:
+def _look(
+    context: JobContext, manifest: Manifest, scan: ManifestScan, fingerprinter: Fingerprinter, output: float | None
+) -> _Look:
     """output: the expected length of a row's answers in tokens, None = not known."""
-    look = _Look(prepared.model, output)
-    for work in selected(manifest, survey, identity, None, LOOKED_AT):
+    look = _Look(context.model, output)
+    for work in selected(manifest, scan, fingerprinter, None, LOOKED_AT):
         try:
-            figures = look.figures_of(asked_for(work.row, prepared, manifest.root), prepared)
+            figures = look.figures_of(asked_for(work.row, context, manifest.root), context)
         except Fault as fault:
             look.refuse(work.row, fault)
         else:
-            look.rows.append(looked(work.row, work.fingerprint, identity, figures))
+            look.rows.append(looked(work.row, work.fingerprint, fingerprinter, figures))
     return look
 
 
-def _drawn_up(prepared: Setup, survey: Survey, look: _Look, output: float | None) -> Forecast:
-    spec, counts, model = prepared.spec, survey.counts, prepared.model
-    send = survey.ordinals()
+def _drawn_up(context: JobContext, scan: ManifestScan, look: _Look, output: float | None) -> Estimate:
+    spec, counts, model = context.spec, scan.counts, context.model
+    send = scan.ordinals()
     scale = send / look.looked_at if look.looked_at else 0.0
-    shared = look.shared if look.looked_at == send else survey.equal + round(look.unforeseen * scale)
+    shared = look.shared if look.looked_at == send else scan.equal + round(look.unforeseen * scale)
     sendable = max(0, round(send - sum(look.counted.values()) * scale) - shared)
     # The figures are of the rows that would be sent, and stand for as many as there are of them.
     found, share = look.figures, sendable / look.asked if look.asked else 0.0
     output_tokens = None if output is None else round(output * sendable)
     input_tokens = _scaled(found.input_tokens, share)
     price = None if spec.offline else model.price
-    seconds, limit = _time(prepared, round(found.requests * share), (input_tokens or 0) + (output_tokens or 0))
+    seconds, limit = _time(context, round(found.requests * share), (input_tokens or 0) + (output_tokens or 0))
     refused = tuple(
         FailureGroup(fault="rejected", code=code, rows=round(number * scale), message=words, id=id_)
         for code, number in look.counted.most_common()
         for words, id_ in [look.refused[code]]
     )
-    return Forecast(
+    return Estimate(
         job=spec.name,
         command=spec.command,
         output=str(spec.output),
@@ -164,31 +166,31 @@ def _drawn_up(prepared: Setup, survey: Survey, look: _Look, output: float | None
         cost=None if price is None or found.cost is None else found.cost * share,
         worst_cost=None if price is None or found.worst is None else found.worst * share,
         currency=None if price is None else price.currency,
-        price=None if price is None else prices.words(price),
+        price=None if price is None else prices.price_line(price),
         seconds=seconds,
         limit=limit,
-        notes=(*notes(spec), *look.notes, *_about_the_price(prepared)),
+        notes=(*notes(spec), *look.notes, *_about_the_price(context)),
     )
 
 
-def _about_the_price(prepared: Setup) -> list[str]:
-    price = None if prepared.spec.offline else prepared.model.price
-    note = None if price is None else prices.aged(price, prepared.model.name, datetime.date.today())
+def _about_the_price(context: JobContext) -> list[str]:
+    price = None if context.spec.offline else context.model.price
+    note = None if price is None else prices.aged(price, context.model.name, datetime.date.today())
     return [] if note is None else [note]
 
 
-def _mean_output(spec: Spec) -> float | None:
+def _mean_output(spec: LoadedJob) -> float | None:
     """Output tokens of the answers so far, on average."""
     sql = "select avg(output_tokens) from versions where output_tokens is not null"
     return read.query(connect(spec), sql).fetchall()[0][0]  # type: ignore[no-any-return]  # a number or null
 
 
-def _time(prepared: Setup, requests: int, tokens: int) -> tuple[float | None, str | None]:
+def _time(context: JobContext, requests: int, tokens: int) -> tuple[float | None, str | None]:
     """The longer of what requests and tokens take, under the job's limits or else the published ones."""
-    if prepared.spec.offline:
+    if context.spec.offline:
         return None, None
-    limits = prepared.spec.job.limits
-    rpm, tpm = limits.rpm or prepared.model.rpm, limits.tpm or prepared.model.tpm
+    limits = context.spec.job.limits
+    rpm, tpm = limits.rpm or context.model.rpm, limits.tpm or context.model.tpm
     found = [(requests / rpm * 60, f"{rpm:g} requests a minute")] if rpm else []
     found += [(tokens / tpm * 60, f"{tpm:g} tokens a minute")] if tpm else []
     return max(found) if found else (None, None)

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from pipeline.engines.identity import Identity
+from pipeline.engines.identity import Fingerprinter
 from pipeline.engines.prepare import unsent_fingerprint
 from pipeline.engines.sharing import lasting
 from pipeline.errors import Fault
-from pipeline.job.load import Spec
+from pipeline.job.load import LoadedJob
 from pipeline.manifest.files import file_size
-from pipeline.manifest.row_media import listed, row_media
+from pipeline.manifest.row_media import expand_frames, row_media
 from pipeline.store.fingerprints import FingerprintIndex
 from pipeline.store.layout import Layout
 from pipeline.types import Row
@@ -69,11 +69,11 @@ class Equal(msgspec.Struct, frozen=True, kw_only=True):
     unforeseen: int
 
 
-def looked(row: Row, fingerprint: str | None, identity: Identity, figures: Figures) -> Looked:
+def looked(row: Row, fingerprint: str | None, fingerprinter: Fingerprinter, figures: Figures) -> Looked:
     """The entry of a row."""
     if fingerprint is not None:
         return Looked(figures=figures, fingerprint=fingerprint, row=None, lasting=lasting(row))
-    stamp = identity.stamp(row)
+    stamp = fingerprinter.stat_key(row)
     return Looked(figures=figures, fingerprint=None, row=row, lasting=lasting(row), stamp=stamp)
 
 
@@ -97,7 +97,7 @@ class Before(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def answered_before(spec: Spec) -> Iterator[Before]:
+def answered_before(spec: LoadedJob) -> Iterator[Before]:
     """Of a job's output and cache. Blocking."""
     index = FingerprintIndex.load(Layout(spec.output))
     if spec.cache is None:
@@ -110,13 +110,13 @@ def answered_before(spec: Spec) -> Iterator[Before]:
         yield Before(index=index, cache=cache)
 
 
-def equal(rows: Sequence[Looked], identity: Identity, root: str, before: Before) -> Equal:
+def equal(rows: Sequence[Looked], fingerprinter: Fingerprinter, root: str, before: Before) -> Equal:
     """Which of the rows, in the order of the manifest, would be sent.
 
     Files are read where others of the same size ask the same, and where earlier answers may be to the same pictures, as
     long as MOST_BYTES last: the shared rows are so many at least.
     """
-    _read(rows, identity, root, before.any)
+    _read(rows, fingerprinter, root, before.any)
     asked: list[Looked] = []
     seen: set[str] = set()
     unforeseen = 0
@@ -134,7 +134,7 @@ def equal(rows: Sequence[Looked], identity: Identity, root: str, before: Before)
     return Equal(asked=asked, shared=len(rows) - len(asked), unforeseen=unforeseen)
 
 
-def _read(rows: Sequence[Looked], identity: Identity, root: str, answers: bool) -> None:
+def _read(rows: Sequence[Looked], fingerprinter: Fingerprinter, root: str, answers: bool) -> None:
     """Finds fingerprints of rows with local files; the rows that are likely equal come first."""
     groups: dict[Hashable, list[Looked]] = defaultdict(list)
     for row in rows:
@@ -150,12 +150,12 @@ def _read(rows: Sequence[Looked], identity: Identity, root: str, answers: bool) 
             left -= sum(sizes)
             if left < 0:
                 return
-            row.fingerprint = unsent_fingerprint(identity, row.row, root)
+            row.fingerprint = unsent_fingerprint(fingerprinter, row.row, root)
 
 
 def _sizes(row: Row) -> tuple[int, ...]:
     """Of its files, in order; rows that ask the same have the same."""
     try:
-        return tuple(file_size(media) for media in row_media(listed(row)) if media.path is not None)
+        return tuple(file_size(media) for media in row_media(expand_frames(row)) if media.path is not None)
     except (OSError, Fault, ValueError):
         return ()

@@ -6,13 +6,13 @@ from typing import Any, get_args
 
 import msgspec
 
-from pipeline.engines.reading import connect, last_standing
-from pipeline.engines.setup import Setup
+from pipeline.engines.reading import connect, read_last_run
+from pipeline.engines.setup import JobContext
 from pipeline.errors import JobError
-from pipeline.job.load import Spec
+from pipeline.job.load import LoadedJob
 from pipeline.job.names import did_you_mean
 from pipeline.job.schema import Decision
-from pipeline.job.values import shown
+from pipeline.job.values import for_message
 from pipeline.report.state import count, money
 from pipeline.store import Store, read
 from pipeline.store.pending import Counts
@@ -22,12 +22,12 @@ SHARE = 0.01
 """Of the answered rows; more than this sent again stops the run until the user decides (product rule)."""
 
 
-def question(setup: Setup) -> dict[str, Any]:
+def question(context: JobContext) -> dict[str, Any]:
     """What the job asks of every row, by the keys of the job file."""
-    job = setup.spec.job
+    job = context.spec.job
     asked: dict[str, Any] = {
         "task": job.task,
-        "provider.name": setup.provider_name,
+        "provider.name": context.provider_name,
         "provider.model": job.provider.model,
         "provider.parameters": dict(job.provider.parameters),
         "prompt.system": job.prompt.system,
@@ -44,15 +44,15 @@ def question(setup: Setup) -> dict[str, Any]:
     return dict(msgspec.json.decode(msgspec.json.encode(asked)))
 
 
-def earlier_dimension(setup: Setup, store: Store) -> int | None:
+def earlier_dimension(context: JobContext, store: Store) -> int | None:
     """Floats of the vectors that already answer what the job asks; None without any, and where it asks something else
     by now. Blocking."""
-    standing = last_standing(setup.spec.output)
-    asked_before = standing is None or not standing.questions or question(setup) in standing.questions
-    return store.known["results"].dimension if asked_before else None
+    previous = read_last_run(context.spec.output)
+    asked_before = previous is None or not previous.questions or question(context) in previous.questions
+    return store.schemas["results"].dimension if asked_before else None
 
 
-def redo(setup: Setup, changed: str | None, counts: Counts) -> bool:
+def redo(context: JobContext, changed: str | None, counts: Counts) -> bool:
     """Whether rows that changed since they were answered are sent again. Blocking.
 
     `changed` (the option) goes before the job's `run.changed`; `redo` sends them, `keep` leaves them as they are. The
@@ -62,24 +62,24 @@ def redo(setup: Setup, changed: str | None, counts: Counts) -> bool:
     """
     if changed in ("keep", "redo"):
         return changed == "redo"
-    if changed is None and setup.spec.job.run.changed != "ask":
-        return foreseen(setup, counts)
+    if changed is None and context.spec.job.run.changed != "ask":
+        return foreseen(context, counts)
     if counts.rebuy <= SHARE * counts.answered:
         return True
-    edits = _edits(setup)
+    edits = _edits(context)
     if not edits:
         return True
     raise JobError(
-        f"{setup.spec.name}: the job has changed, and {count(counts.rebuy, 'answered row')} of {counts.answered:,} "
-        f"would be sent again{_price(setup.spec, counts.rebuy)}. Changed: {'; '.join(edits)}. "
+        f"{context.spec.name}: the job has changed, and {count(counts.rebuy, 'answered row')} of {counts.answered:,} "
+        f"would be sent again{_price(context.spec, counts.rebuy)}. Changed: {'; '.join(edits)}. "
         "Decide with --changed redo (send them again) or --changed keep (keep their answers), "
         "or set run.changed in the job"
     )
 
 
-def foreseen(setup: Setup, counts: Counts) -> bool:
+def foreseen(context: JobContext, counts: Counts) -> bool:
     """As `redo`, by the job alone and without a question: whether a run may send changed rows again. Blocking."""
-    return setup.spec.job.run.changed != "keep" or not counts.rebuy or not _edits(setup)
+    return context.spec.job.run.changed != "keep" or not counts.rebuy or not _edits(context)
 
 
 def decided(changed: str | None) -> str | None:
@@ -87,27 +87,27 @@ def decided(changed: str | None) -> str | None:
     if changed is None or changed in DECISIONS:
         return changed
     hint = did_you_mean(changed, DECISIONS)
-    raise JobError(f"changed: found {shown(changed)}, expected one of {', '.join(DECISIONS)}{hint}")
+    raise JobError(f"changed: found {for_message(changed)}, expected one of {', '.join(DECISIONS)}{hint}")
 
 
-def _edits(setup: Setup) -> list[str]:
+def _edits(context: JobContext) -> list[str]:
     """What the job asks now and some answered rows were not asked, in words."""
-    standing = last_standing(setup.spec.output)
-    now = question(setup)
-    before = next((asked for asked in (standing and standing.questions) or ({},) if asked != now), now)
+    previous = read_last_run(context.spec.output)
+    now = question(context)
+    before = next((asked for asked in (previous and previous.questions) or ({},) if asked != now), now)
     return [
-        f"{key} was {_shown(before.get(key))}, is {_shown(value)}"
+        f"{key} was {_as_text(before.get(key))}, is {_as_text(value)}"
         for key, value in {**dict.fromkeys(before), **now}.items()
         if before.get(key) != value
     ]
 
 
-def _shown(value: Any) -> str:
+def _as_text(value: Any) -> str:
     text = "not set" if value in (None, {}) else msgspec.json.encode(value).decode()
     return text if len(text) <= 80 else text[:77] + "…"
 
 
-def _price(spec: Spec, rows: int) -> str:
+def _price(spec: LoadedJob, rows: int) -> str:
     sql = "select avg(cost), any_value(currency) from versions where cost is not null"
     average, currency = read.query(connect(spec), sql).fetchall()[0]
     return "" if average is None else f", at about {money(average * rows, currency)}"

@@ -10,14 +10,14 @@ import msgspec
 
 from pipeline.errors import Fault
 from pipeline.job.fingerprint import Question, digest, encode, fingerprint
-from pipeline.job.schema import Job
+from pipeline.job.schema import JobFile
 from pipeline.manifest.files import digest as digest_of
 from pipeline.manifest.files import read
 from pipeline.manifest.kinds import suffix_of
 from pipeline.manifest.pdf import is_pdf
 from pipeline.manifest.refs import unsigned
-from pipeline.manifest.row_media import has_unlisted_frames, listed, row_media
-from pipeline.manifest.stamp import stamp
+from pipeline.manifest.row_media import expand_frames, has_unlisted_frames, row_media
+from pipeline.manifest.stamp import stat_key
 from pipeline.manifest.whole import is_cut
 from pipeline.tasks.turns import parameters, prompts
 from pipeline.types import Frames, FrameSource, Item, Loaded, Media, Message, Row
@@ -34,18 +34,18 @@ def loaded_key(media: Loaded) -> str:
     return (CUT if media.cut else "") + (media.sha256 or "")
 
 
-class Identity:
+class Fingerprinter:
     """Fingerprints and stamps of rows under one job."""
 
-    def __init__(self, job: Job, *, offline: bool) -> None:
+    def __init__(self, job: JobFile, *, offline: bool) -> None:
         self._job = job
         self._provider = "offline" if offline else job.provider.name
 
     def early(self, row: Row) -> str | None:
-        """The fingerprint of a row without local files, else None: those must be read, or recognised by `stamp`."""
+        """The fingerprint of a row without local files, else None: those must be read, or recognised by `stat_key`."""
         if has_local_files(row):
             return None
-        return self.fingerprint(listed(row), _no_local_file)
+        return self.fingerprint(expand_frames(row), _no_local_file)
 
     def file_key(self, media: Media, root: str) -> str:
         """The key of a local file by its bytes, whether or not they are a picture. Blocking. Raises Fault as `load`."""
@@ -58,7 +58,7 @@ class Identity:
         return (CUT if cut else "") + hashlib.sha256(body).hexdigest()
 
     def fingerprint(self, row: Row, key: Key) -> str:
-        """The fingerprint of a row whose frames are `listed`; `key` gives the keys of local files."""
+        """The fingerprint of a row whose frames are listed (`expand_frames`); `key` gives the keys of local files."""
         if row.problem is not None:
             return self.broken(row, row.problem.code)
         try:
@@ -66,9 +66,9 @@ class Identity:
         except Fault as fault:
             return self.broken(row, fault.code)
 
-    def stamp(self, row: Row) -> str | None:
+    def stat_key(self, row: Row) -> str | None:
         """Stands for the fingerprint while path, size and time of every local file stay; None where one is gone."""
-        files = stamp(row)
+        files = stat_key(row)
         if files is None or row.problem is not None:
             return None
         try:
@@ -126,7 +126,7 @@ def _media(row: Row, key: Key) -> list[tuple[str, str]]:
     return found
 
 
-def _rest(row: Row, job: Job, key: Key) -> dict[str, Any]:
+def _rest(row: Row, job: JobFile, key: Key) -> dict[str, Any]:
     """The fields of a Question that most rows leave out."""
     rest: dict[str, Any] = {}
     if row.messages:

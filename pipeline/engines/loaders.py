@@ -15,14 +15,14 @@ A = TypeVarTuple("A")
 
 THREADS = 4
 """Pillow lets go of the interpreter while it decodes; what a quick load does in between, only one thread can do."""
-TRIP_SECONDS = 0.005
+BATCH_SECONDS = 0.005
 """A trip to a thread costs as much CPU as a load of 200 KB, for each thread and the loop take the interpreter from one
 another: a run over such files took 1,580 µs a row with a trip each, 1,230 with one for ten (64 in flight)."""
 PATIENCE_SECONDS = 0.1
 """A call that is still waiting after this opens another thread: so do pictures that are decoded, not quick loads."""
 
 
-class Loaders:
+class ThreadBatcher:
     """At most `most` threads. The caller who finds none at work makes the trip, and takes along whoever waits when it
     begins or comes while it lasts; when its own call is done, it hands on to one who still waits."""
 
@@ -64,16 +64,16 @@ class Loaders:
         taken: list[_Call] = []
         try:
             while not own.begun:
-                await anyio.to_thread.run_sync(self._trip, taken)
+                await anyio.to_thread.run_sync(self._batch, taken)
                 self._tell(taken)
         finally:
             self._leading -= 1
             self._tell(taken)
             self._hand_on()
 
-    def _trip(self, taken: list[_Call]) -> None:
+    def _batch(self, taken: list[_Call]) -> None:
         """Blocking."""
-        due = time.monotonic() + TRIP_SECONDS
+        due = time.monotonic() + BATCH_SECONDS
         while self._waiting:
             try:
                 call = self._waiting.popleft()

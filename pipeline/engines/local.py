@@ -13,20 +13,20 @@ from datetime import UTC, datetime
 import anyio
 import anyio.to_thread
 
-from pipeline.dispatch.collector import seldom_collected
+from pipeline.dispatch.collector import relaxed_gc
 from pipeline.dispatch.descriptors import raise_limit
 from pipeline.engines.guard import decided, redo
-from pipeline.engines.identity import Identity
+from pipeline.engines.identity import Fingerprinter
 from pipeline.engines.notes import column_notes
 from pipeline.engines.options import RunOptions
 from pipeline.engines.owner import mark, refuse_another
-from pipeline.engines.plan import Plan
-from pipeline.engines.reprocess import plan_reprocess
+from pipeline.engines.plan import Selection
+from pipeline.engines.reprocess import select_failed
 from pipeline.engines.running import Running
-from pipeline.engines.setup import Setup, check_columns, setup
-from pipeline.engines.survey import Surveyor, selected
+from pipeline.engines.setup import JobContext, check_columns, job_context
+from pipeline.engines.survey import ManifestScanner, selected
 from pipeline.errors import MachineError, ManifestError, PipelineError
-from pipeline.job.load import Spec
+from pipeline.job.load import LoadedJob
 from pipeline.machine import machine_error_of
 from pipeline.manifest import Manifest, from_table, open_manifest
 from pipeline.report.summary import Summary
@@ -34,33 +34,33 @@ from pipeline.store import RunRecord, Store
 from pipeline.store.input_rules import input_rules
 
 
-async def execute(spec: Spec, options: RunOptions) -> Summary:
+async def execute(spec: LoadedJob, options: RunOptions) -> Summary:
     """Runs a job to its end, on asyncio. Raises PipelineError for what stops it before anything is sent."""
-    with _machine_errors(), seldom_collected():
-        prepared = setup(spec)
+    with _machine_errors(), relaxed_gc():
+        context = job_context(spec)
         manifest = await anyio.to_thread.run_sync(_manifest, spec, options)
-        check_columns(prepared, manifest.schema_columns)
+        check_columns(context, manifest.schema_columns)
 
-        def plan(store: Store) -> Plan:
-            return _plan_run(prepared, options, manifest, store)
+        def plan(store: Store) -> Selection:
+            return _select_rows(context, options, manifest, store)
 
-        return await _execute(prepared, options, manifest.root, plan)
+        return await _execute(context, options, manifest.root, plan)
 
 
-async def execute_reprocess(spec: Spec, options: RunOptions) -> Summary:
+async def execute_reprocess(spec: LoadedJob, options: RunOptions) -> Summary:
     """Sends failed rows again, on asyncio. Raises PipelineError for what stops it before anything is sent."""
-    with _machine_errors(), seldom_collected():
-        prepared = setup(spec)
-        identity = Identity(spec.job, offline=spec.offline)
+    with _machine_errors(), relaxed_gc():
+        context = job_context(spec)
+        fingerprinter = Fingerprinter(spec.job, offline=spec.offline)
 
-        def plan(store: Store) -> Plan:
-            return plan_reprocess(spec, identity, options.where, options.limit)
+        def plan(store: Store) -> Selection:
+            return select_failed(spec, fingerprinter, options.where, options.limit)
 
         try:
             root = (await anyio.to_thread.run_sync(_manifest, spec, options)).root
         except ManifestError:
             root = "/"  # The manifest has moved on; kept rows name their files by absolute paths.
-        return await _execute(prepared, options, root, plan)
+        return await _execute(context, options, root, plan)
 
 
 @contextmanager
@@ -77,24 +77,24 @@ def _machine_errors() -> Iterator[None]:
         raise found from error
 
 
-async def _execute(prepared: Setup, options: RunOptions, root: str, plan: Callable[[Store], Plan]) -> Summary:
-    spec, handed = prepared.spec, options.manifest is not None
+async def _execute(context: JobContext, options: RunOptions, root: str, plan: Callable[[Store], Selection]) -> Summary:
+    spec, handed = context.spec, options.manifest is not None
     refuse_another(spec, handed=handed)
     raise_limit()
     name = run_id()
     record = RunRecord(
         run_id=name,
         started_at=time.time_ns() // 1000,
-        provider=prepared.provider_name,
-        model=prepared.model.name,
+        provider=context.provider_name,
+        model=context.model.name,
     )
-    opened = functools.partial(Store.open, spec.output, spec.job.task, run_id=name, dimension=prepared.dimension)
+    opened = functools.partial(Store.open, spec.output, spec.job.task, run_id=name, dimension=context.dimension)
     store = await anyio.to_thread.run_sync(opened)
     told = False
     try:
         planned = await anyio.to_thread.run_sync(plan, store)
         await anyio.to_thread.run_sync(functools.partial(mark, spec, store, handed=handed))
-        summary = await Running(prepared, options, root, store, record, planned).run()
+        summary = await Running(context, options, root, store, record, planned).run()
         told = summary.stop_reason == "machine"
         return summary
     finally:
@@ -102,18 +102,18 @@ async def _execute(prepared: Setup, options: RunOptions, root: str, plan: Callab
             await anyio.to_thread.run_sync(store.close)
 
 
-def _plan_run(prepared: Setup, options: RunOptions, manifest: Manifest, store: Store) -> Plan:
+def _select_rows(context: JobContext, options: RunOptions, manifest: Manifest, store: Store) -> Selection:
     """Blocking. The manifest's rows that need sending, as far as the guard lets them."""
-    spec = prepared.spec
-    identity = Identity(spec.job, offline=spec.offline)
-    surveyor = Surveyor(manifest, identity, spec.output, spec.job.task)
-    decide = functools.partial(redo, prepared, decided(options.changed))
-    survey = surveyor.survey(store.mark_current, decide, rehash=options.rehash)
-    total = survey.ordinals()
+    spec = context.spec
+    fingerprinter = Fingerprinter(spec.job, offline=spec.offline)
+    scanner = ManifestScanner(manifest, fingerprinter, spec.output, spec.job.task)
+    decide = functools.partial(redo, context, decided(options.changed))
+    scan = scanner.scan(store.record_manifest_state, decide, rehash=options.rehash)
+    total = scan.ordinals()
     for cap in (options.limit, options.sample):
         total = total if cap is None else min(cap, total)
-    counts = survey.counts
-    return Plan(
+    counts = scan.counts
+    return Selection(
         command="run",
         rows=counts.rows,
         total=total,
@@ -124,14 +124,16 @@ def _plan_run(prepared: Setup, options: RunOptions, manifest: Manifest, store: S
         changed=counts.changed,
         vanished=counts.vanished,
         repeated=counts.repeat,
-        kept=survey.kept,
+        kept=scan.kept,
         notes=column_notes(spec, manifest.schema_columns),
         passed_over=manifest.passed_over(),
-        source=lambda going: selected(manifest, survey, identity, options.limit, options.sample, going),
+        source=lambda should_continue: selected(
+            manifest, scan, fingerprinter, options.limit, options.sample, should_continue
+        ),
     )
 
 
-def _manifest(spec: Spec, options: RunOptions) -> Manifest:
+def _manifest(spec: LoadedJob, options: RunOptions) -> Manifest:
     rules = input_rules(spec.output, spec.job.task)
     if options.manifest is not None:
         return from_table(options.manifest, spec.job, os.getcwd(), rules)  # noqa: PTH109 - a text, as manifests take it

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.errors import Fault, JobError, refusal
-from pipeline.job.load import Spec
-from pipeline.job.schema import Job
+from pipeline.job.load import LoadedJob
+from pipeline.job.schema import JobFile
 from pipeline.manifest.rows import Shaper
 from pipeline.manifest.unused import Unused, find, strong_kind
 from pipeline.providers.body import all_media
@@ -30,7 +30,7 @@ _OUTCOME = {
 }
 
 
-def ask(task: Task, row: Row, job: Job) -> Request:
+def ask(task: Task, row: Row, job: JobFile) -> Request:
     """The request of a row without a problem. Raises Fault as the task does, and `Local.UnusedMedia`."""
     try:
         request = task.ask(row, job)
@@ -41,7 +41,7 @@ def ask(task: Task, row: Row, job: Job) -> Request:
     return request
 
 
-def check_schema(spec: Spec, columns: tuple[str, ...]) -> None:
+def check_schema(spec: LoadedJob, columns: tuple[str, ...]) -> None:
     """Raises JobError where no column of a table is one of our fields for media, and one looks as if it should be."""
     job = spec.job
     if job.media.unused != "refuse":
@@ -61,16 +61,16 @@ def check_schema(spec: Spec, columns: tuple[str, ...]) -> None:
         raise JobError(f"{spec.name}: the manifest {_without_frames(lonely, job)} {_way_out()}")
 
 
-def _refuse_unused(row: Row, job: Job) -> None:
+def _refuse_unused(row: Row, job: JobFile) -> None:
     unused = find(row.raw, job.task)
     if unused is not None:
-        raise refusal("UnusedMedia", _told(unused, row, job))
+        raise refusal("UnusedMedia", _message(unused, row, job))
     fps = _lonely_frame_field(row.raw, job)
     if fps is not None:
         raise refusal("UnusedMedia", f"the row {_without_frames(fps, job)} {_way_out(again=True)}")
 
 
-def _told(unused: Unused, row: Row, job: Job) -> str:
+def _message(unused: Unused, row: Row, job: JobFile) -> str:
     way = _way_in(job, unused.column, unused.kind or "image", direct=unused.direct)
     as_text = ""
     if any(unused.column in placeholders(text) for text in (job.prompt.system, job.prompt.text) if text is not None):
@@ -82,7 +82,7 @@ def _told(unused: Unused, row: Row, job: Job) -> str:
     )
 
 
-def _explained(fault: Fault, row: Row, job: Job) -> Fault:
+def _explained(fault: Fault, row: Row, job: JobFile) -> Fault:
     """What the task refuses because the row has no input, with the column that may have been meant."""
     if fault.code == "Local.NoInput":
         unused = find(row.raw, job.task)
@@ -102,7 +102,7 @@ def question_column(columns: tuple[str, ...]) -> str | None:
     return next((column for column in columns if column.strip().lower() in _QUESTIONS), None)
 
 
-def _lonely_frame_field(values: Mapping[str, Any], job: Job) -> str | None:
+def _lonely_frame_field(values: Mapping[str, Any], job: JobFile) -> str | None:
     if job.task == "embed":
         return None
     columns = job.columns
@@ -112,14 +112,14 @@ def _lonely_frame_field(values: Mapping[str, Any], job: Job) -> str | None:
     return None
 
 
-def _without_frames(column: str, job: Job) -> str:
+def _without_frames(column: str, job: JobFile) -> str:
     return (
         f'gives "{column}", which is about the frames of a video, but no frames: {_outcome(job)}. '
         "Name them in the field frames, or the file in video."
     )
 
 
-def _way_in(job: Job, column: str, field: str, *, direct: bool = True) -> str:
+def _way_in(job: JobFile, column: str, field: str, *, direct: bool = True) -> str:
     if not direct:
         return f"Give it a column of its own that is called {field}"
     if column == field and getattr(job.columns, field) is not None:
@@ -133,7 +133,7 @@ def _way_out(*, again: bool = False) -> str:
     return f'If it is meant so: [media] unused = "ignore"{resend}'
 
 
-def _outcome(job: Job) -> str:
+def _outcome(job: JobFile) -> str:
     return _OUTCOME.get(job.task, "every row would fail without a picture")
 
 

@@ -22,14 +22,14 @@ async def uploaded(request: Request, upload: Upload) -> Request:
     return replaced(request, lambda media: urls.get(id(media), media)) if urls else request
 
 
-def told(request: Request) -> Request:
+def request_without_bytes(request: Request) -> Request:
     """The request with what is known of its media, but not their bytes: once encoded, they would be held twice."""
     if not all_media(request):
         return request
-    return replaced(request, lambda media: bare(media) if isinstance(media, Loaded) else media)
+    return replaced(request, lambda media: without_bytes(media) if isinstance(media, Loaded) else media)
 
 
-def bare(media: Loaded) -> Loaded:
+def without_bytes(media: Loaded) -> Loaded:
     """The medium without its bytes."""
     return media if media.body is None else msgspec.structs.replace(media, body=None)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.engines.pages import check_count, takes_pages, with_pages
-from pipeline.engines.setup import Setup
+from pipeline.engines.setup import JobContext
 from pipeline.errors import Fault
 from pipeline.manifest.documents import Document, document
 from pipeline.manifest.fit import PAGES
@@ -28,22 +28,22 @@ class RequestMedia:
 class MediaLoader:
     """Loads by the rules of one job. `root`: the manifest's folder."""
 
-    def __init__(self, setup: Setup, root: str) -> None:
-        self._setup = setup
+    def __init__(self, context: JobContext, root: str) -> None:
+        self._context = context
         self._root = root
-        self._limits = setup.media_limits(setup.spec.job.provider.parameters)
-        job = setup.spec.job.media
+        self._limits = context.media_limits(context.spec.job.provider.parameters)
+        job = context.spec.job.media
         self._how: dict[str, Any] = {
             "resize": job.resize,
-            "upright": setup.upright,
+            "upright": context.upright,
             "truncated": job.truncated,
             "dpi": job.dpi or DPI,
         }
 
     def limits(self, request: Request) -> Mapping[str, MediaLimits]:
         """By kind of media, for this request."""
-        own = request.parameters is not self._setup.spec.job.provider.parameters
-        return self._setup.media_limits(request.parameters) if own else self._limits
+        own = request.parameters is not self._context.spec.job.provider.parameters
+        return self._context.media_limits(request.parameters) if own else self._limits
 
     def load(self, into: RequestMedia, media: Media, body: bytes | None = None) -> None:
         """Loads one file; `body`: of one that was downloaded. Raises Fault as `manifest.load`."""
@@ -69,7 +69,7 @@ class MediaLoader:
         """
         pages: dict[Media | Loaded, tuple[Loaded, ...]] = {}
         for media, found in into.documents.items():
-            check_count(found, self._setup)
+            check_count(found, self._context)
             into.loaded[media] = Loaded(kind="image", source=found.name, sha256=found.sha256)
             count = 1 if into.request.task == "ocr" else found.pages
             pages[media] = tuple(self.page(found, index, into.request) for index in range(count))
@@ -77,6 +77,6 @@ class MediaLoader:
 
     def page(self, found: Document, index: int, request: Request) -> Loaded:
         """A page of a document, counted from 0. Raises Fault as `load_page`."""
-        job = self._setup.spec.job.media
+        job = self._context.spec.job.media
         limits = self.limits(request)["image"]
         return load_page(found, index, limits, resize=job.resize, truncated=job.truncated)

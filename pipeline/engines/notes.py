@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pipeline.job.load import Spec, user_models
+from pipeline.job.load import LoadedJob, user_models
 from pipeline.manifest.rows import Shaper
 from pipeline.providers.edit_distance import meant
 from pipeline.providers.models import find, names
 
 
-def notes(spec: Spec) -> tuple[str, ...]:
+def notes(spec: LoadedJob) -> tuple[str, ...]:
     """The notes of a job, in words. Raises JobError for tables of models that do not fit."""
     own, shared = spec.job.models, user_models()
     section = spec.job.provider
@@ -23,7 +23,7 @@ def notes(spec: Spec) -> tuple[str, ...]:
     )
 
 
-def column_notes(spec: Spec, columns: tuple[str, ...] | None) -> tuple[str, ...]:
+def column_notes(spec: LoadedJob, columns: tuple[str, ...] | None) -> tuple[str, ...]:
     """What the columns of a table make likely to be a mistake; nothing where they are not known."""
     if columns is None or Shaper(spec.job, "/").id_name in columns:
         return ()

@@ -11,7 +11,7 @@ import msgspec
 from pipeline.errors import JobError
 from pipeline.job.file import read
 from pipeline.job.filenames import no_file_name
-from pipeline.job.load import OFFLINE_SUFFIX, Spec
+from pipeline.job.load import OFFLINE_SUFFIX, LoadedJob
 from pipeline.store import Store
 from pipeline.store.files import machine, replacing, write_all
 from pipeline.store.layout import Layout
@@ -29,7 +29,7 @@ class Owner(msgspec.Struct, frozen=True):
     manifest: str | None = None
 
 
-def refuse_another(spec: Spec, *, handed: bool = False) -> None:
+def refuse_another(spec: LoadedJob, *, handed: bool = False) -> None:
     """Raises JobError where the output surely belongs to another job.
 
     That is so where another job file ran there last, is still in its place, and has another manifest. The file that
@@ -51,7 +51,7 @@ def refuse_another(spec: Spec, *, handed: bool = False) -> None:
     )
 
 
-def mark(spec: Spec, store: Store, *, handed: bool = False) -> None:
+def mark(spec: LoadedJob, store: Store, *, handed: bool = False) -> None:
     """Notes in the output of an open store whose it is. Blocking. Raises MachineError."""
     layout = store.layout
     manifest = spec.manifest if _is_query(spec.manifest) else _to(layout, spec.manifest)
@@ -82,7 +82,7 @@ def _is_another(theirs: Path, ours: Path) -> bool:
         return False
 
 
-def _names_output(job: Path, spec: Spec) -> bool:
+def _names_output(job: Path, spec: LoadedJob) -> bool:
     """Whether a job file names the output of `spec` as its own, with any value of a `{name}` in its path."""
     try:
         place = read(job).get("output")

@@ -13,7 +13,7 @@ from pipeline.providers.body import all_media
 from pipeline.types import Image, Loaded, Media, Part, Request
 
 if TYPE_CHECKING:
-    from pipeline.engines.setup import Setup
+    from pipeline.engines.setup import JobContext
 
 
 def takes_pages(request: Request, media: Media) -> bool:
@@ -25,9 +25,9 @@ def takes_pages(request: Request, media: Media) -> bool:
     )
 
 
-def check_count(document: Document, setup: Setup) -> None:
+def check_count(document: Document, context: JobContext) -> None:
     """Raises Fault (`Local.TooManyPages`) for more pages than the job or the model takes."""
-    job, model, pages = setup.spec.job, setup.model, document.pages
+    job, model, pages = context.spec.job, context.model, document.pages
     if pages > job.media.max_pages:
         raise refusal("TooManyPages", f"{document.name}: {pages} pages; media.max_pages allows {job.media.max_pages}")
     if job.task == "ask" and model.max_images is not None and pages > model.max_images:

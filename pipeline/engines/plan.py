@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
-from pipeline.engines.work import Work
+from pipeline.engines.work import WorkItem
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """Counts are rows. rows: of the manifest (of a reprocess: of the last run's). total: to be sent now. done: answered
     before, or `dismissed`. failed: failures that are open and not sent now. new, changed, vanished, repeated: as in the
     summary. passed_over: what the manifest's folder or glob holds besides, by kind. kept: answered rows
@@ -30,7 +30,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     kept: int = 0
     notes: tuple[str, ...] = ()
     passed_over: Mapping[str, int] = {}
-    source: Callable[[Callable[[], bool]], Iterator[Work]]
+    source: Callable[[Callable[[], bool]], Iterator[WorkItem]]
 
     @property
     def lines(self) -> int:

@@ -12,12 +12,12 @@ from pipeline.engines.meaning import question_column
 from pipeline.engines.videos import blank, to_be_cut, with_frames
 from pipeline.errors import Fault
 from pipeline.job.names import did_you_mean, nearest
-from pipeline.job.schema import Job
+from pipeline.job.schema import JobFile
 from pipeline.manifest.rows import FIELDS, Shaper
 from pipeline.types import Frames, Item, Media, MediaKind, Message, Row
 
 if TYPE_CHECKING:
-    from pipeline.engines.setup import Setup
+    from pipeline.engines.setup import JobContext
 
 MOST_SHOWN = 20
 """Columns of a table that a message lists."""
@@ -25,56 +25,56 @@ MOST_SHOWN = 20
 Pieces = dict[str, Any]
 
 
-def refusal_of_all(setup: Setup, columns: tuple[str, ...] | None = None) -> str | None:
+def refusal_of_all(context: JobContext, columns: tuple[str, ...] | None = None) -> str | None:
     """What every row would be refused for, in words with the key of the job, or None. `columns`: of the table."""
-    job = setup.spec.job
+    job = context.spec.job
     given = _given(job, columns)
     if columns is not None and (problem := _no_question(job, given, columns)):
         return problem
-    forms = [pieces for fields, pieces in _forms(setup) if columns is None or not fields or fields & given]
+    forms = [pieces for fields, pieces in _forms(context) if columns is None or not fields or fields & given]
     if not forms:
         return _no_input(job, columns or ())
-    refusals = [_refused(setup, pieces) for pieces in forms]
+    refusals = [_refused(context, pieces) for pieces in forms]
     sent = next((pieces for pieces, refused in zip(forms, refusals, strict=True) if refused is None), None)
     if sent is None:
         return refusals[0]
-    return _wrong_column(setup, sent)
+    return _wrong_column(context, sent)
 
 
-def _given(job: Job, columns: tuple[str, ...] | None) -> frozenset[str]:
+def _given(job: JobFile, columns: tuple[str, ...] | None) -> frozenset[str]:
     """The fields of ours that a table has."""
     names = Shaper(job, "/").names
     return frozenset(names[column] for column in columns or () if column in names)
 
 
-def _forms(setup: Setup) -> list[tuple[frozenset[str], Pieces]]:
+def _forms(context: JobContext) -> list[tuple[frozenset[str], Pieces]]:
     """Every form of row that the task may take, the most usual first: (fields that can give it, pieces of a Row)."""
-    task = setup.spec.job.task
-    every = [(frozenset({"image", "images", "contents"}), pieces) for pieces in _pieces(setup, "image")]
+    task = context.spec.job.task
+    every = [(frozenset({"image", "images", "contents"}), pieces) for pieces in _pieces(context, "image")]
     every += [
-        (frozenset({field, "contents"}), p) for field in ("frames", "video", "audio") for p in _pieces(setup, field)
+        (frozenset({field, "contents"}), p) for field in ("frames", "video", "audio") for p in _pieces(context, field)
     ]
     if task == "embed":
-        every += [(frozenset({"text", "contents"}), pieces) for pieces in _pieces(setup, "text")]
+        every += [(frozenset({"text", "contents"}), pieces) for pieces in _pieces(context, "text")]
     if task == "ask":
-        every += [(frozenset({"messages"}), pieces) for pieces in _pieces(setup, "messages")]
+        every += [(frozenset({"messages"}), pieces) for pieces in _pieces(context, "messages")]
         every.append((frozenset(), {}))  # the question alone, which the job or the row gives
     return every
 
 
-def _pieces(setup: Setup, field: str) -> list[Pieces]:
+def _pieces(context: JobContext, field: str) -> list[Pieces]:
     """A field of ours as the part of a Row that it becomes, in every form; none for fields that no check depends on."""
     if field in ("image", "images"):
-        return [{"images": (_medium(setup, "image"),)}]
+        return [{"images": (_medium(context, "image"),)}]
     if field in ("frames", "fps", "max_frames"):
-        return [{"frames": Frames(pictures=(_medium(setup, "image"),) * (setup.model.frame_limits.min or 4))}]
+        return [{"frames": Frames(pictures=(_medium(context, "image"),) * (context.model.frame_limits.min or 4))}]
     if field == "video":
-        files = (_medium(setup, "video"), _local("video"))
+        files = (_medium(context, "video"), _local("video"))
         return [{"videos": (Item(content=file),)} for file in dict.fromkeys(files)]
     if field == "audio":
-        return [{"audio": (_medium(setup, "audio"),)}]
+        return [{"audio": (_medium(context, "audio"),)}]
     if field == "messages":
-        picture = _medium(setup, "image")
+        picture = _medium(context, "image")
         turns = Message(role="user", text="a question", images=(picture,)), Message(role="assistant", text="an answer")
         return [{"messages": turns}]
     if field == "prompts":
@@ -82,53 +82,55 @@ def _pieces(setup: Setup, field: str) -> list[Pieces]:
     return [{field: "some words"}] if field in ("text", "prompt", "system") else []
 
 
-def _medium(setup: Setup, kind: MediaKind) -> Media:
+def _medium(context: JobContext, kind: MediaKind) -> Media:
     """A medium as the job hands it to the service: a URL goes wherever a file goes, unless URLs are loaded here."""
     ref = f"https://service.invalid/{kind}"
-    return _local(kind) if setup.spec.job.media.fetch == "here" else Media(kind=kind, ref=ref, url=ref)
+    return _local(kind) if context.spec.job.media.fetch == "here" else Media(kind=kind, ref=ref, url=ref)
 
 
 def _local(kind: MediaKind) -> Media:
     return Media(kind=kind, ref=f"/{kind}", path=f"/{kind}")
 
 
-def _refused(setup: Setup, pieces: Pieces) -> str | None:
-    job = setup.spec.job
+def _refused(context: JobContext, pieces: Pieces) -> str | None:
+    job = context.spec.job
     # Words of the row take the place of the job's, whose {columns} only a row has.
     asked = {} if job.task == "embed" else {"prompt": "a question", "system": job.prompt.system and "a role"}
     row = Row(ordinal=0, where="", id="", given=False, **{**asked, **pieces})
     try:
-        request = setup.task.ask(row, job)
-        cut = to_be_cut(request, setup)
-        setup.provider.check(
-            with_frames(request, {video: blank(video, setup) for video in cut}, setup), setup.model, setup.endpoint
+        request = context.task.ask(row, job)
+        cut = to_be_cut(request, context)
+        context.provider.check(
+            with_frames(request, {video: blank(video, context) for video in cut}, context),
+            context.model,
+            context.endpoint,
         )
     except Fault as fault:
         if fault.code == "Local.UrlsOnly" and job.media.fetch == "here":
             return (
-                f'media.fetch: "here" loads every picture, but {setup.model.name} takes http(s) URLs only; '
+                f'media.fetch: "here" loads every picture, but {context.model.name} takes http(s) URLs only; '
                 'set media.fetch = "service"'
             )
         return fault.message
     return None
 
 
-def _wrong_column(setup: Setup, sent: Pieces) -> str | None:
+def _wrong_column(context: JobContext, sent: Pieces) -> str | None:
     """What is wrong with a column that [columns] names: a field that no row of this job may have."""
-    job = setup.spec.job
+    job = context.spec.job
     for field in FIELDS:
         column = getattr(job.columns, field)
         if column is None or field == "id":
             continue
         if field == "text" and job.task != "embed":
             return f"columns.text: texts are for embed; in the prompt of {job.task}, write {{{column}}}"
-        forms = _pieces(setup, field)
-        if forms and all(_refused(setup, one) and _refused(setup, {**sent, **one}) for one in forms):
-            return f"columns.{field}: {_refused(setup, forms[0])}"
+        forms = _pieces(context, field)
+        if forms and all(_refused(context, one) and _refused(context, {**sent, **one}) for one in forms):
+            return f"columns.{field}: {_refused(context, forms[0])}"
     return None
 
 
-def _no_question(job: Job, given: frozenset[str], columns: tuple[str, ...]) -> str | None:
+def _no_question(job: JobFile, given: frozenset[str], columns: tuple[str, ...]) -> str | None:
     if job.task != "ask" or job.prompt.text is not None:
         return None
     if not {"prompt", "prompts", "contents"}.isdisjoint(given):
@@ -140,7 +142,7 @@ def _no_question(job: Job, given: frozenset[str], columns: tuple[str, ...]) -> s
     return f"there is nothing to ask: {way}; the manifest has {_shown(columns)}"
 
 
-def _no_input(job: Job, columns: tuple[str, ...]) -> str:
+def _no_input(job: JobFile, columns: tuple[str, ...]) -> str:
     wanted = (
         ("image", "images", "audio", "video", "text") if job.task == "embed" else ("image", "images", "frames", "video")
     )

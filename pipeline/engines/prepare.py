@@ -10,20 +10,20 @@ from typing import Any, Protocol
 import msgspec
 
 from pipeline.dispatch.descriptors import patiently
-from pipeline.dispatch.prepared import Prepared
+from pipeline.dispatch.prepared import PreparedRequest
 from pipeline.engines.conversation import continued
-from pipeline.engines.identity import Identity, loaded_key
-from pipeline.engines.loaders import Loaders
-from pipeline.engines.media import bare, replaced, told, uploaded
+from pipeline.engines.identity import Fingerprinter, loaded_key
+from pipeline.engines.loaders import ThreadBatcher
+from pipeline.engines.media import replaced, request_without_bytes, uploaded, without_bytes
 from pipeline.engines.media_loading import MediaLoader, RequestMedia
-from pipeline.engines.setup import Setup
+from pipeline.engines.setup import JobContext
 from pipeline.engines.sharing import lasting
 from pipeline.engines.videos import blank, least_frames, most_frames, to_be_cut, with_frames
-from pipeline.engines.work import Work
+from pipeline.engines.work import WorkItem
 from pipeline.errors import Fault, MissingExtra, refusal
 from pipeline.manifest.documents import Document
 from pipeline.manifest.frames_of_video import FrameList, frames_of, require_video
-from pipeline.manifest.row_media import has_unlisted_frames, listed
+from pipeline.manifest.row_media import expand_frames, has_unlisted_frames
 from pipeline.providers.body import all_media
 from pipeline.providers.cost import cost
 from pipeline.providers.tokens import estimate
@@ -53,16 +53,16 @@ class Fetch(Protocol):
         ...
 
 
-Claim = Callable[[Work], Awaitable[bool]]
+Claim = Callable[[WorkItem], Awaitable[bool]]
 
 
-async def everything(work: Work) -> bool:
+async def everything(work: WorkItem) -> bool:
     """The claim of a run that asks for each row."""
     return True
 
 
 class Preparer:
-    """Prepares the rows of one run; what it learns of a row is left in its Work.
+    """Prepares the rows of one run; what it learns of a row is left in its WorkItem.
 
     begun: the answers so far of conversations that an earlier run began. claim: asked once for each row whose
     fingerprint is known, whether it is sent; a row that is not becomes None, and others end it.
@@ -72,29 +72,29 @@ class Preparer:
 
     def __init__(
         self,
-        setup: Setup,
-        identity: Identity,
+        context: JobContext,
+        fingerprinter: Fingerprinter,
         gate: Gate,
         root: str,
         uploads: Uploads | None,
         fetch: Fetch | None,
-        base: Identity | None = None,
+        base: Fingerprinter | None = None,
         begun: Turns = {},  # noqa: B006 - never written to
         claim: Claim = everything,
     ) -> None:
-        self._setup = setup
+        self._context = context
         self._base = base
-        self._identity = identity
+        self._fingerprinter = fingerprinter
         self._gate = gate
         self._root = root
         self._uploads = uploads
         self._fetch = fetch
         self._begun = begun
         self._claim = claim
-        self._loaders = Loaders()
-        self._loader = MediaLoader(setup, root)
+        self._loaders = ThreadBatcher()
+        self._loader = MediaLoader(context, root)
 
-    async def __call__(self, work: Work) -> Prepared | None:
+    async def __call__(self, work: WorkItem) -> PreparedRequest | None:
         """The exchange for a row, None if others end it. Raises Fault for one that cannot be sent; its fingerprint is
         known then too."""
         request = await patiently(functools.partial(self._asked, work))
@@ -102,15 +102,15 @@ class Preparer:
             return None
         return await patiently(functools.partial(self._sent, work, request))
 
-    async def _renewed(self, work: Work) -> Prepared:
+    async def _renewed(self, work: WorkItem) -> PreparedRequest:
         """The exchange for a row anew, with fresh uploads. Raises Fault."""
         return await self._sent(work, await self._asked(work), renew=True)
 
-    async def _asked(self, work: Work) -> Request:
+    async def _asked(self, work: WorkItem) -> Request:
         """The row's first question with its media, and the row's fingerprint. Raises Fault."""
         row = work.row
         if row.problem is not None:
-            work.fingerprint = self._identity.fingerprint(row, _unasked)
+            work.fingerprint = self._fingerprinter.fingerprint(row, _unasked)
             raise Fault("rejected", f"Local.{row.problem.code.removeprefix('Local.')}", row.problem.message)
         try:
             if row.frames is not None or row.contents or row.messages:
@@ -120,17 +120,17 @@ class Preparer:
             work.fingerprint = work.fingerprint or await self._loaders.run(self._fingerprint_unsent, row)
             raise
         if loaded:
-            work.loaded = tuple(bare(media) for media in all_media(request) if isinstance(media, Loaded))
+            work.loaded = tuple(without_bytes(media) for media in all_media(request) if isinstance(media, Loaded))
 
         def key(media: Media) -> str:
             return loaded_key(loaded[media])
 
-        work.fingerprint = work.fingerprint or self._identity.fingerprint(row, key)
+        work.fingerprint = work.fingerprint or self._fingerprinter.fingerprint(row, key)
         if self._base is not None and (own := self._base.fingerprint(row, key)) != work.fingerprint:
-            work.answers = own
+            work.manifest_fingerprint = own
         return request
 
-    async def _sent(self, work: Work, request: Request, *, renew: bool = False) -> Prepared:
+    async def _sent(self, work: WorkItem, request: Request, *, renew: bool = False) -> PreparedRequest:
         if (request.follow_ups or work.document is not None) and not work.turns:
             work.turns = self._answered_before(work)
         if work.document is not None:
@@ -139,13 +139,13 @@ class Preparer:
             request = await self._uploaded(self._uploads, request, renew=renew)
         return await self._turn(work, request)
 
-    async def _page(self, work: Work, document: Document, first: Request, renew: bool = False) -> Prepared:
+    async def _page(self, work: WorkItem, document: Document, first: Request, renew: bool = False) -> PreparedRequest:
         """The exchange for the page behind those that are answered. `first`: the request for the first page."""
         index, request = len(work.turns), first
         if index:
             page = await self._loaders.run(self._loader.page, document, index, first)
             request = replaced(first, lambda _: page)
-            work.loaded = (bare(page),)
+            work.loaded = (without_bytes(page),)
         if self._uploads is not None:
             request = await self._uploaded(self._uploads, request, renew=renew)
         prepared = self._prepared(work, request)
@@ -153,15 +153,15 @@ class Preparer:
             return msgspec.structs.replace(prepared, follow=functools.partial(self._page, work, document, first))
         return prepared
 
-    def _answered_before(self, work: Work) -> tuple[TurnRecord, ...]:
+    def _answered_before(self, work: WorkItem) -> tuple[TurnRecord, ...]:
         """The turns of this conversation from an earlier run; of an equal one, where equal questions are asked once."""
         fingerprint = work.fingerprint or ""
         own = self._begun.get((work.row.id, fingerprint))
-        if own is not None or not self._setup.spec.job.dedupe.equal or not lasting(work.row):
+        if own is not None or not self._context.spec.job.dedupe.equal or not lasting(work.row):
             return own or ()
         return next((turns for (_, asked), turns in self._begun.items() if asked == fingerprint), ())
 
-    async def _turn(self, work: Work, first: Request) -> Prepared:
+    async def _turn(self, work: WorkItem, first: Request) -> PreparedRequest:
         """The exchange for the question behind those that are answered. `first`: the row's first question."""
         asked = continued(first, [turn.answer for turn in work.turns])
         prepared = self._prepared(work, asked)
@@ -172,26 +172,26 @@ class Preparer:
 
     async def _listed(self, row: Row) -> Row:
         if has_unlisted_frames(row):
-            return await self._loaders.run(listed, row)
-        return listed(row)
+            return await self._loaders.run(expand_frames, row)
+        return expand_frames(row)
 
-    async def _loaded(self, work: Work, row: Row) -> tuple[Request, dict[Media | Loaded, Loaded]]:
-        setup = self._setup
-        request = setup.ask(row)
+    async def _loaded(self, work: WorkItem, row: Row) -> tuple[Request, dict[Media | Loaded, Loaded]]:
+        context = self._context
+        request = context.ask(row)
         named = all_media(request)
         if not (named or row.parameters):
             return request, {}
-        cut = to_be_cut(request, setup)
+        cut = to_be_cut(request, context)
         media = [found for found in dict.fromkeys(named) if isinstance(found, Media) and found not in cut]
         here = [found for found in media if found.url is None]
         if here or cut or self._fetch is not None or row.parameters:
             # What is wrong with the question itself is said before any picture is read; else encoding says it.
-            asked = with_frames(request, {found: blank(found, setup) for found in cut}, setup)
-            setup.provider.check(asked, setup.model, setup.endpoint)
+            asked = with_frames(request, {found: blank(found, context) for found in cut}, context)
+            context.provider.check(asked, context.model, context.endpoint)
         deadline = math.inf if self._fetch is None else self._fetch.deadline()
         into = RequestMedia(request)
         if here:
-            work.stamp = await self._loaders.run(self._load_files, row, here, into)
+            work.stat_key = await self._loaders.run(self._load_files, row, here, into)
         for found in media:
             if self._fetch is not None and found.url is not None and found.url.startswith(("http://", "https://")):
                 body = await self._fetch.body(found, deadline)
@@ -208,7 +208,7 @@ class Preparer:
 
     async def _cut(
         self,
-        work: Work,
+        work: WorkItem,
         row: Row,
         request: Request,
         cut: Mapping[Media, Mapping[str, Any]],
@@ -220,23 +220,23 @@ class Preparer:
             require_video()
         except MissingExtra as error:
             raise refusal("MissingExtra", str(error)) from None
-        work.stamp = work.stamp or await self._loaders.run(self._identity.stamp, row)
+        work.stat_key = work.stat_key or await self._loaders.run(self._fingerprinter.stat_key, row)
         taken: dict[Media | Loaded, FrameList] = {}
         for video, options in cut.items():
             body = None
             if self._fetch is not None and video.url is not None:
                 body = await self._fetch.body(video, deadline)
-            most, least = most_frames(self._setup, options), least_frames(self._setup)
+            most, least = most_frames(self._context, options), least_frames(self._context)
             take = functools.partial(frames_of, video, body, most=most, least=least)
-            by, pixels = self._setup.spec.job.media.frames_by, self._loader.limits(request)["image"].useful_pixels
+            by, pixels = self._context.spec.job.media.frames_by, self._loader.limits(request)["image"].useful_pixels
             loaded[video], taken[video] = await self._loaders.run(
                 functools.partial(take, by=by, max_pixels=pixels, confine=self._root)
             )
-        return with_frames(request, taken, self._setup)
+        return with_frames(request, taken, self._context)
 
     def _load_files(self, row: Row, files: list[Media], into: RequestMedia) -> str | None:
         """Blocking. The stamp is taken first: a file that changes meanwhile is read again by a later run."""
-        stamp = self._identity.stamp(row)
+        stamp = self._fingerprinter.stat_key(row)
         for media in files:
             self._loader.load(into, media)
         return stamp
@@ -247,26 +247,26 @@ class Preparer:
 
         return await uploaded(request, upload)
 
-    def _prepared(self, work: Work, request: Request) -> Prepared:
-        setup = self._setup
-        http = setup.provider.encode(request, setup.model, setup.endpoint)
-        work.request = request = told(request)
+    def _prepared(self, work: WorkItem, request: Request) -> PreparedRequest:
+        context = self._context
+        http = context.provider.encode(request, context.model, context.endpoint)
+        work.request = request = request_without_bytes(request)
         content = work.fingerprint or ""
 
         def reader(status: int, headers: Mapping[str, str]) -> Reader:
-            return setup.provider.reader(request, setup.model, status, headers)
+            return context.provider.reader(request, context.model, status, headers)
 
         def price(usage: Usage) -> tuple[float | None, str | None]:
-            return (None, None) if setup.spec.offline else cost(usage, setup.model, request)
+            return (None, None) if context.spec.offline else cost(usage, context.model, request)
 
         def check(reply: Reply) -> Fault | None:
             return self._gate(reply, request, content)
 
-        return Prepared(
+        return PreparedRequest(
             request=http,
             reader=reader,
-            tokens=estimate(request, setup.model),
-            worst_cost=setup.reserved(request),
+            tokens=estimate(request, context.model),
+            worst_cost=context.reserved(request),
             price=price,
             check=check,
             renew=functools.partial(self._renewed, work) if self._uploads is not None else None,
@@ -274,10 +274,10 @@ class Preparer:
 
     def _fingerprint_unsent(self, row: Row) -> str:
         """The fingerprint of a row whose media cannot all be sent. Blocking."""
-        return unsent_fingerprint(self._identity, row, self._root)
+        return unsent_fingerprint(self._fingerprinter, row, self._root)
 
 
-def unsent_fingerprint(identity: Identity, row: Row, root: str) -> str:
+def unsent_fingerprint(fingerprinter: Fingerprinter, row: Row, root: str) -> str:
     """The fingerprint by the bytes of the local files, whether or not they are pictures. Blocking.
 
     A file that cannot be read counts by the reason, so that the row is new again when that changes.
@@ -285,14 +285,14 @@ def unsent_fingerprint(identity: Identity, row: Row, root: str) -> str:
 
     def key(media: Media) -> str:
         try:
-            return identity.file_key(media, root)
+            return fingerprinter.file_key(media, root)
         except Fault as fault:
             return f"unreadable:{fault.code}"
 
     try:
-        return identity.fingerprint(listed(row), key)
+        return fingerprinter.fingerprint(expand_frames(row), key)
     except Fault as fault:
-        return identity.broken(row, fault.code)
+        return fingerprinter.broken(row, fault.code)
 
 
 def _unasked(media: Media) -> str:

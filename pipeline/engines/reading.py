@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pipeline.errors import QueryError
-from pipeline.job.load import Spec
+from pipeline.job.load import LoadedJob
 from pipeline.report.status import Status
 from pipeline.report.summary import FailureGroup
 from pipeline.store import read
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import duckdb
 
 
-class Standing(msgspec.Struct, kw_only=True):
+class LastRun(msgspec.Struct, kw_only=True):
     """What the last run left for `status`, and for the guard of the next run (`questions`: what the answered
     rows were asked: one, more after `--changed keep`, none where it is not known). `repeated`: rows whose derived id
     stands earlier in the manifest. `dismissed`: rows whose failure was dismissed. `quota`: what was found of the
@@ -40,12 +40,12 @@ class Standing(msgspec.Struct, kw_only=True):
     quota: str | None = None
 
 
-def connect(spec: Spec) -> duckdb.DuckDBPyConnection:
+def connect(spec: LoadedJob) -> duckdb.DuckDBPyConnection:
     """A connection with the views over the job's output."""
     return read.connect(spec.output, spec.job.task)
 
 
-def query(spec: Spec, sql: str, *, write: bool = False) -> Any:
+def query(spec: LoadedJob, sql: str, *, write: bool = False) -> Any:
     """A pyarrow RecordBatchReader of one SQL statement's answer. Raises QueryError, without `write` also for a
     statement that does more than read."""
     import duckdb
@@ -62,16 +62,16 @@ def query(spec: Spec, sql: str, *, write: bool = False) -> Any:
     return reader(relation, 4_096)
 
 
-def export(spec: Spec, dest: Path, *, safe_csv: bool = False) -> int:
+def export(spec: LoadedJob, dest: Path, *, safe_csv: bool = False) -> int:
     """Writes `results` to a file; returns the number of rows."""
     from pipeline.store.export import export as write
 
     return write(spec.output, spec.job.task, dest, safe_csv=safe_csv)
 
 
-def status(spec: Spec) -> Status:
+def status(spec: LoadedJob) -> Status:
     """The figures of the last run; nothing is reread."""
-    standing = last_standing(spec.output)
+    previous = read_last_run(spec.output)
     base: dict[str, Any] = {
         "job": spec.name,
         "command": spec.command,
@@ -79,27 +79,27 @@ def status(spec: Spec) -> Status:
         "offline": spec.offline,
         "running": running(Layout(spec.output).lock),
     }
-    if standing is None:
+    if previous is None:
         return Status(**base)
     return Status(
         **base,
-        rows=standing.rows,
-        done=standing.done,
-        left=standing.left,
-        failed=standing.failed,
-        dismissed=standing.dismissed,
-        failures=standing.failures,
-        spend=standing.spend,
-        last_run=standing.last_run,
-        quota=standing.quota,
+        rows=previous.rows,
+        done=previous.done,
+        left=previous.left,
+        failed=previous.failed,
+        dismissed=previous.dismissed,
+        failures=previous.failures,
+        spend=previous.spend,
+        last_run=previous.last_run,
+        quota=previous.quota,
     )
 
 
-def last_standing(output: Path) -> Standing | None:
+def read_last_run(output: Path) -> LastRun | None:
     """What the last run left; None before the first, and where another version wrote it: the next run does so anew."""
     path = Layout(output).summary
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Standing)
+        return msgspec.json.decode(path.read_bytes(), type=LastRun)
     except (OSError, msgspec.MsgspecError):
         return None
 

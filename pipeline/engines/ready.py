@@ -7,23 +7,23 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from pipeline.dispatch.retrying import load_retrying
-from pipeline.engines.setup import Setup
+from pipeline.engines.setup import JobContext
 from pipeline.manifest.probe import load_readers
 from pipeline.providers.error_table import rows
 
 _SERVICES = ("dashscope", "openai", "qianfan")
 
 
-def ready(setup: Setup) -> None:
+def ready(context: JobContext) -> None:
     """Blocking; some 50 ms of CPU. Modules of extras that are not installed are passed over."""
     load_retrying()
-    if not setup.spec.offline:
+    if not context.spec.offline:
         for service in _SERVICES:
             rows(service)
     load_readers()
     for module in ("numpy", "pybase64", "tinytag", "pipeline.manifest.coordinates"):
         import_module(module)
-    if setup.spec.job.media.frames is not None and find_spec("av") is not None:
+    if context.spec.job.media.frames is not None and find_spec("av") is not None:
         with suppress(ImportError):
             for module in ("pipeline.manifest.video", "av"):
                 import_module(module)

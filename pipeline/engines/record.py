@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from pipeline.engines.conversation import spoken, whole
-from pipeline.engines.work import Work
-from pipeline.job.load import Spec
-from pipeline.manifest.kept import kept_row
-from pipeline.manifest.refs import public, scrubbed
+from pipeline.engines.conversation import combined, spoken
+from pipeline.engines.work import WorkItem
+from pipeline.job.load import LoadedJob
+from pipeline.manifest.kept import replayable_row
+from pipeline.manifest.refs import public, redacted
 from pipeline.manifest.row_media import row_media
 from pipeline.store.records import AnswerRecord, AttemptRecord, FailureRecord, TurnRecord
 from pipeline.tasks import Task
@@ -29,10 +29,10 @@ MAX_MESSAGE = 2_000
 """Characters kept of a service's words; some services answer with a page."""
 
 
-class Recorder:
+class RecordBuilder:
     """Builds the records of one run. `root`: the manifest's folder. `now` gives µs since the epoch, UTC."""
 
-    def __init__(self, spec: Spec, task: Task, run_id: str, root: str, now: Callable[[], int]) -> None:
+    def __init__(self, spec: LoadedJob, task: Task, run_id: str, root: str, now: Callable[[], int]) -> None:
         self._spec = spec
         self._task = task
         self._run_id = run_id
@@ -40,12 +40,12 @@ class Recorder:
         self._now = now
         self._provider = "offline" if spec.offline else spec.job.provider.name
 
-    def answer(self, work: Work, ending: Answered) -> AnswerRecord:
+    def answer(self, work: WorkItem, ending: Answered) -> AnswerRecord:
         """The record of a row that was answered."""
         common = self._common(work, ending.attempts, ending.reply)
         return AnswerRecord(**common, own=self._own(work, ending.reply))
 
-    def turn(self, work: Work, reply: Reply, attempt: Attempt) -> TurnRecord:
+    def turn(self, work: WorkItem, reply: Reply, attempt: Attempt) -> TurnRecord:
         """The record of a question that was answered and that others follow."""
         usage = attempt.usage
         return TurnRecord(
@@ -66,14 +66,14 @@ class Recorder:
             extra=_extra((), usage, reply) | self._page(work, reply),
         )
 
-    def _page(self, work: Work, reply: Reply) -> dict[str, Any]:
+    def _page(self, work: WorkItem, reply: Reply) -> dict[str, Any]:
         """What is kept of a page until its document is read: its text, and its blocks in a JSON of their own."""
         if work.document is None or work.request is None:
             return {}
         own = self._task.columns(reply, work.request)
         return {"page": page_of(own, work.loaded, len(work.turns) + 1)}
 
-    def failure(self, work: Work, ending: Failed) -> FailureRecord:
+    def failure(self, work: WorkItem, ending: Failed) -> FailureRecord:
         """The record of a row whose call ended in a fault; what came with a suspect is kept beside it."""
         fault = ending.fault
         # A reply in the middle of a conversation is no answer of the row that a person could accept.
@@ -85,11 +85,11 @@ class Recorder:
             code=fault.code,
             message=fault.message[:MAX_MESSAGE],
             http_status=fault.http_status,
-            row=kept_row(work.row, self._spec.job, self._root),
+            row=replayable_row(work.row, self._spec.job, self._root),
             answer=None if kept is None else self._own(work, kept),
         )
 
-    def shared(self, work: Work, outcome: AnswerRecord | FailureRecord) -> AnswerRecord | FailureRecord:
+    def shared(self, work: WorkItem, outcome: AnswerRecord | FailureRecord) -> AnswerRecord | FailureRecord:
         """The outcome of another row's call as this row's own: the whole answer or fault, and nothing that was bought.
 
         The row keeps its own id, columns, sources, stamp and time. Where it was not loaded (its pictures stand in the
@@ -98,21 +98,21 @@ class Recorder:
         changes: dict[str, Any] = {
             **dict.fromkeys(BOUGHT),
             "id": work.row.id,
-            "stamp": work.stamp,
-            "answers": work.answers,
+            "stamp": work.stat_key,
+            "manifest_fingerprint": work.manifest_fingerprint,
             "run_id": self._run_id,
             "attempt_count": 0,
             "finished_at": self._now(),
             "shared_with": outcome.shared_with or outcome.id,
             "source": _source(work),
             "extra": _shared_extra(outcome.extra, work.loaded),
-            "columns": scrubbed(dict(work.row.columns)),
+            "columns": redacted(dict(work.row.columns)),
         }
         if isinstance(outcome, FailureRecord):
-            changes["row"] = kept_row(work.row, self._spec.job, self._root)
+            changes["row"] = replayable_row(work.row, self._spec.job, self._root)
         return msgspec.structs.replace(outcome, **changes)
 
-    def attempt(self, work: Work, attempt: Attempt) -> AttemptRecord:
+    def attempt(self, work: WorkItem, attempt: Attempt) -> AttemptRecord:
         """The record of one trip on the wire."""
         return AttemptRecord(
             id=work.row.id,
@@ -131,11 +131,11 @@ class Recorder:
             currency=attempt.currency,
         )
 
-    def _common(self, work: Work, attempts: tuple[Attempt, ...], reply: Reply | None) -> dict[str, Any]:
+    def _common(self, work: WorkItem, attempts: tuple[Attempt, ...], reply: Reply | None) -> dict[str, Any]:
         last = attempts[-1] if attempts else None
         conversation: dict[str, Any] = {}
         if work.turns and last is not None and reply is not None:
-            last, conversation = whole(work.turns, last, reply)
+            last, conversation = combined(work.turns, last, reply)
         if work.document is not None:
             conversation = {"pages": work.document.pages}
         usage = last.usage if last else Usage()
@@ -145,8 +145,8 @@ class Recorder:
             "provider": self._provider,
             "model": self._spec.job.provider.model,
             "fingerprint": work.fingerprint or "",
-            "stamp": work.stamp,
-            "answers": work.answers,
+            "stamp": work.stat_key,
+            "manifest_fingerprint": work.manifest_fingerprint,
             "run_id": self._run_id,
             "attempt_count": len(attempts),
             "finished_at": self._now(),
@@ -161,27 +161,27 @@ class Recorder:
             "finish_reason": reply.finish_reason if reply else None,
             "source": _source(work),
             "extra": _extra(work.loaded if work.document is None else (), usage, reply) | conversation,
-            "columns": scrubbed(dict(row.columns)),
+            "columns": redacted(dict(row.columns)),
         }
 
-    def _own(self, work: Work, reply: Reply) -> Mapping[str, Any]:
+    def _own(self, work: WorkItem, reply: Reply) -> Mapping[str, Any]:
         if work.request is None:
             raise TypeError("a reply belongs to a request")
         own = self._task.columns(reply, work.request)
         if work.document is not None:
             last = page_of(own, work.loaded, len(work.turns) + 1)
-            return whole_document([*(turn.extra.get("page") or {} for turn in work.turns), last])
+            return combined_document([*(turn.extra.get("page") or {} for turn in work.turns), last])
         blocks = own.get("blocks")
         if blocks is not None:
             own["blocks"] = _blocks(blocks, work.loaded)
         return own
 
 
-def _has_more_pages(work: Work) -> bool:
+def _has_more_pages(work: WorkItem) -> bool:
     return work.document is not None and len(work.turns) + 1 < work.document.pages
 
 
-def _source(work: Work) -> tuple[str, ...]:
+def _source(work: WorkItem) -> tuple[str, ...]:
     if work.document is not None:
         return (work.document.name,)
     if work.loaded:
@@ -249,7 +249,7 @@ def page_of(own: Mapping[str, Any], loaded: tuple[Loaded, ...], number: int) -> 
     return {"text": text, "blocks": [{**block, "page": number} for block in _blocks(found, loaded)]}
 
 
-def whole_document(pages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def combined_document(pages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The columns of a document from its pages: texts one under the other, and the blocks of all pages."""
     texts = [page["text"] for page in pages if page.get("text")]
     return {"ocr_text": "\n\n".join(texts), "blocks": [block for page in pages for block in page.get("blocks", ())]}

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from pipeline.engines.identity import Identity, has_local_files
-from pipeline.engines.plan import Plan
+from pipeline.engines.identity import Fingerprinter, has_local_files
+from pipeline.engines.plan import Selection
 from pipeline.engines.prepare import unsent_fingerprint
-from pipeline.engines.reading import last_standing
-from pipeline.engines.work import Work
+from pipeline.engines.reading import read_last_run
+from pipeline.engines.work import WorkItem
 from pipeline.errors import ManifestError
-from pipeline.job.load import Spec
+from pipeline.job.load import LoadedJob
 from pipeline.manifest import Manifest, from_table, open_manifest
 from pipeline.manifest.rows import InputRules
 from pipeline.store.input_rules import input_rules
@@ -20,23 +20,23 @@ from pipeline.store.reprocess import FailedRow, answered, failed_rows
 from pipeline.types import Row
 
 
-def plan_reprocess(spec: Spec, identity: Identity, where: str | None, limit: int | None) -> Plan:
+def select_failed(spec: LoadedJob, fingerprinter: Fingerprinter, where: str | None, limit: int | None) -> Selection:
     """The rows that `where` picks, as `_chosen` says. Raises QueryError."""
     chosen = dict(list(_chosen(spec, where).items())[:limit])
-    standing = last_standing(spec.output)
-    return Plan(
+    previous = read_last_run(spec.output)
+    return Selection(
         command="reprocess",
-        rows=standing.rows if standing else len(chosen),
+        rows=previous.rows if previous else len(chosen),
         total=len(chosen),
-        done=standing.done + standing.dismissed if standing else 0,
-        dismissed=standing.dismissed if standing else 0,
-        failed=max(0, standing.failed - len(chosen)) if standing else 0,
-        repeated=standing.repeated if standing else 0,
-        source=lambda going: _rows(spec, identity, chosen, going),
+        done=previous.done + previous.dismissed if previous else 0,
+        dismissed=previous.dismissed if previous else 0,
+        failed=max(0, previous.failed - len(chosen)) if previous else 0,
+        repeated=previous.repeated if previous else 0,
+        source=lambda should_continue: _rows(spec, fingerprinter, chosen, should_continue),
     )
 
 
-def groups(spec: Spec, where: str | None) -> dict[tuple[str, str], int]:
+def groups(spec: LoadedJob, where: str | None) -> dict[tuple[str, str], int]:
     """How many rows a reprocess would send, by fault and code, the most first. Raises QueryError."""
     counted: dict[tuple[str, str], int] = {}
     for failed in _chosen(spec, where).values():
@@ -45,35 +45,37 @@ def groups(spec: Spec, where: str | None) -> dict[tuple[str, str], int]:
     return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _chosen(spec: Spec, where: str | None) -> dict[str, FailedRow]:
+def _chosen(spec: LoadedJob, where: str | None) -> dict[str, FailedRow]:
     """The open failures that `where` picks (by default throttled, transient and malformed), without rows that meanwhile
     ask again, by the job file, what they were answered: the next run sees that they are done."""
-    identity = Identity(spec.base, offline=spec.offline)
+    fingerprinter = Fingerprinter(spec.base, offline=spec.offline)
     chosen = {failed.id: failed for failed in failed_rows(spec.output, spec.job.task, where)}
     known = answered(spec.output, spec.job.task, list(chosen)) if chosen else {}
     for manifest, row in _manifest_rows(spec) if known else ():
         before = known.pop(row.id, None)
-        if before is not None and unsent_fingerprint(identity, row, manifest.root) in before:
+        if before is not None and unsent_fingerprint(fingerprinter, row, manifest.root) in before:
             del chosen[row.id]
         if not known:
             break
     return chosen
 
 
-def _rows(spec: Spec, identity: Identity, chosen: dict[str, FailedRow], going: Callable[[], bool]) -> Iterator[Work]:
+def _rows(
+    spec: LoadedJob, fingerprinter: Fingerprinter, chosen: dict[str, FailedRow], should_continue: Callable[[], bool]
+) -> Iterator[WorkItem]:
     """The manifest's rows where they are still there, else the ones that the failures kept."""
     missing = dict(chosen)
     rules = input_rules(spec.output, spec.job.task)
     for _, row in _manifest_rows(spec):
-        if not missing or not going():
+        if not missing or not should_continue():
             return
         if missing.pop(row.id, None) is not None:
-            yield Work(row=row, fingerprint=None if has_local_files(row) else identity.early(row))
+            yield WorkItem(row=row, fingerprint=None if has_local_files(row) else fingerprinter.early(row))
     for failed in missing.values():
-        yield from _kept(spec, identity, failed, rules)
+        yield from _kept(spec, fingerprinter, failed, rules)
 
 
-def _manifest_rows(spec: Spec) -> Iterator[tuple[Manifest, Row]]:
+def _manifest_rows(spec: LoadedJob) -> Iterator[tuple[Manifest, Row]]:
     """None where the manifest has moved on altogether."""
     try:
         manifest = open_manifest(spec.manifest, spec.job, input_rules(spec.output, spec.job.task), spec.folder)
@@ -83,8 +85,8 @@ def _manifest_rows(spec: Spec) -> Iterator[tuple[Manifest, Row]]:
         return
 
 
-def _kept(spec: Spec, identity: Identity, failed: FailedRow, rules: InputRules) -> Iterator[Work]:
+def _kept(spec: LoadedJob, fingerprinter: Fingerprinter, failed: FailedRow, rules: InputRules) -> Iterator[WorkItem]:
     manifest: Manifest = from_table([dict(failed.row)], spec.job, "/", rules)
     for row in manifest.rows():
         named = msgspec.structs.replace(row, id=failed.id)
-        yield Work(row=named, fingerprint=None if has_local_files(named) else identity.early(named))
+        yield WorkItem(row=named, fingerprint=None if has_local_files(named) else fingerprinter.early(named))

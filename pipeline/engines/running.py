@@ -13,7 +13,7 @@ import anyio.to_thread
 import msgspec
 
 from pipeline.dispatch.budget import Budget
-from pipeline.dispatch.descriptors import PATIENCE_SECONDS, patiently, room
+from pipeline.dispatch.descriptors import PATIENCE_SECONDS, connection_limit, patiently
 from pipeline.dispatch.found import Learnt
 from pipeline.dispatch.pool import Pool
 from pipeline.dispatch.prepared import policy_of
@@ -21,19 +21,19 @@ from pipeline.dispatch.quota import SharedQuota
 from pipeline.dispatch.source import Source
 from pipeline.dispatch.stop import Stop, Stopped
 from pipeline.engines import wiring
-from pipeline.engines.ahead import Ahead
-from pipeline.engines.fanout import Fanout
+from pipeline.engines.ahead import Prefetcher
+from pipeline.engines.fanout import OutcomeRecorder
 from pipeline.engines.finish import Ended, finish
 from pipeline.engines.guard import earlier_dimension
-from pipeline.engines.identity import Identity
+from pipeline.engines.identity import Fingerprinter
 from pipeline.engines.options import RunOptions
-from pipeline.engines.plan import Plan
+from pipeline.engines.plan import Selection
 from pipeline.engines.prepare import Preparer, everything
 from pipeline.engines.ready import ready
-from pipeline.engines.setup import Setup
+from pipeline.engines.setup import JobContext
 from pipeline.engines.sharers import Sharers
-from pipeline.engines.sharing import Known, Pairs, Sharing
-from pipeline.engines.work import Work
+from pipeline.engines.sharing import OutcomeRecord, Pairs, Sharing
+from pipeline.engines.work import WorkItem
 from pipeline.errors import StoreError
 from pipeline.machine import is_scarce, machine_error_of
 from pipeline.report.display import Progress
@@ -60,66 +60,66 @@ class Running:
     """A planned run of an open store."""
 
     def __init__(
-        self, setup: Setup, options: RunOptions, root: str, store: Store, record: RunRecord, plan: Plan
+        self, context: JobContext, options: RunOptions, root: str, store: Store, record: RunRecord, selection: Selection
     ) -> None:
-        self._setup = setup
+        self._context = context
         self._options = options
         self._root = root
         self._store = store
         self._record = record
-        self._plan = plan
+        self._selection = selection
         self._began = time.monotonic()
         self._at = record.started_at / 1e6
         self._stop = Stop()
         self._signal: signal.Signals | None = None
-        self._fanout = Fanout(setup, store, record.run_id, root)
+        self._recorder = OutcomeRecorder(context, store, record.run_id, root)
         self._cache: AnswerCache | None = None
-        self._room: int | None = None
+        self._connection_limit: int | None = None
         self._quota: SharedQuota | str | None = None
         self._learnt = Learnt()
 
     async def run(self) -> Summary:
         """Sends what is planned and records how it went. Raises only for bugs and for a manifest that went away."""
-        state, plan = self._fanout.state, self._plan
+        state, plan = self._recorder.state, self._selection
         state.total, state.skipped = plan.total, plan.done
         stopped = Stopped(reason="finished")
         if plan.total:
             self._record = self._started()
-            await anyio.to_thread.run_sync(ready, self._setup)
+            await anyio.to_thread.run_sync(ready, self._context)
             await anyio.to_thread.run_sync(self._store.start_run, self._record)
             stopped = await self._send_with_cache()
         elapsed = time.monotonic() - self._began
         ended = Ended(
             stopped=stopped, signal=self._signal, elapsed=elapsed, notes=tuple(self._notes()), quota=self._found
         )
-        summed = functools.partial(finish, self._setup, self._store, self._fanout, plan, self._record, ended)
+        summed = functools.partial(finish, self._context, self._store, self._recorder, plan, self._record, ended)
         return await anyio.to_thread.run_sync(summed)
 
     @property
     def _found(self) -> str | None:
-        return self._learnt.words() if self._learnt.known and not self._setup.spec.offline else None
+        return self._learnt.message() if self._learnt.known and not self._context.spec.offline else None
 
     def _notes(self) -> Iterator[str]:
-        yield from self._plan.notes
+        yield from self._selection.notes
         if self._cache is not None and self._cache.problem is not None:
             yield self._cache.problem
         if self._quota is not None:
-            limits = wiring.limits_of(self._setup)
+            limits = wiring.limits_of(self._context)
             yield from (self._quota,) if isinstance(self._quota, str) else self._quota.notes(limits)
         if self._found is not None:
             yield f"the quota found: {self._found}"
-        wanted = self._setup.spec.job.limits.concurrency
-        if self._room is not None and wanted is not None and self._room < wanted:
+        wanted = self._context.spec.job.limits.concurrency
+        if self._connection_limit is not None and wanted is not None and self._connection_limit < wanted:
             yield (
-                f"limits.concurrency is {wanted:,}, but this machine grants descriptors for {self._room:,} rows in "
-                "flight; raise the limit of open files (ulimit -n)"
+                f"limits.concurrency is {wanted:,}, but this machine grants descriptors for {self._connection_limit:,} "
+                "rows in flight; raise the limit of open files (ulimit -n)"
             )
 
     def _started(self) -> RunRecord:
-        return msgspec.structs.replace(self._record, command=self._plan.command, rows=self._plan.lines)
+        return msgspec.structs.replace(self._record, command=self._selection.command, rows=self._selection.lines)
 
     async def _send_with_cache(self) -> Stopped:
-        spec = self._setup.spec
+        spec = self._context.spec
         if spec.cache is None:
             return await self._send()
         from pipeline.store.answer_cache import AnswerCache
@@ -133,33 +133,38 @@ class Running:
                 await anyio.to_thread.run_sync(cache.close)
 
     async def _send(self) -> Stopped:
-        setup = self._setup
-        self._fanout.sharing = sharing = await self._sharing()
-        earlier = await anyio.to_thread.run_sync(earlier_dimension, setup, self._store)
-        async with wiring.transport(setup) as wire:
-            uploads = wiring.uploads(setup, wire)
-            account = wiring.account(setup)
-            learnt = await anyio.to_thread.run_sync(wiring.remembered, setup)
+        context = self._context
+        self._recorder.sharing = sharing = await self._sharing()
+        earlier = await anyio.to_thread.run_sync(earlier_dimension, context, self._store)
+        async with wiring.transport(context) as wire:
+            uploads = wiring.uploads(context, wire)
+            account = wiring.account(context)
+            learnt = await anyio.to_thread.run_sync(wiring.remembered, context)
             if learnt is not None:
                 account.recall(learnt)
-            if not setup.spec.offline:
-                fetches = setup.spec.job.media.fetch == "here"
-                account.room = self._room = room(beside=uploads is not None or fetches)
-            pool: Pool[Work] = Pool(
+            if not context.spec.offline:
+                fetches = context.spec.job.media.fetch == "here"
+                account.connection_limit = self._connection_limit = connection_limit(
+                    beside=uploads is not None or fetches
+                )
+            pool: Pool[WorkItem] = Pool(
                 transport=wire,
                 account=account,
-                policy=policy_of(setup.spec.job),
-                budget=Budget(None if setup.spec.offline else setup.spec.job.budget.max_cost),
+                policy=policy_of(context.spec.job),
+                budget=Budget(None if context.spec.offline else context.spec.job.budget.max_cost),
                 stop=self._stop,
-                on_attempt=self._fanout.attempt,
-                on_turn=self._fanout.turn,
+                on_attempt=self._recorder.attempt,
+                on_turn=self._recorder.turn,
             )
-            begun = await anyio.to_thread.run_sync(unfinished_turns, setup.spec.output, setup.spec.job.task)
-            async with wiring.downloads(setup, pool.aside) as fetch, wiring.shared_quota(setup, account) as self._quota:
+            begun = await anyio.to_thread.run_sync(unfinished_turns, context.spec.output, context.spec.job.task)
+            async with (
+                wiring.downloads(context, pool.aside) as fetch,
+                wiring.shared_quota(context, account) as self._quota,
+            ):
                 preparer = Preparer(
-                    setup,
-                    Identity(setup.spec.job, offline=setup.spec.offline),
-                    Gate(setup.checks, setup.dimension, earlier),
+                    context,
+                    Fingerprinter(context.spec.job, offline=context.spec.offline),
+                    Gate(context.checks, context.dimension, earlier),
                     self._root,
                     uploads,
                     fetch,
@@ -170,10 +175,10 @@ class Running:
                 with self._display() as display:
                     stopped = await self._fan_out(pool, preparer, display)
             self._learnt = account.controller.learnt
-            await anyio.to_thread.run_sync(wiring.remember, setup, self._learnt)
+            await anyio.to_thread.run_sync(wiring.remember, context, self._learnt)
         return stopped
 
-    async def _fan_out(self, pool: Pool[Work], preparer: Preparer, display: Progress) -> Stopped:
+    async def _fan_out(self, pool: Pool[WorkItem], preparer: Preparer, display: Progress) -> Stopped:
         async with anyio.create_task_group() as beside:
             beside.start_soon(self._keep)
             beside.start_soon(self._draw, pool, display)
@@ -183,38 +188,38 @@ class Running:
                 beside.start_soon(self._until, self._options.until)
             if self._options.signals:
                 beside.start_soon(self._signals)
-            with Ahead(self._plan.source) as ahead:
+            with Prefetcher(self._selection.source) as ahead:
                 beside.start_soon(ahead.read)
-                rows: Source[Work] = ahead
-                if (sharing := self._fanout.sharing) is not None:
+                rows: Source[WorkItem] = ahead
+                if (sharing := self._recorder.sharing) is not None:
                     beside.start_soon(self._look_up, sharing)
                     rows = Sharers(ahead, sharing)
-                stopped = await pool.run(rows, preparer, self._fanout.done)
+                stopped = await pool.run(rows, preparer, self._recorder.done)
             self._show(pool, display)
             beside.cancel_scope.cancel()
         return stopped
 
-    def _base(self) -> Identity | None:
-        spec = self._setup.spec
-        if self._plan.command != "reprocess" or spec.base == spec.job:
+    def _base(self) -> Fingerprinter | None:
+        spec = self._context.spec
+        if self._selection.command != "reprocess" or spec.base == spec.job:
             return None
-        return Identity(spec.base, offline=spec.offline)
+        return Fingerprinter(spec.base, offline=spec.offline)
 
     async def _sharing(self) -> Sharing | None:
         """What was asked before, where the job wants equal questions asked once."""
-        store, job = self._store, self._setup.spec.job
+        store, job = self._store, self._context.spec.job
         if not job.dedupe.equal:
             return None
         index = await anyio.to_thread.run_sync(FingerprintIndex.load, store.layout)
 
-        async def find(seqs: Collection[int]) -> Mapping[int, Known]:
+        async def find(seqs: Collection[int]) -> Mapping[int, OutcomeRecord]:
             return await patiently(lambda: anyio.to_thread.run_sync(outcomes, store.layout, job.task, seqs))
 
         return Sharing(index, store.journal.next_seq, find, self._share, self._cache)
 
     def _share(self, pairs: Pairs) -> None:
         try:
-            self._fanout.share(pairs)
+            self._recorder.share(pairs)
         except Exception as error:
             self._stop_for(error)
 
@@ -255,20 +260,20 @@ class Running:
     def _display(self) -> Progress:
         options = self._options
         return progress(
-            self._setup.spec.path.stem,
+            self._context.spec.path.stem,
             quiet=not options.progress,
             form=options.log_format,
             metrics=options.metrics,
         )
 
-    async def _draw(self, pool: Pool[Work], display: Progress) -> None:
+    async def _draw(self, pool: Pool[WorkItem], display: Progress) -> None:
         while True:
             self._show(pool, display)
             await anyio.sleep(DRAW_SECONDS)
 
-    def _show(self, pool: Pool[Work], display: Progress) -> None:
-        self._fanout.watch(pool.snapshot())
-        display.update(self._fanout.state, time.monotonic() - self._began)
+    def _show(self, pool: Pool[WorkItem], display: Progress) -> None:
+        self._recorder.watch(pool.snapshot())
+        display.update(self._recorder.state, time.monotonic() - self._began)
 
     async def _until(self, seconds: float) -> None:
         # By the clock on the wall: the other one stands still while the machine is suspended.

@@ -12,7 +12,7 @@ from pipeline.engines.endpoint import endpoint
 from pipeline.engines.meaning import ask, check_schema
 from pipeline.engines.possible import refusal_of_all
 from pipeline.errors import Fault, JobError, refusal
-from pipeline.job.load import Spec, user_models
+from pipeline.job.load import LoadedJob, user_models
 from pipeline.manifest.frames_of_video import require_video
 from pipeline.providers import Provider
 from pipeline.providers.budgets import budget_problem
@@ -30,10 +30,10 @@ OFFLINE_DIMENSION = 1536
 """The length of every vector of the embedded service."""
 
 
-class Setup(msgspec.Struct, frozen=True, kw_only=True):
+class JobContext(msgspec.Struct, frozen=True, kw_only=True):
     """A job with what it is carried out by."""
 
-    spec: Spec
+    spec: LoadedJob
     task: Task
     provider: Provider
     model: Model
@@ -87,7 +87,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
         return worst
 
 
-def setup(spec: Spec, *, keyless: bool = False) -> Setup:
+def job_context(spec: LoadedJob, *, keyless: bool = False) -> JobContext:
     """Checks a job against its provider and model. Raises JobError for the first thing that cannot be.
 
     keyless: the key is not needed, because nothing will be sent.
@@ -117,14 +117,14 @@ def setup(spec: Spec, *, keyless: bool = False) -> Setup:
         gate = checks(job.quality)
     except JobError as error:
         raise spec.fail(str(error)) from None
-    made = Setup(spec=spec, task=tasks.load(job.task), provider=provider, model=model, endpoint=place, checks=gate)
+    made = JobContext(spec=spec, task=tasks.load(job.task), provider=provider, model=model, endpoint=place, checks=gate)
     impossible = _wrong_dimension(made) or refusal_of_all(made)
     if impossible is not None:
         raise spec.fail(impossible)
     return made
 
 
-def _wrong_dimension(made: Setup) -> str | None:
+def _wrong_dimension(made: JobContext) -> str | None:
     """Vectors of a length that no answer will have."""
     found, expected = made.dimension, made.checks.dimension
     if found is None:
@@ -142,7 +142,7 @@ def _wrong_dimension(made: Setup) -> str | None:
     return None
 
 
-def check_columns(made: Setup, columns: tuple[str, ...] | None) -> None:
+def check_columns(made: JobContext, columns: tuple[str, ...] | None) -> None:
     """Raises JobError where a prompt uses a column that the manifest is known not to have, where nothing uses one that
     looks like a picture's, and where no row could be sent."""
     if columns is None:

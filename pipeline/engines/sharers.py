@@ -6,9 +6,9 @@ import enum
 
 import anyio.lowlevel
 
-from pipeline.dispatch.source import END, LATER, Mark, Source
-from pipeline.engines.sharing import Known, Sharing, Standing
-from pipeline.engines.work import Work
+from pipeline.dispatch.source import END, NOT_READY, Mark, Source
+from pipeline.engines.sharing import OutcomeRecord, Share, Sharing
+from pipeline.engines.work import WorkItem
 
 AT_ONCE = 64
 """Rows given their outcome in one go, 2 ms; then others have their turn in the loop."""
@@ -24,15 +24,15 @@ class Sharers:
     """A source for the pool over another one. Rows that were read and that share an outcome are ended here; rows whose
     fingerprint is not known before they are prepared are passed on, and claimed then."""
 
-    def __init__(self, rows: Source[Work], sharing: Sharing) -> None:
+    def __init__(self, rows: Source[WorkItem], sharing: Sharing) -> None:
         self._rows = rows
         self._sharing = sharing
-        self._held: Work | None = None
+        self._held: WorkItem | None = None
         self._awaited = _Awaited.TURN
 
-    def poll(self) -> Work | Mark:
+    def poll(self) -> WorkItem | Mark:
         """As `Source.poll`."""
-        given: list[tuple[Work, Known]] = []
+        given: list[tuple[WorkItem, OutcomeRecord]] = []
         item = self._pass_over(given)
         if given:
             self._sharing.give(given)
@@ -48,7 +48,7 @@ class Sharers:
         else:
             await anyio.lowlevel.checkpoint()
 
-    def _pass_over(self, given: list[tuple[Work, Known]]) -> Work | Mark:
+    def _pass_over(self, given: list[tuple[WorkItem, OutcomeRecord]]) -> WorkItem | Mark:
         """The next row that may have to be sent; those before it that share an outcome are added to `given`."""
         sharing = self._sharing
         while len(given) < AT_ONCE:
@@ -63,19 +63,19 @@ class Sharers:
                 sharing.expect(item)
                 return item
             found = sharing.take(item)
-            if found is Standing.LEADS:
+            if found is Share.LEADS:
                 return item
-            if found is Standing.NO_ROOM:
+            if found is Share.NO_ROOM:
                 self._held = item
                 return self._later(_Awaited.CHANGE)
-            if not isinstance(found, Standing):
+            if not isinstance(found, Share):
                 given.append((item, found))
         return self._later(_Awaited.TURN)
 
-    def _next(self) -> Work | Mark:
+    def _next(self) -> WorkItem | Mark:
         held, self._held = self._held, None
         return held or self._sharing.returned() or self._rows.poll()
 
     def _later(self, awaited: _Awaited) -> Mark:
         self._awaited = awaited
-        return LATER
+        return NOT_READY

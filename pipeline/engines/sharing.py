@@ -15,8 +15,8 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
-from pipeline.engines.loaders import Loaders
-from pipeline.engines.work import Work
+from pipeline.engines.loaders import ThreadBatcher
+from pipeline.engines.work import WorkItem
 from pipeline.manifest.row_media import row_media
 from pipeline.store.fingerprints import FingerprintIndex
 from pipeline.store.records import AnswerRecord, FailureRecord
@@ -25,8 +25,8 @@ from pipeline.types import Row
 if TYPE_CHECKING:
     from pipeline.store.answer_cache import AnswerCache
 
-Known = AnswerRecord | FailureRecord
-Pairs = Sequence[tuple[Work, Known]]
+OutcomeRecord = AnswerRecord | FailureRecord
+Pairs = Sequence[tuple[WorkItem, OutcomeRecord]]
 
 MOST_BYTES = 4 * 2**20
 """Of rows that wait for an outcome, 2,000 plain ones; further rows are not read meanwhile."""
@@ -41,7 +41,7 @@ SERVED_AT_ONCE = 256
 """Rows given what was looked up for them in one go; then others have their turn in the loop."""
 
 
-class Standing(enum.Enum):
+class Share(enum.Enum):
     """What becomes of a row besides being given an outcome."""
 
     LEADS = enum.auto()
@@ -62,7 +62,7 @@ class Sharing:
         self,
         index: FingerprintIndex,
         first: int,
-        find: Callable[[Collection[int]], Awaitable[Mapping[int, Known]]],
+        find: Callable[[Collection[int]], Awaitable[Mapping[int, OutcomeRecord]]],
         write: Callable[[Pairs], None],
         cache: AnswerCache | None = None,
         most_bytes: int = MOST_BYTES,
@@ -73,12 +73,12 @@ class Sharing:
         self._write = write
         self._cache = cache
         self._most_bytes = most_bytes
-        self._readers = Loaders(most=1)
-        self._waiting: dict[str, list[Work]] = {}
+        self._readers = ThreadBatcher(most=1)
+        self._waiting: dict[str, list[WorkItem]] = {}
         self._recent = _Recent()
         self._lost: set[str] = set()
-        self._lookups: list[tuple[Work, int]] = []
-        self._returned: deque[Work] = deque()
+        self._lookups: list[tuple[WorkItem, int]] = []
+        self._returned: deque[WorkItem] = deque()
         self._unsettled = 0
         self._bytes = 0
         self._asked = anyio.Event()
@@ -89,12 +89,12 @@ class Sharing:
         """Some rows may still have to be sent: they are being prepared or looked up, or wait to be taken again."""
         return bool(self._unsettled or self._returned)
 
-    def expect(self, work: Work) -> None:
+    def expect(self, work: WorkItem) -> None:
         """A row whose fingerprint is not known yet goes to be prepared; it will be claimed or end before that."""
         work.expected = True
         self._unsettled += 1
 
-    def returned(self) -> Work | None:
+    def returned(self) -> WorkItem | None:
         """A row that waited for an outcome which is not there any more: to be taken again."""
         return self._returned.popleft() if self._returned else None
 
@@ -102,7 +102,7 @@ class Sharing:
         """Until there may be room again, or nothing may be `unsettled` any more."""
         await self._changed.wait()
 
-    def take(self, work: Work) -> Known | Standing:
+    def take(self, work: WorkItem) -> OutcomeRecord | Share:
         """What becomes of a row whose fingerprint is known: the outcome that it shares; or it LEADS and must end by
         `ended`; or it WAITS and is taken care of; or there is NO_ROOM now and nothing has changed."""
         fingerprint = work.fingerprint
@@ -116,9 +116,9 @@ class Sharing:
             if seq is None or fingerprint in self._lost or (seq < self._first and not lasting(work.row)):
                 self._waiting[fingerprint] = []
                 work.leads = True
-                return Standing.LEADS
+                return Share.LEADS
         if not self._fits(work):
-            return Standing.NO_ROOM
+            return Share.NO_ROOM
         if waiting is not None:
             waiting.append(work)
         else:
@@ -126,18 +126,18 @@ class Sharing:
             self._lookups.append((work, seq))
             self._unsettled += 1
             self._asked.set()
-        return Standing.WAITS
+        return Share.WAITS
 
-    async def claim(self, work: Work) -> bool:
+    async def claim(self, work: WorkItem) -> bool:
         """Whether a prepared row is to be sent; else it is taken care of."""
         while not work.leads:
             found = self.take(work)
-            if found is Standing.NO_ROOM:
+            if found is Share.NO_ROOM:
                 await self.change()
-            elif found is Standing.WAITS:
+            elif found is Share.WAITS:
                 self._settle(work)
                 return False
-            elif not isinstance(found, Standing):
+            elif not isinstance(found, Share):
                 self._write([(work, found)])
                 self._settle(work)
                 return False
@@ -149,7 +149,7 @@ class Sharing:
         self._write([(work, known), *((other, known) for other in self.ended(work) or ())])
         return False
 
-    async def _cached(self, cache: AnswerCache, work: Work) -> Known | None:
+    async def _cached(self, cache: AnswerCache, work: WorkItem) -> OutcomeRecord | None:
         if cache.problem is not None or not lasting(work.row):
             return None
         return await self._readers.run(cache.get, work.fingerprint or "")
@@ -158,7 +158,7 @@ class Sharing:
         """Ends rows with the outcomes that `take` gave for them."""
         self._write(pairs)
 
-    def ended(self, work: Work) -> list[Work] | None:
+    def ended(self, work: WorkItem) -> list[WorkItem] | None:
         """A row is over, whatever came of it: the rows that waited for its outcome, to be ended alike; None where no
         row could wait for it, since it was never claimed."""
         self._settle(work)
@@ -170,7 +170,7 @@ class Sharing:
             self._release(waiting)
         return waiting
 
-    def keep(self, work: Work, known: Known, seq: int) -> None:
+    def keep(self, work: WorkItem, known: OutcomeRecord, seq: int) -> None:
         """Keeps the outcome of a row's call for the rows that come later, and for other jobs."""
         if self._cache is not None and isinstance(known, AnswerRecord) and lasting(work.row):
             self._cache.add(known)
@@ -189,7 +189,7 @@ class Sharing:
                 self._serve(batch[first : first + SERVED_AT_ONCE], found)
                 await anyio.lowlevel.checkpoint()
 
-    def _serve(self, batch: list[tuple[Work, int]], found: Mapping[int, Known]) -> None:
+    def _serve(self, batch: list[tuple[WorkItem, int]], found: Mapping[int, OutcomeRecord]) -> None:
         pairs = []
         for work, seq in batch:
             known = found.get(seq)
@@ -205,21 +205,21 @@ class Sharing:
         self._unsettled -= len(batch)
         self._release([work for work, _ in batch])
 
-    def _settle(self, work: Work) -> None:
+    def _settle(self, work: WorkItem) -> None:
         if work.expected:
             work.expected = False
             self._unsettled -= 1
             if not self._unsettled:
                 self._tell()
 
-    def _fits(self, work: Work) -> bool:
+    def _fits(self, work: WorkItem) -> bool:
         bytes_ = _size(work)
         if self._bytes and self._bytes + bytes_ > self._most_bytes:
             return False
         self._bytes += bytes_
         return True
 
-    def _release(self, works: list[Work]) -> None:
+    def _release(self, works: list[WorkItem]) -> None:
         self._bytes -= sum(map(_size, works))
         self._tell()
 
@@ -232,17 +232,17 @@ class _Recent:
     """The outcomes that were used last, by fingerprint; bounded in bytes and number."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, tuple[Known, int]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[OutcomeRecord, int]] = OrderedDict()
         self._bytes = 0
 
-    def get(self, fingerprint: str) -> Known | None:
+    def get(self, fingerprint: str) -> OutcomeRecord | None:
         found = self._known.get(fingerprint)
         if found is None:
             return None
         self._known.move_to_end(fingerprint)
         return found[0]
 
-    def put(self, known: Known) -> None:
+    def put(self, known: OutcomeRecord) -> None:
         if isinstance(known, FailureRecord) and known.row:
             known = msgspec.structs.replace(known, row={})
         before = self._known.pop(known.fingerprint, None)
@@ -265,7 +265,7 @@ def _weight(values: Mapping[str, object] | None) -> int:
     return bytes_
 
 
-def _size(work: Work) -> int:
+def _size(work: WorkItem) -> int:
     """About how many bytes a waiting row holds: its texts, and pictures in its fields as text and decoded."""
     texts = sum(len(value) for value in work.row.raw.values() if isinstance(value, (str, bytes)))
     return ROW_BYTES + texts + sum(3 * len(media.data) for media in row_media(work.row) if media.data is not None)

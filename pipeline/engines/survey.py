@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.engines.identity import Identity
+from pipeline.engines.identity import Fingerprinter
 from pipeline.engines.loaders import THREADS
 from pipeline.engines.prepare import unsent_fingerprint
 from pipeline.engines.sharing import lasting
-from pipeline.engines.work import Work
+from pipeline.engines.work import WorkItem
 from pipeline.errors import ManifestError
 from pipeline.manifest import Manifest
 from pipeline.store.layout import Layout
-from pipeline.store.parts import listed
-from pipeline.store.pending import Counts, Marks, Pending, State
+from pipeline.store.parts import all_parts
+from pipeline.store.pending import Counts, ManifestDiff, ManifestState, State
 from pipeline.types import Row, TaskName
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ SENT: frozenset[int] = frozenset({State.NEW, State.CHANGED, State.RETRY})
 """What a run sends; other failures are for reprocess."""
 
 
-class Survey(msgspec.Struct, frozen=True, kw_only=True):
+class ManifestScan(msgspec.Struct, frozen=True, kw_only=True):
     """`states`: a State per ordinal. `checks`: a checksum of each row's id, to see a manifest change under the run.
     `kept`: answered rows that are done only because their answers are kept. `equal`: rows to send that would share an
     answer, as far as that is known without reading a file; counted for a plan."""
@@ -50,24 +50,24 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
         return sum(self.states.count(state) for state in states)
 
 
-class Surveyor:
+class ManifestScanner:
     """Surveys one manifest against one output. Blocking: for a thread."""
 
-    def __init__(self, manifest: Manifest, identity: Identity, output: Path, task: TaskName) -> None:
+    def __init__(self, manifest: Manifest, fingerprinter: Fingerprinter, output: Path, task: TaskName) -> None:
         self._manifest = manifest
-        self._identity = identity
+        self._fingerprinter = fingerprinter
         self._output = output
         self._task = task
         self._checks: array[int] = array("I")
 
-    def survey(
+    def scan(
         self,
-        mark: Callable[[Marks], None],
+        mark: Callable[[ManifestState], None],
         redo: Callable[[Counts], bool],
         *,
         rehash: bool = False,
         count_equal: bool = False,
-    ) -> Survey:
+    ) -> ManifestScan:
         """Finds every row's state.
 
         redo: asked before anything is decided, whether changed rows are to be sent; it may raise instead. mark:
@@ -75,24 +75,24 @@ class Surveyor:
         ManifestError for an id that is given twice.
         """
         layout = Layout(self._output)
-        known = any(listed(layout.dataset(name)) for name in ("results", "failures"))
-        with Pending(self._output, self._task) as pending:
-            pending.load(self._batches(stamped=known or count_equal, lasting_known=count_equal), rehash=rehash)
-            self._refuse_duplicates(pending)
-            counts = pending.counts()
+        known = any(all_parts(layout.dataset(name)) for name in ("results", "failures"))
+        with ManifestDiff(self._output, self._task) as diff:
+            diff.load(self._batches(stamped=known or count_equal, lasting_known=count_equal), rehash=rehash)
+            self._refuse_duplicates(diff)
+            counts = diff.counts()
             if counts.unread:
-                pending.settle(self._hashed(pending.states()))
-                counts = pending.counts()
+                diff.settle(self._hashed(diff.states()))
+                counts = diff.counts()
             keeping, kept = not redo(counts), 0
             if keeping:
-                pending.keep()
-                kept, counts = counts.rebuy, pending.counts()
+                diff.keep()
+                kept, counts = counts.rebuy, diff.counts()
             # Kept answers stay the current ones: they are not marked, so that no view calls them stale.
-            marks = pending.marks(kept=keeping)
+            marks = diff.manifest_state(kept=keeping)
             if marks.count:
                 mark(marks)
-            equal = pending.equal() if count_equal else 0
-            return Survey(counts=counts, states=pending.states(), checks=self._checks, kept=kept, equal=equal)
+            equal = diff.equal() if count_equal else 0
+            return ManifestScan(counts=counts, states=diff.states(), checks=self._checks, kept=kept, equal=equal)
 
     def _batches(self, *, stamped: bool, lasting_known: bool) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
@@ -100,9 +100,9 @@ class Surveyor:
         rows = self._manifest.rows()
         while batch := list(islice(rows, BATCH)):
             self._checks.extend(zlib.crc32(row.id.encode()) for row in batch)
-            fingerprints = [self._identity.early(row) for row in batch]
+            fingerprints = [self._fingerprinter.early(row) for row in batch]
             stamps = [
-                self._identity.stamp(row) if stamped and fingerprint is None else None
+                self._fingerprinter.stat_key(row) if stamped and fingerprint is None else None
                 for row, fingerprint in zip(batch, fingerprints, strict=True)
             ]
             yield pa.record_batch(
@@ -121,7 +121,7 @@ class Surveyor:
         import pyarrow as pa
 
         def fingerprint(row: Row) -> str:
-            return unsent_fingerprint(self._identity, row, self._manifest.root)
+            return unsent_fingerprint(self._fingerprinter, row, self._manifest.root)
 
         rows = (row for row in self._manifest.rows() if states[row.ordinal] == State.UNREAD)
         with ThreadPoolExecutor(THREADS) as threads:
@@ -133,8 +133,8 @@ class Surveyor:
                     }
                 )
 
-    def _refuse_duplicates(self, pending: Pending) -> None:
-        found = pending.duplicates(limit=5)
+    def _refuse_duplicates(self, diff: ManifestDiff) -> None:
+        found = diff.duplicates(limit=5)
         if found:
             listing = "; ".join(f"{twin.id!r} at {twin.first} and {twin.second}" for twin in found)
             raise ManifestError(f"the manifest gives the same id twice: {listing}")
@@ -142,27 +142,27 @@ class Surveyor:
 
 def selected(
     manifest: Manifest,
-    survey: Survey,
-    identity: Identity,
+    scan: ManifestScan,
+    fingerprinter: Fingerprinter,
     limit: int | None,
     sample: int | None,
-    going: Callable[[], bool] = lambda: True,
-) -> Iterator[Work]:
-    """The rows to send, in manifest order: at most `limit`, or `sample` of them spread evenly, while `going`.
+    should_continue: Callable[[], bool] = lambda: True,
+) -> Iterator[WorkItem]:
+    """The rows to send, in manifest order: at most `limit`, or `sample` of them spread evenly, while `should_continue`.
 
     Raises ManifestError when the manifest no longer holds what was surveyed.
     """
-    total = survey.ordinals()
+    total = scan.ordinals()
     wanted = total if limit is None else min(limit, total)
     step = max(1.0, wanted / sample) if sample else 1.0
     due, index = 0.0, -1
     if wanted == 0 or sample == 0:
         return
-    states = survey.states
+    states = scan.states
     # A night's new rows mostly stand at the end: what comes before is passed over without being made into rows.
     first = min(place for state in SENT if (place := states.find(state)) >= 0)
     for row in manifest.rows(first):
-        if row.ordinal >= len(states) or not going():
+        if row.ordinal >= len(states) or not should_continue():
             return
         if states[row.ordinal] not in SENT:
             continue
@@ -172,6 +172,6 @@ def selected(
         if index < due:
             continue
         due += step
-        if survey.checks[row.ordinal] != zlib.crc32(row.id.encode()):
+        if scan.checks[row.ordinal] != zlib.crc32(row.id.encode()):
             raise ManifestError(f"{row.where}: the manifest was rewritten while it was read; run again")
-        yield Work(row=row, fingerprint=identity.early(row))
+        yield WorkItem(row=row, fingerprint=fingerprinter.early(row))

@@ -10,55 +10,55 @@ import time
 import msgspec
 
 from pipeline.engines.local import run_id
-from pipeline.engines.reading import connect, failure_groups, last_standing
-from pipeline.job.load import Spec
+from pipeline.engines.reading import connect, failure_groups, read_last_run
+from pipeline.job.load import LoadedJob
 from pipeline.store import Store, dismissals
 from pipeline.store.compact import Compacted
 from pipeline.store.compact import compact as merge
 from pipeline.store.reprocess import accept as take
 
 
-def accept(spec: Spec, where: str | None) -> int:
+def accept(spec: LoadedJob, where: str | None) -> int:
     """Makes the held-back answers of open suspects answers. Raises Locked, QueryError."""
     with Store.open(spec.output, spec.job.task, run_id=run_id()) as store:
         accepted = take(store, where)
-        _told(spec, store, done=accepted)
+        _update_last_run(spec, store, done=accepted)
         return accepted
 
 
-def dismiss(spec: Spec, where: str, reason: str) -> int:
+def dismiss(spec: LoadedJob, where: str, reason: str) -> int:
     """Closes open failures for good; returns how many. Raises Locked, QueryError."""
     with Store.open(spec.output, spec.job.task, run_id=run_id()) as store:
         dismissed = dismissals.dismiss(store, where, reason, time.time_ns() // 1000)
-        _told(spec, store, dismissed=dismissed)
+        _update_last_run(spec, store, dismissed=dismissed)
         return dismissed
 
 
-def undo(spec: Spec, where: str) -> int:
+def undo(spec: LoadedJob, where: str) -> int:
     """Opens dismissed failures again; returns how many. Raises Locked, QueryError."""
     with Store.open(spec.output, spec.job.task, run_id=run_id()) as store:
         undone = dismissals.undo(store, where, time.time_ns() // 1000)
-        _told(spec, store, dismissed=-undone)
+        _update_last_run(spec, store, dismissed=-undone)
         return undone
 
 
-def _told(spec: Spec, store: Store, *, done: int = 0, dismissed: int = 0) -> None:
+def _update_last_run(spec: LoadedJob, store: Store, *, done: int = 0, dismissed: int = 0) -> None:
     """Brings what the last run left for `status` up to date. done, dismissed: how many rows came to be so."""
-    standing = last_standing(spec.output)
-    if standing is None or not (done or dismissed):
+    previous = read_last_run(spec.output)
+    if previous is None or not (done or dismissed):
         return
     with connect(spec) as connection:
         failures = failure_groups(connection)
     now = msgspec.structs.replace(
-        standing,
+        previous,
         failures=failures,
         failed=sum(group.rows for group in failures),
-        done=standing.done + done,
-        dismissed=standing.dismissed + dismissed,
+        done=previous.done + done,
+        dismissed=previous.dismissed + dismissed,
     )
     store.write_summary(msgspec.json.encode(now, enc_hook=str))
 
 
-def compact(spec: Spec, *, drop_superseded: bool) -> Compacted:
+def compact(spec: LoadedJob, *, drop_superseded: bool) -> Compacted:
     """Merges small parts. Raises Locked."""
     return merge(spec.output, spec.job.task, run_id=run_id(), drop_superseded=drop_superseded)

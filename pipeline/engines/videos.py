@@ -15,7 +15,7 @@ from pipeline.providers.tokens import estimate
 from pipeline.types import Image, Loaded, Media, Part, Request, Text, Video, VideoFile
 
 if TYPE_CHECKING:
-    from pipeline.engines.setup import Setup
+    from pipeline.engines.setup import JobContext
 
 FRAMES = 16
 """Frames taken of a video when the job does not say how many: one every few seconds of a usual clip."""
@@ -25,7 +25,7 @@ LEAST_FPS, MOST_FPS = 0.1, 10.0
 """What Qwen-VL takes as the rate of a frame list (protocol reference §3.2); frames of long videos lie farther apart."""
 
 
-def to_be_cut(request: Request, setup: Setup) -> dict[Media, Mapping[str, Any]]:
+def to_be_cut(request: Request, context: JobContext) -> dict[Media, Mapping[str, Any]]:
     """The video files of which frames are taken here, with the options of their parts.
 
     A job's `media.frames` says so for all. Without it a file is sent as it is if the model is known to take video
@@ -35,67 +35,70 @@ def to_be_cut(request: Request, setup: Setup) -> dict[Media, Mapping[str, Any]]:
     if not any(isinstance(part, VideoFile) for part in parts(request)):
         return {}
     found = {p.media: p.options for p in parts(request) if isinstance(p, VideoFile) and isinstance(p.media, Media)}
-    return {media: options for media, options in found.items() if _must_be_cut(media, setup)}
+    return {media: options for media, options in found.items() if _must_be_cut(media, context)}
 
 
-def with_frames(request: Request, taken: Mapping[Media | Loaded, FrameList], setup: Setup) -> Request:
+def with_frames(request: Request, taken: Mapping[Media | Loaded, FrameList], context: JobContext) -> Request:
     """The request with frames in the place of the video files in `taken`: as one video for a model that takes frame
     lists, else as pictures; as many as fit into the model's input."""
     if not taken:
         return request
     most = max(len(one.frames) for one in taken.values())
     while True:
-        found = _placed(request, {media: _thinned(one, most) for media, one in taken.items()}, setup)
-        counted = estimate(found, setup.model, upper=False)
-        limit = setup.model.input_limit
-        if counted is None or limit is None or counted <= limit or most <= least_frames(setup):
+        found = _placed(request, {media: _thinned(one, most) for media, one in taken.items()}, context)
+        counted = estimate(found, context.model, upper=False)
+        limit = context.model.input_limit
+        if counted is None or limit is None or counted <= limit or most <= least_frames(context):
             return found
-        most = max(least_frames(setup), min(most - 1, most * limit // counted))
+        most = max(least_frames(context), min(most - 1, most * limit // counted))
 
 
-def most_frames(setup: Setup, options: Mapping[str, Any] = {}) -> int:
+def most_frames(context: JobContext, options: Mapping[str, Any] = {}) -> int:
     """How many frames are taken of one video. `options`: of its part, where `max_frames` may ask for fewer."""
-    most = setup.spec.job.media.frames or FRAMES
-    limits = (options.get("max_frames"), setup.model.frame_limits.max if takes_lists(setup) else setup.model.max_images)
+    most = context.spec.job.media.frames or FRAMES
+    limits = (
+        options.get("max_frames"),
+        context.model.frame_limits.max if takes_lists(context) else context.model.max_images,
+    )
     return min([most, *(limit for limit in limits if isinstance(limit, int))])
 
 
-def least_frames(setup: Setup) -> int:
+def least_frames(context: JobContext) -> int:
     """How few frames the model takes of one video."""
-    return setup.model.frame_limits.min or LEAST_FRAMES if takes_lists(setup) else 1
+    return context.model.frame_limits.min or LEAST_FRAMES if takes_lists(context) else 1
 
 
-def blank(media: Media, setup: Setup, count: int | None = None) -> FrameList:
+def blank(media: Media, context: JobContext, count: int | None = None) -> FrameList:
     """What stands for the frames of a video that is not read yet: for checks of the question around it, and for plans.
 
     count: how many frames, None = as few as the model takes.
     """
     frame = Loaded(kind="image", source=public(media), body=b"")
-    return FrameList(frames=(frame,) * (count or least_frames(setup)), fps=1.0)
+    return FrameList(frames=(frame,) * (count or least_frames(context)), fps=1.0)
 
 
-def _must_be_cut(media: Media, setup: Setup) -> bool:
-    job, takes = setup.spec.job, setup.model.video
+def _must_be_cut(media: Media, context: JobContext) -> bool:
+    job, takes = context.spec.job, context.model.video
     if job.task == "embed":
         return False
     if job.media.frames is None and (takes or (takes is None and media.url is not None)):
         return False
     if media.url is not None and job.media.fetch == "service":
-        why = "media.frames is set" if job.media.frames else f"{setup.model.name} takes no video files"
+        why = "media.frames is set" if job.media.frames else f"{context.model.name} takes no video files"
         raise refusal(
             "VideoUrl", f'{public(media)}: {why}; set media.fetch = "here", so that its frames can be taken here'
         )
     return True
 
 
-def takes_lists(setup: Setup) -> bool:
+def takes_lists(context: JobContext) -> bool:
     """Frame lists are DashScope's own form."""
-    return setup.endpoint.provider == "dashscope" and setup.model.frames is not False
+    return context.endpoint.provider == "dashscope" and context.model.frames is not False
 
 
-def _placed(request: Request, taken: Mapping[Media | Loaded, FrameList], setup: Setup) -> Request:
+def _placed(request: Request, taken: Mapping[Media | Loaded, FrameList], context: JobContext) -> Request:
     turns = tuple(
-        msgspec.structs.replace(turn, parts=tuple(new for part in turn.parts for new in _parts(part, taken, setup)))
+        msgspec.structs.replace(turn, parts=tuple(new for part in turn.parts for new in _parts(part, taken, context)))
         if any(not isinstance(part, Text) for part in turn.parts)
         else turn
         for turn in request.turns
@@ -103,11 +106,11 @@ def _placed(request: Request, taken: Mapping[Media | Loaded, FrameList], setup: 
     return msgspec.structs.replace(request, turns=turns)
 
 
-def _parts(part: Part, taken: Mapping[Media | Loaded, FrameList], setup: Setup) -> tuple[Part, ...]:
+def _parts(part: Part, taken: Mapping[Media | Loaded, FrameList], context: JobContext) -> tuple[Part, ...]:
     if not isinstance(part, VideoFile) or part.media not in taken:
         return (part,)
     cut = taken[part.media]
-    if not takes_lists(setup):
+    if not takes_lists(context):
         return tuple(Image(frame) for frame in cut.frames)
     options = {name: value for name, value in part.options.items() if name not in ("fps", "min_frames", "max_frames")}
     fps = min(max(cut.fps, LEAST_FPS), MOST_FPS)

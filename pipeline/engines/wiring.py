@@ -16,7 +16,7 @@ from pipeline.dispatch.quota import SharedQuota, without_ledger
 from pipeline.dispatch.transport import Transport
 from pipeline.dispatch.uploads import Uploads
 from pipeline.engines.fetch import Aside, Fetch, Rules
-from pipeline.engines.setup import Setup
+from pipeline.engines.setup import JobContext
 from pipeline.errors import MachineError
 from pipeline.job.units import duration
 from pipeline.types import Secret
@@ -27,9 +27,9 @@ OFFLINE_CONCURRENCY = 8
 _accounts = Accounts()
 
 
-def transport(setup: Setup) -> AbstractAsyncContextManager[Transport]:
+def transport(context: JobContext) -> AbstractAsyncContextManager[Transport]:
     """HTTP, or the embedded service in this process. Raises MissingExtra."""
-    if setup.spec.offline:
+    if context.spec.offline:
         from pipeline.engines.offline import in_process
 
         return nullcontext(in_process())
@@ -38,37 +38,37 @@ def transport(setup: Setup) -> AbstractAsyncContextManager[Transport]:
     return open_transport()
 
 
-def account(setup: Setup) -> Account:
+def account(context: JobContext) -> Account:
     """The account's state, shared by every job of this process that uses it.
 
     The embedded service has no quota, only two cores: a fixed number in flight.
     """
-    if setup.spec.offline:
-        return Account(Limits(concurrency=setup.spec.job.limits.concurrency or OFFLINE_CONCURRENCY))
-    return _accounts.get(_account_key(setup), limits_of(setup))
+    if context.spec.offline:
+        return Account(Limits(concurrency=context.spec.job.limits.concurrency or OFFLINE_CONCURRENCY))
+    return _accounts.get(_account_key(context), limits_of(context))
 
 
-def limits_of(setup: Setup) -> Limits:
+def limits_of(context: JobContext) -> Limits:
     """The job's own ceilings."""
-    limits = setup.spec.job.limits
+    limits = context.spec.job.limits
     return Limits(rpm=limits.rpm, tpm=limits.tpm, concurrency=limits.concurrency)
 
 
 @asynccontextmanager
-async def shared_quota(setup: Setup, account: Account) -> AsyncIterator[SharedQuota | str | None]:
+async def shared_quota(context: JobContext, account: Account) -> AsyncIterator[SharedQuota | str | None]:
     """The quota that the account shares with other runs on this machine, or a note why it shares none.
 
     None for the embedded service, which has no quota.
     """
-    if setup.spec.offline:
+    if context.spec.offline:
         yield None
         return
     try:
-        shared = account.shared or SharedQuota(account, FileLedger(ledger_path(_account_key(setup))))
+        shared = account.shared or SharedQuota(account, FileLedger(ledger_path(_account_key(context))))
     except LedgerError as error:
         yield without_ledger(str(error))
         return
-    limits = limits_of(setup)
+    limits = limits_of(context)
     shared.join(limits)
     try:
         yield shared
@@ -76,46 +76,46 @@ async def shared_quota(setup: Setup, account: Account) -> AsyncIterator[SharedQu
         shared.leave(limits)
 
 
-def remembered(setup: Setup) -> Learnt | None:
+def remembered(context: JobContext) -> Learnt | None:
     """The quota that the last run of the account found. Blocking."""
-    if setup.spec.offline:
+    if context.spec.offline:
         return None
     try:
-        return recall(learnt_path(_account_key(setup)))
+        return recall(learnt_path(_account_key(context)))
     except LedgerError:
         return None
 
 
-def remember(setup: Setup, learnt: Learnt) -> None:
+def remember(context: JobContext, learnt: Learnt) -> None:
     """Keeps the quota that a run found for the next one; a folder that cannot be used is no fault of the run.
     Blocking."""
-    if learnt.known and not setup.spec.offline:
+    if learnt.known and not context.spec.offline:
         with suppress(LedgerError, MachineError):
-            keep(learnt_path(_account_key(setup)), learnt)
+            keep(learnt_path(_account_key(context)), learnt)
 
 
-def _account_key(setup: Setup) -> AccountKey:
-    place, name = setup.endpoint, setup.spec.job.limits.account
+def _account_key(context: JobContext) -> AccountKey:
+    place, name = context.endpoint, context.spec.job.limits.account
     return AccountKey(
         provider=place.provider,
         host=urlsplit(place.base_url).netloc,
         key=place.key if name is None else Secret(""),
-        model=setup.model.name,
+        model=context.model.name,
         account=name,
     )
 
 
-def uploads(setup: Setup, wire: Transport) -> Uploads | None:
+def uploads(context: JobContext, wire: Transport) -> Uploads | None:
     """The way local files take where the service reads uploads, else None."""
-    if setup.provider.local_files(setup.model, setup.endpoint) != "upload":
+    if context.provider.local_files(context.model, context.endpoint) != "upload":
         return None
-    return Uploads(wire, setup.endpoint, setup.model.name, setup.spec.job.timeouts)
+    return Uploads(wire, context.endpoint, context.model.name, context.spec.job.timeouts)
 
 
 @asynccontextmanager
-async def downloads(setup: Setup, aside: Aside) -> AsyncIterator[Fetch | None]:
+async def downloads(context: JobContext, aside: Aside) -> AsyncIterator[Fetch | None]:
     """Loads URLs here, if the job says so; a key never goes with it. `aside`: as of `Fetch`."""
-    job = setup.spec.job
+    job = context.spec.job
     if job.media.fetch == "service":
         yield None
         return

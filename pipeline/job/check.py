@@ -7,10 +7,10 @@ from typing import Any, get_args
 
 from pipeline.errors import JobError
 from pipeline.job.names import did_you_mean
-from pipeline.job.schema import Job, LimitsSection, Section
+from pipeline.job.schema import JobFile, LimitsSection, Section
 from pipeline.job.shape import hints_of
 from pipeline.job.units import allowance, duration
-from pipeline.job.values import looks_like_key, short, shown
+from pipeline.job.values import for_message, looks_like_key, short
 
 PROVIDERS = ("dashscope", "openai", "qianfan")
 MAX_CONCURRENCY = 65_536
@@ -18,7 +18,7 @@ MAX_CONCURRENCY = 65_536
 
 def unknown_keys(tables: Mapping[str, Any]) -> None:
     """Raises ValueError for the first key that no section has, with its path and the nearest valid name."""
-    _unknown(tables, Job, "")
+    _unknown(tables, JobFile, "")
 
 
 def _unknown(tables: Mapping[str, Any], section: type[Section], prefix: str) -> None:
@@ -41,32 +41,32 @@ def _shown_key(key: str) -> str:
     return "…" if looks_like_key(key) else short(key)
 
 
-def check(name: str, job: Job) -> None:
+def check(name: str, job: JobFile) -> None:
     """Raises JobError, beginning with the job's name, for the first thing in `job` that cannot be."""
     for problem in _problems(job):
         raise JobError(f"{name}: {problem}")
 
 
-def _problems(job: Job) -> Iterator[str]:
+def _problems(job: JobFile) -> Iterator[str]:
     provider = job.provider
     if provider.name not in PROVIDERS:
         yield (
-            f"provider.name: found {shown(provider.name)}, expected one of {', '.join(PROVIDERS)}"
+            f"provider.name: found {for_message(provider.name)}, expected one of {', '.join(PROVIDERS)}"
             f"{did_you_mean(provider.name, PROVIDERS)}"
         )
     if provider.protocol is not None and provider.name != "dashscope":
         yield f'provider.protocol: only dashscope has two protocols; take it out for "{provider.name}"'
     if provider.api_key_env is not None and not _is_variable(provider.api_key_env):
         yield (
-            f"provider.api_key_env: found {shown(provider.api_key_env)}, expected the name of an environment variable "
-            "such as DASHSCOPE_API_KEY; the key itself is never written in a job"
+            f"provider.api_key_env: found {for_message(provider.api_key_env)}, expected the name of an environment "
+            "variable such as DASHSCOPE_API_KEY; the key itself is never written in a job"
         )
     if provider.api_key_env is not None and provider.api_key_file is not None:
         yield "provider.api_key_env and provider.api_key_file: set one of them"
     if provider.workspace is not None and provider.name == "openai":
         yield 'provider.workspace: only dashscope has workspaces, and qianfan an appid; take it out for "openai"'
     if provider.base_url is not None and not provider.base_url.startswith(("http://", "https://")):
-        yield f"provider.base_url: found {shown(provider.base_url)}, expected http://… or https://…"
+        yield f"provider.base_url: found {for_message(provider.base_url)}, expected http://… or https://…"
     if not provider.model.strip():
         yield "provider.model: is empty"
     if job.task == "embed" and (job.prompt.text is not None or job.prompt.system is not None):
@@ -88,27 +88,30 @@ def _is_variable(name: str) -> bool:
     return name.isidentifier() and name.isascii() and not looks_like_key(name)
 
 
-def _circuit_bounds(job: Job) -> Iterator[str]:
+def _circuit_bounds(job: JobFile) -> Iterator[str]:
     circuit = job.circuit
     if circuit.refusals < 0:
         yield f"circuit.refusals: found {circuit.refusals}, expected a whole number from 0"
     if not 0 <= circuit.silence < float("inf"):
-        yield f"circuit.silence: found {shown(circuit.silence)}, expected seconds from 0"
+        yield f"circuit.silence: found {for_message(circuit.silence)}, expected seconds from 0"
     if not 0 < circuit.ratio <= 1:
-        yield f"circuit.ratio: found {shown(circuit.ratio)}, expected a share above 0 and up to 1"
+        yield f"circuit.ratio: found {for_message(circuit.ratio)}, expected a share above 0 and up to 1"
 
 
 def _limits(limits: LimitsSection) -> Iterator[str]:
     if limits.concurrency is not None and limits.concurrency > MAX_CONCURRENCY:
         yield f"limits.concurrency: found {limits.concurrency}, expected at most {MAX_CONCURRENCY}"
     if limits.account is not None and not limits.account.strip():
-        yield f"limits.account: found {shown(limits.account)}, expected a name for the account"
+        yield f"limits.account: found {for_message(limits.account)}, expected a name for the account"
 
 
-def _bounds(job: Job) -> Iterator[str]:
+def _bounds(job: JobFile) -> Iterator[str]:
     encoding = job.source.encoding
     if encoding is not None and not _is_encoding(encoding):
-        yield f"manifest.encoding: no encoding {shown(encoding)} is known; expected one such as gb18030, cp1252, utf-16"
+        yield (
+            f"manifest.encoding: no encoding {for_message(encoding)} is known; expected one such as gb18030, cp1252, "
+            "utf-16"
+        )
     positive = {
         "media.frames": job.media.frames,
         "media.dpi": job.media.dpi,
@@ -125,11 +128,11 @@ def _bounds(job: Job) -> Iterator[str]:
     }
     for key, value in positive.items():
         if value is not None and not 0 < value < float("inf"):
-            yield f"{key}: found {shown(value)}, expected a number above 0"
+            yield f"{key}: found {for_message(value)}, expected a number above 0"
     yield from _limits(job.limits)
     yield from _circuit_bounds(job)
     if job.budget.max_cost is not None and not 0 <= job.budget.max_cost < float("inf"):
-        yield f"budget.max_cost: found {shown(job.budget.max_cost)}, expected an amount of 0 or more"
+        yield f"budget.max_cost: found {for_message(job.budget.max_cost)}, expected an amount of 0 or more"
     for key, read in (
         ("retry.deadline", lambda: duration(job.retry.deadline)),
         ("run.accept_failures", lambda: allowance(job.run.accept_failures, 1)),

@@ -1,4 +1,4 @@
-"""Reads a job file with its overrides into a checked Job, with every place made absolute."""
+"""Reads a job file with its overrides into a checked JobFile, with every place made absolute."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from pipeline.errors import JobError
 from pipeline.job.check import check, unknown_keys
 from pipeline.job.file import read
 from pipeline.job.filenames import no_file_name
-from pipeline.job.schema import Job
+from pipeline.job.schema import JobFile
 from pipeline.job.shape import misfit
-from pipeline.job.values import shown
+from pipeline.job.values import for_message
 
 OFFLINE_SUFFIX = "-offline"
 EXAMPLES = {
@@ -36,7 +36,7 @@ EXAMPLES = {
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-class Spec(msgspec.Struct, frozen=True, kw_only=True):
+class LoadedJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job ready to run: `manifest` is an absolute path, folder or glob, or a query as it is written; `output` is
     the folder it owns.
 
@@ -46,13 +46,13 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     path: Path
-    job: Job
+    job: JobFile
     manifest: str
     output: Path
     offline: bool = False
     flags: str = ""
     cache: Path | None = None
-    base: Job
+    base: JobFile
 
     @property
     def folder(self) -> str:
@@ -76,7 +76,7 @@ def load(
     variables: Mapping[str, str] | None = None,
     output: str | Path | None = None,
     offline: bool = False,
-) -> Spec:
+) -> LoadedJob:
     """The job file at `path`.
 
     overrides: nested tables or dotted keys ({"provider.model": "…"}), over the file's. variables: values of `{name}`
@@ -89,7 +89,7 @@ def load(
     for key, value in (overrides or {}).items():
         _override(tables, key, value)
     job = _rooted(path, _job(path, tables), variables or {})
-    spec = Spec(
+    spec = LoadedJob(
         name=str(path),
         path=path,
         job=job,
@@ -140,18 +140,18 @@ def user_models() -> dict[str, dict[str, Any]]:
     return models
 
 
-def _job(path: Path, tables: Mapping[str, Any]) -> Job:
+def _job(path: Path, tables: Mapping[str, Any]) -> JobFile:
     try:
         unknown_keys(tables)
     except ValueError as error:
         raise JobError(f"{path}: {error}") from None
-    problem = misfit(tables, Job, examples=EXAMPLES)
+    problem = misfit(tables, JobFile, examples=EXAMPLES)
     if problem:
         raise JobError(f"{path}: {problem}")
-    return msgspec.convert(tables, Job)
+    return msgspec.convert(tables, JobFile)
 
 
-def _rooted(path: Path, job: Job, variables: Mapping[str, str]) -> Job:
+def _rooted(path: Path, job: JobFile, variables: Mapping[str, str]) -> JobFile:
     """The job with `media.root` as an absolute path."""
     if job.media.root is None:
         return job
@@ -159,7 +159,7 @@ def _rooted(path: Path, job: Job, variables: Mapping[str, str]) -> Job:
     return msgspec.structs.replace(job, media=msgspec.structs.replace(job.media, root=root))
 
 
-def _base(path: Path, tables: Mapping[str, Any], job: Job) -> Job:
+def _base(path: Path, tables: Mapping[str, Any], job: JobFile) -> JobFile:
     """The job file as it stands; one that only the overrides make whole has no base of its own."""
     try:
         return _job(path, tables)
@@ -176,7 +176,7 @@ def _override(tables: dict[str, Any], key: str, value: Any) -> None:
     for part in parts[:-1]:
         inner = table.setdefault(part, {})
         if not isinstance(inner, dict):
-            raise JobError(f"{key}: {part} is {shown(inner)}, not a table")
+            raise JobError(f"{key}: {part} is {for_message(inner)}, not a table")
         table = inner
     existing = table.get(parts[-1])
     plain = os.fspath(value) if isinstance(value, os.PathLike) else value

@@ -144,7 +144,7 @@ class DedupeSection(Section, frozen=True, kw_only=True):
     cache: str | None = None
 
 
-class Job(Section, frozen=True, kw_only=True):
+class JobFile(Section, frozen=True, kw_only=True):
     """A whole job file. `models` holds raw tables: pipeline.providers.models reads them over the built-in data."""
 
     task: TaskName

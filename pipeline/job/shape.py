@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import msgspec
 
 from pipeline.job.names import did_you_mean
-from pipeline.job.values import shown
+from pipeline.job.values import for_message
 
 _WORDS: dict[Any, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -55,7 +55,7 @@ def _problem(value: Any, hint: Any, path: str, examples: Mapping[str, str] = {})
             return _first(_problem(item, _inner(kind, 0), f"{path}[{place}]") for place, item in enumerate(value))
     if any(_fits(value, kind) for kind in kinds):
         return None
-    return f"{path}: found {shown(value)}, expected {_expected(kinds, path)}{_hint(value, kinds)}"
+    return f"{path}: found {for_message(value)}, expected {_expected(kinds, path)}{_hint(value, kinds)}"
 
 
 def _fits(value: Any, kind: Any) -> bool:

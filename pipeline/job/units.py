@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pipeline.job.values import shown
+from pipeline.job.values import for_message
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 _SCALES = (3600.0, 60.0, 1.0, 0.001)
@@ -23,7 +23,7 @@ def duration(value: float | str) -> float:
         else:
             seconds = _number(text, value)
     if not 0 <= seconds < float("inf"):
-        raise ValueError(f"found {shown(value)}, expected a duration such as 90, 90s, 10m or 1h30m")
+        raise ValueError(f"found {for_message(value)}, expected a duration such as 90, 90s, 10m or 1h30m")
     return seconds
 
 
@@ -31,7 +31,7 @@ def _number(text: str, value: Any) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"found {shown(value)}, expected a duration such as 90, 90s, 10m or 1h30m") from None
+        raise ValueError(f"found {for_message(value)}, expected a duration such as 90, 90s, 10m or 1h30m") from None
 
 
 def allowance(value: int | str, of: int) -> int:
@@ -40,7 +40,7 @@ def allowance(value: int | str, of: int) -> int:
     try:
         count = int(float(text[:-1]) / 100 * of) if text.endswith("%") else int(text)
     except ValueError:
-        raise ValueError(f"found {shown(value)}, expected a count or a share such as 1%") from None
+        raise ValueError(f"found {for_message(value)}, expected a count or a share such as 1%") from None
     if count < 0 or isinstance(value, bool):
-        raise ValueError(f"found {shown(value)}, expected a count or a share such as 1%")
+        raise ValueError(f"found {for_message(value)}, expected a count or a share such as 1%")
     return count

@@ -23,7 +23,7 @@ def looks_like_key(text: str) -> bool:
     return any(not piece.isalpha() and not piece.isdigit() for piece in pieces)
 
 
-def shown(value: Any) -> str:
+def for_message(value: Any) -> str:
     """What was found: a text in double quotes, numbers and truth values as TOML writes them, the rest by its kind."""
     if value is None:
         return "nothing"

@@ -51,7 +51,7 @@ def decoded(text: str) -> bytes | None:
     return found
 
 
-def told(text: str) -> str:
+def by_hash(text: str) -> str:
     """How such a text is stored and shown."""
     return f"base64;sha256={hashlib.sha256(text.encode(errors='replace')).hexdigest()}"
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-_WHOLE = re.compile(r"-?[1-9][0-9]{0,18}|0")
+_INTEGER = re.compile(r"-?[1-9][0-9]{0,18}|0")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][+-]?[0-9]{1,2})?")
 _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}"
@@ -32,7 +32,7 @@ def infer(names: list[str], rows: Iterable[list[str]]) -> Mapping[str, Callable[
 
 
 def _kind(cell: str) -> str:
-    if _whole(cell) is not None:
+    if _integer(cell) is not None:
         return "whole"
     if _decimal(cell) is not None:
         return "decimal"
@@ -46,7 +46,7 @@ def _kind(cell: str) -> str:
 
 def _converter(kinds: set[str]) -> Callable[[str], Any]:
     if kinds == {"whole"}:
-        return _or_text(_whole)
+        return _or_text(_integer)
     if kinds in ({"decimal"}, {"decimal", "whole"}):
         return _or_text(_number)
     if kinds == {"truth"}:
@@ -68,8 +68,8 @@ def _text(cell: str) -> str:
     return cell
 
 
-def _whole(cell: str) -> int | None:
-    if not _WHOLE.fullmatch(cell):
+def _integer(cell: str) -> int | None:
+    if not _INTEGER.fullmatch(cell):
         return None
     value = int(cell)
     return value if -(2**63) <= value < 2**63 else None
@@ -82,7 +82,7 @@ def _decimal(cell: str) -> float | None:
 
 
 def _number(cell: str) -> float | None:
-    whole = _whole(cell)
+    whole = _integer(cell)
     return _decimal(cell) if whole is None else float(whole) if abs(whole) <= 2**53 else None
 
 

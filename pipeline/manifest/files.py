@@ -108,7 +108,7 @@ def opened(media: Media, confine: str | None) -> BufferedReader | BytesIO:
     if media.member is None:
         return os.fdopen(descriptor, "rb")
     try:
-        with _told(media):
+        with _as_faults(media):
             archive, entry = _found(descriptor, media)
             return archive.opened(entry, _most(media))
     except BaseException:
@@ -125,7 +125,7 @@ def _member(media: Media, confine: str | None) -> Iterator[tuple[Archive, Entry]
     """The open archive of a medium, and the medium's entry in it. Raises as `opened`."""
     descriptor, _ = _open(media, confine)
     try:
-        with _told(media):
+        with _as_faults(media):
             yield _found(descriptor, media)
     finally:
         os.close(descriptor)
@@ -146,7 +146,7 @@ def _found(descriptor: int, media: Media) -> tuple[Archive, Entry]:
 
 
 @contextmanager
-def _told(media: Media) -> Iterator[None]:
+def _as_faults(media: Media) -> Iterator[None]:
     try:
         yield
     except DamagedArchive as error:

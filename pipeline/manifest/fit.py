@@ -12,7 +12,7 @@ from pipeline.errors import Fault, refusal
 from pipeline.manifest import render
 from pipeline.manifest.probe import Facts, facts, open_picture
 from pipeline.manifest.render import Truncated
-from pipeline.manifest.whole import has_end
+from pipeline.manifest.whole import is_complete_file
 from pipeline.types import MediaLimits
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def fit(
     if found.pages > 1:
         raise several_pages(name, found.pages)
     needed = need(found, len(body), name, limits, resize=resize, upright=upright)  # first, as in a plan
-    if needed != "all" and has_end(body, found.format) is not True:
+    if needed != "all" and is_complete_file(body, found.format) is not True:
         render.verify(body, name, truncated)
     if needed == "nothing" and resize == "fit" and found.format == "PNG" and _is_uncompressed(body):
         needed = "useful"

@@ -8,7 +8,7 @@ from pipeline.errors import refusal
 from pipeline.machine import pass_on
 from pipeline.manifest.files import on_disk
 from pipeline.manifest.kinds import kind_of
-from pipeline.manifest.references import is_relative, shown
+from pipeline.manifest.references import is_relative, redact_for_message
 from pipeline.manifest.walk import is_glob, split_glob, walk
 from pipeline.types import Frames, FrameSource, Media
 
@@ -46,7 +46,7 @@ def _listed(source: FrameSource) -> tuple[Media, ...]:
         root, pattern = split_glob(root)
         root = on_disk(root)
     if not Path(root).is_dir():
-        raise refusal("MissingFrames", f"frames: {shown(source.ref)}: there is no folder {root}")
+        raise refusal("MissingFrames", f"frames: {redact_for_message(source.ref)}: there is no folder {root}")
     # References stay relative where the manifest's was, so that loading keeps links within the manifest's folder.
     relative = is_relative(source.ref)
     found: list[Media] = []
@@ -62,7 +62,7 @@ def _listed(source: FrameSource) -> tuple[Media, ...]:
         pass_on(error)
         raise refusal("MissingFrames", f"frames: {root}: cannot be listed: {error.strerror}") from None
     if not found:
-        raise refusal("MissingFrames", f"frames: {shown(source.ref)}: no pictures there")
+        raise refusal("MissingFrames", f"frames: {redact_for_message(source.ref)}: no pictures there")
     return tuple(found)
 
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.errors import Fault
-from pipeline.job.schema import Job
+from pipeline.job.schema import JobFile
 from pipeline.manifest import base64_text
 from pipeline.manifest.fields import from_json, text_or_list
 from pipeline.manifest.references import is_relative, to_path
-from pipeline.manifest.refs import scrubbed
+from pipeline.manifest.refs import redacted
 from pipeline.manifest.rows import Shaper
 from pipeline.types import Row
 
@@ -18,7 +18,7 @@ _LISTED = ("contents", "messages")
 _MEDIA = ("image", "images", "audio", "frames", "video")
 
 
-def kept_row(row: Row, job: Job, base: str) -> dict[str, Any]:
+def replayable_row(row: Row, job: JobFile, base: str) -> dict[str, Any]:
     """The row as read, under the manifest's own names, with local paths made absolute (`base`: `Manifest.root`), URLs
     without signatures and `data:` by its hash.
 
@@ -26,7 +26,7 @@ def kept_row(row: Row, job: Job, base: str) -> dict[str, Any]:
     written, so that it is refused again.
     """
     names = Shaper(job, base).names
-    return {name: scrubbed(_absolute(value, names.get(name), base)) for name, value in row.raw.items()}
+    return {name: redacted(_absolute(value, names.get(name), base)) for name, value in row.raw.items()}
 
 
 def _absolute(value: Any, field: str | None, base: str) -> Any:
@@ -55,7 +55,7 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
 
 def _path(ref: str, base: str) -> str:
     if base64_text.of_media(ref) or base64_text.too_long_for_a_path(ref):
-        return base64_text.told(ref)
+        return base64_text.by_hash(ref)
     try:
         return to_path(ref, base) if is_relative(ref) and ref.strip() else ref
     except Fault:

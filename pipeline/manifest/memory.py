@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ManifestError
-from pipeline.job.schema import Job
+from pipeline.job.schema import JobFile
 from pipeline.manifest.arrow_rows import names_of, values_of
 from pipeline.manifest.named_bytes import PathIds, column_of, paths_in
 from pipeline.manifest.root import root_of
 from pipeline.manifest.rows import CURRENT_RULES, InputRules, Shaper
 from pipeline.manifest.source import Manifest
-from pipeline.manifest.spool import ArrowSpool, ObjectSpool, unboxed
+from pipeline.manifest.spool import ArrowSpool, ObjectSpool, to_python
 from pipeline.manifest.tables import check_mapping
 from pipeline.types import Row
 
@@ -68,7 +68,7 @@ class MemoryManifest:
                 yield self._shaper.bad(ordinal, where, line, "BadLine", message)
 
 
-def from_table(table: Any, job: Job, base: str, rules: InputRules = CURRENT_RULES) -> Manifest:
+def from_table(table: Any, job: JobFile, base: str, rules: InputRules = CURRENT_RULES) -> Manifest:
     """A manifest from a pyarrow Table, RecordBatch or RecordBatchReader, whatever has `__arrow_c_stream__` (polars,
     pandas, duckdb), a dict of columns, or an iterable of dicts or of picture paths.
 
@@ -91,7 +91,7 @@ def from_table(table: Any, job: Job, base: str, rules: InputRules = CURRENT_RULE
         except (pa.ArrowException, TypeError, ValueError) as error:
             raise ManifestError(f"a dict is read as a table of columns, but: {error}") from None
     if isinstance(table, Sequence):
-        return MemoryManifest(lambda: map(unboxed, table), None, shaper)
+        return MemoryManifest(lambda: map(to_python, table), None, shaper)
     if isinstance(table, Iterable):
         return MemoryManifest(ObjectSpool(table).read, None, shaper)
     raise ManifestError(f"a {type(table).__name__} is no manifest; expected a table or an iterable of dicts")

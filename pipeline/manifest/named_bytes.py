@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipeline.manifest.refs import scrubbed
+from pipeline.manifest.refs import redacted
 from pipeline.types import Row
 
 if TYPE_CHECKING:
@@ -62,5 +62,5 @@ class PathIds:
         if row.given or not path:
             return row
         first = self._first.get(hash(path), row.ordinal)
-        name = str(scrubbed(path))
+        name = str(redacted(path))
         return msgspec.structs.replace(row, id=name if first == row.ordinal else f"{name}#{row.id[:HASH_DIGITS]}")

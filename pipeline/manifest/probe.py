@@ -18,7 +18,7 @@ from pipeline.manifest.rare_pictures import open_rare
 from pipeline.manifest.refs import public
 from pipeline.manifest.sniff import PICTURE_FORMATS, described, sniff
 from pipeline.manifest.tiff import page_frames
-from pipeline.manifest.whole import has_end
+from pipeline.manifest.whole import is_complete_file
 from pipeline.types import Media
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def open_picture(body: bytes, name: str) -> Image:
         return _open(io.BytesIO(body), body, name)
     except Fault as fault:
         form = sniff(body)
-        if fault.code == "Local.DamagedPicture" and form and has_end(body, form) is False:
+        if fault.code == "Local.DamagedPicture" and form and is_complete_file(body, form) is False:
             raise refusal("TruncatedPicture", f"{name}: the {form} is cut off after {len(body):,} bytes") from None
         raise
 

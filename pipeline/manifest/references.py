@@ -45,7 +45,8 @@ def to_media(ref: str, kind: MediaKind, base: str) -> Media:
     if scheme in _REMOTE:
         return _remote(ref.strip(), kind)
     raise refusal(
-        "BadReference", f"{shown(ref)}: {scheme}:// is not taken; a path, file://, http(s)://, oss:// or data: is"
+        "BadReference",
+        f"{redact_for_message(ref)}: {scheme}:// is not taken; a path, file://, http(s)://, oss:// or data: is",
     )
 
 
@@ -87,10 +88,10 @@ def _path(text: str, ref: str, base: str) -> str:
     if not text.strip():
         raise refusal("BadReference", "an empty path")
     if "\x00" in text:
-        raise refusal("BadReference", f"{shown(ref)}: a path cannot hold a NUL character")
+        raise refusal("BadReference", f"{redact_for_message(ref)}: a path cannot hold a NUL character")
     reason = None if text.isascii() and base.isascii() else no_file_name(f"{base}/{text}")
     if reason is not None:
-        raise refusal("BadName", f"{shown(ref)}: {reason}")
+        raise refusal("BadName", f"{redact_for_message(ref)}: {reason}")
     if text.startswith("/") or _DRIVE.match(text):
         return text
     path = os.path.normpath(f"{base}/{text}")
@@ -100,7 +101,7 @@ def _path(text: str, ref: str, base: str) -> str:
         path = os.path.normpath(f"{base.beside[0]}/{text}")
         if any(inside(path, folder) for folder in (base, *base.beside)):
             return path
-    raise refusal("OutsideManifest", f"{shown(ref)} leads out of {_bounds(base)}; {WIDEN}")
+    raise refusal("OutsideManifest", f"{redact_for_message(ref)} leads out of {_bounds(base)}; {WIDEN}")
 
 
 def is_relative(ref: str) -> bool:
@@ -138,7 +139,7 @@ def inside(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def shown(ref: str) -> str:
+def redact_for_message(ref: str) -> str:
     """A reference as a message may show it: shortened, without queries (signatures) and without data."""
     if ref.lstrip()[:5].lower() == "data:":
         return "data: URL"
@@ -163,9 +164,9 @@ def _remote(ref: str, kind: MediaKind) -> Media:
     ref = ref.strip()
     host = ref.split("://", 1)[1].split("/", 1)[0].split("?", 1)[0]
     if not host or host.endswith("@") or host.startswith(":"):
-        raise refusal("BadReference", f"{shown(ref)}: the URL names no host")
+        raise refusal("BadReference", f"{redact_for_message(ref)}: the URL names no host")
     if _CONTROL.search(ref):
-        raise refusal("BadReference", f"{shown(ref)}: the URL holds a control character")
+        raise refusal("BadReference", f"{redact_for_message(ref)}: the URL holds a control character")
     return Media(kind=kind, ref=ref, url=ref)
 
 

@@ -117,7 +117,7 @@ def public(media: Media) -> str:
     if media.url is not None:
         return unsigned(media.url)
     if media.data is not None and not is_data(media.ref):
-        return str(scrubbed(media.ref))
+        return str(redacted(media.ref))
     if media.data is not None:
         return f"data:{media.mime or ''};sha256={hashlib.sha256(media.data).hexdigest()}"
     if media.member is not None:
@@ -141,21 +141,21 @@ def unsigned(url: str) -> str:
     return f"{scheme}://{address}" + (f"?{kept}" if kept else "")
 
 
-def scrubbed(value: Any) -> Any:
+def redacted(value: Any) -> Any:
     """A manifest value as it may be stored: texts that are URLs or `data:` become public, in lists and tables too;
     bytes become their count."""
     if isinstance(value, str):
-        return _scrubbed_text(value)
+        return _redacted_text(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return f"<{len(value)} bytes>"
     if isinstance(value, dict):
-        return {key: scrubbed(item) for key, item in value.items()}
+        return {key: redacted(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [scrubbed(item) for item in value]
+        return [redacted(item) for item in value]
     return value
 
 
-def _scrubbed_text(text: str) -> str:
+def _redacted_text(text: str) -> str:
     start = text.lstrip()[:8].lower()
     if start.startswith("data:") and "," in text:
         try:
@@ -165,7 +165,7 @@ def _scrubbed_text(text: str) -> str:
     if start.startswith(("http://", "https://")):
         return unsigned(text.strip())
     if base64_text.of_media(text):
-        return base64_text.told(text)
+        return base64_text.by_hash(text)
     return _INNER_DATA.sub(_by_hash, text) if "data:" in text else text
 
 

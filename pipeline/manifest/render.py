@@ -9,7 +9,7 @@ from pipeline.errors import Fault, refusal
 from pipeline.machine import pass_on
 from pipeline.manifest.png import without_metadata
 from pipeline.manifest.probe import Facts, open_picture
-from pipeline.manifest.whole import has_end
+from pipeline.manifest.whole import is_complete_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -155,7 +155,7 @@ def _has_pixels(image: Image) -> bool:
 
 def _damage(error: Exception, body: bytes, form: str, name: str) -> Fault:
     words = str(error) or type(error).__name__
-    if has_end(body, form) is False or "truncated" in words.lower():
+    if is_complete_file(body, form) is False or "truncated" in words.lower():
         return refusal("TruncatedPicture", f"{name}: the {form} is cut off after {len(body):,} bytes ({words})")
     return refusal("DamagedPicture", f"{name}: the {form} cannot be decoded ({words})")
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from pipeline.errors import ManifestError
-from pipeline.job.schema import Job
+from pipeline.job.schema import JobFile
 
 _REVISION_CHARS = 200
 
@@ -19,7 +19,7 @@ class Root(str):
     beside: tuple[str, ...] = ()
 
 
-def root_of(folder: str, job: Job) -> Root:
+def root_of(folder: str, job: JobFile) -> Root:
     """The root for a manifest in `folder` (absolute). Raises ManifestError where `media.root` is no folder."""
     place = job.media.root
     if place is not None and not Path(place).is_dir():

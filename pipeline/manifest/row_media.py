@@ -22,7 +22,7 @@ def own_media(row: Row) -> Iterator[Media]:
     """Of the row's own question: images, frames, audio, contents, videos."""
     yield from row.images
     if row.frames is not None:
-        yield from _listed(row.frames)
+        yield from _expand_frames(row.frames)
     yield from row.audio
     yield from _of_items(row.contents)
     yield from _of_items(row.videos)
@@ -45,19 +45,19 @@ def has_unlisted_frames(row: Row) -> bool:
     return any(isinstance(i.content, Frames) and isinstance(i.content.pictures, FrameSource) for i in items)
 
 
-def listed(row: Row) -> Row:
+def expand_frames(row: Row) -> Row:
     """The row with all frames listed and sampled. Raises Fault where a folder cannot be listed."""
     changed: dict[str, object] = {}
     if row.frames is not None and _must_be_listed(row.frames):
         changed["frames"] = _expanded(row.frames)
-    if row.contents and (contents := _listed_items(row.contents)) is not row.contents:
+    if row.contents and (contents := _expand_items(row.contents)) is not row.contents:
         changed["contents"] = contents
     if row.messages and any(message.items for message in row.messages):
-        changed["messages"] = tuple(_listed_message(message) for message in row.messages)
+        changed["messages"] = tuple(_expand_message(message) for message in row.messages)
     return msgspec.structs.replace(row, **changed) if changed else row
 
 
-def _listed(frames: Frames) -> Iterator[Media]:
+def _expand_frames(frames: Frames) -> Iterator[Media]:
     if not isinstance(frames.pictures, FrameSource):
         yield from frames.pictures
 
@@ -67,7 +67,7 @@ def _of_items(items: tuple[Item, ...]) -> Iterator[Media]:
         if isinstance(item.content, Media):
             yield item.content
         elif isinstance(item.content, Frames):
-            yield from _listed(item.content)
+            yield from _expand_frames(item.content)
 
 
 def _must_be_listed(frames: Frames) -> bool:
@@ -78,7 +78,7 @@ def _expanded(frames: Frames) -> Frames:
     return msgspec.structs.replace(frames, pictures=expand(frames))
 
 
-def _listed_items(items: tuple[Item, ...]) -> tuple[Item, ...]:
+def _expand_items(items: tuple[Item, ...]) -> tuple[Item, ...]:
     if not any(isinstance(item.content, Frames) and _must_be_listed(item.content) for item in items):
         return items
     return tuple(
@@ -87,6 +87,6 @@ def _listed_items(items: tuple[Item, ...]) -> tuple[Item, ...]:
     )
 
 
-def _listed_message(message: Message) -> Message:
-    items = _listed_items(message.items)
+def _expand_message(message: Message) -> Message:
+    items = _expand_items(message.items)
     return message if items is message.items else msgspec.structs.replace(message, items=items)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from pipeline.errors import Fault, refusal
-from pipeline.job.schema import Job
+from pipeline.job.schema import JobFile
 from pipeline.manifest import fields, turns
 from pipeline.manifest.hive import Partitions
 from pipeline.manifest.ids import derived_id, literal_id
@@ -59,7 +59,7 @@ class Shaper:
     """
 
     def __init__(
-        self, job: Job, base: str, rules: InputRules = CURRENT_RULES, partitions: Partitions | None = None
+        self, job: JobFile, base: str, rules: InputRules = CURRENT_RULES, partitions: Partitions | None = None
     ) -> None:
         self.base = base
         self.as_written = rules.derived_ids == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from pipeline.errors import ManifestError
-from pipeline.job.schema import Job
+from pipeline.job.schema import JobFile
 from pipeline.manifest.files import on_disk
 from pipeline.manifest.folder import contents
 from pipeline.manifest.hive import Partitions
@@ -53,7 +53,7 @@ class Manifest(Protocol):
     def rows(self, start: int = 0) -> Iterator[Row]: ...
 
 
-def open_manifest(spec: str, job: Job, rules: InputRules = CURRENT_RULES, folder: str = "/") -> Manifest:
+def open_manifest(spec: str, job: JobFile, rules: InputRules = CURRENT_RULES, folder: str = "/") -> Manifest:
     """The manifest at an absolute path: a file, a folder or a glob; told apart by what is there and by the ending. Or
     `sql:` and a query, whose paths begin in `folder` (the job's).
 
@@ -84,7 +84,7 @@ def open_manifest(spec: str, job: Job, rules: InputRules = CURRENT_RULES, folder
     raise ManifestError(f"{spec}: there is no such file or folder{_nearest(spec)}")
 
 
-def _file(path: str, job: Job, rules: InputRules) -> Manifest:
+def _file(path: str, job: JobFile, rules: InputRules) -> Manifest:
     if not Path(path).exists():
         raise ManifestError(f"{path}: a link that leads nowhere ({os.readlink(path)})")  # noqa: PTH115 - the text as it is
     if not Path(path).is_file():
@@ -103,7 +103,7 @@ def _file(path: str, job: Job, rules: InputRules) -> Manifest:
     return _tables([path], cast("TableKind", kind), str(Path(path).parent), job, rules)
 
 
-def _folder(folder: str, pattern: str | None, spec: str, job: Job, rules: InputRules) -> Manifest:
+def _folder(folder: str, pattern: str | None, spec: str, job: JobFile, rules: InputRules) -> Manifest:
     """A folder (`pattern` None) or what a glob matches in it."""
     sounds, follow = job.task == "embed", rules.derived_ids > 1
     if job.source.format is not None:
@@ -126,7 +126,7 @@ def _folder(folder: str, pattern: str | None, spec: str, job: Job, rules: InputR
     raise ManifestError(f"{spec}: {found.lack(pattern)}; expected {ACCEPTED}")
 
 
-def _all_files(folder: str, pattern: str | None, spec: str, job: Job, rules: InputRules) -> Manifest:
+def _all_files(folder: str, pattern: str | None, spec: str, job: JobFile, rules: InputRules) -> Manifest:
     """The files of a folder or glob whose format the job says, whatever they are called."""
     passed, files = PassedOver(), list[str]()
     for found in walk(folder, pattern, passed, follow=rules.derived_ids > 1):
@@ -139,19 +139,19 @@ def _all_files(folder: str, pattern: str | None, spec: str, job: Job, rules: Inp
     return _tables(files, cast("TableKind", job.source.format), folder, job, rules, passed)
 
 
-def _refuse_encoding(spec: str, job: Job, what: str) -> None:
+def _refuse_encoding(spec: str, job: JobFile, what: str) -> None:
     if job.source.encoding is not None:
         raise ManifestError(f"{spec}: {what} have no encoding; take manifest.encoding out of the job")
 
 
 def _tables(
-    files: list[str], kind: TableKind, folder: str, job: Job, rules: InputRules, passed: PassedOver | None = None
+    files: list[str], kind: TableKind, folder: str, job: JobFile, rules: InputRules, passed: PassedOver | None = None
 ) -> Tables:
     partitions = Partitions((os.path.relpath(path, folder) for path in files), folder)
     return Tables(files, kind, Shaper(job, root_of(folder, job), rules, partitions), folder, passed)
 
 
-def _shards(files: list[str], folder: str, job: Job, rules: InputRules, passed: PassedOver) -> Manifest:
+def _shards(files: list[str], folder: str, job: JobFile, rules: InputRules, passed: PassedOver) -> Manifest:
     _refuse_encoding(files[0], job, "archives")
     partitions = Partitions((os.path.relpath(path, folder) for path in files), folder)
     shaper = Shaper(job, folder, rules, partitions)

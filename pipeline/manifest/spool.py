@@ -32,7 +32,7 @@ class ObjectSpool:
         self._chunks: list[tuple[int, int]] = []
         chunk: list[Any] = []
         for row in rows:
-            chunk.append(unboxed(row))
+            chunk.append(to_python(row))
             if len(chunk) == _CHUNK:
                 self._write(chunk)
                 chunk = []
@@ -86,7 +86,7 @@ class ArrowSpool:
             yield pa.ipc.open_stream(body).read_next_batch()
 
 
-def unboxed(value: Any) -> Any:
+def to_python(value: Any) -> Any:
     """Plain Python for what rows built in Python hold: numpy scalars and arrays, paths, NaN as no value (pandas).
 
     Pictures (PIL, or arrays that are pictures) become the bytes of a file.
@@ -99,13 +99,13 @@ def unboxed(value: Any) -> Any:
     if isinstance(value, float):
         return None if value != value else float(value)
     if isinstance(value, dict):
-        return {str(key): unboxed(item) for key, item in value.items()}
+        return {str(key): to_python(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [unboxed(item) for item in value]
+        return [to_python(item) for item in value]
     if isinstance(value, uuid.UUID):
         return str(value)
     if isinstance(value, os.PathLike):
-        return unboxed(os.fspath(value))
+        return to_python(os.fspath(value))
     return _of_other_kind(value)
 
 
@@ -117,5 +117,5 @@ def _of_other_kind(value: Any) -> Any:
     if is_picture_array(value):
         return file_of_array(value)
     if hasattr(value, "tolist") and hasattr(value, "dtype"):
-        return unboxed(value.tolist())
+        return to_python(value.tolist())
     return value

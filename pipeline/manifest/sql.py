@@ -59,7 +59,7 @@ class SqlManifest:
                 refuse_repeated(names)
                 schema = asked.limit(0).to_arrow_reader(1).read_all().schema
         except (duckdb.Error, ValueError) as error:
-            raise ManifestError(f"manifest, sql: {_told(error)}") from None
+            raise ManifestError(f"manifest, sql: {_message(error)}") from None
         self._column = None if shaper.as_written else column_of(schema, shaper.names, shaper.id_name)
         self._ids: PathIds | None = None
         self.schema_columns: tuple[str, ...] | None = tuple(positioned(names))
@@ -90,7 +90,7 @@ class SqlManifest:
                         yield row if ids is None else ids.named(row, values)
                         ordinal += 1
         except (duckdb.Error, pa.ArrowException, OSError) as error:
-            raise ManifestError(f"manifest, sql: the query broke behind row {ordinal}: {_told(error)}") from None
+            raise ManifestError(f"manifest, sql: the query broke behind row {ordinal}: {_message(error)}") from None
 
     def _path_ids(self, connection: duckdb.DuckDBPyConnection) -> PathIds | None:
         """What names the rows of a query of pictures with their paths; the paths are read once."""
@@ -124,5 +124,5 @@ def _check(query: str, connection: duckdb.DuckDBPyConnection) -> None:
         raise ManifestError("manifest, sql: expected one SELECT, which reads and changes nothing")
 
 
-def _told(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return " ".join(str(error).split("LINE 1:")[0].split())[:500]

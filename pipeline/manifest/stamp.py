@@ -7,11 +7,11 @@ import os
 
 from pipeline.errors import Fault
 from pipeline.manifest.files import facts_of, found_member
-from pipeline.manifest.row_media import listed, message_media, own_media
+from pipeline.manifest.row_media import expand_frames, message_media, own_media
 from pipeline.types import Media, Row
 
 
-def stamp(row: Row) -> str | None:
+def stat_key(row: Row) -> str | None:
     """32 hex digits over (absolute path, size, time of change in ns) of every local file in the row's order; of a
     file in an archive see `_of_member`.
 
@@ -21,7 +21,7 @@ def stamp(row: Row) -> str | None:
         return None
     digest = None
     try:
-        row = listed(row)
+        row = expand_frames(row)
         for media in (*own_media(row), *message_media(row)):
             if media.path is None:
                 continue

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 from pipeline.errors import refusal
 from pipeline.manifest import fields
-from pipeline.manifest.references import is_remote, shown, to_path
+from pipeline.manifest.references import is_remote, redact_for_message, to_path
 from pipeline.types import Frames, FrameSource, Item, Media, Message
 
 _IMAGE_OPTIONS = ("detail", "min_pixels", "max_pixels", "enable_rotate", "cache_control")
@@ -80,7 +80,9 @@ def _frames(value: Any, name: str, base: str, fps: float | None, most: int | Non
     value = fields.text_or_list(value, name)
     if type(value) is str:
         if is_remote(value):
-            raise refusal("BadField", f"{name}: {shown(value)} is no local folder; list the frames' URLs instead")
+            raise refusal(
+                "BadField", f"{name}: {redact_for_message(value)} is no local folder; list the frames' URLs instead"
+            )
         source = FrameSource(ref=value, pattern=to_path(value, base), max_frames=most)
         return Frames(pictures=source, fps=fps, max_frames=most)
     if not isinstance(value, (list, tuple)):

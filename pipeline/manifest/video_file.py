@@ -16,7 +16,7 @@ from pipeline.errors import Fault, MissingExtra, refusal
 from pipeline.machine import pass_on
 from pipeline.manifest.sniff import PICTURE_FORMATS, described, sniff
 from pipeline.manifest.video_boxes import has_index, quarter_turns
-from pipeline.manifest.whole import has_end
+from pipeline.manifest.whole import is_complete_file
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -179,7 +179,7 @@ def _is_cut(file: BinaryIO, head: bytes) -> bool:
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         return length < 8 + int.from_bytes(head[4:8], "little")  # 0 where the recorder never came to write it
     form = sniff(head)
-    return form in ("GIF", "PNG") and has_end(tail, form) is False
+    return form in ("GIF", "PNG") and is_complete_file(tail, form) is False
 
 
 def looks_like_video(head: bytes) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pipeline.manifest.sniff import sniff
 
 
-def has_end(body: bytes, form: str) -> bool | None:
+def is_complete_file(body: bytes, form: str) -> bool | None:
     """Whether the end marker of `form` is there (bytes behind it are allowed: phones append); None where the format
     has none, so that only decoding can tell."""
     if form == "JPEG":
@@ -28,7 +28,7 @@ def has_end(body: bytes, form: str) -> bool | None:
 def is_cut(body: bytes) -> bool:
     """Whether a picture lacks its end marker; False for formats that have none, and for what is no picture."""
     form = sniff(body)
-    return form is not None and has_end(body, form) is False
+    return form is not None and is_complete_file(body, form) is False
 
 
 def _jpeg(body: bytes) -> bool:

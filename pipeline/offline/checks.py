@@ -25,7 +25,7 @@ def number(parameters: Mapping[str, Any], name: str) -> float | None:
     return float(value)
 
 
-def whole(parameters: Mapping[str, Any], name: str, least: int, most: int | None) -> int | None:
+def integer(parameters: Mapping[str, Any], name: str, least: int, most: int | None) -> int | None:
     """The value of a whole number within [least, most], None where absent or null. Raises Refusal."""
     value = number(parameters, name)
     if value is None:
@@ -44,15 +44,15 @@ def sampling(parameters: Mapping[str, Any], *, hottest: float | None = 2.0, seed
     top_p = number(parameters, "top_p")
     if top_p is not None and not 0 < top_p <= 1:
         raise Refusal("parameter", "Range of top_p should be (0.0, 1.0]")
-    whole(parameters, "top_k", 0, None)
+    integer(parameters, "top_k", 0, None)
     repetition = number(parameters, "repetition_penalty")
     if repetition is not None and repetition <= 0:
         raise Refusal("parameter", "Range of repetition_penalty should be (0.0, ...)")
     presence = number(parameters, "presence_penalty")
     if presence is not None and not -2 <= presence <= 2:
         raise Refusal("parameter", "Range of presence_penalty should be [-2.0, 2.0]")
-    whole(parameters, "seed", 0, seeds)
-    whole(parameters, "n", 1, 1)
+    integer(parameters, "seed", 0, seeds)
+    integer(parameters, "n", 1, 1)
     stop = parameters.get("stop")
     if stop is not None and not isinstance(stop, str | list):
         raise Refusal("parameter", "Parameter stop should be a string or a list.")
@@ -66,8 +66,8 @@ def native(model: str, parameters: Mapping[str, Any], *, stream: bool) -> int | 
         if "incremental_output" in parameters:
             raise Refusal("parameter", "The incremental_output parameter is not supported by this model.")
         sampling(parameters, hottest=None)
-        whole(parameters, "min_new_tokens", 1, 8192)
-        return whole(parameters, "max_new_tokens", 1, 8192)
+        integer(parameters, "min_new_tokens", 1, 8192)
+        return integer(parameters, "max_new_tokens", 1, 8192)
     sampling(parameters)
     incremental = parameters.get("incremental_output")
     if incremental is not None and not isinstance(incremental, bool):
@@ -77,7 +77,7 @@ def native(model: str, parameters: Mapping[str, Any], *, stream: bool) -> int | 
     if parameters.get("ocr_options") is not None and "ocr" not in model:
         raise Refusal("parameter", "The ocr_options parameter is supported by qwen-vl-ocr models only.")
     need_stream(model, stream=stream)
-    return whole(parameters, "max_tokens", 1, None)
+    return integer(parameters, "max_tokens", 1, None)
 
 
 def need_stream(model: str, *, stream: bool) -> None:

@@ -32,7 +32,7 @@ def read(body: Mapping[str, Any], source: Source, *, created: int, dashscope: bo
     checks.sampling(body, seeds=2**31 - 1)
     if dashscope:
         checks.need_stream(model, stream=bool(body.get("stream")))
-    most = checks.whole(body, "max_completion_tokens", 1, None) or checks.whole(body, "max_tokens", 1, None)
+    most = checks.integer(body, "max_completion_tokens", 1, None) or checks.integer(body, "max_tokens", 1, None)
     checks.answers_in_text(body)
     media = reader(model, chat_limits(model), source)
     turns = tuple(turn(message, media) for message in messages)

@@ -20,7 +20,7 @@ _DRIP_BYTES, _DRIP_PIECES, _DRIP_SECONDS = 64, 40, 0.25
 _HTML = b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body><h1>502 Bad Gateway</h1></body>\r\n</html>\r\n"
 
 
-class Plan:
+class FaultScript:
     """Deals out faults in the order requests arrive: the script first, then by share, the same for the same seed."""
 
     def __init__(self, options: ServiceOptions) -> None:
@@ -48,9 +48,9 @@ class Scripted:
     elsewhere the app returns without finishing its answer, which an in-process transport takes for a broken connection.
     """
 
-    def __init__(self, app: App, plan: Plan) -> None:
+    def __init__(self, app: App, script: FaultScript) -> None:
         self._app = app
-        self._plan = plan
+        self._plan = script
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST" or scope["path"].startswith("/oss"):

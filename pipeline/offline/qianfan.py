@@ -27,7 +27,7 @@ def read(body: Mapping[str, Any], source: Source, *, created: int) -> Conversati
     if not isinstance(messages, list) or not messages:
         raise Refusal("input-empty")
     checks.sampling(body)
-    most = [checks.whole(body, name, 2, 8192) for name in ("max_completion_tokens", "max_tokens")]
+    most = [checks.integer(body, name, 2, 8192) for name in ("max_completion_tokens", "max_tokens")]
     search = body.get("web_search")
     if isinstance(search, Mapping) and search.get("enable") and not model.startswith("ernie"):
         raise Refusal("parameter", "web_search is not supported by this model")

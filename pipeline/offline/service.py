@@ -13,7 +13,7 @@ from anyio.lowlevel import RunVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from pipeline.offline.faults import Plan
+from pipeline.offline.faults import FaultScript
 from pipeline.offline.limits import MAX_BODY_BYTES
 from pipeline.offline.media import Source
 from pipeline.offline.models import picture, sound
@@ -48,7 +48,7 @@ class Service:
     def __init__(self, options: ServiceOptions) -> None:
         self.options = options
         self.quota = Quota(options.rpm, options.tpm, per_second=options.per_second)
-        self.plan = Plan(options)
+        self.plan = FaultScript(options)
         self.store = Store(expires=options.upload_expires)
 
     def authorize(self, request: Request) -> None:

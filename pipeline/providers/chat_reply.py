@@ -35,7 +35,7 @@ _FLAG = ("flag", "ban_round")
 _NO_FLAG = (None, 0, "0", False)
 
 
-class ChatCollector:
+class ChatAccumulator:
     """Collects a chat answer. A stream's deltas are joined; the chunk with usage has no choices (trap 8). A safety flag
     that was raised stays raised, with the turn that it is about, whatever a later chunk says.
 

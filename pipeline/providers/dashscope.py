@@ -8,14 +8,14 @@ from typing import Any
 from pipeline.errors import Fault
 from pipeline.providers import LocalFiles, checks, embedding_wire, native_wire
 from pipeline.providers.body import post, uses_oss
-from pipeline.providers.chat_reply import ChatCollector
+from pipeline.providers.chat_reply import ChatAccumulator
 from pipeline.providers.chat_wire import PATH as CHAT_PATH
 from pipeline.providers.chat_wire import chat_body
-from pipeline.providers.embedding_wire import VectorCollector
+from pipeline.providers.embedding_wire import VectorAccumulator
 from pipeline.providers.models import Model
-from pipeline.providers.native_wire import NativeCollector, stream_mode
+from pipeline.providers.native_wire import NativeAccumulator, stream_mode
 from pipeline.providers.output_bound import renamed
-from pipeline.providers.reader import Collector, WireReader
+from pipeline.providers.reader import Accumulator, WireReader
 from pipeline.types import Endpoint, HttpRequest, Reader, Reply, Request
 
 PROTOCOLS: tuple[str, ...] = ("native", "openai")
@@ -95,16 +95,16 @@ def _headers(request: Request, endpoint: Endpoint) -> tuple[tuple[str, str], ...
 
 def reader(request: Request, model: Model, status: int, headers: Mapping[str, str]) -> Reader:
     """A decoder for either protocol: which one an answer speaks shows in its first object."""
-    return WireReader("dashscope", model, status, headers, _EitherCollector(request, model))
+    return WireReader("dashscope", model, status, headers, _EitherAccumulator(request, model))
 
 
-class _EitherCollector:
+class _EitherAccumulator:
     """Picks the collector by the first object that comes: `choices` at the top is the compatible mode."""
 
     def __init__(self, request: Request, model: Model) -> None:
         self._request = request
         self._model = model
-        self._chosen: Collector | None = None
+        self._chosen: Accumulator | None = None
 
     def add(self, body: dict[str, Any], *, stream: bool) -> None:
         if self._chosen is None and stream and _ANSWER.isdisjoint(body):
@@ -113,12 +113,12 @@ class _EitherCollector:
             self._chosen = self._pick(body)
         self._chosen.add(body, stream=stream)
 
-    def _pick(self, body: dict[str, Any]) -> Collector:
+    def _pick(self, body: dict[str, Any]) -> Accumulator:
         if self._request.task == "embed":
-            return VectorCollector()
+            return VectorAccumulator()
         if "choices" in body and "output" not in body:
-            return ChatCollector(self._request, whole_needs_reason=True)
-        return NativeCollector(self._request, mode=stream_mode(self._request, self._model))
+            return ChatAccumulator(self._request, whole_needs_reason=True)
+        return NativeAccumulator(self._request, mode=stream_mode(self._request, self._model))
 
     def finished(self) -> bool:
         return self._chosen is not None and self._chosen.finished()

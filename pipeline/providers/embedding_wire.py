@@ -90,7 +90,7 @@ def vector(value: Any) -> bytes:
     return array.tobytes()
 
 
-class VectorCollector:
+class VectorAccumulator:
     """Collects an embedding answer, native (`output.embedding` or `output.embeddings[]`: trap 14) or OpenAI's."""
 
     def __init__(self) -> None:

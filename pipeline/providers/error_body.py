@@ -58,7 +58,7 @@ def find(body: Any) -> ErrorInfo | None:
     return None if _answers(body) else _flat(body)
 
 
-def words(body: Any) -> ErrorInfo | None:
+def find_message(body: Any) -> ErrorInfo | None:
     """As `find`, for a body of which it is known that it is no answer: whatever says something in it."""
     found = find(body)
     if found is None and isinstance(body, dict) and not _answers(body) and _message(body):

@@ -21,7 +21,7 @@ _BROKEN_ERROR = re.compile(r'\{\s*"error"\s*:')
 _DONE = b"[DONE]"
 
 
-class Collector(Protocol):
+class Accumulator(Protocol):
     """Puts an answer together from one whole body or from the frames of a stream."""
 
     def add(self, body: dict[str, Any], *, stream: bool) -> None:
@@ -60,7 +60,7 @@ class Frames:
     malformed, unless the answer was whole before.
     """
 
-    def __init__(self, head: ResponseHead, collector: Collector) -> None:
+    def __init__(self, head: ResponseHead, accumulator: Accumulator) -> None:
         self.fault: Fault | None = None
         self.count = 0
         self.done = False
@@ -68,7 +68,7 @@ class Frames:
         self.torn = False
         self._head = head
         self._failed = head.failed
-        self._collector = collector
+        self._accumulator = accumulator
 
     def take(self, events: list[Event], *, torn: bool = False) -> None:
         """The next events. torn: the body ended before the last one was closed."""
@@ -82,18 +82,18 @@ class Frames:
             else:
                 self._frame(event, body)
 
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether the answer is whole: nothing that may still come takes anything from it."""
         if self.fault is not None:
             return False
-        return self._collector.finished() or (self.done and _says(self._so_far()))
+        return self._accumulator.finished() or (self.done and _says(self._so_far()))
 
     def reply(self) -> Reply:
         """The answer of a stream that held a piece of one. Raises Fault, or whatever the collector raises."""
-        reply = judged(self._head, self._collector, stream=True)
-        if self._collector.finished():
+        reply = judged(self._head, self._accumulator, stream=True)
+        if self._accumulator.finished():
             return reply
-        closed = self._collector.closed()
+        closed = self._accumulator.closed()
         if self.done and not _says(reply):
             raise self._head.malformed("the stream holds no answer", self.strange)
         if not _says(reply) or not (self.done or closed):
@@ -105,7 +105,7 @@ class Frames:
     def _frame(self, event: Event, body: Any) -> None:
         info = error_body.find(body)
         if info is None and (self._failed or event.name == "error"):
-            info = error_body.words(body)
+            info = error_body.find_message(body)
         if info is None and event.name == "error":
             info = ErrorInfo(message=excerpt(event.data))
         if info is not None and event.name not in _IDLE:
@@ -114,16 +114,16 @@ class Frames:
             self._odd_one(event)
         else:
             try:
-                self._collector.add(body, stream=True)
+                self._accumulator.add(body, stream=True)
                 self.count += 1
             except Exception as error:
-                if not self.whole():
+                if not self.is_complete():
                     self.fault = self._head.malformed(f"{type(error).__name__} in an event", event.data)
         if event.name == "done":
             self.done = True
 
     def _error(self, event: Event, info: ErrorInfo) -> None:
-        if not self.whole():
+        if not self.is_complete():
             self.fault = self._head.reported(info, status=event.status, reply=self._so_far())
 
     def _odd(self, event: Event, torn: bool) -> None:
@@ -146,7 +146,7 @@ class Frames:
             self._error(event, ErrorInfo(message=excerpt(event.data)))
         elif rest[:1] in ("{", "[") and not self._failed:
             self.torn = torn and parsed.cut
-            if not self.torn and not self.whole():
+            if not self.torn and not self.is_complete():
                 self.fault = self._head.malformed("an event cannot be read", event.data)
         else:
             self._odd_one(event)
@@ -157,7 +157,7 @@ class Frames:
 
     def _so_far(self) -> Reply | None:
         try:
-            return self._collector.reply() if self.count else None
+            return self._accumulator.reply() if self.count else None
         except Exception:
             return None
 
@@ -166,12 +166,12 @@ def _says(reply: Reply | None) -> bool:
     return reply is not None and bool(reply.text or reply.embedding)
 
 
-def judged(head: ResponseHead, collector: Collector, *, stream: bool) -> Reply:
+def judged(head: ResponseHead, accumulator: Accumulator, *, stream: bool) -> Reply:
     """What was collected, if it is no fault. Raises Fault, or whatever the collector raises."""
-    reply = collector.reply()
+    reply = accumulator.reply()
     if reply.request_id is None and (identity := head.headers.get("x-request-id")):
         reply = msgspec.structs.replace(reply, request_id=identity)
-    fault = collector.judge(reply, stream=stream)
+    fault = accumulator.judge(reply, stream=stream)
     if fault is not None:
         raise head.of_answer(fault, reply)
     return reply

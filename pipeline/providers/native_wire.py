@@ -70,7 +70,7 @@ def stream_mode(request: Request, model: Model) -> Mode:
     return "cumulative"
 
 
-class NativeCollector:
+class NativeAccumulator:
     """Collects a native answer: one body, or frames in either stream mode."""
 
     def __init__(self, request: Request, *, mode: Mode) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from pipeline.providers import LocalFiles, checks
 from pipeline.providers.body import post
-from pipeline.providers.chat_reply import ChatCollector
+from pipeline.providers.chat_reply import ChatAccumulator
 from pipeline.providers.chat_wire import PATH as CHAT_PATH
 from pipeline.providers.chat_wire import chat_body
-from pipeline.providers.embedding_wire import OPENAI_PATH, VectorCollector, openai_body
+from pipeline.providers.embedding_wire import OPENAI_PATH, VectorAccumulator, openai_body
 from pipeline.providers.models import Model
 from pipeline.providers.output_bound import renamed
 from pipeline.providers.reader import WireReader
@@ -57,5 +57,5 @@ def encode(request: Request, model: Model, endpoint: Endpoint) -> HttpRequest:
 def reader(request: Request, model: Model, status: int, headers: Mapping[str, str]) -> Reader:
     """A decoder for one response, whole or streamed."""
     if request.task == "embed":
-        return WireReader("openai", model, status, headers, VectorCollector())
-    return WireReader("openai", model, status, headers, ChatCollector(request, whole_needs_reason=False))
+        return WireReader("openai", model, status, headers, VectorAccumulator())
+    return WireReader("openai", model, status, headers, ChatAccumulator(request, whole_needs_reason=False))

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from pipeline.providers import LocalFiles, checks
 from pipeline.providers.body import post
-from pipeline.providers.chat_reply import ChatCollector
+from pipeline.providers.chat_reply import ChatAccumulator
 from pipeline.providers.chat_wire import PATH, chat_body
-from pipeline.providers.embedding_wire import OPENAI_PATH, VectorCollector, qianfan_body
+from pipeline.providers.embedding_wire import OPENAI_PATH, VectorAccumulator, qianfan_body
 from pipeline.providers.models import Model
 from pipeline.providers.output_bound import renamed
 from pipeline.providers.reader import WireReader
@@ -59,5 +59,5 @@ def encode(request: Request, model: Model, endpoint: Endpoint) -> HttpRequest:
 def reader(request: Request, model: Model, status: int, headers: Mapping[str, str]) -> Reader:
     """A decoder for one response, whole or streamed; all three error shapes, also under HTTP 200."""
     if request.task == "embed":
-        return WireReader("qianfan", model, status, headers, VectorCollector())
-    return WireReader("qianfan", model, status, headers, ChatCollector(request, whole_needs_reason=False))
+        return WireReader("qianfan", model, status, headers, VectorAccumulator())
+    return WireReader("qianfan", model, status, headers, ChatAccumulator(request, whole_needs_reason=False))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import Fault
 from pipeline.providers import error_body, json_text
 from pipeline.providers.error_body import ErrorInfo
-from pipeline.providers.frames import Collector, Frames, judged
+from pipeline.providers.frames import Accumulator, Frames, judged
 from pipeline.providers.lead import Lead
 from pipeline.providers.redact import excerpt
 from pipeline.providers.response_head import ResponseHead
@@ -19,7 +19,7 @@ from pipeline.types import Reply
 if TYPE_CHECKING:
     from pipeline.providers.models import Model
 
-__all__ = ["Collector", "WireReader"]
+__all__ = ["Accumulator", "WireReader"]
 
 _FORMS = {b"{": "json", b"[": "json", b"<": "markup"}
 _EVENTS = re.compile(rb"(?:data|event|id|retry|error)?:")
@@ -33,10 +33,10 @@ class WireReader:
     comments before that byte are no part of it, however many."""
 
     def __init__(
-        self, service: str, model: Model, status: int, headers: Mapping[str, str], collector: Collector
+        self, service: str, model: Model, status: int, headers: Mapping[str, str], accumulator: Accumulator
     ) -> None:
         self._head = ResponseHead(service, model, status, headers)
-        self._collector = collector
+        self._accumulator = accumulator
         self._lead: Lead | None = None
         self._form = ""
         self._first = b""
@@ -62,7 +62,7 @@ class WireReader:
     def end(self, *, complete: bool = True) -> Reply:
         """The reply. `complete` is False when the connection was cut. Raises Fault."""
         try:
-            return self._stream_reply(complete) if self._form == "events" else self._whole_reply(complete)
+            return self._stream_reply(complete) if self._form == "events" else self._complete_reply(complete)
         except Fault:
             raise
         except Exception as error:
@@ -77,7 +77,7 @@ class WireReader:
             self._form = _FORMS.get(chunk[:1], "events")
         if self._form == "events":
             self._events = Splitter()
-            self._frames = Frames(self._head, self._collector)
+            self._frames = Frames(self._head, self._accumulator)
         return chunk
 
     def _stream(self, chunk: bytes) -> bool:
@@ -89,7 +89,7 @@ class WireReader:
             frames.take(self._events.feed(chunk))
         except Exception as error:
             frames.fault = self._head.malformed(f"{type(error).__name__} in an event", chunk)
-        return before != (frames.count, frames.done) and frames.whole()
+        return before != (frames.count, frames.done) and frames.is_complete()
 
     def _stream_reply(self, complete: bool) -> Reply:
         frames = self._frames
@@ -108,21 +108,23 @@ class WireReader:
             raise self._head.malformed("the answer is not JSON", self._first)
         raise self._head.cut("the stream ended before an answer came")
 
-    def _whole_reply(self, complete: bool) -> Reply:
+    def _complete_reply(self, complete: bool) -> Reply:
         if self._form != "json":
             raise self._nothing(complete)
         body, followed = self._body(complete)
-        info = error_body.find(body) or (error_body.words(body) if self._head.failed or _is_no_answer(body) else None)
+        info = error_body.find(body) or (
+            error_body.find_message(body) if self._head.failed or _is_no_answer(body) else None
+        )
         if info is None and self._head.failed:
             info = ErrorInfo(message=excerpt(self._first))
         if info is not None:
             raise self._head.reported(info)
         if not isinstance(body, dict):
             raise self._head.malformed("the answer is no JSON object", self._first)
-        self._collector.add(body, stream=False)
-        if followed and not self._collector.finished():
+        self._accumulator.add(body, stream=False)
+        if followed and not self._accumulator.finished():
             raise self._head.malformed("more follows an answer without a finish reason", self._first)
-        return judged(self._head, self._collector, stream=False)
+        return judged(self._head, self._accumulator, stream=False)
 
     def _body(self, complete: bool) -> tuple[Any, bool]:
         """The first JSON value of the body, and whether anything follows it."""

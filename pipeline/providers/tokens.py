@@ -148,7 +148,7 @@ def _seen(part: Part, rule: TokenRule | None, options: Mapping[str, Any], readin
 
 def _image(part: Image, rule: TokenRule, options: Mapping[str, Any], reading: Reading) -> int | None:
     high = options.get("vl_high_resolution_images") is True
-    least, most = _whole(options.get("min_pixels")), _whole(options.get("max_pixels"))
+    least, most = _integer(options.get("min_pixels")), _integer(options.get("max_pixels"))
     size = _size(part.media)
     if size is None:
         return _unsized(picture_cap(rule, high, most), rule, reading)
@@ -156,7 +156,7 @@ def _image(part: Image, rule: TokenRule, options: Mapping[str, Any], reading: Re
 
 
 def _video(part: Video, rule: TokenRule, options: Mapping[str, Any], reading: Reading) -> int | None:
-    most, total = _whole(options.get("max_pixels")), _whole(options.get("total_pixels"))
+    most, total = _integer(options.get("max_pixels")), _integer(options.get("total_pixels"))
     sizes = [size for frame in part.frames if (size := _size(frame)) is not None]
     if sizes and len(sizes) == len(part.frames):
         return video_tokens(sizes, rule, max_pixels=most, total=total, reading=reading)
@@ -171,7 +171,7 @@ def _unsized(pixels: float, rule: TokenRule, reading: Reading) -> int:
     return 1 if reading == "least" else int(pixels // rule.patch**2) + stated_markers(rule)
 
 
-def _whole(value: Any) -> int | None:
+def _integer(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 

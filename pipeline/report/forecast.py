@@ -11,7 +11,7 @@ from pipeline.report.summary import FailureGroup, passed_over
 from pipeline.report.visible import one_line
 
 
-class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """Counts are rows of the manifest by state; `send` is what a run would take up now. `shared`: how many of these
     share the answer to another row's equal question and cost nothing (so many at least: pictures under different names
     are compared when they are sent). `looked_at`: how many were looked at more closely (spread evenly; the figures
@@ -53,9 +53,9 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def lines(forecast: Forecast) -> Iterator[str]:
+def lines(estimate: Estimate) -> Iterator[str]:
     """The forecast for people, line by line."""
-    f = forecast
+    f = estimate
     yield f"job:     {f.job}"
     yield f"output:  {f.output}"
     states = {"done": f.done, "new": f.new, "changed": f.changed, "failed in passing": f.retry, "failed": f.failed}
@@ -82,7 +82,7 @@ def lines(forecast: Forecast) -> Iterator[str]:
     yield f"next: pipeline run {f.command}" if f.send else f"next: pipeline status {f.command}"
 
 
-def _figures(f: Forecast) -> Iterator[str]:
+def _figures(f: Estimate) -> Iterator[str]:
     media = "" if f.media_tokens is None else f", {f.media_tokens:,} of them for pictures"
     tokens = "cannot be counted" if f.input_tokens is None else f"{f.input_tokens:,} in{media}"
     yield f"tokens:  {tokens}" + ("" if f.output_tokens is None else f"; {f.output_tokens:,} out expected")

@@ -15,7 +15,7 @@ def short(price: Price) -> str:
     return f"{amounts} {price.currency}" + ("+" if len(price.tiers) > 1 else "")
 
 
-def words(price: Price) -> str:
+def price_line(price: Price) -> str:
     """One line: the first tier, the unit, the region, the date and the source."""
     first = price.tiers[0] if price.tiers else price
     output = "" if first.output is None else f", {_amount(first.output)} out"

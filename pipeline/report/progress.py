@@ -107,7 +107,7 @@ class Live(Quiet):
             refresh_per_second=8,
         )
         self._stream = stream
-        self._task: Any = self._bar.add_task(streams.shown(name, stream), total=None, line="starting")
+        self._task: Any = self._bar.add_task(streams.as_printed(name, stream), total=None, line="starting")
 
     def __enter__(self) -> Live:
         self._bar.start()
@@ -117,5 +117,5 @@ class Live(Quiet):
         self._bar.stop()
 
     def update(self, state: RunState, elapsed: float) -> None:
-        line = streams.shown(describe(state, elapsed), self._stream)
+        line = streams.as_printed(describe(state, elapsed), self._stream)
         self._bar.update(self._task, total=state.total or None, completed=state.ended, line=line)

@@ -115,7 +115,7 @@ def encoding(stream: Any) -> str:
     return "ascii" if name == _ASCII else codecs.lookup(name).name
 
 
-def shown(text: str, stream: Any) -> str:
+def as_printed(text: str, stream: Any) -> str:
     """The text as a person will see it on the stream, for whoever counts columns."""
     text = visible(text)
     name = encoding(stream)

@@ -103,14 +103,14 @@ def _flat(value: Any) -> Any:
 
 
 def _table(reader: Any, stream: TextIO) -> None:
-    names = [streams.shown(name, stream) for name in _unique(reader.schema.names)]
+    names = [streams.as_printed(name, stream) for name in _unique(reader.schema.names)]
     numeric = [_numeric(field.type) for field in reader.schema]
     rows: list[list[str]] = []
     total = 0
     for row in _rows(reader):
         total += 1
         if total <= MOST_ROWS:
-            rows.append([streams.shown(_short(value), stream) for value in row.values()])
+            rows.append([streams.as_printed(_short(value), stream) for value in row.values()])
     width = shutil.get_terminal_size().columns if stream.isatty() else PLAIN_WIDTH
     # A table whose columns cannot all be read is no table: one line per value then.
     needed = sum(min(max(len(name), *(len(row[i]) for row in rows), 1), 24) + 3 for i, name in enumerate(names))

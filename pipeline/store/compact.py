@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pipeline.store.files import DISK, Files, machine
-from pipeline.store.known import Known
+from pipeline.store.known import DatasetSchema
 from pipeline.store.layout import Layout
 from pipeline.store.merge import merge, mergeable
-from pipeline.store.parts import Part, listed, shown
+from pipeline.store.parts import Part, all_parts, live_parts
 from pipeline.store.read import connect
 from pipeline.store.schema import DATASETS
 from pipeline.store.sql import block
@@ -53,23 +53,23 @@ def compact(
         before = _count(store.layout)
         dropped = _superseded(store.layout, task) if drop_superseded else {}
         for name in DATASETS:
-            known, gone = store.known[name], dropped.get(name)
-            for group in _well_sized(known, shown(listed(known.folder)), gone):
+            known, gone = store.schemas[name], dropped.get(name)
+            for group in _well_sized(known, live_parts(all_parts(known.folder)), gone):
                 merge(files, known, group, gone)
         return Compacted(before=before, after=_count(store.layout), dropped=sum(len(seqs) for seqs in dropped.values()))
 
 
-def tidy(files: Files, known: Known) -> None:
+def auto_compact(files: Files, dataset_schema: DatasetSchema) -> None:
     """Merges neighbours of like size until no eight are left. Raises OSError."""
     while True:
-        groups = list(_like_sized(known, shown(listed(known.folder))))
+        groups = list(_like_sized(dataset_schema, live_parts(all_parts(dataset_schema.folder))))
         if not groups:
             return
         for group in groups:
-            merge(files, known, group)
+            merge(files, dataset_schema, group)
 
 
-def _like_sized(known: Known, parts: Sequence[Part]) -> Iterator[list[Part]]:
+def _like_sized(dataset_schema: DatasetSchema, parts: Sequence[Part]) -> Iterator[list[Part]]:
     """Groups of neighbours to merge next: of the smallest size class that has eight in a row."""
     small = [(part, part.path.stat().st_size) for part in parts]
     for limit in (2**14, 2**17, 2**20, 2**23, SMALL):
@@ -79,7 +79,7 @@ def _like_sized(known: Known, parts: Sequence[Part]) -> Iterator[list[Part]]:
             if part is not None and size < limit:
                 run.append(part)
                 continue
-            for group in mergeable(known, run):
+            for group in mergeable(dataset_schema, run):
                 if len(group) >= FAN:
                     found = True
                     yield group
@@ -88,9 +88,9 @@ def _like_sized(known: Known, parts: Sequence[Part]) -> Iterator[list[Part]]:
             return
 
 
-def _well_sized(known: Known, parts: Sequence[Part], dropped: pa.Array | None) -> Iterator[list[Part]]:
+def _well_sized(dataset_schema: DatasetSchema, parts: Sequence[Part], dropped: pa.Array | None) -> Iterator[list[Part]]:
     """Groups of neighbours up to the target size; alone only a part that holds rows to drop."""
-    for neighbours in mergeable(known, parts):
+    for neighbours in mergeable(dataset_schema, parts):
         group: list[Part] = []
         size = 0
         for part in neighbours:
@@ -122,4 +122,4 @@ def _superseded(layout: Layout, task: TaskName) -> dict[str, pa.Array]:
 
 
 def _count(layout: Layout) -> int:
-    return sum(len(shown(listed(layout.dataset(name)))) for name in DATASETS)
+    return sum(len(live_parts(all_parts(layout.dataset(name)))) for name in DATASETS)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pipeline.store.layout import Layout
-from pipeline.store.parts import intact, listed, shown
+from pipeline.store.parts import all_parts, live_parts, reading_part
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,8 +124,8 @@ def _columns(layout: Layout) -> Iterator[pa.Table]:
     """`fingerprint` and `seq` of every answer, in the order in which they were given."""
     import pyarrow.parquet as pq
 
-    for part in shown(listed(layout.dataset("results"))):
-        with intact(part.path):
+    for part in live_parts(all_parts(layout.dataset("results"))):
+        with reading_part(part.path):
             yield pq.read_table(part.path, columns=["fingerprint", "seq"], use_threads=False, pre_buffer=False)
 
 

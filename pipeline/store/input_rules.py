@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.errors import StoreError
 from pipeline.manifest.rows import CURRENT_RULES, LATER_FIELDS, InputRules
-from pipeline.store.known import Known
+from pipeline.store.known import DatasetSchema
 from pipeline.store.layout import Layout
 from pipeline.types import TaskName
 
@@ -29,7 +29,7 @@ def _row_columns(layout: Layout, task: TaskName) -> frozenset[str]:
     names: set[str] = set()
     for dataset in ("results", "failures"):
         try:
-            names.update(Known.load(layout.dataset(dataset), task).row)
+            names.update(DatasetSchema.load(layout.dataset(dataset), task).row)
         except StoreError:
             continue  # Whoever opens the output says what is wrong with it.
     return frozenset(names)

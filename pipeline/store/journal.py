@@ -190,7 +190,7 @@ def replay(path: Path, wanted: Container[int] | None = None) -> Iterator[Entry]:
     data = memoryview(path.read_bytes())
     offset = _body(path, data)
     while offset + _HEAD.size <= len(data):
-        if not _whole(data, offset):
+        if not _is_complete_frame(data, offset):
             return
         length, _, seq, kind = _HEAD.unpack_from(data, offset)
         end = offset + _HEAD.size + length
@@ -229,7 +229,7 @@ def _body(path: Path, data: memoryview) -> int:
     begin = len(_MAGIC % FORMAT)
     if told is not None and int(told[1]) in READABLE:
         return told.end()
-    if told is None and (len(data) < _BLOCK or _whole(data, begin)):
+    if told is None and (len(data) < _BLOCK or _is_complete_frame(data, begin)):
         return begin
     raise StoreError(
         f"{path} is not a journal that this version reads (it reads format {', '.join(map(str, READABLE))}). "
@@ -237,7 +237,7 @@ def _body(path: Path, data: memoryview) -> int:
     )
 
 
-def _whole(data: memoryview, offset: int) -> bool:
+def _is_complete_frame(data: memoryview, offset: int) -> bool:
     """A whole frame begins here."""
     length, checksum, _, _ = _HEAD.unpack_from(data, offset)
     end = offset + _HEAD.size + length

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _UNSETTLED = {b"unsettled": b"1"}
 
 
-class Known:
+class DatasetSchema:
     """The columns of one dataset: `row` types of the row's own, `dimension` of the newest embeddings.
 
     `format`: of the part that was read. `renamed`: how row columns of parts of an older format are stored now, where
@@ -37,7 +37,7 @@ class Known:
         self.renamed: dict[str, str] = {}
 
     @classmethod
-    def load(cls, folder: Path, task: TaskName) -> Known:
+    def load(cls, folder: Path, task: TaskName) -> DatasetSchema:
         """Reads the part without rows; nothing known if it is not there. Raises StoreError for a foreign format."""
         path = folder / SCHEMA_PART
         if not path.exists():

@@ -27,7 +27,7 @@ class Layout:
         self.output = output
         self.journal = output / "journal"
         self.runs = output / "runs"
-        self.current = self.runs / "current"
+        self.manifest_state = self.runs / "current"
         self.format = self.runs / "format.json"
         self.summary = self.runs / "summary.json"
         self.job = self.runs / "job.json"

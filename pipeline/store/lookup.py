@@ -10,10 +10,10 @@ import msgspec
 
 from pipeline.store.journal import replay, segments
 from pipeline.store.layout import Layout
-from pipeline.store.parts import Part, intact, listed, read_head, shown
+from pipeline.store.parts import Part, all_parts, live_parts, read_head, reading_part
 from pipeline.store.records import AnswerRecord, FailureRecord
 from pipeline.store.schema import COMMON, DEAD, OWN, schema_of_format
-from pipeline.store.tables import brought_back
+from pipeline.store.tables import decode_answer
 from pipeline.types import TaskName
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _journaled(layout: Layout, wanted: set[int]) -> Iterator[tuple[int, AnswerRe
 
 def _in_parts(layout: Layout, task: TaskName, wanted: set[int]) -> Iterator[tuple[int, AnswerRecord | FailureRecord]]:
     for dataset in ("results", "failures"):
-        for part in shown(listed(layout.dataset(dataset))):
+        for part in live_parts(all_parts(layout.dataset(dataset))):
             here = sorted(seq for seq in wanted if part.first <= seq <= part.last)
             if not here:
                 continue
@@ -78,7 +78,7 @@ def _in_part(
     names = schema_of_format(dataset, task, read_head(part.path)[1]).names
     columns = [name for name in names if name not in ("row", "source")]
     values = pa.array(wanted, pa.int64())
-    with intact(part.path), pq.ParquetFile(part.path, pre_buffer=False) as file:
+    with reading_part(part.path), pq.ParquetFile(part.path, pre_buffer=False) as file:
         for number in range(file.num_row_groups):
             if not _may_hold(file.metadata.row_group(number), names.index("seq"), wanted):
                 continue
@@ -113,7 +113,7 @@ def _record(row: dict[str, Any], task: TaskName) -> AnswerRecord | FailureRecord
         return AnswerRecord(**ours, extra=extra, own={name: row[name] for name in OWN[task]})
     held = extra.pop("answer", None)
     dead = {name: row[name] for name in DEAD if name != "row"}
-    return FailureRecord(**ours, **dead, extra=extra, answer=None if held is None else brought_back(held))
+    return FailureRecord(**ours, **dead, extra=extra, answer=None if held is None else decode_answer(held))
 
 
 def _vectors(column: pa.ChunkedArray) -> list[bytes | None]:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.store import columns
 from pipeline.store.files import Files
-from pipeline.store.known import Known
+from pipeline.store.known import DatasetSchema
 from pipeline.store.parts import (
     ROW_GROUP,
     Part,
-    intact,
-    listed,
+    all_parts,
     part_name,
     read_head,
     read_schema,
+    reading_part,
     release_unused,
     writing,
 )
@@ -35,32 +35,32 @@ TEXT_ROW_GROUP = 10_000
 30 MB more."""
 
 
-def merge(files: Files, known: Known, parts: Sequence[Part], dropped: pa.Array | None = None) -> Part:
+def merge(files: Files, dataset_schema: DatasetSchema, parts: Sequence[Part], dropped: pa.Array | None = None) -> Part:
     """Writes the rows of neighbouring parts, in order, as one part that replaces them, without those whose `seq` is in
     `dropped`. Raises OSError; then nothing has changed."""
-    merged = _merged(files, known, parts, dropped)
+    merged = _merged(files, dataset_schema, parts, dropped)
     release_unused()
     return merged
 
 
-def _merged(files: Files, known: Known, parts: Sequence[Part], dropped: pa.Array | None) -> Part:
+def _merged(files: Files, dataset_schema: DatasetSchema, parts: Sequence[Part], dropped: pa.Array | None) -> Part:
     first, last = min(part.first for part in parts), max(part.last for part in parts)
     generation = max(part.generation for part in parts) + 1
     path = parts[0].path.with_name(part_name(first, last, generation))
-    target = _target(known, parts)
-    size = ROW_GROUP if _holds_vectors(known) else TEXT_ROW_GROUP
+    target = _target(dataset_schema, parts)
+    size = ROW_GROUP if _holds_vectors(dataset_schema) else TEXT_ROW_GROUP
     with writing(files, path, target) as writer:
-        for table in _grouped(_tables(known, parts, target, dropped), size):
+        for table in _grouped(_tables(dataset_schema, parts, target, dropped), size):
             writer.write(table, size)
     return Part(first, last, generation, path)
 
 
-def mergeable(known: Known, parts: Sequence[Part]) -> Iterator[list[Part]]:
+def mergeable(dataset_schema: DatasetSchema, parts: Sequence[Part]) -> Iterator[list[Part]]:
     """Splits neighbours where a merge cannot cross: where the embeddings' dimension changes."""
     group: list[Part] = []
     before: Any = None
     for part in parts:
-        vector = _vector(part) if _holds_vectors(known) else None
+        vector = _vector(part) if _holds_vectors(dataset_schema) else None
         if group and vector != before:
             yield group
             group = []
@@ -75,7 +75,7 @@ def remove_replaced(files: Files, folder: Path, now: Callable[[], float] = time.
 
     Raises OSError. A clock that jumped backwards keeps them longer.
     """
-    parts = listed(folder)
+    parts = all_parts(folder)
     made = [(part, part.path.stat().st_mtime) for part in parts if part.generation]
     old = [part for part in parts if any(other.covers(part) and now() - since >= KEEP_SECONDS for other, since in made)]
     for part in old:
@@ -83,31 +83,33 @@ def remove_replaced(files: Files, folder: Path, now: Callable[[], float] = time.
     return len(old)
 
 
-def _target(known: Known, parts: Sequence[Part]) -> pa.Schema:
+def _target(dataset_schema: DatasetSchema, parts: Sequence[Part]) -> pa.Schema:
     """All columns known so far with the types they are read as, and the vectors as these parts have them."""
-    target = known.schema()
-    if not _holds_vectors(known):
+    target = dataset_schema.schema()
+    if not _holds_vectors(dataset_schema):
         return target
     index = target.get_field_index("embedding")
     return target.set(index, target.field(index).with_type(_vector(parts[0])))
 
 
-def _holds_vectors(known: Known) -> bool:
+def _holds_vectors(dataset_schema: DatasetSchema) -> bool:
     """In other datasets and tasks, `embedding` may be a row column."""
-    return known.task == "embed" and known.folder.name == "results"
+    return dataset_schema.task == "embed" and dataset_schema.folder.name == "results"
 
 
 def _vector(part: Part) -> Any:
     return read_schema(part.path).field("embedding").type
 
 
-def _tables(known: Known, parts: Sequence[Part], target: pa.Schema, dropped: pa.Array | None) -> Iterator[pa.Table]:
+def _tables(
+    dataset_schema: DatasetSchema, parts: Sequence[Part], target: pa.Schema, dropped: pa.Array | None
+) -> Iterator[pa.Table]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     for part in parts:
-        renamed = known.renamed if read_head(part.path)[1] < FORMAT else {}
-        for batch in _batches(part.path, VECTOR_BATCH if _holds_vectors(known) else TEXT_ROW_GROUP):
+        renamed = dataset_schema.renamed if read_head(part.path)[1] < FORMAT else {}
+        for batch in _batches(part.path, VECTOR_BATCH if _holds_vectors(dataset_schema) else TEXT_ROW_GROUP):
             table = pa.Table.from_batches([batch])
             table = table.rename_columns([renamed.get(name, name) for name in table.column_names])
             if dropped is not None:
@@ -118,13 +120,13 @@ def _tables(known: Known, parts: Sequence[Part], target: pa.Schema, dropped: pa.
 def _batches(path: Path, size: int) -> Iterator[pa.RecordBatch]:
     import pyarrow.parquet as pq
 
-    with intact(path):
+    with reading_part(path):
         # Read ahead and by several threads, a merge of 180 MB of vectors holds 60 MB more, and is no sooner done.
         source = pq.ParquetFile(path, buffer_size=2**16, pre_buffer=False)
     with source:
         batches = source.iter_batches(size, use_threads=False)
         while True:
-            with intact(path):
+            with reading_part(path):
                 batch = next(batches, None)
             if batch is None:
                 return

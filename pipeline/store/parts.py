@@ -52,7 +52,7 @@ def part_name(first: int, last: int, generation: int = 0) -> str:
     return f"{first:012d}-{last:012d}{f'.{generation}' if generation else ''}.parquet"
 
 
-def listed(folder: Path) -> list[Part]:
+def all_parts(folder: Path) -> list[Part]:
     """All parts in the folder, replaced ones too, in the order of their numbers; without the one that holds no rows."""
     found = []
     for path in folder.glob("*.parquet"):
@@ -62,7 +62,7 @@ def listed(folder: Path) -> list[Part]:
     return sorted(found)
 
 
-def shown(parts: Iterable[Part]) -> list[Part]:
+def live_parts(parts: Iterable[Part]) -> list[Part]:
     """The parts that count: those which no other one replaces."""
     parts = list(parts)
     merged = [part for part in parts if part.generation]
@@ -152,7 +152,9 @@ def write_part(files: Files, path: Path, table: pa.Table) -> None:
         writer.write(table, ROW_GROUP)
 
 
-def write_marks(files: Files, path: Path, task: TaskName, first: int, batches: Iterable[pa.RecordBatch]) -> None:
+def write_manifest_state(
+    files: Files, path: Path, task: TaskName, first: int, batches: Iterable[pa.RecordBatch]
+) -> None:
     """Writes a part of `current` from batches of `id`, `fingerprint`, `stamp`, numbered from `first`."""
     import pyarrow as pa
 
@@ -174,7 +176,7 @@ def read_head(path: Path) -> tuple[pa.Schema, int]:
     """A part's Arrow schema and its format. Raises StoreError as `read_schema`."""
     import pyarrow.parquet as pq
 
-    with intact(path):
+    with reading_part(path):
         columns = pq.read_schema(path)
     found = (columns.metadata or {}).get(_FORMAT_KEY, b"none").decode()
     if found not in map(str, READABLE):
@@ -186,7 +188,7 @@ def read_head(path: Path) -> tuple[pa.Schema, int]:
 
 
 @contextmanager
-def intact(path: Path) -> Iterator[None]:
+def reading_part(path: Path) -> Iterator[None]:
     """Around the reading of one part: what its bytes do not allow becomes a StoreError; the machine's errors pass."""
     import pyarrow as pa
 
@@ -208,8 +210,8 @@ def holds_beyond(folder: Path, column: str, limit: int) -> bool:
     """A part of the folder holds a number beyond ±limit in this column, by its statistics. Raises StoreError."""
     import pyarrow.parquet as pq
 
-    for part in shown(listed(folder)):
-        with intact(part.path):
+    for part in live_parts(all_parts(folder)):
+        with reading_part(part.path):
             meta = pq.read_metadata(part.path)
         for group in range(meta.num_row_groups):
             for place in range(meta.num_columns):
@@ -227,9 +229,9 @@ def refuse_damaged(folders: Iterable[Path]) -> None:
 
     for folder in folders:
         lists = [folder / SCHEMA_PART] if (folder / SCHEMA_PART).exists() else []
-        for path in (*lists, *(part.path for part in shown(listed(folder)))):
+        for path in (*lists, *(part.path for part in live_parts(all_parts(folder)))):
             read_schema(path)
-            with intact(path), pq.ParquetFile(path) as source:
+            with reading_part(path), pq.ParquetFile(path) as source:
                 for _ in source.iter_batches(ROW_GROUP):
                     pass
 

@@ -84,14 +84,14 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
         return self.done + self.rebuy
 
 
-class Marks(msgspec.Struct, frozen=True):
-    """`count` rows of `id`, `fingerprint`, `stamp` for `Store.mark_current`; `batches` gives them."""
+class ManifestState(msgspec.Struct, frozen=True):
+    """`count` rows of `id`, `fingerprint`, `stamp` for `Store.record_manifest_state`; `batches` gives them."""
 
     count: int
     batches: Callable[[], Iterator[pa.RecordBatch]]
 
 
-class Pending:
+class ManifestDiff:
     """A plan of what to send, in a temporary database beside the output's parts. Use as a context manager."""
 
     def __init__(self, output: Path, task: TaskName) -> None:
@@ -192,22 +192,23 @@ class Pending:
         rows = self._connection.execute(block("plan_duplicates", limit=limit)).fetchall()
         return [Duplicate(id_, places[0], places[1]) for id_, places in rows]
 
-    def marks(self, *, kept: bool = False) -> Marks:
-        """What `Store.mark_current` should write, so that views and later runs know the rows' current fingerprints,
-        and which failed rows have left the manifest. `kept`: answers to other questions stay as they are."""
+    def manifest_state(self, *, kept: bool = False) -> ManifestState:
+        """What `Store.record_manifest_state` should write, so that views and later runs know the rows' current
+        fingerprints, and which failed rows have left the manifest. `kept`: answers to other questions stay as they
+        are."""
         self._connection.execute(block("plan_marks", **_codes(), kept="true" if kept else "false"))
         count = self._one("select (select count(*) from mark) + (select count(*) from gone)")
 
         def batches() -> Iterator[pa.RecordBatch]:
             return iter(reader(self._connection.sql(block("plan_marked")), 65_536))
 
-        return Marks(count, batches)
+        return ManifestState(count, batches)
 
     def close(self) -> None:
         self._connection.close()
         self._folder.close()
 
-    def __enter__(self) -> Pending:
+    def __enter__(self) -> ManifestDiff:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import QueryError
 from pipeline.machine import machine_error_of
 from pipeline.store.files import DISK, Files, machine, replacing, write_all
-from pipeline.store.known import Known
+from pipeline.store.known import DatasetSchema
 from pipeline.store.layout import CATALOG_BEGINS, Layout
 from pipeline.store.parts import SCHEMA_PART, refuse_damaged
 from pipeline.store.relations import held
@@ -44,7 +44,7 @@ def connect(output: Path, task: TaskName, dimension: int | None = None) -> duckd
     connection.execute("set timezone = 'UTC'")
     with readable(layout):
         attach(connection, layout, task, dimension)
-    dimension = dimension or Known.load(layout.dataset("results"), task).dimension
+    dimension = dimension or DatasetSchema.load(layout.dataset("results"), task).dimension
     connection.execute(block("keys") + _views(task, dimension))
     return connection
 
@@ -54,8 +54,10 @@ def attach(connection: duckdb.DuckDBPyConnection, layout: Layout, task: TaskName
     connection.execute(block("schemas"))
     for name in DATASETS:
         if (layout.dataset(name) / SCHEMA_PART).exists():
-            known = Known.load(layout.dataset(name), task)
-            connection.execute(_shown(layout, task, name, "" if known.format == FORMAT else outdated(known)))
+            dataset_schema = DatasetSchema.load(layout.dataset(name), task)
+            connection.execute(
+                _shown(layout, task, name, "" if dataset_schema.format == FORMAT else outdated(dataset_schema))
+            )
         else:
             _empty(connection, name, task, dimension)
 

@@ -20,7 +20,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     sent. `shared_with`: the id of the row whose call brought this outcome, None where it was this row's own call; then
     nothing was bought for this row: `attempt_count` is 0, tokens, `cost`, `currency` and `latency_ms` are None, and
     `tier`, `request_id`, `finish_reason` and `extra` (without its counts) speak of the call that was made.
-    `fingerprint` is of the settings really used; `answers` is the manifest
+    `fingerprint` is of the settings really used; `manifest_fingerprint` is the manifest
     row's own fingerprint where that is another one (a reprocess with changed settings): the outcome counts for both.
     `stamp` stands for the row's content and settings as long as its local files keep path, size and mtime.
     """
@@ -45,7 +45,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     source: tuple[str, ...] = ()
     extra: Mapping[str, Any] = {}
     columns: Mapping[str, Any] = {}
-    answers: str | None = None
+    manifest_fingerprint: str | None = msgspec.field(default=None, name="answers")
     stamp: str | None = None
 
 

@@ -15,7 +15,7 @@ from pipeline.store.records import AnswerRecord
 from pipeline.store.relations import reader
 from pipeline.store.schema import COMMON, OTHERS, reserved
 from pipeline.store.sql import block
-from pipeline.store.tables import brought_back
+from pipeline.store.tables import decode_answer
 from pipeline.types import TaskName
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ _MICROSECOND = dt.timedelta(microseconds=1)
 
 
 class FailedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An open failure. `answers`: the fingerprint of its manifest row then; an answer with other settings names it, to
-    count for the row in later runs. `row`: the manifest row as it was, with absolute paths."""
+    """An open failure. `manifest_fingerprint`: the fingerprint of its manifest row then; an answer with other settings
+    names it, to count for the row in later runs. `row`: the manifest row as it was, with absolute paths."""
 
     id: str
     seq: int
-    answers: str
+    manifest_fingerprint: str
     fault: str
     code: str
     row: Mapping[str, Any]
@@ -54,7 +54,7 @@ def failed_rows(output: Path, task: TaskName, where: str | None = None) -> Itera
             yield FailedRow(
                 id=found["id"],
                 seq=found["seq"],
-                answers=found["answers"],
+                manifest_fingerprint=found["answers"],
                 fault=found["fault"],
                 code=found["code"],
                 row=row,
@@ -93,14 +93,16 @@ def condition(where: str) -> str:
 
 def _rows(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[tuple[dict[str, Any], str | None, str | None]]:
     """Each failure with what `current` says of it. Names are DuckDB's: Arrow's end at a NUL."""
-    *columns, answers, stamps = [column.to_pylist() for column in batch.columns]
-    for values, answer, stamp in zip(zip(*columns, strict=True), answers, stamps, strict=True):
+    *columns, manifest_fingerprints, stamps = [column.to_pylist() for column in batch.columns]
+    for values, answer, stamp in zip(zip(*columns, strict=True), manifest_fingerprints, stamps, strict=True):
         yield dict(zip(names, values, strict=False)), answer, stamp
 
 
-def _accepted(failure: dict[str, Any], answers: str | None, stamp: str | None, ours: frozenset[str]) -> AnswerRecord:
+def _accepted(
+    failure: dict[str, Any], manifest_fingerprint: str | None, stamp: str | None, ours: frozenset[str]
+) -> AnswerRecord:
     extra = msgspec.json.decode(failure["extra"])
-    answer = brought_back(extra.pop("answer"))
+    answer = decode_answer(extra.pop("answer"))
     common = {name: failure[name] for name in COMMON if name not in ("seq", "task", "stale", "extra")}
     common["finished_at"] = (common["finished_at"] - _EPOCH) // _MICROSECOND
     common["source"] = tuple(common["source"] or ())
@@ -111,6 +113,6 @@ def _accepted(failure: dict[str, Any], answers: str | None, stamp: str | None, o
         extra=extra,
         own=answer,
         columns=columns,
-        answers=answers if answers != failure["fingerprint"] else None,
+        manifest_fingerprint=manifest_fingerprint if manifest_fingerprint != failure["fingerprint"] else None,
         stamp=stamp,
     )

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from pipeline.store import tables
 from pipeline.store.files import Files
 from pipeline.store.journal import Entry, replay
-from pipeline.store.known import Known
+from pipeline.store.known import DatasetSchema
 from pipeline.store.layout import Layout
-from pipeline.store.parts import listed, part_name, release_unused, write_part
+from pipeline.store.parts import all_parts, part_name, release_unused, write_part
 from pipeline.types import TaskName
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Build = Callable[[Sequence[Entry], TaskName, tables.RowTypes], tuple[Any, tables
 
 # `current` first: an answer with changed settings must never be visible without what it answers.
 _BUILD: dict[str, Build] = {
-    "current": lambda entries, task, known: (tables.current_table(entries, task), known),
+    "current": lambda entries, task, known: (tables.manifest_state_table(entries, task), known),
     "results": tables.results_table,
     "failures": tables.failures_table,
     "attempts": lambda entries, task, known: (tables.attempts_table(entries, task), known),
@@ -33,7 +33,7 @@ _BUILD: dict[str, Build] = {
 }
 
 
-def seal_segment(files: Files, layout: Layout, task: TaskName, known: dict[str, Known], path: Path) -> int:
+def seal_segment(files: Files, layout: Layout, task: TaskName, known: dict[str, DatasetSchema], path: Path) -> int:
     """Writes the parts of one closed segment and removes it. Returns the highest `seq` in it, 0 if it is empty.
 
     Raises OSError; then the segment is still there and nothing is lost. Raises StoreError for a foreign format.
@@ -55,16 +55,16 @@ def _seal_dataset(
     folder: Path,
     dataset: str,
     task: TaskName,
-    known: Known,
+    dataset_schema: DatasetSchema,
     entries: Sequence[Entry],
     span: tuple[int, int],
 ) -> None:
     first, last = span
-    if any(part.first <= first and last <= part.last for part in listed(folder)):
+    if any(part.first <= first and last <= part.last for part in all_parts(folder)):
         return
-    table, row = _BUILD[dataset](entries, task, known.row)
+    table, row = _BUILD[dataset](entries, task, dataset_schema.row)
     if table.num_rows:
-        known.learn(files, row, _dimension(table))
+        dataset_schema.learn(files, row, _dimension(table))
         write_part(files, folder / part_name(first, last), table)
 
 

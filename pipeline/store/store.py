@@ -13,15 +13,15 @@ import msgspec
 
 from pipeline.errors import StoreError
 from pipeline.store import columns
-from pipeline.store.compact import tidy
+from pipeline.store.compact import auto_compact
 from pipeline.store.files import DISK, Files, machine, replacing, write_all
 from pipeline.store.journal import Journal, segments
-from pipeline.store.known import Known
+from pipeline.store.known import DatasetSchema
 from pipeline.store.layout import Layout
 from pipeline.store.lock import locked
 from pipeline.store.merge import remove_replaced
-from pipeline.store.parts import listed, part_name, write_marks, write_part
-from pipeline.store.pending import Marks
+from pipeline.store.parts import all_parts, part_name, write_manifest_state, write_part
+from pipeline.store.pending import ManifestState
 from pipeline.store.place import Place
 from pipeline.store.read import write_catalog
 from pipeline.store.records import AnswerRecord, AttemptRecord, FailureRecord, Record, RunRecord, TurnRecord
@@ -67,7 +67,7 @@ class Store:
         self._seal_lock = threading.Lock()
         self._waiting: list[Path] = []
         self._run_seq = 0
-        self.known: dict[str, Known] = {}
+        self.schemas: dict[str, DatasetSchema] = {}
         self.journal: Journal
         self.place: Place
 
@@ -152,26 +152,27 @@ class Store:
 
     def _seal(self, paths: list[Path]) -> None:
         self._waiting += paths
-        dimension = self.known["results"].dimension
+        dimension = self.schemas["results"].dimension
         while self._waiting:
             with machine("seal a part", self.layout.output):
-                seal_segment(self.files, self.layout, self.task, self.known, self._waiting[0])
+                seal_segment(self.files, self.layout, self.task, self.schemas, self._waiting[0])
             self._waiting.pop(0)
-        if self.known["results"].dimension != dimension:
-            write_catalog(self.layout, self.task, self.known["results"].dimension, self.files)
+        if self.schemas["results"].dimension != dimension:
+            write_catalog(self.layout, self.task, self.schemas["results"].dimension, self.files)
 
-    def mark_current(self, marks: Marks) -> None:
-        """Keeps what the manifest says now of ids that have outcomes (see `Pending.marks`); call it before appending.
+    def record_manifest_state(self, state: ManifestState) -> None:
+        """Keeps what the manifest says now of ids that have outcomes (see `ManifestDiff.manifest_state`); call it
+        before appending.
 
         Ends the open segment first: the numbers of the marks must not lie within those of a segment.
         """
-        if not marks.count:
+        if not state.count:
             return
         self.seal()
-        first = self.journal.reserve(marks.count)
-        path = self.layout.current / part_name(first, first + marks.count - 1)
+        first = self.journal.reserve(state.count)
+        path = self.layout.manifest_state / part_name(first, first + state.count - 1)
         with machine("write the marks", path.parent):
-            write_marks(self.files, path, self.task, first, marks.batches())
+            write_manifest_state(self.files, path, self.task, first, state.batches())
 
     def note(self, dataset: str, rows: int, table: Callable[[int], pa.Table]) -> None:
         """Keeps `rows` rows of a dataset that is not journaled, in one step. `table`: given the `seq` of the first."""
@@ -211,8 +212,8 @@ class Store:
                 self._seal(paths)
             # Upkeep that a full disk or a damaged part refuses waits for the next run: nothing is lost by it.
             with contextlib.suppress(OSError, StoreError):
-                for known in self.known.values():
-                    tidy(self.files, known)
+                for known in self.schemas.values():
+                    auto_compact(self.files, known)
         finally:
             self._exit.close()
 
@@ -246,22 +247,22 @@ class Store:
         if found is None or found.format < FORMAT:
             # First of all: from here on no older version touches the folder.
             layout.write_format(files, self.task, found)
-        self._load_known(dimension)
-        last = max((part.last for name in DATASETS for part in listed(layout.dataset(name))), default=0)
+        self._load_schemas(dimension)
+        last = max((part.last for name in DATASETS for part in all_parts(layout.dataset(name))), default=0)
         last = max(last, self._recover())
         self.journal = Journal(layout.journal, files, last + 1)
         self.place = Place(layout.output, layout.journal)
         self._exit.callback(self.place.close)
         self._since = self._clock()
-        write_catalog(layout, self.task, self.known["results"].dimension, files)
+        write_catalog(layout, self.task, self.schemas["results"].dimension, files)
 
-    def _load_known(self, dimension: int | None) -> None:
+    def _load_schemas(self, dimension: int | None) -> None:
         for name in DATASETS:
-            known = self.known[name] = Known.load(self.layout.dataset(name), self.task)
-            upgrade(self.files, known)
+            dataset_schema = self.schemas[name] = DatasetSchema.load(self.layout.dataset(name), self.task)
+            upgrade(self.files, dataset_schema)
             # Another length than that of the vectors so far counts from the first vector on: it hides the earlier ones.
-            first = name == "results" and known.dimension is None
-            known.learn(self.files, known.row, dimension if first else None)
+            first = name == "results" and dataset_schema.dimension is None
+            dataset_schema.learn(self.files, dataset_schema.row, dimension if first else None)
 
     def _recover(self) -> int:
         """Seals what a run that did not end left behind. Returns the highest `seq` in it."""
@@ -269,7 +270,7 @@ class Store:
         for path in segments(self.layout.journal):
             # A kill leaves bytes that only the page cache holds: a part must not outlive the journal it came from.
             self.files.datasync_path(path)
-            last = max(last, seal_segment(self.files, self.layout, self.task, self.known, path))
+            last = max(last, seal_segment(self.files, self.layout, self.task, self.schemas, path))
         return last
 
 

@@ -45,12 +45,12 @@ def runs_table(records: Sequence[RunRecord], task: TaskName) -> pa.Table:
     return _table(schema("runs", task), column)
 
 
-def current_table(entries: Sequence[Entry], task: TaskName) -> pa.Table:
+def manifest_state_table(entries: Sequence[Entry], task: TaskName) -> pa.Table:
     """What the outcomes say of their manifest rows: the row's own fingerprint and stamp, under the outcome's `seq`."""
     marks = [
-        (entry.seq, entry.record.id, entry.record.answers or entry.record.fingerprint, entry.record.stamp)
+        (entry.seq, entry.record.id, entry.record.manifest_fingerprint or entry.record.fingerprint, entry.record.stamp)
         for entry in entries
-        if isinstance(entry.record, Outcome) and (entry.record.answers or entry.record.stamp)
+        if isinstance(entry.record, Outcome) and (entry.record.manifest_fingerprint or entry.record.stamp)
     ]
     order = {"seq": 0, "id": 1, "fingerprint": 2, "stamp": 3}
     return _table(schema("current", task), lambda name: [mark[order[name]] for mark in marks])
@@ -95,16 +95,16 @@ def _common(name: str, pairs: Sequence[tuple[int, Any]], task: TaskName, fixed: 
 
 def _extra(record: Any) -> Mapping[str, Any]:
     answer = record.answer if isinstance(record, FailureRecord) else None
-    return record.extra if answer is None else {**record.extra, "answer": held_back(answer)}
+    return record.extra if answer is None else {**record.extra, "answer": encode_answer(answer)}
 
 
-def held_back(answer: Mapping[str, Any]) -> dict[str, Any]:
+def encode_answer(answer: Mapping[str, Any]) -> dict[str, Any]:
     """The task's columns as JSON holds them: a vector as base64 of its little-endian floats."""
     return {name: base64.b64encode(v).decode() if isinstance(v, bytes) else v for name, v in answer.items()}
 
 
-def brought_back(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """The reverse of `held_back`."""
+def decode_answer(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The reverse of `encode_answer`."""
     return {name: base64.b64decode(v) if name == "embedding" else v for name, v in answer.items()}
 
 

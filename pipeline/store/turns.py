@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from pipeline.store.layout import Layout
-from pipeline.store.parts import listed
+from pipeline.store.parts import all_parts
 from pipeline.store.read import connect, query
 from pipeline.store.records import TurnRecord
 from pipeline.store.sql import block
@@ -22,7 +22,7 @@ Turns = Mapping[tuple[str, str], tuple[TurnRecord, ...]]
 def unfinished_turns(output: Path, task: TaskName) -> Turns:
     """The turns of all conversations that have no answer. They are few: what was in flight when runs ended, and what
     failed in the middle. Blocking. Raises StoreError."""
-    if not listed(Layout(output).dataset("turns")):
+    if not all_parts(Layout(output).dataset("turns")):
         return {}
     relation = query(connect(output, task), block("unfinished_turns"))
     found: dict[tuple[str, str], list[TurnRecord]] = {}

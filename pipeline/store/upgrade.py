@@ -9,33 +9,35 @@ from __future__ import annotations
 
 from pipeline.store.columns import sql_type
 from pipeline.store.files import Files
-from pipeline.store.known import Known
+from pipeline.store.known import DatasetSchema
 from pipeline.store.merge import merge
-from pipeline.store.parts import listed, read_head, shown
+from pipeline.store.parts import all_parts, live_parts, read_head
 from pipeline.store.schema import FORMAT, free_name, schema, schema_of_format
 
 
-def upgrade(files: Files, known: Known) -> None:
+def upgrade(files: Files, dataset_schema: DatasetSchema) -> None:
     """Brings one dataset up to this version's format. Raises OSError and StoreError."""
-    if known.format == FORMAT:
+    if dataset_schema.format == FORMAT:
         return
-    for part in shown(listed(known.folder)) if known.renamed else ():
+    for part in live_parts(all_parts(dataset_schema.folder)) if dataset_schema.renamed else ():
         columns, format_ = read_head(part.path)
-        if format_ < FORMAT and not known.renamed.keys().isdisjoint(columns.names):
-            merge(files, known, [part])
-    known.learn(files, known.row, known.dimension)
+        if format_ < FORMAT and not dataset_schema.renamed.keys().isdisjoint(columns.names):
+            merge(files, dataset_schema, [part])
+    dataset_schema.learn(files, dataset_schema.row, dataset_schema.dimension)
 
 
-def outdated(known: Known) -> str:
+def outdated(dataset_schema: DatasetSchema) -> str:
     """The columns of a dataset that no run has brought up yet, as this version names them: a list for SQL over the
     relation `rows_`, which has the name of the part in the column `free_name`. Raises StoreError."""
-    before = set(schema_of_format(known.folder.name, known.task, known.format).names)
-    old = {new: name for name, new in known.renamed.items()}
-    new_parts = [part.path.name for part in shown(listed(known.folder)) if read_head(part.path)[1] == FORMAT]
-    ours = set(schema(known.folder.name, known.task).names)
-    part = free_name(known.folder.name, known.task)
+    before = set(schema_of_format(dataset_schema.folder.name, dataset_schema.task, dataset_schema.format).names)
+    old = {new: name for name, new in dataset_schema.renamed.items()}
+    new_parts = [
+        part.path.name for part in live_parts(all_parts(dataset_schema.folder)) if read_head(part.path)[1] == FORMAT
+    ]
+    ours = set(schema(dataset_schema.folder.name, dataset_schema.task).names)
+    part = free_name(dataset_schema.folder.name, dataset_schema.task)
     columns = []
-    for field in known.schema():
+    for field in dataset_schema.schema():
         name = _quoted(field.name)
         if field.name in ours - before:
             columns.append(f"null::{sql_type(field.type)} as {name}")

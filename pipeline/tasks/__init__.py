@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 from typing import Any, Protocol, cast
 
-from pipeline.job.schema import Job
+from pipeline.job.schema import JobFile
 from pipeline.types import Reply, Request, Row, TaskName
 
 
 class Task(Protocol):
     """A task's module."""
 
-    def ask(self, row: Row, job: Job) -> Request: ...
+    def ask(self, row: Row, job: JobFile) -> Request: ...
 
     def columns(self, reply: Reply, request: Request) -> dict[str, Any]: ...
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.job.schema import Job
+from pipeline.job.schema import JobFile
 from pipeline.tasks.turns import conversation
 from pipeline.types import Reply, Request, Row
 
 
-def ask(row: Row, job: Job) -> Request:
+def ask(row: Row, job: JobFile) -> Request:
     """The request that puts the row's question; it has no default prompt."""
     return conversation("ask", row, job, None)
 

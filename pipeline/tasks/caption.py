@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.job.schema import Job
+from pipeline.job.schema import JobFile
 from pipeline.tasks.prompts import CAPTION, CAPTION_VIDEO
 from pipeline.tasks.turns import conversation
 from pipeline.types import Frames, Media, Reply, Request, Row
 
 
-def ask(row: Row, job: Job) -> Request:
+def ask(row: Row, job: JobFile) -> Request:
     """The request that describes the row's pictures."""
     return conversation("caption", row, job, CAPTION_VIDEO if _is_video(row) else CAPTION)
 

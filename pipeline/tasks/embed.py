@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline.errors import refusal
-from pipeline.job.schema import Job
+from pipeline.job.schema import JobFile
 from pipeline.tasks.turns import parameters, part_of
 from pipeline.types import Audio, EmbedItem, Frames, Image, Item, Part, Reply, Request, Row, Text, Video, VideoFile
 
 
-def ask(row: Row, job: Job) -> Request:
+def ask(row: Row, job: JobFile) -> Request:
     """One request for the whole row: its images, sounds, text and contents, fused by the service into one vector.
 
     Raises Fault (Local.NoInput, Local.NotForEmbed, Local.Factor) for a row that cannot be embedded.

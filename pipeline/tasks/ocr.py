@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.job.schema import Job
+from pipeline.job.schema import JobFile
 from pipeline.tasks.prompts import OCR
 from pipeline.tasks.turns import conversation
 from pipeline.types import Reply, Request, Row
 
 
-def ask(row: Row, job: Job) -> Request:
+def ask(row: Row, job: JobFile) -> Request:
     """The request that reads the row's picture."""
     return conversation("ocr", row, job, OCR)
 

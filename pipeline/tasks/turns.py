@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.errors import refusal
-from pipeline.job.schema import Job
+from pipeline.job.schema import JobFile
 from pipeline.tasks.prompts import DefaultPrompt, render
 from pipeline.types import (
     Audio,
@@ -27,7 +27,7 @@ from pipeline.types import (
 )
 
 
-def conversation(task: TaskName, row: Row, job: Job, default: DefaultPrompt | None) -> Request:
+def conversation(task: TaskName, row: Row, job: JobFile, default: DefaultPrompt | None) -> Request:
     """The request of a row: system, earlier turns, then the row's media, `contents` and prompt as the user's turn.
 
     A prompt of the row or the job stands last. The default prompt is for rows whose `contents` hold no text. Of
@@ -60,7 +60,7 @@ def conversation(task: TaskName, row: Row, job: Job, default: DefaultPrompt | No
     )  # fmt: skip
 
 
-def prompts(row: Row, job: Job) -> tuple[str | None, str | None]:
+def prompts(row: Row, job: JobFile) -> tuple[str | None, str | None]:
     """(system, prompt) of a row as sent, None where the built-in default stands or the row has `prompts`. Row prompts
     are literal."""
     system, prompt = row.system, row.prompt
@@ -71,7 +71,7 @@ def prompts(row: Row, job: Job) -> tuple[str | None, str | None]:
     return system, prompt
 
 
-def parameters(row: Row, job: Job) -> Mapping[str, Any]:
+def parameters(row: Row, job: JobFile) -> Mapping[str, Any]:
     """The job's parameters with the row's own over them."""
     return {**job.provider.parameters, **row.parameters} if row.parameters else job.provider.parameters
 

@@ -15,7 +15,7 @@ from pipeline import Job
 from pipeline.dispatch.account import Account, Limits
 from pipeline.dispatch.http import open_transport
 from pipeline.dispatch.pool import run
-from pipeline.dispatch.prepared import Policy, Prepared
+from pipeline.dispatch.prepared import Policy, PreparedRequest
 from pipeline.providers import openai
 from pipeline.providers.models import find
 from pipeline.store import AnswerRecord, AttemptRecord, Store
@@ -51,13 +51,13 @@ async def fan_out(base: str, kind: str, rows: int, concurrency: int, prompt: str
     endpoint = Endpoint(provider="openai", base_url=base, key=Secret("x"))
     media = Loaded(kind="image", source="p.jpg", body=picture, mime="image/jpeg")
 
-    async def ask(row: int) -> Prepared:
+    async def ask(row: int) -> PreparedRequest:
         if kind == "embedding":
             request = Request(task="embed", model="m", items=(EmbedItem(part=Text(prompt)),))
         else:
             parts = (Image(media), Text(prompt)) if kind == "picture" else (Text(prompt),)
             request = Request(task="caption", model="m", turns=(Turn(role="user", parts=parts),))
-        return Prepared(
+        return PreparedRequest(
             request=openai.encode(request, model, endpoint),
             reader=lambda status, headers: openai.reader(request, model, status, headers),
         )

@@ -23,7 +23,7 @@ from pipeline.store import AnswerRecord, Store
 from pipeline.store.files import DISK, Files
 from pipeline.store.journal import replay, segments
 from pipeline.store.parts import part_name, write_part
-from pipeline.store.pending import Pending
+from pipeline.store.pending import ManifestDiff
 from pipeline.store.read import connect
 from pipeline.store.schema import schema
 from pipeline.store.tables import results_table
@@ -210,10 +210,10 @@ def bench_plan() -> None:
         fill(output, MILLION)
         making = best(1, lambda: [None for _ in first_pass(MILLION)])
         before, began = peak(), time.perf_counter()
-        with Pending(output, "caption") as pending:
-            pending.load(first_pass(MILLION))
-            counts, states, marks = pending.counts(), pending.states(), pending.marks()
-            assert (counts.done, len(states), marks.count, pending.duplicates()) == (MILLION, MILLION, 0, [])
+        with ManifestDiff(output, "caption") as diff:
+            diff.load(first_pass(MILLION))
+            counts, states, marks = diff.counts(), diff.states(), diff.manifest_state()
+            assert (counts.done, len(states), marks.count, diff.duplicates()) == (MILLION, MILLION, 0, [])
         spent = time.perf_counter() - began - making
         print(f"plan a million done rows: {spent:.1f} s, peak {before} → {peak()} MB")
         for view in ("results", "failures"):

@@ -22,7 +22,7 @@ from support.store_records import answer, attempt, failure, manifest, run
 from pipeline.store import Store
 from pipeline.store.compact import compact
 from pipeline.store.journal import segments
-from pipeline.store.pending import Pending, State
+from pipeline.store.pending import ManifestDiff, State
 
 POINTS = ("write", "datasync", "rename", "unlink", "sync_folder", "create", "torn")
 SENT = (State.NEW, State.CHANGED, State.RETRY)
@@ -53,9 +53,9 @@ def play(output: Path, log: int, ids: list[str], killer: Any, luck: random.Rando
     run_id = f"run-{luck.randrange(10**9)}"
     with Store.open(output, "caption", run_id=run_id, files=files) as store:
         store.start_run(run(run_id))
-        with Pending(output, "caption") as pending:
-            pending.load([manifest([(id_, "A") for id_ in ids])])
-            states = pending.states()
+        with ManifestDiff(output, "caption") as diff:
+            diff.load([manifest([(id_, "A") for id_ in ids])])
+            states = diff.states()
         for id_, state in zip(ids, states, strict=True):
             if state not in SENT:
                 continue

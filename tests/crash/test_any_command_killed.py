@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 from support.archives import archived
-from support.commands import Child, Nursery
+from support.commands import Child, ChildProcesses
 from support.counted_job import CountedJob
 from support.counting_server import Asked, CountingServer, Told, answer_to
 from support.pictures import drawn, encoded
@@ -49,9 +49,11 @@ class Campaign:
         self.kills = self.lost = self.seen = 0
         self.exported = folder / "all.csv"
 
-    def start(self, command: str, nursery: Nursery) -> Child:
+    def start(self, command: str, child_processes: ChildProcesses) -> Child:
         more: list[object] = {"reprocess": ["--where", "true"], "export": [self.exported]}.get(command, [])
-        return nursery.start(command, self.job.path, *more, *(["--quiet"] if command in ("run", "reprocess") else []))
+        return child_processes.start(
+            command, self.job.path, *more, *(["--quiet"] if command in ("run", "reprocess") else [])
+        )
 
     def after(self, child: Child, command: str) -> None:
         self.server.wait_idle()
@@ -69,10 +71,10 @@ class Campaign:
         self.lost += len(lost)
         self.seen, self.kept = len(self.server.asked), kept
 
-    def closes(self, nursery: Nursery) -> None:
+    def closes(self, child_processes: ChildProcesses) -> None:
         """Run and reprocess once more by themselves: every row has its own answer, and the bill is in order."""
         for command in ("run", "reprocess", "run", "compact"):
-            child = self.start(command, nursery)
+            child = self.start(command, child_processes)
             child.wait()
             self.after(child, command)
         assert self.job.sql("select count(*) from failures") == [(0,)]
@@ -82,7 +84,9 @@ class Campaign:
         assert len(self.server.asked) - once <= self.kills * CONCURRENCY
 
 
-def test_any_command_over_archives_may_be_killed(tmp_path: Path, nursery: Nursery, server: CountingServer) -> None:
+def test_any_command_over_archives_may_be_killed(
+    tmp_path: Path, child_processes: ChildProcesses, server: CountingServer
+) -> None:
     luck = random.Random(20261127)
     server.script = rejected_once(luck)  # type: ignore[assignment]
     played, kills = 0, 0
@@ -93,11 +97,11 @@ def test_any_command_over_archives_may_be_killed(tmp_path: Path, nursery: Nurser
         campaign = Campaign(folder, server)
         for _ in range(luck.randint(4, 12)):
             command = luck.choice(("run", "run", "run", "reprocess", "compact", "export"))
-            child = campaign.start(command, nursery)
+            child = campaign.start(command, child_processes)
             child.ended(luck.uniform(0.0, 0.6))
             child.kill()
             campaign.after(child, command)
             played += 1
-        campaign.closes(nursery)
+        campaign.closes(child_processes)
         kills += campaign.kills
     print(f"{played} rounds, {kills} kills")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.archives import archived
-from support.commands import Nursery
+from support.commands import ChildProcesses
 from support.counting_server import CountingServer, Told
 from support.killed_run import killed_half_way
 from support.pictures import drawn, encoded
@@ -42,11 +42,11 @@ def job_at(folder: Path, server: CountingServer) -> Path:
 
 
 @pytest.mark.parametrize("ending", ["tar", "zip"])
-def test_a_killed_run_over_archives_resumes(nursery: Nursery, tmp_path: Path, ending: str) -> None:
+def test_a_killed_run_over_archives_resumes(child_processes: ChildProcesses, tmp_path: Path, ending: str) -> None:
     ids = shards(tmp_path, ending)
     with CountingServer(script=lambda asked, n: Told(seconds=0.01)) as server:
         path = job_at(tmp_path, server)
-        assert killed_half_way(nursery, server, path, len(ids), 4) == 1
+        assert killed_half_way(child_processes, server, path, len(ids), 4) == 1
         with Job.load(path).connect() as connection:
             found = connection.sql("select id, answer, source[1], topic from results").fetchall()
     assert sorted(row[0] for row in found) == sorted(ids)

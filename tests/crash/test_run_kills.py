@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.commands import Child, Nursery
+from support.commands import Child, ChildProcesses
 from support.counted_job import CountedJob
 from support.counting_server import PLAIN, Asked, CountingServer, Told
 from support.store_disk import rounds
@@ -100,7 +100,7 @@ def tear(output: Path, luck: random.Random) -> None:
 
 
 def test_runs_killed_at_random_lose_nothing_and_pay_twice_for_no_more_than_was_in_flight(
-    tmp_path: Path, nursery: Nursery, server: CountingServer
+    tmp_path: Path, child_processes: ChildProcesses, server: CountingServer
 ) -> None:
     luck = random.Random(20261121)
     server.script = moody(luck, latency=0.02)
@@ -114,7 +114,7 @@ def test_runs_killed_at_random_lose_nothing_and_pay_twice_for_no_more_than_was_i
         server.forget()
         ledger = Ledger(job, server)
         while True:
-            child = nursery.start("run", job.path, "--quiet")
+            child = child_processes.start("run", job.path, "--quiet")
             if played < most:
                 played += 1
                 if luck.random() < 0.5:
@@ -137,7 +137,7 @@ def test_runs_killed_at_random_lose_nothing_and_pay_twice_for_no_more_than_was_i
 
 
 def test_every_answer_that_was_received_before_the_kill_is_kept(
-    tmp_path: Path, nursery: Nursery, server: CountingServer
+    tmp_path: Path, child_processes: ChildProcesses, server: CountingServer
 ) -> None:
     """The server falls silent after 40 answers. When 8 more requests have come, all 40 were received: a slot is free
     for the next request only once the answer before it is in the journal."""
@@ -149,7 +149,7 @@ def test_every_answer_that_was_received_before_the_kill_is_kept(
     server.script = script
     job = CountedJob(tmp_path, server)
     ids = job.numbered(100)
-    child = nursery.start("run", job.path, "--quiet")
+    child = child_processes.start("run", job.path, "--quiet")
     assert server.wait_asked(40 + CONCURRENCY, SOME_SECONDS)
     assert not child.ended(0.1)
     assert child.kill() == -signal.SIGKILL
@@ -158,7 +158,7 @@ def test_every_answer_that_was_received_before_the_kill_is_kept(
     assert set(job.on_disk()) == received
     tear(job.output, random.Random(1))
     silent = False
-    assert nursery.run("run", job.path, "--quiet").wait() == 0
+    assert child_processes.run("run", job.path, "--quiet").wait() == 0
     assert sorted(job.sql("select id, answer from results")) == sorted((id_, job.expected(id_)) for id_ in ids)
     assert sum(server.times_asked().values()) == 100 + CONCURRENCY
 
@@ -191,7 +191,7 @@ POINTS = {
 
 @pytest.mark.parametrize("point", POINTS)
 def test_a_run_killed_at_a_chosen_point_resumes(
-    point: str, tmp_path: Path, nursery: Nursery, server: CountingServer
+    point: str, tmp_path: Path, child_processes: ChildProcesses, server: CountingServer
 ) -> None:
     call, path, nth, do = POINTS[point]
     rule = {"call": call, "path": path, "nth": nth, "do": do}
@@ -199,13 +199,13 @@ def test_a_run_killed_at_a_chosen_point_resumes(
     job = CountedJob(tmp_path, server)
     ids = job.numbered(60)
     ledger = Ledger(job, server)
-    child = nursery.run("run", job.path, "--quiet", output=job.output, rules=[rule])
+    child = child_processes.run("run", job.path, "--quiet", output=job.output, rules=[rule])
     assert child.wait() == -signal.SIGKILL, f"the point was not reached: {child.err}"
     ledger.after(child)
     tear(job.output, random.Random(point))
     for _ in range(min(2, rounds(0))):  # killed while it recovers, too
-        ledger.after(nursery.run("run", job.path, "--quiet", output=job.output, rules=[{**rule, "nth": 1}]))
-    last = nursery.run("run", job.path, "--quiet")
+        ledger.after(child_processes.run("run", job.path, "--quiet", output=job.output, rules=[{**rule, "nth": 1}]))
+    last = child_processes.run("run", job.path, "--quiet")
     assert last.wait() == 1, last.err
     ledger.after(last)
     ledger.closes(ids)
@@ -221,32 +221,32 @@ COMPACT_POINTS = {
 
 
 @pytest.fixture(scope="module")
-def three_nights(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Path:
+def three_nights(tmp_path_factory: pytest.TempPathFactory, child_processes: ChildProcesses) -> Path:
     """The output of a job after three runs of eight rows each."""
     folder = tmp_path_factory.mktemp("nights")
     with CountingServer(moody(random.Random(3), latency=0.0, passing=False)) as server:
         job = CountedJob(folder, server)
         job.numbered(24)
         for _ in range(3):
-            nursery.run("run", job.path, "--quiet", "--limit", 8)
+            child_processes.run("run", job.path, "--quiet", "--limit", 8)
     return job.output
 
 
 @pytest.mark.parametrize("point", COMPACT_POINTS)
 def test_a_compaction_killed_at_a_chosen_point_changes_no_view(
-    point: str, three_nights: Path, tmp_path: Path, nursery: Nursery, server: CountingServer
+    point: str, three_nights: Path, tmp_path: Path, child_processes: ChildProcesses, server: CountingServer
 ) -> None:
     call, path, nth, do = COMPACT_POINTS[point]
     shutil.copytree(three_nights, tmp_path / "out")
     job = CountedJob(tmp_path, server)
     ids = job.numbered(24)
     rule = {"call": call, "path": path, "nth": nth, "do": do}
-    killed = nursery.run("compact", job.path, "--drop-superseded", output=job.output, rules=[rule])
+    killed = child_processes.run("compact", job.path, "--drop-superseded", output=job.output, rules=[rule])
     assert killed.wait() == -signal.SIGKILL, f"the point was not reached: {killed.err}"
     for again in (False, True):
         if again:
-            assert nursery.run("compact", job.path).wait() == 0
+            assert child_processes.run("compact", job.path).wait() == 0
         found = job.sql("select id from results union all select id from failures")
         assert sorted(found) == sorted((id_,) for id_ in ids)
-    assert nursery.run("run", job.path, "--quiet").wait() == 1
+    assert child_processes.run("run", job.path, "--quiet").wait() == 1
     assert not server.asked

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from support.commands import Nursery
+from support.commands import ChildProcesses
 from support.counted_job import CountedJob
 from support.counting_server import Asked, CountingServer, Told, answer_to
 from support.store_disk import rounds
@@ -53,7 +53,9 @@ def check_whole(job: CountedJob) -> None:
     assert job.sql("select count(*), count(distinct id) from failures") == [(len(failed),) * 2]
 
 
-def test_runs_killed_at_random_share_whole_answers(tmp_path: Path, nursery: Nursery, server: CountingServer) -> None:
+def test_runs_killed_at_random_share_whole_answers(
+    tmp_path: Path, child_processes: ChildProcesses, server: CountingServer
+) -> None:
     luck = random.Random(20261128)
     kills = 0
     for campaign in range(rounds(4)):
@@ -63,7 +65,7 @@ def test_runs_killed_at_random_share_whole_answers(tmp_path: Path, nursery: Nurs
         known: set[str] = set()
         for _ in range(4):
             before = len(server.asked)
-            child = nursery.start("run", job.path, "--quiet")
+            child = child_processes.start("run", job.path, "--quiet")
             child.ended(luck.uniform(0.15, 0.5))
             kills += child.kill() == -signal.SIGKILL
             server.wait_idle()
@@ -73,7 +75,7 @@ def test_runs_killed_at_random_share_whole_answers(tmp_path: Path, nursery: Nurs
             known = check_kept(job)
             lost = {prompt for prompt in set(asked) - known if int(prompt.rpartition(" ")[2]) % 11 != 5}
             assert len(lost) <= CONCURRENCY
-        assert nursery.run("run", job.path, "--quiet").wait() == 1
+        assert child_processes.run("run", job.path, "--quiet").wait() == 1
         check_whole(job)
     assert kills
 
@@ -88,17 +90,17 @@ POINTS = {
 
 @pytest.mark.parametrize("point", POINTS)
 def test_a_run_killed_at_a_chosen_point_shares_whole_answers(
-    point: str, tmp_path: Path, nursery: Nursery, server: CountingServer
+    point: str, tmp_path: Path, child_processes: ChildProcesses, server: CountingServer
 ) -> None:
     call, path, nth, do = POINTS[point]
     job = shared_job(tmp_path, server, random.Random(point))
     rule = {"call": call, "path": path, "nth": nth, "do": do}
-    child = nursery.run("run", job.path, "--quiet", output=job.output, rules=[rule])
+    child = child_processes.run("run", job.path, "--quiet", output=job.output, rules=[rule])
     assert child.wait() == -signal.SIGKILL, f"the point was not reached: {child.err}"
     server.wait_idle()
     known = check_kept(job)
     before = len(server.asked)
-    assert nursery.run("run", job.path, "--quiet").wait() == 1
+    assert child_processes.run("run", job.path, "--quiet").wait() == 1
     assert not known & {one.prompt for one in server.asked[before:]}
     check_whole(job)
     check_kept(job)

@@ -11,7 +11,7 @@ from support.store_records import answer, attempt, failure, keep, run
 
 from pipeline.store import Store
 from pipeline.store.compact import compact
-from pipeline.store.parts import listed, shown
+from pipeline.store.parts import all_parts, live_parts
 
 
 def note(disk: Recording, name: str, text: str) -> None:
@@ -47,7 +47,7 @@ def ids_in(output: Path) -> list[str]:
 
     found: list[str] = []
     for dataset in ("results", "failures"):
-        for part in shown(listed(output / dataset)):
+        for part in live_parts(all_parts(output / dataset)):
             found += pq.read_table(part.path, columns=["id"]).column("id").to_pylist()
     return sorted(found)
 

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.commands import Nursery
+from support.commands import ChildProcesses
 from support.counting_server import CountingServer, Told
 from support.killed_run import killed_half_way
 from support.pictures import drawn, encoded
@@ -90,12 +90,12 @@ def job_at(folder: Path, server: CountingServer, manifest: str, prompt: str) -> 
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_a_killed_run_over_a_table_resumes(nursery: Nursery, tmp_path: Path, source: str) -> None:
+def test_a_killed_run_over_a_table_resumes(child_processes: ChildProcesses, tmp_path: Path, source: str) -> None:
     listed = source == "list"
     with CountingServer(script=lambda asked, n: Told(seconds=0.01)) as server:
         prompt = "Say it" if listed else "Say [{topic}]"
         path = job_at(tmp_path, server, SOURCES[source](tmp_path), prompt)
-        killed_half_way(nursery, server, path, COUNT, CONCURRENCY)
+        killed_half_way(child_processes, server, path, COUNT, CONCURRENCY)
         with Job.load(path).connect() as connection:
             topic = "id" if listed else "topic"
             found = connection.sql(f"select id, answer, {topic} from results order by id").fetchall()

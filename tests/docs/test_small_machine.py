@@ -15,7 +15,7 @@ from support.counting_server import CountingServer
 
 from pipeline.errors import MachineError
 from pipeline.machine import LEAST_ADDRESS_SPACE, machine_error_of, pass_on
-from pipeline.store.parts import intact
+from pipeline.store.parts import reading_part
 
 Ran = subprocess.CompletedProcess[str]
 
@@ -103,6 +103,6 @@ def test_a_library_that_is_not_there_is_not_the_machines() -> None:
     ],
 )
 def test_a_part_is_not_damaged_where_memory_is_short(error: Exception, tmp_path: Path) -> None:
-    with pytest.raises(type(error)) as raised, intact(tmp_path / "part.parquet"):
+    with pytest.raises(type(error)) as raised, reading_part(tmp_path / "part.parquet"):
         raise error
     assert isinstance(machine_error_of(raised.value), MachineError)

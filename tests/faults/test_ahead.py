@@ -15,27 +15,27 @@ from support.scripted import Answer, ScriptedWire, prepared
 
 from pipeline.dispatch.account import Account, Limits
 from pipeline.dispatch.pool import Pool
-from pipeline.dispatch.source import END, LATER
+from pipeline.dispatch.source import END, NOT_READY
 from pipeline.dispatch.stop import Stop, Stopped
-from pipeline.engines.ahead import Ahead
+from pipeline.engines.ahead import Prefetcher
 from pipeline.errors import ManifestError
 
 Source = Callable[[Callable[[], bool]], Iterator[int]]
 
 
-def fan_out(source: Source, *, most: int = 64, stop: Stop | None = None) -> tuple[Stopped, list[int], Ahead[int]]:
+def fan_out(source: Source, *, most: int = 64, stop: Stop | None = None) -> tuple[Stopped, list[int], Prefetcher[int]]:
     """A pool over what `source` reads, answers taking a millisecond."""
     rows: list[int] = []
 
     async def ask(row: int) -> Any:
         return prepared(row)
 
-    async def main() -> tuple[Stopped, Ahead[int]]:
+    async def main() -> tuple[Stopped, Prefetcher[int]]:
         wire = ScriptedWire(lambda row, now: Answer(latency=0.001))
         pool: Pool[int] = Pool(transport=wire, account=Account(Limits(concurrency=16)), stop=stop)
         with anyio.fail_after(30):
             async with anyio.create_task_group() as beside:
-                with Ahead(source, most) as ahead:
+                with Prefetcher(source, most) as ahead:
                     beside.start_soon(ahead.read)
                     stopped = await pool.run(ahead, ask, lambda row, ending: rows.append(row))
                 beside.cancel_scope.cancel()
@@ -77,7 +77,7 @@ def test_an_error_of_the_manifest_reaches_the_run_after_the_rows_before_it() -> 
 
         pool: Pool[int] = Pool(transport=ScriptedWire(lambda row, now: Answer(latency=0.001)), account=Account())
         async with anyio.create_task_group() as beside:
-            with Ahead(source) as ahead:
+            with Prefetcher(source) as ahead:
                 beside.start_soon(ahead.read)
                 try:
                     await pool.run(ahead, ask, lambda row, ending: ended.append(row))
@@ -102,7 +102,7 @@ def test_the_end_is_never_seen_before_the_last_rows() -> None:
     async def main() -> list[int]:
         rows: list[int] = []
         async with anyio.create_task_group() as beside:
-            with Ahead(source) as ahead:
+            with Prefetcher(source) as ahead:
                 beside.start_soon(ahead.read)
                 while not started.is_set():
                     await anyio.lowlevel.checkpoint()
@@ -111,7 +111,7 @@ def test_the_end_is_never_seen_before_the_last_rows() -> None:
                 assert ended.wait(5)
                 until = time.monotonic() + 0.05
                 while time.monotonic() < until:
-                    assert ahead.poll() is LATER
+                    assert ahead.poll() is NOT_READY
                 while (row := ahead.poll()) is not END:
                     if isinstance(row, int):
                         rows.append(row)
@@ -134,10 +134,10 @@ def test_no_more_is_read_than_the_bound() -> None:
     async def main() -> list[tuple[int, int]]:
         seen: list[tuple[int, int]] = []
         async with anyio.create_task_group() as beside:
-            with Ahead(source, 64) as ahead:
+            with Prefetcher(source, 64) as ahead:
                 beside.start_soon(ahead.read)
                 for taken in range(300):
-                    while (row := ahead.poll()) is LATER:
+                    while (row := ahead.poll()) is NOT_READY:
                         await ahead.wait()
                     assert row == taken
                     seen.append((taken + 1, len(read)))
@@ -171,7 +171,7 @@ def test_a_stop_ends_the_thread_though_it_finds_no_row() -> None:
         )
         with anyio.fail_after(30):
             async with anyio.create_task_group() as beside:
-                with Ahead(source) as ahead:
+                with Prefetcher(source) as ahead:
                     beside.start_soon(ahead.read)
                     stopped = await pool.run(ahead, ask, lambda row, ending: None)
                 beside.cancel_scope.cancel()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from support.commands import Nursery
+from support.commands import ChildProcesses
 from support.counted_job import CountedJob
 from support.counting_server import CountingServer, Told, answer_to
 
@@ -96,11 +96,13 @@ def test_a_plan_counts_what_the_cache_holds(tmp_path: Path, server: CountingServ
     assert job_at(tmp_path / "two", server, "cats", "fish").job().plan().shared == 1
 
 
-def test_two_runs_at_once_use_one_cache(tmp_path: Path, nursery: Nursery, server: CountingServer) -> None:
+def test_two_runs_at_once_use_one_cache(
+    tmp_path: Path, child_processes: ChildProcesses, server: CountingServer
+) -> None:
     server.script = lambda asked, n: Told(seconds=0.002)
     topics = [f"topic {number}" for number in range(300)]
     jobs = [job_at(tmp_path / name, server, *topics) for name in ("one", "two", "three")]
-    children = [nursery.start("run", job.path, "--quiet") for job in jobs]
+    children = [child_processes.start("run", job.path, "--quiet") for job in jobs]
     for child in children:
         assert child.wait() == 0, child.err
         assert "cache cannot be used" not in child.err
@@ -112,10 +114,12 @@ def test_two_runs_at_once_use_one_cache(tmp_path: Path, nursery: Nursery, server
     assert len(server.asked) == asked
 
 
-def test_a_killed_run_leaves_a_cache_that_works(tmp_path: Path, nursery: Nursery, server: CountingServer) -> None:
+def test_a_killed_run_leaves_a_cache_that_works(
+    tmp_path: Path, child_processes: ChildProcesses, server: CountingServer
+) -> None:
     server.script = lambda asked, n: Told(seconds=0.01)
     topics = [f"topic {number}" for number in range(2_000)]
-    child = nursery.start("run", job_at(tmp_path / "one", server, *topics).path, "--quiet")
+    child = child_processes.start("run", job_at(tmp_path / "one", server, *topics).path, "--quiet")
     assert server.wait_asked(1_500, 60)
     child.kill()
     summary = job_at(tmp_path / "two", server, *topics).job().run()

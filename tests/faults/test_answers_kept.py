@@ -14,7 +14,7 @@ from support.fault_server import Act, FaultServer, serving
 from pipeline.dispatch.account import Account, Limits
 from pipeline.dispatch.http import open_transport
 from pipeline.dispatch.pool import Pool
-from pipeline.dispatch.prepared import Policy, Prepared
+from pipeline.dispatch.prepared import Policy, PreparedRequest
 from pipeline.dispatch.transport import Timeouts
 from pipeline.errors import Fault
 from pipeline.providers import load, models
@@ -47,8 +47,8 @@ def asked(act: Act, provider: str = "openai", task: TaskName = "ask", **policy: 
     async def main() -> FaultServer:
         async with serving(lambda _asked: act) as server, open_transport() as transport:
 
-            async def ask(row: int) -> Prepared:
-                return Prepared(request=HttpRequest(method="POST", url=f"{server.url}/{row}"), reader=reader)
+            async def ask(row: int) -> PreparedRequest:
+                return PreparedRequest(request=HttpRequest(method="POST", url=f"{server.url}/{row}"), reader=reader)
 
             rules = Policy(timeouts=QUICK, **{"attempts": 2, **policy})
             pool: Pool[int] = Pool(transport=transport, account=Account(Limits(concurrency=1)), policy=rules)
@@ -158,8 +158,8 @@ def test_a_reader_that_raises_is_the_answers_fault() -> None:
         endings: list[Ending] = []
         async with serving(lambda _asked: Act("open", body=b"x")) as server, open_transport() as transport:
 
-            async def ask(row: int) -> Prepared:
-                return Prepared(request=HttpRequest(method="POST", url=server.url), reader=lambda *_: Raising())
+            async def ask(row: int) -> PreparedRequest:
+                return PreparedRequest(request=HttpRequest(method="POST", url=server.url), reader=lambda *_: Raising())
 
             policy = Policy(timeouts=QUICK, attempts=1)
             pool: Pool[int] = Pool(transport=transport, account=Account(Limits(concurrency=1)), policy=policy)

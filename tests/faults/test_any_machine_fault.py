@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.commands import Child, Nursery
+from support.commands import Child, ChildProcesses
 from support.counted_job import CountedJob
 from support.counting_server import PLAIN, CountingServer, Told
 
@@ -74,7 +74,7 @@ def rules(rng: random.Random) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_no_fault_of_the_machine_costs_a_row_or_an_answer(
-    seed: int, tmp_path: Path, nursery: Nursery, server: CountingServer
+    seed: int, tmp_path: Path, child_processes: ChildProcesses, server: CountingServer
 ) -> None:
     rng = random.Random(seed)
     server.script = lambda asked, n: Told(seconds=rng.uniform(0, 0.05))
@@ -82,7 +82,7 @@ def test_no_fault_of_the_machine_costs_a_row_or_an_answer(
     ids = job.numbered(ROWS)
     job.write(concurrency=CONCURRENCY, more="[timeouts]\nread = 1.5\ntotal = 2.0\n")
     broken = rules(rng)
-    child = nursery.start("run", job.path, "--quiet", "--grace", "10s", output=job.output, rules=broken)
+    child = child_processes.start("run", job.path, "--quiet", "--grace", "10s", output=job.output, rules=broken)
     if not broken or rng.random() < 0.3:
         server.wait_asked(rng.randrange(1, ROWS), 2.0)
         if not child.ended(0):
@@ -94,7 +94,7 @@ def test_no_fault_of_the_machine_costs_a_row_or_an_answer(
     answered = {asked.id for asked in server.asked if asked.answered}
     assert len(answered - set(job.on_disk())) <= CONCURRENCY, "answers are lost"
     server.script = lambda asked, n: PLAIN
-    last = nursery.run("run", job.path, "--quiet")
+    last = child_processes.run("run", job.path, "--quiet")
     assert last.wait() == 0, last.err
     assert sorted(job.sql("select id, answer from results")) == sorted((id_, job.expected(id_)) for id_ in ids)
     assert job.sql("select count(*) from failures") == [(0,)]

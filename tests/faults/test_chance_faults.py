@@ -15,7 +15,7 @@ from support.scripted import StatusReader
 from pipeline.dispatch.account import Account, Limits
 from pipeline.dispatch.http import open_transport
 from pipeline.dispatch.pool import Pool
-from pipeline.dispatch.prepared import Policy, Prepared
+from pipeline.dispatch.prepared import Policy, PreparedRequest
 from pipeline.types import Answered, Ending, Failed, HttpRequest
 
 HEAVY = "PIPELINE_HEAVY_TESTS" in os.environ
@@ -27,9 +27,9 @@ def run(script: Any, rows: int, limits: Limits | None = None) -> tuple[dict[int,
     async def main() -> float:
         async with serving(script) as server, open_transport() as transport:
 
-            async def ask(row: int) -> Prepared:
+            async def ask(row: int) -> PreparedRequest:
                 request = HttpRequest(method="POST", url=f"{server.url}/{row}", body=b"{}")
-                return Prepared(request=request, reader=StatusReader)
+                return PreparedRequest(request=request, reader=StatusReader)
 
             began = time.monotonic()
             pool: Pool[int] = Pool(transport=transport, account=Account(limits or Limits()), policy=Policy())

@@ -15,13 +15,13 @@ from support.fault_server import Act, Asked, serving
 from support.scripted import StatusReader
 
 from pipeline.dispatch.account import Account, Limits
-from pipeline.dispatch.collector import seldom_collected
+from pipeline.dispatch.collector import relaxed_gc
 from pipeline.dispatch.http import open_transport
 from pipeline.dispatch.pool import Pool
-from pipeline.dispatch.prepared import Policy, Prepared
+from pipeline.dispatch.prepared import Policy, PreparedRequest
 from pipeline.dispatch.transport import Timeouts
 from pipeline.engines.prepare import Preparer
-from pipeline.engines.work import Work
+from pipeline.engines.work import WorkItem
 from pipeline.providers.body import all_media
 from pipeline.types import HttpRequest, Loaded
 
@@ -66,9 +66,9 @@ def test_no_request_outlives_its_row(act: Act, attempts: int) -> None:
     async def main() -> int:
         async with serving(script) as server, open_transport() as transport:
 
-            async def ask(row: int) -> Prepared:
+            async def ask(row: int) -> PreparedRequest:
                 body = Picture(b"x" * 50_000)
-                return Prepared(
+                return PreparedRequest(
                     request=HttpRequest(method="POST", url=f"{server.url}/{row}", body=body), reader=StatusReader
                 )
 
@@ -90,10 +90,10 @@ def test_no_request_outlives_its_row(act: Act, attempts: int) -> None:
 
 def test_what_is_kept_of_a_row_on_its_way_holds_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-fake")
-    kept: list[Work] = []
+    kept: list[WorkItem] = []
     real = Preparer.__call__
 
-    async def watched(self: Preparer, work: Work) -> Prepared | None:
+    async def watched(self: Preparer, work: WorkItem) -> PreparedRequest | None:
         prepared = await real(self, work)
         kept.append(work)
         return prepared
@@ -113,15 +113,15 @@ def test_what_is_kept_of_a_row_on_its_way_holds_no_picture(tmp_path: Path, monke
 def test_the_collector_is_as_it_was_after_the_last_run() -> None:
     before = gc.get_threshold()
     seen: list[Any] = []
-    with seldom_collected():
-        with seldom_collected():
+    with relaxed_gc():
+        with relaxed_gc():
             seen.append(gc.get_threshold())
         seen.append(gc.get_threshold())
     assert seen[0] == seen[1] != before
     assert gc.get_threshold() == before
     gc.set_threshold(0, *before[1:])
     try:
-        with seldom_collected():
+        with relaxed_gc():
             assert gc.get_threshold()[0] == 0
         assert gc.get_threshold()[0] == 0
     finally:

@@ -14,7 +14,7 @@ import pytest
 from support.fault_server import Act, Asked, serving
 
 from pipeline.dispatch.http import open_transport
-from pipeline.dispatch.transport import Response, Timeouts, whole
+from pipeline.dispatch.transport import Response, Timeouts, read_all
 from pipeline.errors import Fault, JobError
 from pipeline.types import HttpRequest
 
@@ -29,7 +29,7 @@ def ask(script: Callable[[Asked], Act] | Act, *, body: bytes = b"{}", times: int
         async with serving(acting) as server, open_transport(**options) as transport:
             request = HttpRequest(method="POST", url=server.url + "/v1/x", headers=(("A", "b"),), body=body)
             for _ in range(times):
-                response = await whole(transport, request, QUICK)
+                response = await read_all(transport, request, QUICK)
             ask.server = server  # type: ignore[attr-defined]
             return response
 
@@ -100,7 +100,7 @@ def test_error_answers_are_answers(status: int) -> None:
 def test_nobody_listening_and_an_unknown_host_are_connect_faults() -> None:
     async def main(url: str) -> None:
         async with open_transport() as transport:
-            await whole(transport, HttpRequest(method="GET", url=url), QUICK)
+            await read_all(transport, HttpRequest(method="GET", url=url), QUICK)
 
     for url in ("http://127.0.0.1:1/", "http://no-such-host.invalid/"):
         with pytest.raises(Fault) as caught:
@@ -144,7 +144,7 @@ def test_giving_up_closes_the_connection() -> None:
         async with serving(lambda asked: Act("hang")) as server, open_transport() as transport:
             began = time.monotonic()
             with anyio.move_on_after(0.1):
-                await whole(transport, HttpRequest(method="GET", url=server.url), Timeouts())
+                await read_all(transport, HttpRequest(method="GET", url=server.url), Timeouts())
             return time.monotonic() - began
 
     assert asyncio.run(main()) < 0.5
@@ -158,7 +158,7 @@ def test_tls_is_verified() -> None:
         async with server, open_transport() as transport:
             assert transport._context.verify_mode == ssl.CERT_REQUIRED
             assert transport._context.check_hostname
-            await whole(transport, HttpRequest(method="GET", url=url), QUICK)
+            await read_all(transport, HttpRequest(method="GET", url=url), QUICK)
 
     with pytest.raises(Fault) as caught:
         asyncio.run(main())
@@ -171,8 +171,8 @@ def test_proxies_of_the_environment_are_used_except_for_loopback(monkeypatch: py
             monkeypatch.setenv("HTTP_PROXY", proxy.url)
             monkeypatch.setenv("NO_PROXY", "inside.test")
             async with open_transport() as transport:
-                await whole(transport, HttpRequest(method="GET", url="http://outside.test/a"), QUICK)
-                await whole(transport, HttpRequest(method="GET", url=direct.url + "/b"), QUICK)
+                await read_all(transport, HttpRequest(method="GET", url="http://outside.test/a"), QUICK)
+                await read_all(transport, HttpRequest(method="GET", url=direct.url + "/b"), QUICK)
             return [asked.path for asked in proxy.asked], [asked.path for asked in direct.asked]
 
     assert asyncio.run(main()) == (["http://outside.test/a"], ["/b"])
@@ -184,7 +184,7 @@ def test_a_proxy_that_wants_a_password_is_the_accounts(monkeypatch: pytest.Monke
         async with serving(lambda asked: Act(status=status)) as proxy:
             monkeypatch.setenv("HTTPS_PROXY", proxy.url)
             async with open_transport() as transport:
-                await whole(transport, HttpRequest(method="GET", url="https://outside.test/a"), QUICK)
+                await read_all(transport, HttpRequest(method="GET", url="https://outside.test/a"), QUICK)
 
     with pytest.raises(Fault) as caught:
         asyncio.run(main())

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from pipeline.dispatch.inprocess import InProcess
-from pipeline.dispatch.transport import Timeouts, whole
+from pipeline.dispatch.transport import Timeouts, read_all
 from pipeline.errors import Fault
 from pipeline.types import HttpRequest
 
@@ -20,7 +20,7 @@ BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
 def exchange(app: Any, backend: str, **options: Any) -> Any:
     async def main() -> Any:
-        return await whole(InProcess(app, **options), REQUEST, QUICK)
+        return await read_all(InProcess(app, **options), REQUEST, QUICK)
 
     return anyio.run(main, backend=backend)
 
@@ -124,7 +124,7 @@ def test_giving_up_disconnects_the_app(backend: str) -> None:
 
     async def main() -> None:
         with anyio.move_on_after(0.05):
-            await whole(InProcess(app), REQUEST, Timeouts())
+            await read_all(InProcess(app), REQUEST, Timeouts())
 
     anyio.run(main, backend=backend)
     assert ended == ["gone"]

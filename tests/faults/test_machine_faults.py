@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.commands import Child, Nursery
+from support.commands import Child, ChildProcesses
 from support.counted_job import CountedJob
 from support.counting_server import PLAIN, CountingServer, Told
 
@@ -38,8 +38,8 @@ def stopped(child: Child, told: str) -> None:
     assert "a bug" not in child.err
 
 
-def completed(nursery: Nursery, job: CountedJob, ids: list[str]) -> None:
-    last = nursery.run("run", job.path, "--quiet")
+def completed(child_processes: ChildProcesses, job: CountedJob, ids: list[str]) -> None:
+    last = child_processes.run("run", job.path, "--quiet")
     assert last.wait() == 0, last.err
     assert sorted(job.sql("select id, answer from results")) == sorted((id_, job.expected(id_)) for id_ in ids)
     assert job.sql("select count(*) from failures") == [(0,)]
@@ -67,18 +67,18 @@ def test_a_refused_write_stops_the_run_keeps_what_was_answered_and_a_later_run_c
     nth: int,
     told: str,
     tmp_path: Path,
-    nursery: Nursery,
+    child_processes: ChildProcesses,
     server: CountingServer,
 ) -> None:
     server.script = lambda asked, n: Told(seconds=0.005)
     job = CountedJob(tmp_path, server)
     ids = job.numbered(60)
     rule = {"call": call, "path": path, "nth": nth, "do": name}
-    child = nursery.run("run", job.path, "--quiet", output=job.output, rules=[rule])
+    child = child_processes.run("run", job.path, "--quiet", output=job.output, rules=[rule])
     stopped(child, told)
     sent = {asked.id for asked in server.asked}
     assert len(sent - set(job.on_disk())) <= CONCURRENCY
-    completed(nursery, job, ids)
+    completed(child_processes, job, ids)
     assert len(server.asked) <= len(ids) + CONCURRENCY
 
 
@@ -102,13 +102,13 @@ class SmallDisk:
     def __init__(self, folder: Path, server: CountingServer) -> None:
         self.place = folder / "disk"
         self._under = private_disk(self.place)
-        self.nursery = Nursery(folder, self._under or [])
+        self.child_processes = ChildProcesses(folder, self._under or [])
         self.job = CountedJob(folder, server, output=self.place / "out")
         self.rules: list[dict[str, Any]] = []
 
     @property
     def seen(self) -> Path:
-        return Path(f"/proc/{self.nursery.pid}/root{self.place}") if self._under else self.place
+        return Path(f"/proc/{self.child_processes.pid}/root{self.place}") if self._under else self.place
 
     def fill(self, left: int) -> None:
         """Leaves so many bytes free."""
@@ -126,7 +126,7 @@ class SmallDisk:
     def read_only(self, yes: bool) -> None:
         if self._under:
             option = f"remount,{'ro' if yes else 'rw'}"
-            pid = str(self.nursery.pid)
+            pid = str(self.child_processes.pid)
             command = ["nsenter", "-t", pid, "-m", "-U", "--preserve-credentials"]
             command = command if "-rm" in self._under else command[:4]
             subprocess.run([*command, "mount", "-o", option, str(self.place)], check=True)
@@ -134,12 +134,12 @@ class SmallDisk:
             self.rules = [{"call": "*", "do": "EROFS"}] if yes else []
 
     def run(self) -> Child:
-        child = self.nursery.run("run", self.job.path, "--quiet", output=self.job.output, rules=self.rules)
+        child = self.child_processes.run("run", self.job.path, "--quiet", output=self.job.output, rules=self.rules)
         self.rules = [{**rule, "nth": 1} for rule in self.rules]  # what is full stays full
         return child
 
     def answers(self) -> list[str]:
-        out = self.nursery.run("export", self.job.path, self.job.folder / "answers.csv")
+        out = self.child_processes.run("export", self.job.path, self.job.folder / "answers.csv")
         assert out.wait() == 0, out.err
         return (self.job.folder / "answers.csv").read_text().splitlines()[1:]
 
@@ -150,7 +150,7 @@ def test_a_full_disk_stops_the_run_and_once_there_is_space_the_next_one_complete
     server.script = lambda asked, n: Told(seconds=0.002, text="long " * 200 + asked.id)
     disk = SmallDisk(tmp_path, server)
     ids = disk.job.numbered(150)
-    with disk.nursery:
+    with disk.child_processes:
         disk.fill(left=96 * 1024)
         stopped(disk.run(), "the disk is full: free some space")
         sent = len({asked.id for asked in server.asked})
@@ -169,8 +169,8 @@ def test_a_read_only_disk_is_told_before_anything_is_sent_and_its_answers_can_be
 ) -> None:
     disk = SmallDisk(tmp_path, server)
     ids = disk.job.numbered(30)
-    with disk.nursery:
-        assert disk.nursery.run("run", disk.job.path, "--quiet", "--limit", 10).wait() == 0
+    with disk.child_processes:
+        assert disk.child_processes.run("run", disk.job.path, "--quiet", "--limit", 10).wait() == 0
         disk.read_only(True)
         stopped(disk.run(), "the file system is read-only")
         assert len(server.asked) == 10
@@ -193,62 +193,62 @@ def permit(folder: Path, forbidden: str | None) -> None:
 
 @pytest.mark.parametrize("forbidden", [".", "out", "out/journal", "out/results", "out/runs"])
 def test_without_permission_the_run_stops_and_with_it_the_next_one_completes(
-    forbidden: str, open_folder: Path, nursery: Nursery, server: CountingServer
+    forbidden: str, open_folder: Path, child_processes: ChildProcesses, server: CountingServer
 ) -> None:
     job = CountedJob(open_folder, server)
     ids = job.numbered(20)
     if forbidden != ".":
-        assert nursery.run("run", job.path, "--quiet", "--limit", 5).wait() == 0
+        assert child_processes.run("run", job.path, "--quiet", "--limit", 5).wait() == 0
     sent = len(server.asked)
     permit(open_folder, forbidden)
-    child = nursery.run("run", job.path, "--quiet", **UNPRIVILEGED)
+    child = child_processes.run("run", job.path, "--quiet", **UNPRIVILEGED)
     stopped(child, "no permission: give this user write access, or set another output")
     assert len({asked.id for asked in server.asked[sent:]} - set(job.on_disk())) <= CONCURRENCY
-    assert nursery.run("status", job.path, **UNPRIVILEGED).wait() == 0
+    assert child_processes.run("status", job.path, **UNPRIVILEGED).wait() == 0
     permit(open_folder, None)
-    completed(nursery, job, ids)
+    completed(child_processes, job, ids)
 
 
 def test_an_output_moved_away_under_a_run_stops_it_and_put_back_has_every_answer(
-    tmp_path: Path, nursery: Nursery, server: CountingServer
+    tmp_path: Path, child_processes: ChildProcesses, server: CountingServer
 ) -> None:
     server.script = lambda asked, n: Told(seconds=0.7) if len(server.asked) >= 12 else PLAIN
     job = CountedJob(tmp_path, server)
     ids = job.numbered(20)
-    child = nursery.start("run", job.path, "--quiet")
+    child = child_processes.start("run", job.path, "--quiet")
     assert server.wait_asked(12 + CONCURRENCY, SOME_SECONDS)
     job.output.rename(tmp_path / "elsewhere")
     stopped(child, "the output folder or a part of it is gone")
     shutil.rmtree(job.output, ignore_errors=True)
     (tmp_path / "elsewhere").rename(job.output)
     assert set(job.on_disk()) == {asked.id for asked in server.asked}
-    completed(nursery, job, ids)
+    completed(child_processes, job, ids)
     assert server.times_asked() == dict.fromkeys(ids, 1)
 
 
 @pytest.mark.parametrize("gone", [".", "results", "journal", "runs"])
 def test_an_output_removed_under_a_run_stops_it_and_the_next_one_completes(
-    gone: str, tmp_path: Path, nursery: Nursery, server: CountingServer
+    gone: str, tmp_path: Path, child_processes: ChildProcesses, server: CountingServer
 ) -> None:
     server.script = lambda asked, n: Told(seconds=0.7) if len(server.asked) >= 12 else PLAIN
     job = CountedJob(tmp_path, server)
     ids = job.numbered(20)
-    child = nursery.start("run", job.path, "--quiet")
+    child = child_processes.start("run", job.path, "--quiet")
     assert server.wait_asked(12 + CONCURRENCY, SOME_SECONDS)
     shutil.rmtree(job.output / gone)
     stopped(child, "the output folder or a part of it is gone")
-    completed(nursery, job, ids)
+    completed(child_processes, job, ids)
 
 
 def test_a_clock_that_jumps_backwards_between_nights_changes_no_view(
-    tmp_path: Path, nursery: Nursery, server: CountingServer
+    tmp_path: Path, child_processes: ChildProcesses, server: CountingServer
 ) -> None:
     job = CountedJob(tmp_path, server)
     ids = job.numbered(10)
-    assert nursery.run("run", job.path, "--quiet").wait() == 0
+    assert child_processes.run("run", job.path, "--quiet").wait() == 0
     for night, model in enumerate(("m2", "m3"), start=1):
         job.write(model=model)
-        redo = nursery.run("run", job.path, "--quiet", "--changed", "redo", clock=-86_400 * night)
+        redo = child_processes.run("run", job.path, "--quiet", "--changed", "redo", clock=-86_400 * night)
         assert redo.wait() == 0, redo.err
         found = job.sql("select id, answer, stale from results")
         assert sorted(found) == sorted((id_, job.expected(id_, model), False) for id_ in ids)

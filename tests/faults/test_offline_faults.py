@@ -17,7 +17,7 @@ from support.offline import DATA, GENERATION, KEY, Called, _exchange, app, call,
 
 from pipeline.errors import JobError, MissingExtra
 from pipeline.offline import require
-from pipeline.offline.faults import Plan
+from pipeline.offline.faults import FaultScript
 from pipeline.offline.models.once import Memory, Once
 from pipeline.offline.options import ServiceOptions, parse_faults
 from pipeline.offline.quota import Quota
@@ -99,7 +99,7 @@ def test_an_error_in_a_stream_stands_in_an_event_with_its_status_in_a_comment() 
 
 def test_faults_are_the_same_for_the_same_seed_and_as_frequent_as_asked() -> None:
     def dealt(seed: int) -> list[str]:
-        plan = Plan(ServiceOptions(fail=(("429", 0.05), ("500", 0.01)), seed=seed))
+        plan = FaultScript(ServiceOptions(fail=(("429", 0.05), ("500", 0.01)), seed=seed))
         return [plan.next() for _ in range(20_000)]
 
     assert dealt(1) == dealt(1) != dealt(2)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.commands import Nursery
+from support.commands import ChildProcesses
 from support.counting_server import CountingServer
 from support.enforcing import Enforcing, end_all, start_run
 
@@ -23,9 +23,9 @@ RPM = f"rpm = {QUOTA * 60}"
 
 
 @pytest.fixture
-def commands(own_runtime: Path, tmp_path: Path) -> Iterator[Nursery]:
-    with Nursery(tmp_path) as nursery:
-        yield nursery
+def commands(own_runtime: Path, tmp_path: Path) -> Iterator[ChildProcesses]:
+    with ChildProcesses(tmp_path) as child_processes:
+        yield child_processes
 
 
 def wait_first(service: Enforcing) -> float:
@@ -37,7 +37,9 @@ def wait_first(service: Enforcing) -> float:
 
 
 @pytest.mark.parametrize("runs", [2, 4])
-def test_runs_at_once_share_one_quota_and_one_may_be_killed(commands: Nursery, tmp_path: Path, runs: int) -> None:
+def test_runs_at_once_share_one_quota_and_one_may_be_killed(
+    commands: ChildProcesses, tmp_path: Path, runs: int
+) -> None:
     service = Enforcing(QUOTA)
     with CountingServer(service) as server:
         rows = int(SECONDS * QUOTA * 1.2)

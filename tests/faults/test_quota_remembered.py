@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.commands import Nursery
+from support.commands import ChildProcesses
 from support.counted_job import CountedJob
 from support.counting_server import Asked, CountingServer, Told
 
@@ -37,12 +37,14 @@ class Limited:
 
 
 @pytest.fixture
-def commands(own_runtime: Path, tmp_path: Path) -> Iterator[Nursery]:
-    with Nursery(tmp_path) as nursery:
-        yield nursery
+def commands(own_runtime: Path, tmp_path: Path) -> Iterator[ChildProcesses]:
+    with ChildProcesses(tmp_path) as child_processes:
+        yield child_processes
 
 
-def test_the_next_run_begins_at_the_quota_that_was_found(own_runtime: Path, commands: Nursery, tmp_path: Path) -> None:
+def test_the_next_run_begins_at_the_quota_that_was_found(
+    own_runtime: Path, commands: ChildProcesses, tmp_path: Path
+) -> None:
     with CountingServer() as server:
         job = CountedJob(tmp_path, server)
         refused = []

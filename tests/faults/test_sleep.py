@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.commands import Nursery
+from support.commands import ChildProcesses
 from support.counted_job import CountedJob
 from support.counting_server import PLAIN, CountingServer, Told
 
@@ -19,7 +19,7 @@ ASLEEP = threading.Event()
 
 @pytest.mark.parametrize("letters", [10, 40_000, 600_000])
 def test_what_arrived_in_a_sleep_is_not_bought_again(
-    letters: int, tmp_path: Path, nursery: Nursery, server: CountingServer
+    letters: int, tmp_path: Path, child_processes: ChildProcesses, server: CountingServer
 ) -> None:
     """letters: of the answer, and of the question up to a request that is not written at once."""
     text = "".join(f"{number} words. " for number in range(letters // 10))
@@ -28,7 +28,7 @@ def test_what_arrived_in_a_sleep_is_not_bought_again(
     rows = [{"id": f"r{number}", "topic": "t" * min(letters, 40_000)} for number in range(40)]
     job.rows(rows)
     job.write(concurrency=CONCURRENCY, more=TIMEOUTS)
-    child = nursery.start("run", job.path, "--quiet")
+    child = child_processes.start("run", job.path, "--quiet")
     assert server.wait_asked(10 + CONCURRENCY, 30)
     child.signal(signal.SIGSTOP)
     ASLEEP.wait(4.0)
@@ -38,12 +38,14 @@ def test_what_arrived_in_a_sleep_is_not_bought_again(
     assert server.times_asked() == {row["id"]: 1 for row in rows}
 
 
-def test_a_row_that_waits_in_a_sleep_is_asked_again(tmp_path: Path, nursery: Nursery, server: CountingServer) -> None:
+def test_a_row_that_waits_in_a_sleep_is_asked_again(
+    tmp_path: Path, child_processes: ChildProcesses, server: CountingServer
+) -> None:
     server.script = lambda asked, n: Told(status=503 if n == 1 else 200)
     job = CountedJob(tmp_path, server)
     ids = job.numbered(4)
     job.write(concurrency=CONCURRENCY, more=TIMEOUTS)
-    child = nursery.start("run", job.path, "--quiet")
+    child = child_processes.start("run", job.path, "--quiet")
     assert server.wait_asked(1, 30)
     child.signal(signal.SIGSTOP)
     ASLEEP.wait(4.0)

@@ -11,7 +11,7 @@ from support.scripted import StatusReader
 from pipeline.dispatch.account import Account, Limits
 from pipeline.dispatch.http import open_transport
 from pipeline.dispatch.pool import Pool
-from pipeline.dispatch.prepared import Policy, Prepared
+from pipeline.dispatch.prepared import Policy, PreparedRequest
 from pipeline.types import Answered, Attempt, Ending, HttpRequest
 
 
@@ -20,8 +20,10 @@ def run(dropped: range, rows: int, attempts: int) -> Any:
     endings: dict[int, Ending] = {}
     told: list[Attempt] = []
 
-    async def ask(row: int) -> Prepared:
-        return Prepared(request=HttpRequest(method="POST", url=f"{url[0]}/{row}", body=b"{}"), reader=StatusReader)
+    async def ask(row: int) -> PreparedRequest:
+        return PreparedRequest(
+            request=HttpRequest(method="POST", url=f"{url[0]}/{row}", body=b"{}"), reader=StatusReader
+        )
 
     url: list[str] = []
     count = [0]

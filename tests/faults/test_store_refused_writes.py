@@ -16,15 +16,15 @@ from support.store_records import add, answer, attempt, failure, keep, manifest,
 from pipeline.errors import EXIT_STOPPED, MachineError
 from pipeline.store import Store
 from pipeline.store.compact import compact
-from pipeline.store.pending import Pending
+from pipeline.store.pending import ManifestDiff
 
 
 def a_night(output: Path, files: Hooked, kept: set[str]) -> None:
     """Everything a run and its upkeep do; `kept` takes the ids of what the store said it has."""
     with Store.open(output, "caption", run_id="run-2", files=files) as store:
-        with Pending(output, "caption") as pending:
-            pending.load([manifest([("before", "B")])])
-            store.mark_current(pending.marks())
+        with ManifestDiff(output, "caption") as diff:
+            diff.load([manifest([("before", "B")])])
+            store.record_manifest_state(diff.manifest_state())
         store.start_run(run("run-2"))
         for number in range(3):
             add(store, attempt(f"{number}"))

@@ -14,7 +14,7 @@ from support.scripted import SlidingQuota, StatusReader
 from pipeline.dispatch.account import Account, Limits
 from pipeline.dispatch.http import open_transport
 from pipeline.dispatch.pool import Pool
-from pipeline.dispatch.prepared import Policy, Prepared
+from pipeline.dispatch.prepared import Policy, PreparedRequest
 from pipeline.dispatch.transport import Timeouts
 from pipeline.errors import Fault
 from pipeline.types import Answered, Ending, Failed, HttpRequest, Reply
@@ -40,8 +40,10 @@ class BodyReader(StatusReader):
 async def fan_out(server: FaultServer, rows: int, limits: Limits, policy: Policy) -> tuple[dict[int, Ending], float]:
     endings: dict[int, Ending] = {}
 
-    async def ask(row: int) -> Prepared:
-        return Prepared(request=HttpRequest(method="POST", url=f"{server.url}/{row}", body=b"{}"), reader=BodyReader)
+    async def ask(row: int) -> PreparedRequest:
+        return PreparedRequest(
+            request=HttpRequest(method="POST", url=f"{server.url}/{row}", body=b"{}"), reader=BodyReader
+        )
 
     def done(row: int, ending: Ending) -> None:
         assert row not in endings
@@ -56,10 +58,10 @@ async def fan_out(server: FaultServer, rows: int, limits: Limits, policy: Policy
     return endings, loop.time() - began
 
 
-def test_every_row_ends_with_its_true_reason_under_mixed_weather() -> None:
+def test_rows_end_with_their_true_reasons_under_mixed_faults() -> None:
     rows = 3000 if HEAVY else 800
     latency = 0.2 if HEAVY else 0.1
-    weather = {
+    mixed_faults = {
         Act(status=429, latency=latency): 0.05,
         Act(status=500, latency=latency): 0.01,
         Act(status=503, body=b"<html></html>", latency=latency): 0.01,
@@ -68,7 +70,7 @@ def test_every_row_ends_with_its_true_reason_under_mixed_weather() -> None:
         Act(body=b"{", latency=latency): 0.01,
         Act("hang"): 0.01,
     }
-    draw = shares(random.Random(11), weather, Act(latency=latency))
+    draw = shares(random.Random(11), mixed_faults, Act(latency=latency))
     spent: list[float] = []
 
     def script(asked: Asked) -> Act:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.commands import Nursery
+from support.commands import ChildProcesses
 
 pytestmark = pytest.mark.gateways
 
@@ -40,24 +40,24 @@ text = "Say {{topic}}"
 """
 
 
-def run(nursery: Nursery, folder: Path, url: str) -> tuple[int, float]:
+def run(child_processes: ChildProcesses, folder: Path, url: str) -> tuple[int, float]:
     """Exit code and seconds of a job of 400 rows with no limit set."""
     rows = [{"id": f"r{number}", "topic": f"topic {number}"} for number in range(ROWS)]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "job.toml").write_text(JOB.format(url=url))
     began = time.monotonic()
-    child = nursery.start("run", folder / "job.toml", "--quiet")
+    child = child_processes.start("run", folder / "job.toml", "--quiet")
     return child.wait(900.0), time.monotonic() - began
 
 
 @pytest.mark.parametrize("status", [503, 429])
 @pytest.mark.parametrize("limit", LIMITS)
 def test_what_nginx_lets_through_is_used(
-    gateway: Any, service: str, nursery: Nursery, tmp_path: Path, limit: str, status: int
+    gateway: Any, service: str, child_processes: ChildProcesses, tmp_path: Path, limit: str, status: int
 ) -> None:
     directives, least = LIMITS[limit]
     gateway.start(service, directives.format(status=status))
-    code, took = run(nursery, tmp_path, gateway.url)
+    code, took = run(child_processes, tmp_path, gateway.url)
     statuses: Counter[int] = gateway.statuses()
     least = least or gateway.seconds() / CONNECTIONS
     used, refused = least / took, statuses[status] / sum(statuses.values())

@@ -19,7 +19,7 @@ from support.store_disk import rounds
 
 from pipeline.api import Job
 from pipeline.errors import ManifestError, PipelineError
-from pipeline.job.schema import Job as Schema
+from pipeline.job.schema import JobFile as Schema
 from pipeline.job.schema import ManifestSection
 from pipeline.manifest import Manifest, open_manifest
 from pipeline.types import Row

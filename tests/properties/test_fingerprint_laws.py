@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 from support.manifests import job_of
 
-from pipeline.engines.identity import Identity
+from pipeline.engines.identity import Fingerprinter
 from pipeline.errors import Fault
-from pipeline.job.schema import Job
+from pipeline.job.schema import JobFile
 from pipeline.manifest import from_table
-from pipeline.manifest.row_media import listed
+from pipeline.manifest.row_media import expand_frames
 from pipeline.tasks import load
 from pipeline.types import Request, Row, TaskName
 
@@ -77,24 +77,24 @@ EMBEDDED = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-def row_of(fields: dict[str, Any], job: Job) -> Row:
+def row_of(fields: dict[str, Any], job: JobFile) -> Row:
     return next(from_table([{"id": "r", **fields}], job, "/base").rows())
 
 
-def question(fields: dict[str, Any], job: Job) -> Any:
+def question(fields: dict[str, Any], job: JobFile) -> Any:
     """What is asked, as plain values; None for a row that is refused."""
     row = row_of(fields, job)
     if row.problem is not None:
         return None
     try:
-        request: Request = load(job.task).ask(listed(row), job)
+        request: Request = load(job.task).ask(expand_frames(row), job)
     except Fault:
         return None
     return msgspec.to_builtins(request)
 
 
-def fingerprint(fields: dict[str, Any], job: Job) -> str | None:
-    return Identity(job, offline=False).early(row_of(fields, job))
+def fingerprint(fields: dict[str, Any], job: JobFile) -> str | None:
+    return Fingerprinter(job, offline=False).early(row_of(fields, job))
 
 
 def places(value: Any) -> Iterator[tuple[Any, Any]]:

@@ -18,7 +18,7 @@ from pipeline.manifest import from_table
 from pipeline.manifest.frames import sample
 from pipeline.manifest.natural import natural_key
 from pipeline.manifest.references import inside, is_relative, to_media
-from pipeline.manifest.refs import public, scrubbed, unsigned
+from pipeline.manifest.refs import public, redacted, unsigned
 from pipeline.types import Media
 
 NAMES = st.text(alphabet="ab_-0123456789.", min_size=1, max_size=12)
@@ -142,7 +142,7 @@ def test_no_signature_survives_and_unsigning_twice_changes_nothing(rest: str, si
     url = f"https://h/{rest.replace('?', '')}?{query}"
     assert "SECRET" not in unsigned(url) or "SECRET" in rest
     assert unsigned(unsigned(url)) == unsigned(url)
-    assert "SECRET" not in json.dumps(scrubbed({"a": [url]})) or "SECRET" in rest
+    assert "SECRET" not in json.dumps(redacted({"a": [url]})) or "SECRET" in rest
 
 
 @given(st.integers(1, 400), st.integers(1, 400))

@@ -18,9 +18,9 @@ from support.counting_server import CountingServer
 from pipeline.cli.main import _run
 from pipeline.engines.meaning import ask
 from pipeline.errors import Fault
-from pipeline.job.schema import Job
+from pipeline.job.schema import JobFile
 from pipeline.manifest import from_table
-from pipeline.manifest.row_media import listed
+from pipeline.manifest.row_media import expand_frames
 from pipeline.manifest.rows import FIELDS, InputRules
 from pipeline.providers.body import all_media
 from pipeline.tasks import load
@@ -124,7 +124,7 @@ def cases(draw: st.DrawFn, *, named: bool) -> tuple[TaskName, dict[str, Any], di
     return draw(TASKS), row, columns
 
 
-def job_of(task: TaskName, columns: dict[str, str]) -> Job:
+def job_of(task: TaskName, columns: dict[str, str]) -> JobFile:
     tables = {
         "task": task,
         "manifest": "m",
@@ -134,7 +134,7 @@ def job_of(task: TaskName, columns: dict[str, str]) -> Job:
     }
     if task != "embed":
         tables["prompt"] = {"text": "Look."}
-    return msgspec.convert(tables, Job)
+    return msgspec.convert(tables, JobFile)
 
 
 def asked(task: TaskName, row: dict[str, Any], columns: dict[str, str]) -> tuple[Row, Request | Fault]:
@@ -143,7 +143,7 @@ def asked(task: TaskName, row: dict[str, Any], columns: dict[str, str]) -> tuple
     if made.problem is not None:
         return made, Fault("rejected", made.problem.code, made.problem.message)
     try:
-        return made, ask(load(task), listed(made), job)
+        return made, ask(load(task), expand_frames(made), job)
     except Fault as fault:
         return made, fault
 

@@ -21,13 +21,13 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from support.commands import Child, Nursery
+from support.commands import Child, ChildProcesses
 from support.counted_job import CountedJob
 from support.counting_server import PLAIN, CountingServer, Told, answer_to
 from support.nights_model import REPROCESSED, History, Model, Outcome, Question
 from support.store_disk import rounds
 
-from pipeline.engines.reading import last_standing
+from pipeline.engines.reading import read_last_run
 
 CONCURRENCY = 2
 TEMPLATES = ("Say [{id}] {topic}", "Tell [{id}] of {topic}", "Shout [{topic}]")
@@ -74,7 +74,7 @@ def views(model: Model) -> tuple[set[Any], set[Any], set[Any]]:
 
 
 class Nights(RuleBasedStateMachine):
-    nursery: Nursery
+    child_processes: ChildProcesses
     server: CountingServer
 
     @initialize(rows=st.dictionaries(ids, topics, min_size=2))
@@ -160,7 +160,7 @@ class Nights(RuleBasedStateMachine):
 
     def recover(self, before: Model, works: dict[str, Any]) -> None:
         """Of a night that was cut short, all is kept but what was in flight; the survey is kept whole or not at all."""
-        assert self.nursery.run("compact", self.job.path).wait() == 0
+        assert self.child_processes.run("compact", self.job.path).wait() == 0
         kept = Counter(self.job.on_disk())
         kept.subtract(self.model.kept())
         assert all(count in (0, 1) for count in kept.values()), kept
@@ -187,8 +187,8 @@ class Nights(RuleBasedStateMachine):
         return (*(one for one in self.questions if one != self.asks), self.asks) if self.questions else ()
 
     def told(self) -> tuple[Question, ...]:
-        standing = last_standing(self.job.output)
-        return tuple((one["provider.model"], one["prompt.text"]) for one in standing.questions) if standing else ()
+        previous = read_last_run(self.job.output)
+        return tuple((one["provider.model"], one["prompt.text"]) for one in previous.questions) if previous else ()
 
     @rule(
         moods=moods,
@@ -248,7 +248,9 @@ class Nights(RuleBasedStateMachine):
         self.moods = moods
         self.server.script = lambda asked, n: MOODS[moods[asked.id]] if asked.id in moods else PLAIN
         quiet = ["--quiet"] if name in ("run", "reprocess") else []
-        child = self.nursery.run(name, self.job.path, *quiet, *options, output=self.job.output, rules=list(rules))
+        child = self.child_processes.run(
+            name, self.job.path, *quiet, *options, output=self.job.output, rules=list(rules)
+        )
         assert "Traceback" not in child.err, child.err
         self.server.wait_idle()
         return child
@@ -281,8 +283,8 @@ class Nights(RuleBasedStateMachine):
 
 def test_the_views_equal_a_simple_model_after_every_step(tmp_path: Path) -> None:
     many = "PIPELINE_CRASH_ROUNDS" in os.environ
-    with Nursery(tmp_path) as nursery, CountingServer() as server:
-        Nights.nursery, Nights.server = nursery, server
+    with ChildProcesses(tmp_path) as child_processes, CountingServer() as server:
+        Nights.child_processes, Nights.server = child_processes, server
         run_state_machine_as_test(
             Nights,
             settings=settings(

@@ -20,7 +20,7 @@ from pipeline.errors import MachineError
 from pipeline.store import Store
 from pipeline.store.compact import compact
 from pipeline.store.dismissals import dismiss, undo
-from pipeline.store.pending import Pending, State
+from pipeline.store.pending import ManifestDiff, State
 from pipeline.store.reprocess import accept, failed_rows
 
 IDS = [f"i{number}" for number in range(5)]
@@ -122,7 +122,7 @@ class Histories(RuleBasedStateMachine):
         answers = None if used == wanted else wanted
         columns: dict[str, Any] = {"n": self.number if self.number % 3 else f"text {self.number}"}
         if fault is None:
-            store.answer(answer(id_, used, text, answers=answers, columns=columns, shared_with=who))
+            store.answer(answer(id_, used, text, manifest_fingerprint=answers, columns=columns, shared_with=who))
         else:
             held = {"caption": text} if fault == "suspect" else None
             more = {"answers": answers, "columns": columns, "answer": held, "shared_with": who}
@@ -132,13 +132,13 @@ class Histories(RuleBasedStateMachine):
         self.model[id_].current = wanted
 
     def plan(self, store: Store) -> list[str]:
-        with Pending(self.output, "caption") as pending:
-            pending.load([manifest([(id_, self.job) for id_ in self.manifest])])
-            states = [State(state) for state in pending.states()]
+        with ManifestDiff(self.output, "caption") as diff:
+            diff.load([manifest([(id_, self.job) for id_ in self.manifest])])
+            states = [State(state) for state in diff.states()]
             assert states == [self.model.get(id_, Row()).state(self.job) for id_ in self.manifest]
             vanished = {id_ for id_ in self.model if id_ not in self.manifest}
-            assert pending.counts().vanished == len(vanished)
-            store.mark_current(pending.marks())
+            assert diff.counts().vanished == len(vanished)
+            store.record_manifest_state(diff.manifest_state())
         for id_, row in self.model.items():
             if id_ in self.manifest:
                 row.current = self.job
@@ -198,7 +198,7 @@ class Histories(RuleBasedStateMachine):
             for row in list(failed_rows(self.output, "caption", f"fault = '{where}'")):
                 assert self.model[row.id].failure() is not None
                 # The manifest's row if it is still there, else the kept one.
-                wanted = self.job if row.id in self.manifest else row.answers
+                wanted = self.job if row.id in self.manifest else row.manifest_fingerprint
                 self.outcome(store, row.id, used, wanted, fault)
 
     @rule()

@@ -13,11 +13,11 @@ from support.client import BASES, KEY_NAME
 from support.document_samples import LOCAL, Sample, filled
 from support.pictures import drawn, encoded
 
-from pipeline.engines.identity import Identity
+from pipeline.engines.identity import Fingerprinter
 from pipeline.engines.prepare import Preparer
-from pipeline.engines.record import Recorder
-from pipeline.engines.setup import Setup, setup
-from pipeline.engines.work import Work
+from pipeline.engines.record import RecordBuilder
+from pipeline.engines.setup import JobContext, job_context
+from pipeline.engines.work import WorkItem
 from pipeline.job.load import load
 from pipeline.manifest import open_manifest
 from pipeline.tasks.quality import Gate
@@ -63,21 +63,21 @@ class Asking:
         ready, read = self._ready(row, task, tables)
         return anyio.run(self._asked, ready, read, replies)
 
-    def _ready(self, row: dict[str, Any], task: str, tables: dict[str, Any]) -> tuple[Setup, Row]:
+    def _ready(self, row: dict[str, Any], task: str, tables: dict[str, Any]) -> tuple[JobContext, Row]:
         manifest, path = self.folder / "rows.jsonl", self.folder / "job.toml"
         manifest.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
         path.write_text(f'task = "{task}"\nmanifest = "rows.jsonl"\noutput = "out"\n', encoding="utf-8")
-        ready = setup(load(path, overrides=tables))
+        ready = job_context(load(path, overrides=tables))
         (read,) = open_manifest(ready.spec.manifest, ready.spec.job).rows()
         return ready, read
 
-    async def _asked(self, ready: Setup, row: Row, replies: Sequence[bytes]) -> list[HttpRequest]:
+    async def _asked(self, ready: JobContext, row: Row, replies: Sequence[bytes]) -> list[HttpRequest]:
         job, root = ready.spec.job, str(self.folder)
         uploads = NamedUploads() if ready.provider.local_files(ready.model, ready.endpoint) == "upload" else None
         gate = Gate(ready.checks, ready.dimension)
-        preparer = Preparer(ready, Identity(job, offline=False), gate, root, uploads, None)
-        recorder = Recorder(ready.spec, ready.task, "run", root, lambda: 0)
-        work = Work(row=row)
+        preparer = Preparer(ready, Fingerprinter(job, offline=False), gate, root, uploads, None)
+        recorder = RecordBuilder(ready.spec, ready.task, "run", root, lambda: 0)
+        work = WorkItem(row=row)
         prepared = await preparer(work)
         found = [prepared.request]
         for body in replies:

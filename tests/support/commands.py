@@ -41,9 +41,9 @@ _HEAVY = (
 class Child:
     """One command under way. `code` is its exit code, negative for the signal that killed it."""
 
-    def __init__(self, nursery: Nursery, pid: int, stderr: Path) -> None:
+    def __init__(self, child_processes: ChildProcesses, pid: int, stderr: Path) -> None:
         self.pid = pid
-        self._nursery = nursery
+        self._nursery = child_processes
         self._stderr = stderr
         self._code: int | None = None
         self._pidfd = os.pidfd_open(pid)
@@ -80,7 +80,7 @@ class Child:
         return self.wait()
 
 
-class Nursery:
+class ChildProcesses:
     """The process that commands are forked from. Use as a context manager; `folder` takes their stderr.
 
     under: a command line that starts it, such as `unshare -m`, for all commands to run under.
@@ -95,7 +95,7 @@ class Nursery:
     def pid(self) -> int:
         return self._process.pid
 
-    def __enter__(self) -> Nursery:
+    def __enter__(self) -> ChildProcesses:
         self._process = subprocess.Popen(
             [*self._under, sys.executable, __file__],
             stdin=subprocess.PIPE,

@@ -11,7 +11,7 @@ from support.counting_server import CountingServer, answer_to
 
 from pipeline.api import Job
 from pipeline.store.journal import replay, segments
-from pipeline.store.parts import listed, shown
+from pipeline.store.parts import all_parts, live_parts
 
 PROMPT = "Say [{id}] {topic}"
 
@@ -55,7 +55,7 @@ class CountedJob:
 
         found: dict[int, str] = {}
         for dataset in ("results", "failures"):
-            for part in shown(listed(self.output / dataset)):
+            for part in live_parts(all_parts(self.output / dataset)):
                 table = pq.read_table(part.path, columns=["seq", "id"])
                 found.update(zip(table["seq"].to_pylist(), table["id"].to_pylist(), strict=True))
         for path in segments(self.output / "journal"):

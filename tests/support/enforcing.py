@@ -8,7 +8,7 @@ from collections import Counter, deque
 from pathlib import Path
 from typing import Any
 
-from support.commands import Child, Nursery
+from support.commands import Child, ChildProcesses
 from support.counting_server import Asked, CountingServer, Told
 
 JOB = """
@@ -57,7 +57,7 @@ class Enforcing:
         return min(bisect_left(self.taken, at + seconds) - bisect_left(self.taken, at) for at in windows)
 
 
-def start_run(nursery: Nursery, server: CountingServer, folder: Path, rows: int, limits: str) -> Child:
+def start_run(child_processes: ChildProcesses, server: CountingServer, folder: Path, rows: int, limits: str) -> Child:
     """A run of its own over `rows` rows, whose ids begin with the folder's name."""
     folder.mkdir()
     with (folder / "rows.jsonl").open("w") as lines:
@@ -65,7 +65,7 @@ def start_run(nursery: Nursery, server: CountingServer, folder: Path, rows: int,
             lines.write(f'{{"id": "{folder.name}-{number}", "prompt": "[{folder.name}-{number}]"}}\n')
     job = folder / "job.toml"
     job.write_text(JOB.format(base=server.base_url, limits=limits))
-    return nursery.start("run", job)
+    return child_processes.start("run", job)
 
 
 def end_all(children: list[Child]) -> list[Any]:

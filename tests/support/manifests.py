@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.errors import Fault
-from pipeline.job.schema import ColumnsSection, Job, ProviderSection
+from pipeline.job.schema import ColumnsSection, JobFile, ProviderSection
 from pipeline.manifest import open_manifest
 from pipeline.types import Row, TaskName
 
 T = TypeVar("T")
 
 
-def job_of(task: TaskName = "caption", columns: Mapping[str, str] | None = None) -> Job:
+def job_of(task: TaskName = "caption", columns: Mapping[str, str] | None = None) -> JobFile:
     """A job of which a manifest reads the task and the names of columns."""
-    return Job(
+    return JobFile(
         task=task,
         manifest="m",
         output="o",

@@ -11,12 +11,12 @@ from support.scripted import Answer, ScriptedWire, prepared
 
 from pipeline.dispatch.account import Account, Limits
 from pipeline.dispatch.pool import Pool
-from pipeline.dispatch.prepared import Policy, Prepared
+from pipeline.dispatch.prepared import Policy, PreparedRequest
 from pipeline.dispatch.stop import Stop, Stopped
 from pipeline.types import Attempt, Ending
 
 
-class Night:
+class PoolRun:
     """One run of a pool over the scripted wire, and everything that came of it."""
 
     def __init__(
@@ -25,7 +25,7 @@ class Night:
         *,
         limits: Limits | None = None,
         policy: Policy | None = None,
-        ask: Callable[[int], Prepared | None] = prepared,
+        ask: Callable[[int], PreparedRequest | None] = prepared,
         account: Account | None = None,
         **pool: Any,
     ) -> None:
@@ -43,7 +43,7 @@ class Night:
         self._pool = pool
         self.pool: Pool[int] | None = None
 
-    async def run(self, rows: int | Iterable[int] | Any) -> Night:
+    async def run(self, rows: int | Iterable[int] | Any) -> PoolRun:
         self.began = anyio.current_time()
         self.pool = Pool(
             transport=self.wire,
@@ -59,7 +59,7 @@ class Night:
         self.took = anyio.current_time() - self.began
         return self
 
-    async def _prepare(self, row: int) -> Prepared | None:
+    async def _prepare(self, row: int) -> PreparedRequest | None:
         return self._ask(row)
 
     def _done(self, row: int, ending: Ending) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 
-from pipeline.dispatch.prepared import Prepared
+from pipeline.dispatch.prepared import PreparedRequest
 from pipeline.errors import Fault
 from pipeline.types import HttpRequest, Reply, Usage
 
@@ -106,9 +106,9 @@ class StatusReader:
         raise Fault(kind, f"E{self.status}", "scripted", http_status=self.status, retry=retry)
 
 
-def prepared(row: int, *, body: bytes = b"", usage: Usage = UNKNOWN, **more: Any) -> Prepared:
+def prepared(row: int, *, body: bytes = b"", usage: Usage = UNKNOWN, **more: Any) -> PreparedRequest:
     """What `ask` gives for a row of the scripted wire."""
-    return Prepared(
+    return PreparedRequest(
         request=HttpRequest(method="POST", url=f"http://scripted.test/{row}", body=body),
         reader=lambda status, headers: StatusReader(status, headers, usage),
         **more,

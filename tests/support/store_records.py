@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.store import AnswerRecord, AttemptRecord, FailureRecord, RunRecord, Store
-from pipeline.store.pending import Counts, Pending, State
+from pipeline.store.pending import Counts, ManifestDiff, State
 from pipeline.store.read import connect
 
 WHEN = 1_790_000_000_123_456
@@ -96,21 +96,21 @@ def manifest(rows_: Iterable[tuple[Any, ...]]) -> pa.RecordBatch:
 
 def states(output: Path, *rows_: tuple[Any, ...], **more: Any) -> list[str]:
     """The state of each row of a manifest."""
-    with Pending(output, "caption") as pending:
-        pending.load([manifest(rows_)], **more)
-        return [State(state).name.lower() for state in pending.states()]
+    with ManifestDiff(output, "caption") as diff:
+        diff.load([manifest(rows_)], **more)
+        return [State(state).name.lower() for state in diff.states()]
 
 
 def counts(output: Path, *rows_: tuple[Any, ...]) -> Counts:
-    with Pending(output, "caption") as pending:
-        pending.load([manifest(rows_)])
-        return pending.counts()
+    with ManifestDiff(output, "caption") as diff:
+        diff.load([manifest(rows_)])
+        return diff.counts()
 
 
 def mark(output: Path, *rows_: tuple[Any, ...]) -> int:
     """What the start of a run over this manifest keeps; the number of marks."""
-    with Store.open(output, "caption", run_id="run-1") as store, Pending(output, "caption") as pending:
-        pending.load([manifest(rows_)])
-        marks = pending.marks()
-        store.mark_current(marks)
+    with Store.open(output, "caption", run_id="run-1") as store, ManifestDiff(output, "caption") as diff:
+        diff.load([manifest(rows_)])
+        marks = diff.manifest_state()
+        store.record_manifest_state(marks)
         return marks.count

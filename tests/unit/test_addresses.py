@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from pipeline.dispatch.addresses import is_private, is_valid
-from pipeline.dispatch.bodies import FREE, STEP, BodyRoom, Held, unpacked
+from pipeline.dispatch.bodies import FREE, STEP, BodyLimit, Held, unpacked
 from pipeline.errors import Fault
 
 
@@ -91,19 +91,19 @@ def test_all_bodies_together_keep_to_the_bound() -> None:
     held: dict[int, int] = {}
     peaks: list[int] = []
 
-    async def body(number: int, room: BodyRoom) -> None:
+    async def body(number: int, room: BodyLimit) -> None:
         own = Held()
         held[number] = 0
         for _ in range(3 * FREE // STEP):
-            await room.take(own, STEP)
+            await room.acquire(own, STEP)
             held[number] += STEP
             peaks.append(sum(held.values()))
             await asyncio.sleep(0)
         held[number] = 0
-        room.leave(own)
+        room.release(own)
 
     async def main() -> None:
-        room = BodyRoom(most)
+        room = BodyLimit(most)
         await asyncio.gather(*(body(number, room) for number in range(10)))
 
     asyncio.run(asyncio.wait_for(main(), 20))

@@ -18,13 +18,13 @@ from support.archives import archived, tar, zipped
 from support.manifests import ids, job_of, problems, rows_of, written
 from support.pictures import drawn, encoded
 
-from pipeline.engines.identity import Identity
+from pipeline.engines.identity import Fingerprinter
 from pipeline.errors import Fault, ManifestError
 from pipeline.job.schema import MediaSection
 from pipeline.manifest import open_manifest
 from pipeline.manifest.files import digest, file_size
 from pipeline.manifest.load import load
-from pipeline.manifest.row_media import listed
+from pipeline.manifest.row_media import expand_frames
 from pipeline.types import Media, MediaLimits, Row
 
 ANY = MediaLimits()
@@ -53,7 +53,7 @@ def test_a_reference_to_a_member_stands_in_any_table(tmp_path: Path, name: str) 
     assert [file_size(row.images[0]) for row in rows] == [len(ONE), len(ONE), len(TWO), len(ONE)]
     written(tmp_path, "f.jsonl", json.dumps({"frames": [refs[0], refs[2]], "contents": [{"image": refs[0]}]}))
     (row,) = rows_of(tmp_path / "f.jsonl", "ask")
-    assert load(listed(row).frames.pictures[1], ANY).body == TWO  # type: ignore[union-attr, index]
+    assert load(expand_frames(row).frames.pictures[1], ANY).body == TWO  # type: ignore[union-attr, index]
     assert load(row.contents[0].content, ANY).body == ONE  # type: ignore[arg-type]
 
 
@@ -340,7 +340,7 @@ def test_a_pdf_in_an_archive_is_asked_anew_for_another_dpi(tmp_path: Path, name:
 
     def fingerprints(dpi: int | None) -> list[str]:
         job = msgspec.structs.replace(job_of(), media=MediaSection(dpi=dpi))
-        return [Identity(job, offline=False).fingerprint(row, lambda media: "key") for row in rows_of(path)]
+        return [Fingerprinter(job, offline=False).fingerprint(row, lambda media: "key") for row in rows_of(path)]
 
     (pdf, picture), (other, same) = fingerprints(None), fingerprints(300)
     assert (pdf != other, picture == same) == (True, True)

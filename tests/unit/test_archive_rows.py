@@ -16,13 +16,13 @@ from pipeline.errors import ManifestError
 from pipeline.job.schema import ManifestSection
 from pipeline.manifest import open_manifest
 from pipeline.manifest.files import digest
-from pipeline.manifest.kept import kept_row
+from pipeline.manifest.kept import replayable_row
 from pipeline.manifest.load import load
 from pipeline.manifest.memory import from_table
 from pipeline.manifest.preview import preview
 from pipeline.manifest.refs import public
 from pipeline.manifest.rows import InputRules
-from pipeline.manifest.stamp import stamp
+from pipeline.manifest.stamp import stat_key
 from pipeline.types import MediaLimits
 
 ANY = MediaLimits()
@@ -195,11 +195,11 @@ def test_a_zip_of_64_bit_sizes_is_read(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("name", KINDS)
 def test_stamps_and_hashes_stand_while_the_members_stay(tmp_path: Path, name: str) -> None:
     path = archived(tmp_path / name, {"a.jpg": ONE, "b.jpg": TWO})
-    before = [(stamp(row), digest(row.images[0])) for row in rows_of(path)]
-    assert before == [(stamp(row), digest(row.images[0])) for row in rows_of(path)]
+    before = [(stat_key(row), digest(row.images[0])) for row in rows_of(path)]
+    assert before == [(stat_key(row), digest(row.images[0])) for row in rows_of(path)]
     assert before[0][1] == digest(rows_of(written(tmp_path, "loose/a.jpg", ONE).parent)[0].images[0])
     archived(path, {"a.jpg": ONE, "b.jpg": ONE})
-    after = [(stamp(row), digest(row.images[0])) for row in rows_of(path)]
+    after = [(stat_key(row), digest(row.images[0])) for row in rows_of(path)]
     assert after[1] != before[1]
     assert after[0][1] == before[0][1]
 
@@ -208,11 +208,11 @@ def test_stamps_and_hashes_stand_while_the_members_stay(tmp_path: Path, name: st
 def test_a_kept_row_of_an_archive_asks_the_same(tmp_path: Path, name: str) -> None:
     path = archived(tmp_path / name, {"a.jpg": ONE, "a.json": b'{"id": 1, "prompt": "p", "x": 2}'})
     (row,) = rows_of(path)
-    kept = kept_row(row, job_of(), str(tmp_path))
+    kept = replayable_row(row, job_of(), str(tmp_path))
     assert kept == {"image": f"{path}#a.jpg", "x": 2}
     (again,) = from_table([kept], job_of(), "/").rows()
     assert digest(again.images[0]) == digest(row.images[0])
-    assert stamp(again) == stamp(row)
+    assert stat_key(again) == stat_key(row)
 
 
 def test_bad_texts_are_failures_of_their_row(tmp_path: Path) -> None:

@@ -154,6 +154,6 @@ def test_a_lone_fault_waits_a_second_at_most_unless_more_was_asked() -> None:
         for made in range(1, 40):
             past = Past(attempts=made, once=0, remaining=1e9)
             for asked, most in ((None, 1.0), (5.0, 5.25)):
-                decision = decide(fault, past, attempts=99, retry_after=asked, rng=rng, lone=True)
+                decision = decide(fault, past, attempts=99, retry_after=asked, rng=rng, isolated=True)
                 assert isinstance(decision, Again)
                 assert (asked or 0.25) <= decision.seconds <= most

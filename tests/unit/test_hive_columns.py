@@ -12,7 +12,7 @@ from support.manifests import job_of, rows_of, written
 
 from pipeline.errors import ManifestError
 from pipeline.manifest import from_table, open_manifest
-from pipeline.manifest.kept import kept_row
+from pipeline.manifest.kept import replayable_row
 from pipeline.manifest.rows import InputRules
 from pipeline.types import Row
 
@@ -85,7 +85,7 @@ def test_a_folder_never_becomes_a_field_by_its_name_alone(tmp_path: Path) -> Non
     assert len({row.id for row in rows}) == 2
     assert not any(row.given or row.prompt for row in rows)
     assert columns(rows) == [{"id": 5, "prompt": "buy"}] * 2
-    (again,) = from_table([kept_row(rows[0], job_of("ask"), str(tmp_path))], job_of("ask"), "/").rows()
+    (again,) = from_table([replayable_row(rows[0], job_of("ask"), str(tmp_path))], job_of("ask"), "/").rows()
     assert (again.given, again.prompt) == (False, None)
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pipeline.engines.identity import Identity, has_local_files
-from pipeline.job.schema import Job
+from pipeline.engines.identity import Fingerprinter, has_local_files
+from pipeline.job.schema import JobFile
 from pipeline.manifest import from_table
-from pipeline.manifest.row_media import listed
+from pipeline.manifest.row_media import expand_frames
 
 URL = "https://example.com/cat.jpg"
 VIDEO, SOUND = "https://example.com/v.mp4", "https://example.com/a.wav"
@@ -19,15 +19,15 @@ FRAMES = [f"{URL}{n}" for n in range(6)]
 MARK = {"type": "ephemeral"}
 
 
-def job(task: str = "caption", **tables) -> Job:
+def job(task: str = "caption", **tables) -> JobFile:
     base = {"task": task, "manifest": "m", "output": "o", "provider": {"name": "dashscope", "model": "qwen3-vl-plus"}}
-    return msgspec.convert({**base, **tables}, Job)
+    return msgspec.convert({**base, **tables}, JobFile)
 
 
-def early(row: dict, described: Job | None = None, *, offline: bool = False) -> str | None:
+def early(row: dict, described: JobFile | None = None, *, offline: bool = False) -> str | None:
     described = described or job()
     (read,) = from_table([row], described, "/").rows()
-    return Identity(described, offline=offline).early(read)
+    return Fingerprinter(described, offline=offline).early(read)
 
 
 GOLDEN = [
@@ -198,29 +198,29 @@ def test_local_files_wait_for_their_content(tmp_path: Path):
     picture = tmp_path / "a.bin"
     picture.write_bytes(b"one")
     (row,) = from_table([{"id": "a", "image": str(picture)}], job(), "/").rows()
-    identity = Identity(job(), offline=False)
+    fingerprinter = Fingerprinter(job(), offline=False)
     assert has_local_files(row)
-    assert identity.early(row) is None
-    assert identity.fingerprint(row, lambda media: "0" * 64) == "1ee39a5d06150f79d88d0a39e96d3948"
-    stamped = identity.stamp(row)
-    assert stamped == identity.stamp(row)
+    assert fingerprinter.early(row) is None
+    assert fingerprinter.fingerprint(row, lambda media: "0" * 64) == "1ee39a5d06150f79d88d0a39e96d3948"
+    stamped = fingerprinter.stat_key(row)
+    assert stamped == fingerprinter.stat_key(row)
     picture.write_bytes(b"other")
-    assert identity.stamp(row) != stamped
+    assert fingerprinter.stat_key(row) != stamped
     picture.unlink()
-    assert identity.stamp(row) is None
+    assert fingerprinter.stat_key(row) is None
 
 
 def test_a_stamp_stands_for_the_question_too(tmp_path: Path):
     picture = tmp_path / "a.bin"
     picture.write_bytes(b"one")
     (row,) = from_table([{"id": "a", "image": str(picture)}], job(), "/").rows()
-    one, other = Identity(job(), offline=False), Identity(job(prompt={"text": "Hm?"}), offline=False)
-    assert one.stamp(row) != other.stamp(row)
+    one, other = Fingerprinter(job(), offline=False), Fingerprinter(job(prompt={"text": "Hm?"}), offline=False)
+    assert one.stat_key(row) != other.stat_key(row)
 
 
 def test_frames_are_sampled_before_they_count():
     (row,) = from_table([{"frames": [f"{URL}{n}" for n in range(9)], "max_frames": 3}], job(), "/").rows()
-    pictures = listed(row).frames.pictures
+    pictures = expand_frames(row).frames.pictures
     assert [media.url[-1] for media in pictures] == ["0", "4", "8"]
 
 

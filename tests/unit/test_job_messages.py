@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.errors import JobError
 from pipeline.job.load import load
-from pipeline.job.schema import Job
+from pipeline.job.schema import JobFile
 from pipeline.providers.models import Model, find
 from pipeline.tasks.quality import Checks, checks
 
@@ -82,7 +82,7 @@ def loaded(path: Path, key: str, value: Any) -> None:
 def test_a_value_of_the_wrong_kind_is_told_in_plain_words(tmp_path, kind):
     value, shown = FOUND[kind]
     path = job_file(tmp_path)
-    for key in keys(Job):
+    for key in keys(JobFile):
         judged(lambda key=key: loaded(path, key, value), key, shown)
 
 

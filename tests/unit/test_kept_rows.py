@@ -10,7 +10,7 @@ import pytest
 from support.manifests import job_of
 
 from pipeline.manifest import from_table
-from pipeline.manifest.kept import kept_row
+from pipeline.manifest.kept import replayable_row
 from pipeline.types import Row
 
 MARK = {"type": "ephemeral"}
@@ -61,7 +61,7 @@ def meaning(row: Row) -> Any:
 def test_a_kept_row_asks_the_same_from_another_folder(name: str) -> None:
     row = row_of(ROWS[name], "/base")
     assert row.problem is None
-    kept = json.loads(json.dumps(kept_row(row, job_of("ask"), "/base")))
+    kept = json.loads(json.dumps(replayable_row(row, job_of("ask"), "/base")))
     again = row_of(kept, "/elsewhere")
     assert meaning(again) == meaning(row)
     assert "/elsewhere" not in repr(msgspec.to_builtins(again))
@@ -70,7 +70,7 @@ def test_a_kept_row_asks_the_same_from_another_folder(name: str) -> None:
 def test_a_kept_row_keeps_the_manifests_own_names() -> None:
     job = job_of("ask", {"video": "clip", "contents": "parts"})
     fields = {"clip": "v.mp4", "parts": PARTS[:2], "video": "a note"}
-    kept = kept_row(row_of(fields, "/base", video="clip", contents="parts"), job, "/base")
+    kept = replayable_row(row_of(fields, "/base", video="clip", contents="parts"), job, "/base")
     assert (kept["clip"], kept["video"]) == ("/base/v.mp4", "a note")
     assert kept["parts"][1] == {"image": "/base/a.jpg", "detail": "high"}
 
@@ -81,7 +81,7 @@ def test_parts_are_kept_without_signatures_and_data() -> None:
     parts = [{"image": signed}, {"image": f"data:image/png;base64,{secret}"}, {"audio": b"secret"},
              {"frames": [signed]}, {"video": signed}]  # fmt: skip
     fields = {"contents": parts, "video": signed, "messages": [{"role": "user", "contents": parts[:2]}]}
-    kept = kept_row(row_of(fields, "/base"), job_of("ask"), "/base")
+    kept = replayable_row(row_of(fields, "/base"), job_of("ask"), "/base")
     assert secret not in repr(kept)
     assert b"secret" not in repr(kept).encode()
     assert kept["contents"][0] == {"image": "https://h/a.jpg?v=1"}
@@ -95,11 +95,11 @@ def test_lists_nested_without_end_are_refused_and_kept(field: str, depth: int) -
     row = row_of({field: text}, "/base")
     assert row.problem is not None
     assert row.problem.code == "Local.BadField"
-    assert kept_row(row, job_of("ask"), "/base")[field] == text
+    assert replayable_row(row, job_of("ask"), "/base")[field] == text
 
 
 def test_a_part_that_leaves_the_folder_is_refused_again() -> None:
     row = row_of({"contents": [{"image": "../../etc/passwd"}]}, "/base")
     assert row.problem is not None
-    again = row_of(kept_row(row, job_of("ask"), "/base"), "/base")
+    again = row_of(replayable_row(row, job_of("ask"), "/base"), "/base")
     assert again.problem == row.problem

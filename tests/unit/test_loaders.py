@@ -9,14 +9,14 @@ from typing import Any
 import anyio
 import pytest
 
-from pipeline.engines.loaders import THREADS, Loaders
+from pipeline.engines.loaders import THREADS, ThreadBatcher
 
 SOON = 10.0
 
 
 def together(*calls: Callable[[], Any]) -> list[Any]:
     """What each gave or raised, all asked at once of one set of loaders."""
-    loaders, outcomes = Loaders(), [None] * len(calls)
+    loaders, outcomes = ThreadBatcher(), [None] * len(calls)
 
     async def one(at: int) -> None:
         try:
@@ -86,7 +86,7 @@ def test_a_caller_that_is_cancelled_takes_nobody_along(leaving: int) -> None:
     started, go_on, given = threading.Event(), threading.Event(), []
 
     async def main() -> None:
-        loaders = Loaders()
+        loaders = ThreadBatcher()
 
         async def one(number: int, scope: anyio.CancelScope) -> None:
             def call() -> int:
@@ -115,7 +115,7 @@ def test_what_nobody_waits_for_any_more_is_not_begun() -> None:
     started, go_on, made = threading.Event(), threading.Event(), []
 
     async def main() -> None:
-        loaders, leaving = Loaders(most=1), anyio.CancelScope()
+        loaders, leaving = ThreadBatcher(most=1), anyio.CancelScope()
 
         def first() -> None:
             started.set()
@@ -156,7 +156,7 @@ def test_an_error_leaves_nothing_behind_that_holds_the_call() -> None:
             raise ValueError("no picture")
 
         with pytest.raises(ValueError, match="no picture"):
-            await Loaders().run(fails, picture)
+            await ThreadBatcher().run(fails, picture)
 
     gc.disable()
     try:

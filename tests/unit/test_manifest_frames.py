@@ -11,7 +11,7 @@ from support.pictures import local
 from pipeline.errors import Fault
 from pipeline.manifest import from_table
 from pipeline.manifest.frames import expand
-from pipeline.manifest.stamp import stamp
+from pipeline.manifest.stamp import stat_key
 from pipeline.types import Frames, Row
 
 
@@ -75,22 +75,24 @@ def test_a_stamp_follows_size_time_path_and_order_of_all_local_files(tmp_path: P
     clip(tmp_path, 2)
     one, two = "clip/frame_1.jpg", "clip/frame_2.jpg"
     stamps = [
-        stamp(row_of(tmp_path, image=one)),
-        stamp(row_of(tmp_path, image=two)),
-        stamp(row_of(tmp_path, images=[one, two])),
-        stamp(row_of(tmp_path, images=[two, one])),
-        stamp(row_of(tmp_path, image=one, messages=[{"role": "user", "image": two}, {"role": "user", "image": one}])),
+        stat_key(row_of(tmp_path, image=one)),
+        stat_key(row_of(tmp_path, image=two)),
+        stat_key(row_of(tmp_path, images=[one, two])),
+        stat_key(row_of(tmp_path, images=[two, one])),
+        stat_key(
+            row_of(tmp_path, image=one, messages=[{"role": "user", "image": two}, {"role": "user", "image": one}])
+        ),
     ]
     assert None not in stamps
     assert len(set(stamps)) == len(stamps)
-    assert stamp(row_of(tmp_path, image=one)) == stamps[0]
-    assert stamp(row_of(tmp_path, frames="clip")) == stamps[2]
+    assert stat_key(row_of(tmp_path, image=one)) == stamps[0]
+    assert stat_key(row_of(tmp_path, frames="clip")) == stamps[2]
     os.utime(tmp_path / one, ns=(1, 1))
-    assert stamp(row_of(tmp_path, image=one)) != stamps[0]
+    assert stat_key(row_of(tmp_path, image=one)) != stamps[0]
 
 
 def test_there_is_no_stamp_without_local_files_or_with_one_missing(tmp_path: Path) -> None:
     clip(tmp_path, 1)
-    assert stamp(row_of(tmp_path, image="https://h/a.jpg")) is None
-    assert stamp(row_of(tmp_path, images=["clip/frame_1.jpg", "gone.jpg"])) is None
-    assert stamp(row_of(tmp_path, frames="gone")) is None
+    assert stat_key(row_of(tmp_path, image="https://h/a.jpg")) is None
+    assert stat_key(row_of(tmp_path, images=["clip/frame_1.jpg", "gone.jpg"])) is None
+    assert stat_key(row_of(tmp_path, frames="gone")) is None

@@ -68,7 +68,7 @@ def test_links_that_multiply_are_walked_once(tmp_path: Path) -> None:
 
 
 def test_frames_in_a_linked_folder_stay_within_the_manifest(tmp_path: Path) -> None:
-    from pipeline.manifest.row_media import listed
+    from pipeline.manifest.row_media import expand_frames
 
     written(tmp_path, "out/f1.jpg", encoded(drawn(8, 8)))
     written(tmp_path, "in/rows.jsonl", '{"id": "a", "frames": "clips/*/*.jpg"}\n')
@@ -76,7 +76,7 @@ def test_frames_in_a_linked_folder_stay_within_the_manifest(tmp_path: Path) -> N
     (tmp_path / "in/clips/one").symlink_to(tmp_path / "out")
     manifest = open_manifest(str(tmp_path / "in/rows.jsonl"), job_of("ask"))
     (row,) = manifest.rows()
-    frames = listed(row).frames
+    frames = expand_frames(row).frames
     assert frames is not None
     assert len(frames.pictures) == 1  # type: ignore[arg-type]
     with pytest.raises(Fault, match="OutsideManifest"):

@@ -10,7 +10,7 @@ import pytest
 from support.manifests import job_of
 
 from pipeline.manifest import from_table
-from pipeline.manifest.row_media import listed, row_media
+from pipeline.manifest.row_media import expand_frames, row_media
 from pipeline.types import Frames, FrameSource, Item, Row, TaskName
 
 MARK = {"type": "ephemeral"}
@@ -63,7 +63,9 @@ def test_frames_in_contents_may_be_a_folder_and_are_thinned() -> None:
     assert isinstance(folder.content, Frames)
     assert folder.content.pictures == FrameSource(ref="clip", pattern="/base/clip", max_frames=4)
     assert (folder.options, some.options) == ({}, {})
-    thinned = listed(row_of({"contents": [{"frames": [f"https://h/{n}.jpg" for n in range(9)], "max_frames": 3}]}))
+    thinned = expand_frames(
+        row_of({"contents": [{"frames": [f"https://h/{n}.jpg" for n in range(9)], "max_frames": 3}]})
+    )
     assert [media.url for media in row_media(thinned)] == ["https://h/0.jpg", "https://h/4.jpg", "https://h/8.jpg"]
 
 

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from pipeline.manifest.refs import public, scrubbed, unsigned
+from pipeline.manifest.refs import public, redacted, unsigned
 from pipeline.types import Media
 
 
@@ -55,14 +55,14 @@ def test_public_shows_data_by_its_hash_and_files_by_their_path() -> None:
     assert public(data) == f"data:image/png;sha256={digest}"
     assert public(Media(kind="image", ref="a.jpg", path="/x/a.jpg")) == "/x/a.jpg"
     assert public(Media(kind="image", ref="u", url="https://h/a?sig=s")) == "https://h/a"
-    assert scrubbed({"a": ["data:image/png;base64,aGk=", "data: is a word"]}) == {
+    assert redacted({"a": ["data:image/png;base64,aGk=", "data: is a word"]}) == {
         "a": [f"data:image/png;sha256={digest}", "data: is a word"]
     }
 
 
 def test_scrubbing_reaches_into_lists_and_tables_and_leaves_other_values_alone() -> None:
     value = {"n": 1, "u": [" https://h/a?token=t "], "deep": {"x": None, "t": "plain ?token=t"}, "b": b"xyz"}
-    assert scrubbed(value) == {
+    assert redacted(value) == {
         "n": 1,
         "u": ["https://h/a"],
         "deep": {"x": None, "t": "plain ?token=t"},
@@ -73,7 +73,7 @@ def test_scrubbing_reaches_into_lists_and_tables_and_leaves_other_values_alone()
 def test_picture_data_inside_a_broken_text_is_told_by_its_hash() -> None:
     """A list in JSON that a CSV cell cut off is kept with the failure, and the picture in it is not."""
     cut = '[{"image": "data:image/png;base64,' + "iVBORw0KGgo" * 20 + '"}, {"ima'
-    stored = scrubbed({"contents": cut, "note": "see data: page 3, or data:text"})
+    stored = redacted({"contents": cut, "note": "see data: page 3, or data:text"})
     assert "iVBORw0KGgo" not in stored["contents"]
     assert stored["contents"].startswith('[{"image": "data:image/png;sha256=')
     assert stored["contents"].endswith('"}, {"ima')

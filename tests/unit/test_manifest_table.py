@@ -16,7 +16,7 @@ from support.pictures import drawn, encoded, opened
 
 from pipeline.errors import ManifestError
 from pipeline.manifest import from_table
-from pipeline.manifest.kept import kept_row
+from pipeline.manifest.kept import replayable_row
 from pipeline.manifest.load import load
 from pipeline.types import MediaLimits
 
@@ -103,7 +103,7 @@ def test_pictures_as_bytes_are_taken_and_never_kept() -> None:
     loaded = load(row.images[0], MediaLimits())
     assert opened(loaded.body).size == (120, 80)
     assert row.columns == {"thumb": f"<{len(body)} bytes>"}
-    assert "PNG" not in repr(kept_row(row, job_of(), "/base"))
+    assert "PNG" not in repr(replayable_row(row, job_of(), "/base"))
 
 
 @pytest.mark.parametrize("wrong", ["m.jsonl", Path("m"), b"x", 3, {"a": [1], "b": [1, 2]}])
@@ -125,7 +125,7 @@ def test_a_kept_row_has_absolute_paths_no_signatures_no_data_and_gives_the_same_
         "prompt": "see data:",
     }
     row = next(from_table([fields], job, "/base").rows())
-    kept = kept_row(row, job, "/base")
+    kept = replayable_row(row, job, "/base")
     assert kept["url"] == "/base/a.jpg"
     assert kept["images"] == ["/base/b/c.jpg", "https://h/d.jpg?v=1"]
     assert kept["messages"] == [{"role": "user", "text": "a.jpg", "image": "/base/e.jpg"}]
@@ -137,7 +137,7 @@ def test_a_kept_row_has_absolute_paths_no_signatures_no_data_and_gives_the_same_
 
 def test_a_kept_row_that_was_refused_for_leaving_the_manifest_is_refused_again() -> None:
     row = next(from_table([{"id": "r", "image": "../../etc/passwd"}], job_of(), "/base").rows())
-    kept = kept_row(row, job_of(), "/base")
+    kept = replayable_row(row, job_of(), "/base")
     again = next(from_table([kept], job_of(), "/base").rows())
     assert row.problem == again.problem is not None
     assert ids([again]) == ["r"]

@@ -11,14 +11,14 @@ from support.pictures import drawn, encoded
 
 from pipeline.errors import Fault, ManifestError
 from pipeline.job.load import load as load_job
-from pipeline.job.schema import Job, MediaSection
+from pipeline.job.schema import JobFile, MediaSection
 from pipeline.manifest import from_table, open_manifest
-from pipeline.manifest.kept import kept_row
+from pipeline.manifest.kept import replayable_row
 from pipeline.manifest.load import load
 from pipeline.types import MediaLimits, Row
 
 
-def rooted(root: Path | str) -> Job:
+def rooted(root: Path | str) -> JobFile:
     return msgspec.structs.replace(job_of(), media=MediaSection(root=str(root)))
 
 
@@ -45,7 +45,7 @@ def test_pictures_beside_the_manifest_are_read(tmp_path: Path, root: str, image:
     row, bounds = row_of(tmp_path, image, tmp_path / root)
     assert row.problem is None
     assert load(row.images[0], MediaLimits(), confine=bounds).body == body
-    kept = kept_row(row, rooted(tmp_path / root), bounds)
+    kept = replayable_row(row, rooted(tmp_path / root), bounds)
     assert kept["image"] == row.images[0].path
 
 

@@ -9,14 +9,14 @@ import pytest
 from support.manifests import job_of, rows_of, written
 from support.pictures import drawn, encoded
 
-from pipeline.engines.identity import Identity
+from pipeline.engines.identity import Fingerprinter
 from pipeline.errors import Fault
 from pipeline.manifest.files import digest, file_size
 from pipeline.manifest.load import load
 from pipeline.manifest.preview import preview
 from pipeline.manifest.refs import public
-from pipeline.manifest.row_media import listed
-from pipeline.manifest.stamp import stamp
+from pipeline.manifest.row_media import expand_frames
+from pipeline.manifest.stamp import stat_key
 from pipeline.types import Media, MediaLimits
 
 BODY = encoded(drawn(40, 30))
@@ -48,8 +48,8 @@ def test_the_other_normal_form_of_a_name_is_taken(tmp_path: Path, forms: tuple[s
     assert public(media) == str(tmp_path / asked)
     written(tmp_path, "m.jsonl", f'{{"image": "{asked}"}}')
     (row,) = rows_of(tmp_path / "m.jsonl")
-    assert stamp(row) is not None
-    assert Identity(job_of(), offline=False).stamp(row) is not None
+    assert stat_key(row) is not None
+    assert Fingerprinter(job_of(), offline=False).stat_key(row) is not None
 
 
 def test_parts_of_a_path_may_stand_in_different_forms(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_folders_and_globs_are_found_in_either_form(tmp_path: Path, forms: tuple
     written(tmp_path, f"{there}/{there}1.jpg", BODY)
     written(tmp_path, "m.jsonl", f'{{"id": "a", "frames": "{asked}"}}\n{{"id": "b", "frames": "{asked}/{asked}*.jpg"}}')
     for row in rows_of(tmp_path / "m.jsonl", "ask"):
-        frames = listed(row).frames
+        frames = expand_frames(row).frames
         assert frames is not None
         assert len(frames.pictures) == 1  # type: ignore[arg-type]
     for spec in (asked, f"{asked}/*.jpg", f"*/{asked}*.jpg", f"{asked}/**/{asked}?.jpg"):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.dispatch.controller import Controller
+from pipeline.dispatch.controller import RateController
 from pipeline.dispatch.found import Learnt
 from pipeline.dispatch.learnt import keep, recall
 
@@ -54,7 +54,7 @@ steps = st.lists(st.tuples(st.sampled_from(["taken", "refused", "lost"]), st.int
 @settings(max_examples=60, deadline=None)
 @given(steps)
 def test_a_rate_is_a_number_whatever_the_service_does(history: list[tuple[str, int, float]]) -> None:
-    controller, now = Controller(None, None), 0.0
+    controller, now = RateController(None, None), 0.0
     for outcome, count, pause in history:
         for _ in range(count):
             controller.began(now)

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from pipeline.job.load import load
-from pipeline.job.schema import Job
+from pipeline.job.schema import JobFile
 from pipeline.manifest.video import probe_video, take_frames
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -228,7 +228,7 @@ def test_a_job_file_can_be_read_and_says_on_top_what_it_does(path: Path) -> None
     first, second = path.read_text(encoding="utf-8").splitlines()[:2]
     assert first.startswith("# ")
     assert second.startswith("task")
-    msgspec.toml.decode(path.read_bytes(), type=Job)
+    msgspec.toml.decode(path.read_bytes(), type=JobFile)
     spec = load(path)
     assert Path(spec.manifest).is_relative_to(DATA)
     assert spec.output == ROOT / "out" / path.stem

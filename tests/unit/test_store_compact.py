@@ -11,9 +11,9 @@ from support.store_records import answer, attempt, failure, keep, mark, rows, ru
 from pipeline.store import AnswerRecord, Store
 from pipeline.store.compact import SMALL, compact
 from pipeline.store.files import DISK, Files
-from pipeline.store.known import Known
+from pipeline.store.known import DatasetSchema
 from pipeline.store.merge import merge, remove_replaced
-from pipeline.store.parts import listed, shown
+from pipeline.store.parts import all_parts, live_parts
 
 ALL = ("results", "failures", "versions", "attempts", "runs", "spend")
 
@@ -45,11 +45,11 @@ def test_replaced_parts_go_after_an_hour_with_a_later_run_and_not_before(tmp_pat
     compact(tmp_path, "caption", run_id="c")
     before = everything(tmp_path)
     keep(tmp_path, now=lambda: time.time() + 3_500)
-    assert len(listed(tmp_path / "results")) == 4
+    assert len(all_parts(tmp_path / "results")) == 4
     keep(tmp_path, now=lambda: time.time() - 10**6)
-    assert len(listed(tmp_path / "results")) == 4
+    assert len(all_parts(tmp_path / "results")) == 4
     keep(tmp_path, now=lambda: time.time() + 3_700)
-    assert len(listed(tmp_path / "results")) == 1
+    assert len(all_parts(tmp_path / "results")) == 1
     assert everything(tmp_path) == before
 
 
@@ -64,8 +64,8 @@ def test_the_moment_between_two_steps_of_a_merge_shows_every_row_once(tmp_path: 
             super().rename(source, target)
             seen.append(everything(tmp_path) == before)
 
-    known = Known.load(tmp_path / "results", "caption")
-    merge(Watching(), known, shown(listed(tmp_path / "results")))
+    known = DatasetSchema.load(tmp_path / "results", "caption")
+    merge(Watching(), known, live_parts(all_parts(tmp_path / "results")))
     assert seen == [True, True]
 
 
@@ -77,8 +77,8 @@ def test_a_reader_that_listed_the_folder_before_the_merge_reads_it_after(tmp_pat
     sql = (tmp_path / "catalog.sql").read_text()
     listing = f"from glob('{tmp_path}/results/*.parquet')"
     assert listing in sql
-    early = [str(part.path) for part in listed(tmp_path / "results")]
-    merge(DISK, Known.load(tmp_path / "results", "caption"), shown(listed(tmp_path / "results")))
+    early = [str(part.path) for part in all_parts(tmp_path / "results")]
+    merge(DISK, DatasetSchema.load(tmp_path / "results", "caption"), live_parts(all_parts(tmp_path / "results")))
     frozen = sql.replace(listing, "from (select unnest(" + repr(early) + ") as file)")
     connection = connect(tmp_path, "caption")
     connection.execute(frozen)
@@ -87,8 +87,8 @@ def test_a_reader_that_listed_the_folder_before_the_merge_reads_it_after(tmp_pat
 
 def test_a_thousand_nights_leave_few_parts_without_anyone_asking(tmp_path: Path) -> None:
     keep(tmp_path)
-    known = Known.load(tmp_path / "attempts", "caption")
-    from pipeline.store.compact import tidy
+    known = DatasetSchema.load(tmp_path / "attempts", "caption")
+    from pipeline.store.compact import auto_compact
     from pipeline.store.parts import part_name, write_part
     from pipeline.store.schema import schema
 
@@ -96,10 +96,10 @@ def test_a_thousand_nights_leave_few_parts_without_anyone_asking(tmp_path: Path)
     table = schema("attempts", "caption").empty_table()
     for night in range(1, 151):
         write_part(DISK, known.folder / part_name(night, night), table)
-        tidy(DISK, known)
+        auto_compact(DISK, known)
         remove_replaced(DISK, known.folder, lambda: time.time() + 4_000)
-        most = max(most, len(shown(listed(known.folder))))
-        files = max(files, len(listed(known.folder)))
+        most = max(most, len(live_parts(all_parts(known.folder))))
+        files = max(files, len(all_parts(known.folder)))
     assert most < 16
     assert files < 32
 
@@ -108,7 +108,7 @@ def test_drop_superseded_keeps_what_the_views_show_and_what_is_done(tmp_path: Pa
     keep(tmp_path, answer("a", "A"), failure("b", "A"), failure("c", "A", stamp="old"))
     keep(tmp_path, answer("a", "B"), answer("b", "A", stamp="s"), failure("c", "A"), answer("d", "A"))
     mark(tmp_path, ("c", "A"), ("d", "B"))
-    keep(tmp_path, answer("e", "X", answers="A"), failure("d", "B"))
+    keep(tmp_path, answer("e", "X", manifest_fingerprint="A"), failure("d", "B"))
     shown_before = {view: everything(tmp_path)[view] for view in ("results", "failures", "attempts")}
     asked = (("a", "B"), ("b", None, "s"), ("c", "A"), ("d", "B"), ("e", "A"))
     before = states(tmp_path, *asked)
@@ -143,7 +143,7 @@ def test_an_answer_without_its_vector_is_read_and_merged(tmp_path: Path) -> None
     wanted = [("a", (1.0, 2.0)), ("b", None), ("c", (3.0, 4.0)), ("d", (5.0, 6.0))]
     before = rows(tmp_path, "select id, embedding from results order by id", "embed")
     assert [(id_, found and tuple(found)) for id_, found in before] == wanted
-    assert sum(pq.read_table(part.path).num_rows for part in listed(tmp_path / "results")) == 4
+    assert sum(pq.read_table(part.path).num_rows for part in all_parts(tmp_path / "results")) == 4
     compact(tmp_path, "embed", run_id="c")
     assert rows(tmp_path, "select id, embedding from results order by id", "embed") == before
 
@@ -155,7 +155,7 @@ def test_merged_vectors_stay_fixed_size_lists_and_dimensions_are_not_mixed(tmp_p
         keep(tmp_path, vector(f"b{number}", [number, 1, 2]), task="embed")
     before = rows(tmp_path, "select id, embedding from results order by id", "embed")
     compact(tmp_path, "embed", run_id="c")
-    merged = shown(listed(tmp_path / "results"))
+    merged = live_parts(all_parts(tmp_path / "results"))
     sizes = [pq.read_schema(part.path).field("embedding").type.list_size for part in merged]
     assert sizes == [2, 3]
     assert rows(tmp_path, "select id, embedding from results order by id", "embed") == before
@@ -177,5 +177,5 @@ def test_a_full_part_of_vectors_is_too_large_to_be_merged_again(tmp_path: Path) 
             if store.seal_due():
                 break
         store.seal()
-        (part,) = (part for part in listed(tmp_path / "results") if part.last)
+        (part,) = (part for part in all_parts(tmp_path / "results") if part.last)
         assert part.path.stat().st_size >= SMALL

@@ -18,7 +18,7 @@ from support.store_records import WHEN, answer, attempt, failure, keep, rows, st
 from pipeline.errors import StoreError
 from pipeline.store import AnswerRecord
 from pipeline.store.compact import compact
-from pipeline.store.parts import Part, listed, part_name, read_schema, shown
+from pipeline.store.parts import Part, all_parts, live_parts, part_name, read_schema
 from pipeline.store.schema import COMMON
 
 RESULT_COLUMNS = [
@@ -29,7 +29,7 @@ RESULT_COLUMNS = [
 
 
 def the_part(output: Path, dataset: str = "results") -> Path:
-    (part,) = listed(output / dataset)
+    (part,) = all_parts(output / dataset)
     return part.path
 
 
@@ -85,7 +85,7 @@ def test_vectors_of_an_earlier_dimension_are_null_in_the_views_and_kept_in_the_p
         ("a", None),
         ("b", (1.0, 2.0, 3.0)),
     ]
-    assert pq.read_table(listed(tmp_path / "results")[0].path).column("embedding").to_pylist() == [[1.0, 2.0]]
+    assert pq.read_table(all_parts(tmp_path / "results")[0].path).column("embedding").to_pylist() == [[1.0, 2.0]]
 
 
 def test_blocks_of_read_text_are_lists_of_text_score_and_four_points(tmp_path: Path) -> None:
@@ -127,9 +127,9 @@ def test_a_merged_part_replaces_exactly_the_older_parts_within_its_numbers() -> 
 
     one, two, three = part(1, 10), part(11, 20), part(21, 30)
     merged, again = part(1, 20, 1), part(1, 20, 2)
-    assert shown([one, two, three, merged]) == [three, merged]
-    assert shown([one, two, three, merged, again]) == [three, again]
-    assert shown([part(5, 25), merged]) == [part(5, 25), merged]
+    assert live_parts([one, two, three, merged]) == [three, merged]
+    assert live_parts([one, two, three, merged, again]) == [three, again]
+    assert live_parts([part(5, 25), merged]) == [part(5, 25), merged]
 
 
 def test_a_part_of_an_unknown_format_is_refused(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_part_of_an_unknown_format_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_part_is_named_with_what_to_do(tmp_path: Path, damage: str, reader: str) -> None:
     for name in ("a", "b"):
         keep(tmp_path, *(answer(f"{name}{number}", text=f"{number}" * 500) for number in range(9)))
-    part = listed(tmp_path / "results")[1].path
+    part = all_parts(tmp_path / "results")[1].path
     data = part.read_bytes()
     ruined = {"cut": data[:-9], "emptied": b"", "overwritten": data[:4] + bytes(len(data) - 600) + data[-596:]}
     part.write_bytes(ruined[damage])

@@ -8,7 +8,7 @@ import pyarrow as pa
 from support.store_records import answer, counts, failure, keep, manifest, mark, rows, states
 
 from pipeline.store import Store
-from pipeline.store.pending import Duplicate, Pending, State
+from pipeline.store.pending import Duplicate, ManifestDiff, State
 
 
 def test_everything_is_new_where_nothing_was_written_and_nothing_is_written(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_stamp_stands_for_the_fingerprint_it_was_kept_with(tmp_path: Path) -> 
 
 
 def test_the_stamp_of_an_answer_with_other_settings_stands_for_the_manifest_row(tmp_path: Path) -> None:
-    keep(tmp_path, answer("a", "X", answers="A", stamp="s1"))
+    keep(tmp_path, answer("a", "X", manifest_fingerprint="A", stamp="s1"))
     assert states(tmp_path, ("a", None, "s1")) == ["done"]
     assert mark(tmp_path, ("a", None, "s1")) == 0
 
@@ -71,22 +71,22 @@ def test_the_stamp_of_an_answer_with_other_settings_stands_for_the_manifest_row(
 def test_rows_that_had_to_be_read_are_settled_and_their_new_stamp_is_believed_next_time(tmp_path: Path) -> None:
     keep(tmp_path, answer("a", "A", stamp="s1"), answer("b", "A", stamp="s1"))
     touched = [("a", None, "s2"), ("b", None, "s2")]
-    with Store.open(tmp_path, "caption", run_id="r") as store, Pending(tmp_path, "caption") as pending:
-        pending.load([manifest(touched)])
-        assert pending.counts().unread == 2
-        pending.settle([pa.record_batch({"ordinal": [0, 1], "fingerprint": ["A", "B"]})])
-        assert list(pending.states()) == [State.DONE, State.CHANGED]
-        store.mark_current(pending.marks())
+    with Store.open(tmp_path, "caption", run_id="r") as store, ManifestDiff(tmp_path, "caption") as diff:
+        diff.load([manifest(touched)])
+        assert diff.counts().unread == 2
+        diff.settle([pa.record_batch({"ordinal": [0, 1], "fingerprint": ["A", "B"]})])
+        assert list(diff.states()) == [State.DONE, State.CHANGED]
+        store.record_manifest_state(diff.manifest_state())
     assert states(tmp_path, *touched) == ["done", "changed"]
     assert rows(tmp_path, "select id, stale from results order by id") == [("a", False), ("b", True)]
     assert mark(tmp_path, *touched) == 0
 
 
 def test_a_given_id_that_stands_twice_is_told_with_both_places(tmp_path: Path) -> None:
-    with Pending(tmp_path, "caption") as pending:
+    with ManifestDiff(tmp_path, "caption") as diff:
         given = [("a", "A", None, True), ("b", "A", None, True), ("a", "B", None, True), ("a", "C", None, True)]
-        pending.load([manifest(given)])
-        assert pending.duplicates() == [Duplicate("a", "m.jsonl:1", "m.jsonl:3")]
+        diff.load([manifest(given)])
+        assert diff.duplicates() == [Duplicate("a", "m.jsonl:1", "m.jsonl:3")]
 
 
 def test_a_derived_id_that_stands_twice_is_sent_once_and_counted(tmp_path: Path) -> None:
@@ -113,6 +113,6 @@ def test_a_manifest_may_come_in_several_batches(tmp_path: Path) -> None:
     first, second = manifest([("a", "A"), ("b", "A")]), manifest([("c", "A")])
     second = second.set_column(0, "ordinal", pa.array([2], pa.int64()))
     keep(tmp_path, answer("c"))
-    with Pending(tmp_path, "caption") as pending:
-        pending.load(iter([first, second]))
-        assert list(pending.states()) == [State.NEW, State.NEW, State.DONE]
+    with ManifestDiff(tmp_path, "caption") as diff:
+        diff.load(iter([first, second]))
+        assert list(diff.states()) == [State.NEW, State.NEW, State.DONE]

@@ -25,12 +25,12 @@ def test_any_condition_over_the_failures_and_the_rows_own_columns_chooses(tmp_pa
     keep(
         tmp_path,
         failure("a", columns={"category": "x"}, code="Big", row={"image": "/p/a.jpg", "n": [1]}),
-        failure("b", columns={"category": "y"}, answers="M"),
+        failure("b", columns={"category": "y"}, manifest_fingerprint="M"),
     )
     (one,) = failed_rows(tmp_path, "caption", "category = 'x' -- the x ones")
-    assert (one.id, one.code, one.row, one.answers) == ("a", "Big", {"image": "/p/a.jpg", "n": [1]}, "A")
+    assert (one.id, one.code, one.row, one.manifest_fingerprint) == ("a", "Big", {"image": "/p/a.jpg", "n": [1]}, "A")
     (other,) = failed_rows(tmp_path, "caption", "category = 'y' or false")
-    assert other.answers == "M"
+    assert other.manifest_fingerprint == "M"
 
 
 def test_a_condition_that_is_not_sql_is_told_in_duckdbs_words(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_accept_makes_the_held_back_answer_the_rows_answer(tmp_path: Path) -> No
 def test_accept_keeps_vectors_to_the_last_bit_and_what_they_answer(tmp_path: Path) -> None:
     floats = np.array([0.1, -0.0, 3.4e38], "<f4")
     held = {"embedding": floats.tobytes(), "modalities": ["image"]}
-    keep(tmp_path, failure("a", "X", fault="suspect", answer=held, answers="A"), task="embed")
+    keep(tmp_path, failure("a", "X", fault="suspect", answer=held, manifest_fingerprint="A"), task="embed")
     with Store.open(tmp_path, "embed", run_id="r") as store:
         assert accept(store) == 1
     ((embedding, stale),) = rows(tmp_path, "select embedding, stale from results", "embed")

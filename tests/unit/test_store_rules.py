@@ -102,7 +102,7 @@ def test_a_failed_row_that_changed_stays_open_until_it_is_answered(tmp_path: Pat
 
 def test_an_answer_with_other_settings_counts_as_the_rows_answer(tmp_path: Path) -> None:
     keep(tmp_path, failure("a", "A"))
-    keep(tmp_path, answer("a", "X", answers="A"))
+    keep(tmp_path, answer("a", "X", manifest_fingerprint="A"))
     assert rows(tmp_path, RESULTS) == [("a", "X", False)]
     assert rows(tmp_path, FAILURES) == []
     assert states(tmp_path, ("a", "A")) == ["done"]
@@ -111,7 +111,7 @@ def test_an_answer_with_other_settings_counts_as_the_rows_answer(tmp_path: Path)
 
 def test_a_failure_with_other_settings_leaves_the_current_fingerprint_alone(tmp_path: Path) -> None:
     keep(tmp_path, answer("a", "A"), failure("a", "B"))
-    keep(tmp_path, failure("a", "X", answers="B", code="again"))
+    keep(tmp_path, failure("a", "X", manifest_fingerprint="B", code="again"))
     assert rows(tmp_path, "select code from failures") == [("again",)]
     mark(tmp_path, ("a", "A"))
     assert rows(tmp_path, RESULTS) == [("a", "A", False)]

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.engines.conversation import continued
 from pipeline.errors import Fault
-from pipeline.job.schema import Job
+from pipeline.job.schema import JobFile
 from pipeline.tasks import load
 from pipeline.tasks.prompts import CAPTION, CAPTION_VIDEO, render, unknown_column
 from pipeline.types import (
@@ -30,9 +30,9 @@ FILM = Media(kind="video", ref="https://example.com/v.mp4", url="https://example
 MOO = Media(kind="audio", ref="moo.wav", path="/sounds/moo.wav")
 
 
-def job(task: str, **tables) -> Job:
+def job(task: str, **tables) -> JobFile:
     base = {"task": task, "manifest": "m", "output": "o", "provider": {"name": "dashscope", "model": "m"}}
-    return msgspec.convert({**base, **tables}, Job)
+    return msgspec.convert({**base, **tables}, JobFile)
 
 
 def row(**fields) -> Row:

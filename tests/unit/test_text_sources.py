@@ -10,7 +10,7 @@ import pytest
 from support.manifests import ids, job_of, problems, rows_of, written
 
 from pipeline.errors import ManifestError
-from pipeline.job.schema import Job, ManifestSection
+from pipeline.job.schema import JobFile, ManifestSection
 from pipeline.manifest import open_manifest
 from pipeline.types import Row, TaskName
 
@@ -19,7 +19,7 @@ def told(path: Path, encoding: str | None = None, form: str | None = None, task:
     """The rows of a manifest with a [manifest] section."""
     job = job_of(task)
     section = ManifestSection(path=str(path), encoding=encoding, format=form)  # type: ignore[arg-type]
-    found = Job(task=job.task, manifest=section, output="o", provider=job.provider)
+    found = JobFile(task=job.task, manifest=section, output="o", provider=job.provider)
     return list(open_manifest(str(path), found).rows())
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import trio
-from support.night import Night
+from support.night import PoolRun
 from support.scripted import Answer
 from trio.testing import MockClock
 
@@ -24,14 +24,14 @@ def virtual() -> Callable[[Callable[[], Any]], Any]:
 
 
 @pytest.fixture(scope="session")
-def night() -> Callable[..., Night]:
-    """night(script, rows, **settings) runs a pool on the mock clock and returns the Night."""
+def pool_run() -> Callable[..., PoolRun]:
+    """pool_run(script, rows, **settings) runs a pool on the mock clock and returns the PoolRun."""
 
-    def run(script: Callable[[int, float], Answer], rows: int | Iterable[int], **settings: Any) -> Night:
-        async def main() -> Night:
-            return await Night(script, **settings).run(rows)
+    def run(script: Callable[[int, float], Answer], rows: int | Iterable[int], **settings: Any) -> PoolRun:
+        async def main() -> PoolRun:
+            return await PoolRun(script, **settings).run(rows)
 
-        result: Night = on_mock_clock(main)
+        result: PoolRun = on_mock_clock(main)
         return result
 
     return run

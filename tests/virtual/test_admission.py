@@ -10,7 +10,7 @@ import anyio.lowlevel
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.night import Night
+from support.night import PoolRun
 from support.scripted import Answer, prepared
 
 from pipeline.dispatch.account import Account, Limits
@@ -126,24 +126,24 @@ def test_unsettled_tokens_are_bounded_as_reserved(virtual: Any) -> None:
     check_law(starts, 10.0, 24)
 
 
-def test_600_rows_at_60_rpm_take_600_seconds(night: Any) -> None:
-    result = night(lambda row, now: Answer(latency=3.0), 600, limits=Limits(rpm=60))
+def test_600_rows_at_60_rpm_take_600_seconds(pool_run: Any) -> None:
+    result = pool_run(lambda row, now: Answer(latency=3.0), 600, limits=Limits(rpm=60))
     assert result.count(Answered) == 600
     assert abs(result.took - 600) <= 6
     starts = result.wire.starts()
     check_law([(at, 1) for at in starts[:150]], 1.0, 1.0)
 
 
-def test_a_saturated_limit_is_used_to_99_per_cent_over_ten_minutes(night: Any) -> None:
+def test_a_saturated_limit_is_used_to_99_per_cent_over_ten_minutes(pool_run: Any) -> None:
     latencies = itertools.cycle([0.3, 4.0, 0.9, 11.0])
-    result = night(lambda row, now: Answer(latency=next(latencies)), 12_000, limits=Limits(rpm=1200))
+    result = pool_run(lambda row, now: Answer(latency=next(latencies)), 12_000, limits=Limits(rpm=1200))
     ten_minutes = [at for at in result.wire.starts() if at - result.began <= 600]
     assert 0.99 * 12_000 <= len(ten_minutes) <= 12_001
 
 
-def test_pessimistic_estimates_do_not_waste_the_token_rate(night: Any) -> None:
+def test_pessimistic_estimates_do_not_waste_the_token_rate(pool_run: Any) -> None:
     usage = Usage(input_tokens=80, output_tokens=20)
-    result = night(
+    result = pool_run(
         lambda row, now: Answer(latency=2.0),
         3000,
         limits=Limits(tpm=60_000),
@@ -152,9 +152,9 @@ def test_pessimistic_estimates_do_not_waste_the_token_rate(night: Any) -> None:
     assert result.took <= 300 * 1.1
 
 
-def test_requests_without_an_estimate_reserve_what_replies_came_to(night: Any) -> None:
+def test_requests_without_an_estimate_reserve_what_replies_came_to(pool_run: Any) -> None:
     usage = Usage(input_tokens=900, output_tokens=100)
-    result = night(
+    result = pool_run(
         lambda row, now: Answer(latency=1.0),
         300,
         limits=Limits(tpm=60_000),
@@ -163,8 +163,8 @@ def test_requests_without_an_estimate_reserve_what_replies_came_to(night: Any) -
     assert result.took == pytest.approx(300, rel=0.05)
 
 
-def test_a_request_of_more_tokens_than_a_minute_is_refused_and_never_sent(night: Any) -> None:
-    result = night(
+def test_a_request_of_more_tokens_than_a_minute_is_refused_and_never_sent(pool_run: Any) -> None:
+    result = pool_run(
         lambda row, now: Answer(),
         3,
         limits=Limits(tpm=1000),
@@ -180,7 +180,7 @@ def test_a_request_of_more_tokens_than_a_minute_is_refused_and_never_sent(night:
 
 def test_two_jobs_of_one_account_share_its_rate(virtual: Any) -> None:
     account = Account(Limits(rpm=60))
-    nights = [Night(lambda row, now: Answer(latency=1.0), account=account) for _ in range(2)]
+    nights = [PoolRun(lambda row, now: Answer(latency=1.0), account=account) for _ in range(2)]
 
     async def main() -> None:
         async with anyio.create_task_group() as group:

@@ -59,15 +59,15 @@ def test_a_pause_of_our_own_outlasts_a_second_and_grows_to_a_minute() -> None:
 
 def test_a_hold_until_the_reset_is_one_for_all_that_was_in_flight() -> None:
     one = cooldown()
-    assert one.hold(10.0, 20.0, started=9.0)
-    assert not one.hold(10.5, 20.0, started=9.5)
+    assert one.pause_until_reset(10.0, 20.0, started=9.0)
+    assert not one.pause_until_reset(10.5, 20.0, started=9.5)
     assert (one.until, one.count, one.streak) == (30.0, 0, 0)
-    assert one.hold(31.0, 20.0, started=30.5)
+    assert one.pause_until_reset(31.0, 20.0, started=30.5)
     assert one.until == 51.0
 
 
 @pytest.mark.parametrize("seconds", [86_400.0, 1e9])
 def test_a_hold_is_never_longer_than_an_hour(seconds: float) -> None:
     one = cooldown()
-    one.hold(0.0, seconds, started=0.0)
+    one.pause_until_reset(0.0, seconds, started=0.0)
     assert one.wait(0.0) == 3600.0

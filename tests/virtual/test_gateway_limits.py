@@ -34,17 +34,17 @@ class AtOnce:
 
 @pytest.mark.parametrize("named", [None, 64])
 @pytest.mark.parametrize("count", [1, 8, 20])
-def test_too_many_at_once_lowers_the_slots_and_pauses_nobody(night: Any, count: int, named: int | None) -> None:
+def test_too_many_at_once_lowers_the_slots_and_pauses_nobody(pool_run: Any, count: int, named: int | None) -> None:
     service = AtOnce(count)
     rows = 20 * count
-    result = night(service, rows, limits=Limits(concurrency=named))
+    result = pool_run(service, rows, limits=Limits(concurrency=named))
     assert result.count(Answered) == rows
     assert result.account.cooldown.count == 0
     assert result.took <= 1.3 * 20 + 14
     assert service.refused <= 80 + 0.1 * rows
 
 
-def test_more_slots_are_found_when_there_are_more(night: Any) -> None:
+def test_more_slots_are_found_when_there_are_more(pool_run: Any) -> None:
     service = AtOnce(4)
 
     def script(row: int, now: float) -> Answer:
@@ -52,7 +52,7 @@ def test_more_slots_are_found_when_there_are_more(night: Any) -> None:
         return service(row, now)
 
     began = [0.0]
-    result = night(script, 600)
+    result = pool_run(script, 600)
     assert result.count(Answered) == 600
     assert result.took <= 20.0 + (600 - 80) / 12 + 35.0
 
@@ -83,9 +83,9 @@ class FixedMinute:
 
 
 @pytest.mark.parametrize("count", [60, 600])
-def test_the_minute_of_a_key_is_used_at_once_and_not_passed(night: Any, count: int) -> None:
+def test_the_minute_of_a_key_is_used_at_once_and_not_passed(pool_run: Any, count: int) -> None:
     service = FixedMinute(count)
-    result = night(service, 3 * count + count // 2)
+    result = pool_run(service, 3 * count + count // 2)
     assert result.count(Answered) == 3 * count + count // 2
     assert service.refused <= 0.15 * 3.5 * count + 60, "once, half a minute may be sent too early"
     assert result.took <= 3 * 60.0 + 180.0, "a rate that was cut without need costs the rest"

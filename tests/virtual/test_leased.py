@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
-from support.night import Night
+from support.night import PoolRun
 from support.scripted import Answer, SlidingQuota, most_in_window, prepared
 
 from pipeline.dispatch.account import Account, Limits
@@ -25,14 +25,14 @@ class Runs:
     def __init__(self, folder: Path) -> None:
         folder.chmod(0o700)
         self.path = folder / "ledger"
-        self.nights: list[Night] = []
+        self.nights: list[PoolRun] = []
         self.quotas: list[SharedQuota] = []
 
     def ledger(self) -> Ledger:
         return FileLedger(self.path, clock=anyio.current_time)
 
-    def add(self, script: Any, limits: Limits, ledger: Ledger | None = None, **night: Any) -> Night:
-        one = Night(script, limits=limits, **night)
+    def add(self, script: Any, limits: Limits, ledger: Ledger | None = None, **pool_run: Any) -> PoolRun:
+        one = PoolRun(script, limits=limits, **pool_run)
         one.account.rng.seed(len(self.nights))
         self.nights.append(one)
         self.quotas.append(SharedQuota(one.account, ledger or self.ledger(), anyio.current_time))
@@ -60,10 +60,10 @@ class Runs:
                 group.cancel_scope.cancel()
 
     def starts(self, since: float = 0.0) -> list[float]:
-        return sorted(at for night in self.nights for at in night.wire.starts() if at >= since)
+        return sorted(at for pool_run in self.nights for at in pool_run.wire.starts() if at >= since)
 
     def counts(self) -> list[int]:
-        return [len(night.wire.sent) for night in self.nights]
+        return [len(pool_run.wire.sent) for pool_run in self.nights]
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_the_lower_of_two_rpm_counts_and_is_said_once(virtual: Any, runs: Runs) 
     virtual(main)
     assert len(runs.starts(since=runs.nights[0].began + 1)) <= 10 * 29
     high, low, none = (
-        [*quota.notes(night.account.limits)] for quota, night in zip(runs.quotas, runs.nights, strict=True)
+        [*quota.notes(pool_run.account.limits)] for quota, pool_run in zip(runs.quotas, runs.nights, strict=True)
     )
     assert low == []
     assert len(high) == len(none) == 1
@@ -171,7 +171,7 @@ def test_the_lower_of_two_rpm_counts_within_a_process_too(virtual: Any, runs: Ru
 
 def test_runs_without_any_rate_are_not_slowed(virtual: Any, runs: Runs) -> None:
     async def main() -> None:
-        alone = Night(plain(0.01), limits=Limits(concurrency=50))
+        alone = PoolRun(plain(0.01), limits=Limits(concurrency=50))
         await alone.run(2000)
         runs.add(plain(0.01), Limits(concurrency=50))
         await runs.nights[0].run(2000)
@@ -267,7 +267,7 @@ def test_runs_share_their_tokens_as_the_service_counts_them(virtual: Any, runs: 
         await runs.run(60)
 
     virtual(main)
-    answered = sum(night.count(Answered) for night in runs.nights)
+    answered = sum(pool_run.count(Answered) for pool_run in runs.nights)
     assert answered * 50 <= 1.02 * 1000 * 60
     assert answered * 50 >= 0.9 * 1000 * 60
 

@@ -18,9 +18,9 @@ DROPPED = Fault("transient", "Local.Disconnected", "the server hung up before an
 @pytest.mark.parametrize("concurrency", [None, 4, 64])
 @pytest.mark.parametrize("answer", [Answer(status=500), Answer(status=502), Answer(fault=DROPPED, status=0)])
 def test_nothing_but_errors_ends_the_run_within_three_minutes(
-    night: Any, answer: Answer, concurrency: int | None
+    pool_run: Any, answer: Answer, concurrency: int | None
 ) -> None:
-    result = night(lambda row, now: answer, 2000, limits=Limits(concurrency=concurrency))
+    result = pool_run(lambda row, now: answer, 2000, limits=Limits(concurrency=concurrency))
     assert result.took < 180.0
     assert result.stopped.reason == "circuit"
     assert (answer.fault.code if answer.fault else f"E{answer.status}") in result.stopped.message
@@ -28,7 +28,7 @@ def test_nothing_but_errors_ends_the_run_within_three_minutes(
     assert result.count(Left) > 0
 
 
-def test_a_service_that_loads_its_model_for_minutes_is_awaited(night: Any) -> None:
+def test_a_service_that_loads_its_model_for_minutes_is_awaited(pool_run: Any) -> None:
     """llama.cpp and vLLM answer 503 until the model is loaded."""
     began: list[float] = []
 
@@ -36,18 +36,18 @@ def test_a_service_that_loads_its_model_for_minutes_is_awaited(night: Any) -> No
         began.append(now)
         return Answer(status=503 if now - began[0] < 240.0 else 200)
 
-    result = night(script, 200, policy=Policy(deadline=1e6, attempts=20))
+    result = pool_run(script, 200, policy=Policy(deadline=1e6, attempts=20))
     assert result.stopped.reason == "finished"
     assert result.count(Answered) == 200
 
 
-def test_errors_after_answers_are_an_outage_that_is_awaited(night: Any) -> None:
+def test_errors_after_answers_are_an_outage_that_is_awaited(pool_run: Any) -> None:
     began: list[float] = []
 
     def script(row: int, now: float) -> Answer:
         began.append(now)
         return Answer(status=500 if 10.0 <= now - began[0] < 200.0 else 200)
 
-    result = night(script, 3000, limits=Limits(concurrency=8), policy=Policy(deadline=1e6, attempts=20))
+    result = pool_run(script, 3000, limits=Limits(concurrency=8), policy=Policy(deadline=1e6, attempts=20))
     assert result.stopped.reason == "finished"
     assert result.count(Answered) == 3000

@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
-from support.night import Night
+from support.night import PoolRun
 from support.scripted import Answer, SlidingQuota
 
 from pipeline.dispatch.account import Limits
@@ -21,7 +21,7 @@ WARM = 10.0
 PER_SECOND = 50
 
 
-def two_minutes(virtual: Any, one: Night, since: float) -> list[bool]:
+def two_minutes(virtual: Any, one: PoolRun, since: float) -> list[bool]:
     """Runs for two minutes; whether each request sent from `since` seconds on was taken."""
 
     async def main() -> None:
@@ -46,7 +46,7 @@ def test_a_quota_of_50_a_second_is_used_to_90_per_cent_with_less_than_2_per_cent
         slow = latency * rng.uniform(0.9, 1.1)
         return Answer(status=200 if taken else 429, latency=slow if taken or not quick else min(0.05, latency))
 
-    one = Night(script)
+    one = PoolRun(script)
     one.account.rng.seed(seed)
     late = two_minutes(virtual, one, since=WARM)
     assert sum(late) >= 0.9 * PER_SECOND * (SECONDS - WARM)
@@ -68,7 +68,7 @@ def test_a_quota_that_changes_in_the_night_is_found_again(
         quota.count = later if now - one.began > 40.0 else PER_SECOND
         return Answer(status=200 if quota.admits(now) else 429, latency=latency * rng.uniform(0.9, 1.1))
 
-    one = Night(script)
+    one = PoolRun(script)
     late = two_minutes(virtual, one, since=50.0)
     assert sum(late) >= least * later * (SECONDS - 50.0)
     assert late.count(False) < 0.02 * len(late)
@@ -82,14 +82,14 @@ def test_a_quota_is_used_although_a_tenth_is_refused_by_chance(virtual: Any, see
         taken = quota.admits(now) and rng.random() >= 0.1
         return Answer(status=200 if taken else 429, latency=0.2 * rng.uniform(0.9, 1.1))
 
-    one = Night(script)
+    one = PoolRun(script)
     late = two_minutes(virtual, one, since=WARM)
     assert sum(late) >= 0.35 * PER_SECOND * (SECONDS - WARM)
     assert late.count(False) < 0.35 * len(late)
 
 
-def test_a_slow_start_grows_to_1024_in_half_a_minute_and_at_most_doubles(night: Any) -> None:
-    result = night(lambda row, now: Answer(latency=3.0), 20_000)
+def test_a_slow_start_grows_to_1024_in_half_a_minute_and_at_most_doubles(pool_run: Any) -> None:
+    result = pool_run(lambda row, now: Answer(latency=3.0), 20_000)
     starts = [at - result.began for at in result.wire.starts()]
     tries = [sum(4.0 * number <= at < 4.0 * (number + 1) for at in starts) for number in range(12)]
     assert tries[0] <= 2 * (3 * FIRST + FIRST_SLOTS)
@@ -127,9 +127,9 @@ def mixed(seed: int) -> Any:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_mixed_weather_ends_within_a_third_of_its_scripted_time_and_a_timeout(night: Any, seed: int) -> None:
+def test_mixed_faults_end_within_a_third_of_the_scripted_time(pool_run: Any, seed: int) -> None:
     script, spent = mixed(seed)
-    result = night(script, 3000, limits=Limits(concurrency=64))
+    result = pool_run(script, 3000, limits=Limits(concurrency=64))
     assert result.took <= 1.3 * (sum(spent) / 64 + 2.0)
     assert result.account.cooldown.count == 0
     assert all(len(result.wire.of_row(row)) == 1 for row in range(7, 3000, 100))

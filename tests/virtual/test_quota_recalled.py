@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
-from support.night import Night
+from support.night import PoolRun
 from support.scripted import Answer, SlidingQuota
 
 from pipeline.dispatch.found import Learnt
@@ -23,7 +23,7 @@ def begun_with(virtual: Any, learnt: Learnt, quota: SlidingQuota) -> list[int]:
     def script(row: int, now: float) -> Answer:
         return Answer(status=200 if quota.admits(now) else 429, latency=0.2 * rng.uniform(0.9, 1.1))
 
-    one = Night(script)
+    one = PoolRun(script)
     one.account.recall(learnt)
 
     async def main() -> None:
@@ -70,4 +70,4 @@ def test_a_minute_that_is_known_is_not_overrun(virtual: Any) -> None:
     ],
 )
 def test_the_quota_found_is_said_in_words(learnt: Learnt, words: str) -> None:
-    assert learnt.words() == words
+    assert learnt.message() == words

@@ -20,7 +20,7 @@ SLOWER = 5.0
 
 
 @pytest.mark.parametrize("kind", BUSY)
-def test_a_full_server_that_answers_others_is_found_like_a_429(night: Any, kind: str) -> None:
+def test_a_full_server_that_answers_others_is_found_like_a_429(pool_run: Any, kind: str) -> None:
     quota = SlidingQuota(10)
 
     def script(row: int, now: float) -> Answer:
@@ -28,7 +28,7 @@ def test_a_full_server_that_answers_others_is_found_like_a_429(night: Any, kind:
             return Answer(latency=0.2)
         return Answer(status=BUSY[kind].status, fault=BUSY[kind].fault, latency=0.005)
 
-    result = night(script, 400)
+    result = pool_run(script, 400)
     assert result.count(Answered) == 400
     assert result.took <= 60.0
     assert quota.refused <= 60
@@ -36,7 +36,7 @@ def test_a_full_server_that_answers_others_is_found_like_a_429(night: Any, kind:
 
 
 @pytest.mark.parametrize("kind", BUSY)
-def test_a_server_that_answers_nobody_is_an_outage(night: Any, kind: str) -> None:
+def test_a_server_that_answers_nobody_is_an_outage(pool_run: Any, kind: str) -> None:
     began: list[float] = []
 
     def script(row: int, now: float) -> Answer:
@@ -45,7 +45,7 @@ def test_a_server_that_answers_nobody_is_an_outage(night: Any, kind: str) -> Non
             return Answer(status=BUSY[kind].status, fault=BUSY[kind].fault, latency=0.01)
         return Answer(latency=0.2)
 
-    result = night(script, 200, limits=Limits(concurrency=16))
+    result = pool_run(script, 200, limits=Limits(concurrency=16))
     assert result.count(Answered) == 200
     assert result.account.throttled == 0
     assert result.account.cooldown.count >= 3
@@ -55,7 +55,9 @@ def test_a_server_that_answers_nobody_is_an_outage(night: Any, kind: str) -> Non
 @pytest.mark.parametrize("share", [0.05, 0.1])
 @pytest.mark.parametrize("quick", [True, False], ids=["quick", "slow"])
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_chance_refusal_with_a_wait_delays_its_row_alone(night: Any, share: float, quick: bool, status: int) -> None:
+def test_a_chance_refusal_with_a_wait_delays_its_row_alone(
+    pool_run: Any, share: float, quick: bool, status: int
+) -> None:
     def run(refused: float, seed: int) -> Any:
         rng = random.Random(seed)
 
@@ -64,7 +66,7 @@ def test_a_chance_refusal_with_a_wait_delays_its_row_alone(night: Any, share: fl
                 return Answer(status=status, headers={"retry-after": "1"}, latency=0.01 if quick else 1.0)
             return Answer(latency=1.0)
 
-        result = night(script, 300)
+        result = pool_run(script, 300)
         assert result.count(Answered) == 300
         return result
 
@@ -74,7 +76,7 @@ def test_a_chance_refusal_with_a_wait_delays_its_row_alone(night: Any, share: fl
     assert sorted(result.took for result in found)[2] <= SLOWER * free
 
 
-def test_refusals_in_a_row_pause_the_account_as_asked(night: Any) -> None:
+def test_refusals_in_a_row_pause_the_account_as_asked(pool_run: Any) -> None:
     full: list[float] = []
 
     def script(row: int, now: float) -> Answer:
@@ -84,7 +86,7 @@ def test_refusals_in_a_row_pause_the_account_as_asked(night: Any) -> None:
             return Answer(status=429, headers={"retry-after": f"{120.0 - (now - full[0]):.3f}"}, latency=0.1)
         return Answer(latency=0.3)
 
-    result = night(script, 3000, limits=Limits(concurrency=16))
+    result = pool_run(script, 3000, limits=Limits(concurrency=16))
     assert result.count(Answered) == 3000
     during = [at for at in result.wire.starts() if full[0] <= at < full[0] + 120.0]
     assert len(during) <= 2 * 16

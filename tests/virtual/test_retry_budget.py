@@ -19,10 +19,12 @@ FAULTS = {"dropped": Answer(fault=DROPPED, status=0, latency=2.0), "500": Answer
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("concurrency", [None, 64])
-def test_a_service_that_answers_nine_of_ten_is_not_held_back(night: Any, fault: str, concurrency: int | None) -> None:
+def test_a_service_that_answers_nine_of_ten_is_not_held_back(
+    pool_run: Any, fault: str, concurrency: int | None
+) -> None:
     def run(share: float, seed: int) -> Any:
         rng = random.Random(seed)
-        result = night(
+        result = pool_run(
             lambda row, now: FAULTS[fault] if rng.random() < share else Answer(latency=2.0),
             300,
             limits=Limits(concurrency=concurrency),
@@ -36,9 +38,9 @@ def test_a_service_that_answers_nine_of_ten_is_not_held_back(night: Any, fault: 
 
 @pytest.mark.parametrize("rows", [60, 600])
 @pytest.mark.parametrize("latency", [0.02, 3.0])
-def test_rows_that_always_fail_hold_up_no_runs_end(night: Any, rows: int, latency: float) -> None:
+def test_rows_that_always_fail_hold_up_no_runs_end(pool_run: Any, rows: int, latency: float) -> None:
     """Each tenth row fails each time, in the end with nobody answered between."""
-    result = night(
+    result = pool_run(
         lambda row, now: Answer(complete=row % 10 != 3, latency=latency * (3 if row % 10 == 3 else 1)),
         rows,
         policy=Policy(deadline=1e6),
@@ -51,7 +53,7 @@ def test_rows_that_always_fail_hold_up_no_runs_end(night: Any, rows: int, latenc
 
 
 @pytest.mark.parametrize("concurrency", [8, 64])
-def test_a_service_that_is_back_after_7_s_is_used_at_once(night: Any, concurrency: int) -> None:
+def test_a_service_that_is_back_after_7_s_is_used_at_once(pool_run: Any, concurrency: int) -> None:
     refused = Fault("transient", "Local.ConnectFailed", "connection refused", retry="yes")
     began: list[float] = []
 
@@ -61,12 +63,12 @@ def test_a_service_that_is_back_after_7_s_is_used_at_once(night: Any, concurrenc
         return Answer(fault=refused, status=0, latency=0.001) if down else Answer(latency=0.5)
 
     rows = 40 * concurrency
-    result = night(script, rows, limits=Limits(concurrency=concurrency))
+    result = pool_run(script, rows, limits=Limits(concurrency=concurrency))
     assert result.count(Answered) == rows
     assert result.took <= 7.0 + 40 * 0.5 + 16.0
 
 
-def test_retries_that_fail_stay_within_a_fifth_and_ten_a_second(night: Any) -> None:
+def test_retries_that_fail_stay_within_a_fifth_and_ten_a_second(pool_run: Any) -> None:
     rng = random.Random(2)
     failed: list[float] = []
     firsts: list[float] = []
@@ -81,7 +83,7 @@ def test_retries_that_fail_stay_within_a_fifth_and_ten_a_second(night: Any) -> N
             failed.append(now)
         return Answer(status=500 if bad else 200)
 
-    result = night(script, 1500, limits=Limits(concurrency=100), policy=Policy(circuit_ratio=2.0, attempts=20))
+    result = pool_run(script, 1500, limits=Limits(concurrency=100), policy=Policy(circuit_ratio=2.0, attempts=20))
     assert len(result.endings) == 1500
     for now in firsts[:1000:50]:
         window = sum(now - 10 < at <= now for at in failed)

@@ -18,12 +18,12 @@ from support.store_records import answer, failure
 
 from pipeline.dispatch.account import Account, Limits
 from pipeline.dispatch.pool import Pool
-from pipeline.dispatch.prepared import Prepared
+from pipeline.dispatch.prepared import PreparedRequest
 from pipeline.dispatch.source import Inline
 from pipeline.dispatch.stop import Stop
 from pipeline.engines.sharers import Sharers
-from pipeline.engines.sharing import MOST_BYTES, Known, Pairs, Sharing
-from pipeline.engines.work import Work
+from pipeline.engines.sharing import MOST_BYTES, OutcomeRecord, Pairs, Sharing
+from pipeline.engines.work import WorkItem
 from pipeline.store.fingerprints import FingerprintIndex
 from pipeline.types import Answered, Ending, Failed, Left, Media, Row
 
@@ -43,7 +43,7 @@ class Shared:
         self.questions = questions
         self.luck = random.Random(seed)
         self.lost = lost
-        self.outcomes: dict[int, Known] = {}
+        self.outcomes: dict[int, OutcomeRecord] = {}
         self.ended: Counter[int] = Counter()
         self.given: dict[int, str] = {}
         self.left: set[int] = set()
@@ -59,31 +59,31 @@ class Shared:
         status = 400 if self.questions[row] % 5 == 3 else 200
         return Answer(status=status, latency=self.luck.uniform(0.0, 0.4))
 
-    async def find(self, seqs: Collection[int]) -> Mapping[int, Known]:
+    async def find(self, seqs: Collection[int]) -> Mapping[int, OutcomeRecord]:
         return {seq: self.outcomes[seq] for seq in seqs if seq in self.outcomes}
 
     def write(self, pairs: Pairs) -> None:
         for work, known in pairs:
             self.end(work, known)
 
-    def end(self, work: Work, known: Known) -> None:
+    def end(self, work: WorkItem, known: OutcomeRecord) -> None:
         self.ended[work.row.ordinal] += 1
         self.given[work.row.ordinal] = known.message if hasattr(known, "message") else known.own["caption"]
 
-    async def ask(self, work: Work) -> Prepared | None:
+    async def ask(self, work: WorkItem) -> PreparedRequest | None:
         if work.fingerprint is None:
             await anyio.sleep(self.luck.uniform(0.0, 0.2))
             work.fingerprint = fingerprint(self.questions[work.row.ordinal])
         return prepared(work.row.ordinal) if await self.sharing.claim(work) else None
 
-    def done(self, work: Work, ending: Ending) -> None:
+    def done(self, work: WorkItem, ending: Ending) -> None:
         waiting = self.sharing.ended(work)
         if isinstance(ending, Left):
             self.left |= {work.row.ordinal, *(other.row.ordinal for other in waiting or ())}
             return
         question = self.questions[work.row.ordinal]
         if isinstance(ending, Failed):
-            known: Known = failure(work.row.id, fingerprint(question), message=f"answer {question}")
+            known: OutcomeRecord = failure(work.row.id, fingerprint(question), message=f"answer {question}")
         else:
             assert isinstance(ending, Answered)
             known = answer(work.row.id, fingerprint(question), f"answer {question}")
@@ -96,14 +96,14 @@ class Shared:
 
     def rows(self) -> Any:
         for number, question in enumerate(self.questions):
-            yield Work(
+            yield WorkItem(
                 row=Row(ordinal=number, where="m", id=str(number), given=True, prompt=str(question)),
                 fingerprint=None if number % 2 else fingerprint(question),
             )
 
     async def run(self, stop_after: float | None = None) -> None:
         limits, stop = Limits(concurrency=4), Stop()
-        pool: Pool[Work] = Pool(transport=self.wire, account=Account(limits), stop=stop, wall=anyio.current_time)
+        pool: Pool[WorkItem] = Pool(transport=self.wire, account=Account(limits), stop=stop, wall=anyio.current_time)
         async with anyio.create_task_group() as beside:
             beside.start_soon(self.sharing.look_up)
             if stop_after is not None:
@@ -156,7 +156,7 @@ def test_an_earlier_answer_to_an_address_is_not_shared(virtual: Any) -> None:
         for work in Shared.rows(shared):
             url = Media(kind="image", ref="http://x/latest.jpg", url="http://x/latest.jpg")
             row = Row(ordinal=work.row.ordinal, where="m", id=work.row.id, given=True, images=(url,))
-            yield Work(row=row, fingerprint=fingerprint(1))
+            yield WorkItem(row=row, fingerprint=fingerprint(1))
 
     shared.rows = rows  # type: ignore[method-assign]
     virtual(shared.run)

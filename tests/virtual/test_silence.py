@@ -22,9 +22,9 @@ NO_ROUTE = Fault("transient", "Local.ConnectTimeout", "no connection within 10 s
 @pytest.mark.parametrize("concurrency", [None, 1, 64])
 @pytest.mark.parametrize(("fault", "latency"), [(REFUSED, 0.0), (NO_ROUTE, 10.0)], ids=["refused", "no route"])
 def test_a_dead_port_ends_the_run_within_three_minutes(
-    night: Any, rows: int, concurrency: int | None, fault: Fault, latency: float
+    pool_run: Any, rows: int, concurrency: int | None, fault: Fault, latency: float
 ) -> None:
-    result = night(
+    result = pool_run(
         lambda row, now: Answer(fault=fault, status=0, latency=latency), rows, limits=Limits(concurrency=concurrency)
     )
     assert 120.0 <= result.took < 180.0
@@ -35,7 +35,7 @@ def test_a_dead_port_ends_the_run_within_three_minutes(
 
 
 @pytest.mark.parametrize("concurrency", [1, 64])
-def test_an_outage_of_30_s_in_the_middle_loses_nothing(night: Any, concurrency: int) -> None:
+def test_an_outage_of_30_s_in_the_middle_loses_nothing(pool_run: Any, concurrency: int) -> None:
     began: list[float] = []
 
     def script(row: int, now: float) -> Answer:
@@ -44,28 +44,28 @@ def test_an_outage_of_30_s_in_the_middle_loses_nothing(night: Any, concurrency: 
         return Answer(fault=REFUSED, status=0, latency=0.0) if down else Answer(latency=0.5)
 
     rows = 100 * concurrency
-    result = night(script, rows, limits=Limits(concurrency=concurrency))
+    result = pool_run(script, rows, limits=Limits(concurrency=concurrency))
     assert result.stopped.reason == "finished"
     assert result.count(Answered) == rows
 
 
-def test_a_network_that_dies_in_the_middle_keeps_what_came(night: Any) -> None:
+def test_a_network_that_dies_in_the_middle_keeps_what_came(pool_run: Any) -> None:
     began: list[float] = []
 
     def script(row: int, now: float) -> Answer:
         began.append(now)
         return Answer(fault=REFUSED, status=0, latency=0.0) if now - began[0] >= 20.0 else Answer(latency=0.5)
 
-    result = night(script, itertools.count(), limits=Limits(concurrency=8))
+    result = pool_run(script, itertools.count(), limits=Limits(concurrency=8))
     assert result.stopped.reason == "circuit"
     assert 140.0 <= result.took < 200.0
     assert result.count(Answered) >= 8 * 38
     assert result.count(Failed) == 0
 
 
-def test_a_model_that_is_silent_for_minutes_is_awaited(night: Any) -> None:
+def test_a_model_that_is_silent_for_minutes_is_awaited(pool_run: Any) -> None:
     """Seven connections are refused beside it; the request that was taken answers after eight minutes."""
-    result = night(
+    result = pool_run(
         lambda row, now: Answer(latency=480.0) if row == 0 else Answer(fault=REFUSED, status=0, latency=0.0),
         8,
         policy=Policy(timeouts=Timeouts(read=600.0, total=900.0), deadline=1e6),
@@ -74,8 +74,8 @@ def test_a_model_that_is_silent_for_minutes_is_awaited(night: Any) -> None:
     assert result.took >= 480.0
 
 
-def test_answers_after_long_silences_stop_nothing(night: Any) -> None:
-    result = night(
+def test_answers_after_long_silences_stop_nothing(pool_run: Any) -> None:
+    result = pool_run(
         lambda row, now: Answer(latency=290.0),
         50,
         limits=Limits(concurrency=2),
@@ -85,7 +85,7 @@ def test_answers_after_long_silences_stop_nothing(night: Any) -> None:
     assert result.count(Answered) == 50
 
 
-def test_a_blip_before_a_long_pause_stops_nothing(night: Any) -> None:
+def test_a_blip_before_a_long_pause_stops_nothing(pool_run: Any) -> None:
     """One connection fails, and the next request may start four minutes later."""
     blips: list[int] = []
 
@@ -95,15 +95,15 @@ def test_a_blip_before_a_long_pause_stops_nothing(night: Any) -> None:
             return Answer(fault=REFUSED, status=0, latency=0.0)
         return Answer(latency=0.5)
 
-    result = night(script, 10, limits=Limits(rpm=0.25), policy=Policy(deadline=1e6))
+    result = pool_run(script, 10, limits=Limits(rpm=0.25), policy=Policy(deadline=1e6))
     assert result.stopped.reason == "finished"
     assert result.count(Answered) == 10
 
 
-def test_a_server_that_takes_connections_is_not_silent(night: Any) -> None:
+def test_a_server_that_takes_connections_is_not_silent(pool_run: Any) -> None:
     """It answered once, and drops each connection since."""
     dropped = Fault("transient", "Local.Disconnected", "the server hung up before answering", retry="yes")
-    result = night(
+    result = pool_run(
         lambda row, now: Answer() if row == 0 else Answer(fault=dropped, status=0, latency=0.1),
         4,
         policy=Policy(circuit_min_calls=1000),
@@ -112,8 +112,8 @@ def test_a_server_that_takes_connections_is_not_silent(night: Any) -> None:
     assert result.count(Failed) == 3
 
 
-def test_silence_of_zero_never_stops(night: Any) -> None:
-    result = night(
+def test_silence_of_zero_never_stops(pool_run: Any) -> None:
+    result = pool_run(
         lambda row, now: Answer(fault=REFUSED, status=0, latency=0.0),
         3,
         policy=Policy(silence=0.0, deadline=1e6),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from control.scenarios import Scenario
 from control.services import Slots
-from pipeline.dispatch.controller import Controller
+from pipeline.dispatch.controller import RateController
 from pipeline.dispatch.cooldown import Cooldown
 from pipeline.dispatch.rate import Rate
 
@@ -42,7 +42,7 @@ class Simulation:
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self._scenario, self._rng = scenario, random.Random(seed)
         self._service = scenario.service()
-        self._controller = Controller(None, scenario.named)
+        self._controller = RateController(None, scenario.named)
         self._cooldown = Cooldown(random.Random(seed + 1))
         self._rate = Rate(self._controller.rate)
         self._events: list[tuple[float, int, tuple[float, bool, float | None, bool] | None]] = [(0.0, 0, None)]
@@ -72,7 +72,7 @@ class Simulation:
         controller = self._controller
         if taken:
             controller.answered(now, started, slot_bound=self._slot_bound, rate_bound=self._rate_bound)
-            self._cooldown.alive(now, started)
+            self._cooldown.on_success(now, started)
         else:
             controller.throttled(now, started)
             if wait is not None and self._cooldown.pause(now, wait, started):
