@@ -85,7 +85,7 @@ class FrameSource(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Frames(msgspec.Struct, frozen=True, kw_only=True):
     """One video as pictures in order. `fps`: the frames were taken 1/fps seconds apart."""
 
-    pictures: tuple[Media, ...] | FrameSource
+    images: tuple[Media, ...] | FrameSource
     fps: float | None = None
     max_frames: int | None = None
 
@@ -306,14 +306,14 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens as the service counted them; None is not known, never 0. `media_tokens` are contained in `input_tokens`.
 
     `input_units` is the weighted usage of an embedding service that bills no tokens (ONE-PEACE's `total_usage`).
-    `sound_tokens` are the part of `media_tokens` that is sound. `cached_tokens` are the part of `input_tokens` that was
+    `audio_tokens` are the part of `media_tokens` that is sound. `cached_tokens` are the part of `input_tokens` that was
     read from the service's cache, `written_tokens` the part that was written to it.
     """
 
     input_tokens: int | None = None
     output_tokens: int | None = None
     media_tokens: int | None = None
-    sound_tokens: int | None = None
+    audio_tokens: int | None = None
     cached_tokens: int | None = None
     written_tokens: int | None = None
     input_units: int | None = None

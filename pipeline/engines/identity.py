@@ -113,10 +113,10 @@ def has_local_files(row: Row) -> bool:
 def _media(row: Row, key: Key) -> list[tuple[str, str]]:
     found = [("image", _key(media, key)) for media in row.images]
     if row.frames is not None:
-        if isinstance(row.frames.pictures, FrameSource):
-            found.append(("frames", row.frames.pictures.pattern))
+        if isinstance(row.frames.images, FrameSource):
+            found.append(("frames", row.frames.images.pattern))
         else:
-            found += [("frame", _key(media, key)) for media in row.frames.pictures]
+            found += [("frame", _key(media, key)) for media in row.frames.images]
     found += [("audio", _key(media, key)) for media in row.audio]
     if row.text is not None:
         found.append(("text", row.text))
@@ -177,10 +177,10 @@ def _part(item: Item, key: Key) -> list[Any]:
     if isinstance(content, Media):
         return [*_of_medium(content, key), item.options]
     keys: Any
-    if isinstance(content.pictures, FrameSource):
-        keys = content.pictures.pattern
+    if isinstance(content.images, FrameSource):
+        keys = content.images.pattern
     else:
-        keys = [_key(media, key) for media in content.pictures]
+        keys = [_key(media, key) for media in content.images]
     return ["frames", keys, {**item.options, **({} if content.fps is None else {"fps": float(content.fps)})}]
 
 

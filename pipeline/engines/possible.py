@@ -67,15 +67,15 @@ def _pieces(context: JobContext, field: str) -> list[Pieces]:
     if field in ("image", "images"):
         return [{"images": (_medium(context, "image"),)}]
     if field in ("frames", "fps", "max_frames"):
-        return [{"frames": Frames(pictures=(_medium(context, "image"),) * (context.model.frame_limits.min or 4))}]
+        return [{"frames": Frames(images=(_medium(context, "image"),) * (context.model.frame_limits.min or 4))}]
     if field == "video":
         files = (_medium(context, "video"), _local("video"))
         return [{"videos": (Item(content=file),)} for file in dict.fromkeys(files)]
     if field == "audio":
         return [{"audio": (_medium(context, "audio"),)}]
     if field == "messages":
-        picture = _medium(context, "image")
-        turns = Message(role="user", text="a question", images=(picture,)), Message(role="assistant", text="an answer")
+        image = _medium(context, "image")
+        turns = Message(role="user", text="a question", images=(image,)), Message(role="assistant", text="an answer")
         return [{"messages": turns}]
     if field == "prompts":
         return [{"prompts": ("a question",)}]

@@ -228,14 +228,14 @@ def _blocks(blocks: tuple[Block, ...], loaded: tuple[Loaded, ...]) -> list[dict[
     """Polygons in pixels of the original picture; a request with several pictures cannot tell whose they are."""
     from pipeline.manifest.coordinates import original_coordinates
 
-    picture = loaded[0] if len(loaded) == 1 else None
+    image = loaded[0] if len(loaded) == 1 else None
     return [
         {
             "text": block.text,
             "score": block.score,
             "polygon": block.polygon
-            if block.polygon is None or picture is None
-            else original_coordinates(picture, block.polygon),
+            if block.polygon is None or image is None
+            else original_coordinates(image, block.polygon),
             "page": block.page,
         }
         for block in blocks

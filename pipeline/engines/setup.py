@@ -17,7 +17,7 @@ from pipeline.manifest.frames_of_video import require_video
 from pipeline.providers import Provider
 from pipeline.providers.budgets import budget_problem
 from pipeline.providers.cost import worst_case
-from pipeline.providers.media_limits import picture_limits, sound_limits, video_limits
+from pipeline.providers.media_limits import audio_limits, image_limits, video_limits
 from pipeline.providers.models import Model, check_tables, find
 from pipeline.providers.parameters import check_parameters
 from pipeline.providers.prices import region_of
@@ -62,11 +62,11 @@ class JobContext(msgspec.Struct, frozen=True, kw_only=True):
     def media_limits(self, parameters: Mapping[str, Any]) -> Mapping[str, MediaLimits]:
         """By kind of media, for a request with these parameters."""
         local = self.provider.local_files(self.model, self.endpoint)
-        sounds = sound_limits(self.model, local)
+        audio = audio_limits(self.model, local)
         if parameters.get("auto_truncation") is True:
-            sounds = msgspec.structs.replace(sounds, max_seconds=None)
-        pictures = picture_limits(self.model, local, parameters)
-        return {"image": pictures, "audio": sounds, "video": video_limits(self.model, local)}
+            audio = msgspec.structs.replace(audio, max_seconds=None)
+        images = image_limits(self.model, local, parameters)
+        return {"image": images, "audio": audio, "video": video_limits(self.model, local)}
 
     def reserved(self, request: Request) -> float | None:
         """What an attempt at a request is to reserve of the budget; None without one. Raises Fault as `worst_cost`."""

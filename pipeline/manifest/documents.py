@@ -20,7 +20,7 @@ from pipeline.manifest.fit import (
     several_pages,
 )
 from pipeline.manifest.pdf import DPI, count_pages, drawn_page, is_pdf, page_sizes
-from pipeline.manifest.probe import Facts, facts, open_picture
+from pipeline.manifest.probe import Facts, facts, open_image
 from pipeline.manifest.render import Truncated
 from pipeline.manifest.tiff import page_frames
 from pipeline.types import MediaLimits
@@ -92,7 +92,7 @@ def _facts(document: Document) -> list[Facts]:
         return [drawn_facts(*size) for size in sizes]
     found = []
     for frame in document.frames:
-        picture = open_picture(document.body, document.name)
-        picture.seek(frame)
-        found.append(facts(picture))
+        image = open_image(document.body, document.name)
+        image.seek(frame)
+        found.append(facts(image))
     return found

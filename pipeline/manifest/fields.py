@@ -32,7 +32,7 @@ def images(value: Any, name: str, base: str) -> tuple[Media, ...]:
     return _media(value, name, base, "image")
 
 
-def sounds(value: Any, name: str, base: str) -> tuple[Media, ...]:
+def audio(value: Any, name: str, base: str) -> tuple[Media, ...]:
     """One or several sounds."""
     return _media(value, name, base, "audio")
 

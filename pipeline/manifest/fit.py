@@ -10,7 +10,7 @@ import msgspec
 
 from pipeline.errors import Fault, refusal
 from pipeline.manifest import render
-from pipeline.manifest.probe import Facts, facts, open_picture
+from pipeline.manifest.probe import Facts, facts, open_image
 from pipeline.manifest.render import Truncated
 from pipeline.manifest.whole import is_complete_file
 from pipeline.types import MediaLimits
@@ -63,7 +63,7 @@ def fit(
     Raises Fault: EmptyFile, NotAPicture, TruncatedPicture, DamagedPicture, TooManyPixels, TooSmall, Ratio, Format,
     TooLarge, TooLongSide (codes `Local.…`).
     """
-    found = facts(open_picture(body, name))
+    found = facts(open_image(body, name))
     if found.pages > 1:
         raise several_pages(name, found.pages)
     needed = need(found, len(body), name, limits, resize=resize, upright=upright)  # first, as in a plan
@@ -89,12 +89,12 @@ def fit_frame(
     body: bytes, name: str, limits: MediaLimits, frame: int, *, resize: Literal["fit", "off"], truncated: Truncated
 ) -> Fitted:
     """As `fit`, for one directory of a TIFF, counted from 0. It is written anew, upright."""
-    picture = open_picture(body, name)
+    image = open_image(body, name)
     try:
-        picture.seek(frame)
+        image.seek(frame)
     except Exception as error:  # a decoder may raise nearly anything on hostile bytes
         raise refusal("DamagedPicture", f"{name}: the page cannot be read ({error})") from None
-    found, limits = facts(picture), page_limits(limits, resize)
+    found, limits = facts(image), page_limits(limits, resize)
     need(found, 0, name, msgspec.structs.replace(limits, formats=None), resize=resize)
     size = scaled(found.upright_width, found.upright_height, limits)
     return _written(render.decoded(body, name, found, size, truncated, frame), found, name, limits)

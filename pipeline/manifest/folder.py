@@ -74,12 +74,12 @@ class Contents:
         return "holds no pictures and no tables" if pattern is None else "no picture and no table matches this glob"
 
 
-def contents(folder: str, pattern: str | None, *, sounds: bool, follow: bool) -> Contents:
+def contents(folder: str, pattern: str | None, *, audio: bool, follow: bool) -> Contents:
     """Looks through a folder (`pattern` None), or what a glob matches in it, as `walk` lists it. Raises OSError."""
     found = Contents()
     for entry in walk(folder, pattern, found.passed, follow=follow):
         kind = kind_of(entry.relative)
-        if kind == "image" or (kind == "audio" and sounds):
+        if kind == "image" or (kind == "audio" and audio):
             found.medium = entry.relative
             break
         found.add(entry.relative, entry.path)

@@ -21,8 +21,8 @@ def expand(frames: Frames) -> tuple[Media, ...]:
 
     Raises Fault `Local.MissingFrames` (no such folder, nothing in it), `Local.TooManyFrames` (beyond MAX_LISTED).
     """
-    pictures = frames.pictures
-    listed = _listed(pictures) if isinstance(pictures, FrameSource) else pictures
+    images = frames.images
+    listed = _listed(images) if isinstance(images, FrameSource) else images
     if not listed:
         raise refusal("MissingFrames", "frames: the list is empty")
     if len(listed) > MAX_LISTED:
@@ -30,14 +30,14 @@ def expand(frames: Frames) -> tuple[Media, ...]:
     return sample(listed, frames.max_frames)
 
 
-def sample(pictures: tuple[Media, ...], most: int | None) -> tuple[Media, ...]:
+def sample(images: tuple[Media, ...], most: int | None) -> tuple[Media, ...]:
     """At most `most` of the pictures, evenly spread, the first and the last among them (of one: the first)."""
-    count = len(pictures)
+    count = len(images)
     if most is None or count <= most:
-        return pictures
+        return images
     if most == 1:
-        return pictures[:1]
-    return tuple(pictures[round(index * (count - 1) / (most - 1))] for index in range(most))
+        return images[:1]
+    return tuple(images[round(index * (count - 1) / (most - 1))] for index in range(most))
 
 
 def _listed(source: FrameSource) -> tuple[Media, ...]:

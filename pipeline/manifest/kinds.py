@@ -8,7 +8,7 @@ from pipeline.job.schema import TableFormat
 
 # The picture formats of the services' input lists, and those that people's folders hold besides (GIF, HEIC, AVIF):
 # these become rows too, so that a format nobody takes is a failure with a reason and not a file that silently vanished.
-PICTURES = frozenset(
+IMAGES = frozenset(
     (
         ".jpg",
         ".jpeg",
@@ -43,7 +43,7 @@ PICTURES = frozenset(
         ".pdf",
     )
 )
-SOUNDS = frozenset(
+AUDIO = frozenset(
     (
         ".wav",
         ".mp3",
@@ -104,9 +104,9 @@ def kind_of(name: str) -> Kind | None:
     if suffix == ".gz":
         inner = TABLES.get(suffix_of(name[:-3]))
         return None if inner == "parquet" else inner
-    if suffix in PICTURES:
+    if suffix in IMAGES:
         return "image"
-    if suffix in SOUNDS:
+    if suffix in AUDIO:
         return "audio"
     if suffix in VIDEOS:
         return "video"

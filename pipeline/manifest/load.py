@@ -14,8 +14,8 @@ from pipeline.manifest.files import digest, file_size, read
 from pipeline.manifest.fit import Fitted, fit
 from pipeline.manifest.pdf import DPI, is_pdf
 from pipeline.manifest.refs import public
-from pipeline.manifest.sniff import PICTURE_FORMATS, SOUND_FORMATS
-from pipeline.manifest.sound import check_sound
+from pipeline.manifest.sniff import AUDIO_FORMATS, IMAGE_FORMATS
+from pipeline.manifest.sound import check_audio
 from pipeline.manifest.video_form import VIDEO_FORMATS, check_video, check_video_size
 from pipeline.manifest.whole import is_cut
 from pipeline.types import Loaded, Media, MediaLimits
@@ -69,8 +69,8 @@ def from_bytes(
     if not body:
         raise refusal("EmptyFile", f"{source}: the file is empty")
     if media.kind == "audio":
-        sound = check_sound(body, source, limits)
-        ending, mime = SOUND_FORMATS[sound.format]
+        audio = check_audio(body, source, limits)
+        ending, mime = AUDIO_FORMATS[audio.format]
         return Loaded(
             kind="audio",
             source=source,
@@ -78,7 +78,7 @@ def from_bytes(
             mime=mime,
             name=_name(media, ending),
             sha256=sha256,
-            seconds=sound.seconds,
+            seconds=audio.seconds,
         )
     if media.kind == "video":
         ending, mime = VIDEO_FORMATS[check_video(body, source, limits)]
@@ -88,7 +88,7 @@ def from_bytes(
     else:
         fitted = fit(body, source, limits, resize=resize, upright=upright, truncated=truncated)
     cut = truncated == "send" and is_cut(body)
-    return msgspec.structs.replace(_picture(media, fitted, source), sha256=sha256, cut=cut)
+    return msgspec.structs.replace(_image(media, fitted, source), sha256=sha256, cut=cut)
 
 
 def load_page(
@@ -103,15 +103,15 @@ def load_page(
     whole file. Blocking. Raises Fault as `load`."""
     media = Media(kind="image", ref=document.name, path=document.name)
     fitted = fitted_page(document, index, limits, resize, truncated)
-    loaded = _picture(media, fitted, page_name(document.name, index))
+    loaded = _image(media, fitted, page_name(document.name, index))
     name, dot, ending = (loaded.name or "").rpartition(".")
     return msgspec.structs.replace(
         loaded, name=f"{name}_{index + 1:03}{dot}{ending}", sha256=document.sha256, page=index + 1
     )
 
 
-def _picture(media: Media, fitted: Fitted, source: str) -> Loaded:
-    ending, mime = PICTURE_FORMATS.get(fitted.format, ("", "application/octet-stream"))
+def _image(media: Media, fitted: Fitted, source: str) -> Loaded:
+    ending, mime = IMAGE_FORMATS.get(fitted.format, ("", "application/octet-stream"))
     return Loaded(
         kind="image",
         source=source,

@@ -15,22 +15,22 @@ from pipeline.manifest.walk import Found, walk
 from pipeline.types import Media, Problem, Row
 
 
-class PictureFolder:
-    """The pictures (and with `sounds` the sounds) below `root`, or those that match `pattern` there.
+class ImageFolder:
+    """The pictures (and with `audio` the sounds) below `root`, or those that match `pattern` there.
 
     Folders named `key=value` are columns of type text; `first`, the path of one file below `root`, says which there
     are. Links that the folder holds are followed, wherever they lead: the user named the folder. `follow` False: links
     to folders are passed over, as an output that began with 0.1.0 did.
     """
 
-    def __init__(self, root: str, pattern: str | None, sounds: bool, first: str = "", *, follow: bool = True) -> None:
+    def __init__(self, root: str, pattern: str | None, audio: bool, first: str = "", *, follow: bool = True) -> None:
         self.root = root
         self._above = above(root)
-        fields = ("image", "audio") if sounds else ("image",)
+        fields = ("image", "audio") if audio else ("image",)
         hive = columns_of(self._above + first)
         self.schema_columns: tuple[str, ...] | None = (*fields, *(name for name in hive if name not in FIELDS))
         self._pattern = pattern
-        self._sounds = sounds
+        self._audio = audio
         self._follow = follow
         self._passed: PassedOver | None = None
 
@@ -68,7 +68,7 @@ class PictureFolder:
         return columns_of(self._above + relative) if self._above or "=" in relative else {}
 
     def _is_wanted(self, kind: Kind | None) -> bool:
-        return kind == "image" or (kind == "audio" and self._sounds)
+        return kind == "image" or (kind == "audio" and self._audio)
 
     def _listed(self, passed: PassedOver) -> Iterator[Found]:
         try:
@@ -77,7 +77,7 @@ class PictureFolder:
             raise ManifestError(f"{error.filename or self.root}: cannot be listed: {error.strerror}") from None
 
 
-def _row(ordinal: int, found: Found, sound: bool, columns: dict[str, str | None]) -> Row:
+def _row(ordinal: int, found: Found, audio: bool, columns: dict[str, str | None]) -> Row:
     relative = found.relative
     try:
         relative.encode()
@@ -86,16 +86,16 @@ def _row(ordinal: int, found: Found, sound: bool, columns: dict[str, str | None]
     # A first segment with a colon would read as a scheme.
     ref = f"./{relative}" if ":" in relative.split("/", 1)[0] else relative
     # The reference of the medium is absolute: a link in the user's own folder may lead out of it.
-    media = (Media(kind="audio" if sound else "image", ref=found.path, path=found.path),)
-    raw: dict[str, str | None] = {"audio" if sound else "image": ref}
+    media = (Media(kind="audio" if audio else "image", ref=found.path, path=found.path),)
+    raw: dict[str, str | None] = {"audio" if audio else "image": ref}
     raw.update((name, value) for name, value in columns.items() if name not in FIELDS)
     return Row(
         ordinal=ordinal,
         where=relative,
         id=relative,
         given=False,
-        images=() if sound else media,
-        audio=media if sound else (),
+        images=() if audio else media,
+        audio=media if audio else (),
         columns=columns,
         raw=raw,
     )

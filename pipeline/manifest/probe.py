@@ -16,7 +16,7 @@ from pipeline.manifest.libtiff import silence_libtiff
 from pipeline.manifest.png import without_metadata
 from pipeline.manifest.rare_pictures import open_rare
 from pipeline.manifest.refs import public
-from pipeline.manifest.sniff import PICTURE_FORMATS, described, sniff
+from pipeline.manifest.sniff import IMAGE_FORMATS, described, sniff
 from pipeline.manifest.tiff import page_frames
 from pipeline.manifest.whole import is_complete_file
 from pipeline.types import Media
@@ -80,7 +80,7 @@ def probe(media: Media, *, confine: str | None = None) -> Facts:
     """
     name = public(media)
     if media.data is not None:
-        return facts(open_picture(media.data, name))
+        return facts(open_image(media.data, name))
     if media.path is None:
         raise ValueError(f"{name} is not here")
     with opened(media, confine) as file:
@@ -90,10 +90,10 @@ def probe(media: Media, *, confine: str | None = None) -> Facts:
             if fault.code != "Local.DamagedPicture":
                 raise
         file.seek(0)  # only the whole file shows whether it is damaged or cut off
-        return facts(open_picture(file.read(), name))
+        return facts(open_image(file.read(), name))
 
 
-def open_picture(body: bytes, name: str) -> Image:
+def open_image(body: bytes, name: str) -> Image:
     """A picture opened but not decoded, its size within MAX_PIXELS. Raises as `probe` does, and Fault
     `Local.TruncatedPicture` for one that is cut off in its header."""
     try:
@@ -105,22 +105,22 @@ def open_picture(body: bytes, name: str) -> Image:
         raise
 
 
-def facts(picture: Image) -> Facts:
+def facts(image: Image) -> Facts:
     """The facts of an opened picture; nothing is decoded."""
     return Facts(
-        format=str(picture.format),
-        width=picture.width,
-        height=picture.height,
-        orientation=_orientation(picture),
-        mode=picture.mode,
-        bits=_bits(picture),
-        animated=picture.format != "TIFF" and bool(getattr(picture, "is_animated", False)),
-        pages=_pages(picture) if picture.format == "TIFF" else 1,
+        format=str(image.format),
+        width=image.width,
+        height=image.height,
+        orientation=_orientation(image),
+        mode=image.mode,
+        bits=_bits(image),
+        animated=image.format != "TIFF" and bool(getattr(image, "is_animated", False)),
+        pages=_pages(image) if image.format == "TIFF" else 1,
     )
 
 
-def _pages(picture: Image) -> int:
-    file = getattr(picture, "_fp", None) or getattr(picture, "fp", None)
+def _pages(image: Image) -> int:
+    file = getattr(image, "_fp", None) or getattr(image, "fp", None)
     if file is None:
         return 1
     place = file.tell()
@@ -136,13 +136,13 @@ def _open(file: BinaryIO, head: bytes, name: str) -> Image:
     if form is None and (rare := open_rare(file, head)) is not None:
         _check_size(rare.width, rare.height, name)
         return rare
-    if form not in PICTURE_FORMATS:
+    if form not in IMAGE_FORMATS:
         what = f"a {form} sound" if form else described(head)
         raise refusal("NotAPicture", f"{name}: not a picture but {what}")
     if form == "WEBP":
         _check_size(*_webp_size(head), name)
     try:
-        picture = _by_plugin(file, form)
+        image = _by_plugin(file, form)
     except Fault as fault:
         raise Fault("rejected", fault.code, f"{name}: {fault.message}") from None
     except Exception as error:  # a decoder may raise nearly anything on hostile bytes
@@ -150,8 +150,8 @@ def _open(file: BinaryIO, head: bytes, name: str) -> Image:
         raise refusal(
             "DamagedPicture", f"{name}: begins like {form}, but its header cannot be read ({error})"
         ) from None
-    _check_size(picture.width, picture.height, name)
-    return picture
+    _check_size(image.width, image.height, name)
+    return image
 
 
 def _by_plugin(file: BinaryIO, form: str) -> Image:
@@ -162,13 +162,13 @@ def _by_plugin(file: BinaryIO, form: str) -> Image:
     plugin = _plugin(form)
     file.seek(0)
     try:
-        picture: Image = plugin(file)
+        image: Image = plugin(file)
     except Exception as error:
         if form != "PNG" or isinstance(error, (OSError, MemoryError)):
             raise
         file.seek(0)
-        picture = plugin(io.BytesIO(without_metadata(file.read())))
-    return picture
+        image = plugin(io.BytesIO(without_metadata(file.read())))
+    return image
 
 
 def load_readers() -> None:
@@ -224,25 +224,25 @@ def _webp_size(head: bytes) -> tuple[int, int]:
     return 1, 1
 
 
-def _orientation(picture: Image) -> int:
-    if picture.format == "PNG" and not {"exif", "Raw profile type exif", "xmp"} & picture.info.keys():
+def _orientation(image: Image) -> int:
+    if image.format == "PNG" and not {"exif", "Raw profile type exif", "xmp"} & image.info.keys():
         return 1  # Pillow would decode the whole PNG to look for EXIF behind the picture
     try:
-        found = picture.getexif().get(0x0112, 1)
+        found = image.getexif().get(0x0112, 1)
     except Exception:  # broken EXIF does not make a picture unusable
         return 1
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
-def _bits(picture: Image) -> int:
+def _bits(image: Image) -> int:
     """Bits per channel as stored; Pillow's mode hides them for 16-bit colour."""
-    if picture.format == "TIFF":
-        stored = getattr(picture, "tag_v2", {}).get(258, (8,))
+    if image.format == "TIFF":
+        stored = getattr(image, "tag_v2", {}).get(258, (8,))
         return int(max(stored)) if isinstance(stored, tuple) else int(stored)
-    if picture.mode in ("I", "F"):
+    if image.mode in ("I", "F"):
         return 32
-    if picture.mode.startswith("I;16"):
+    if image.mode.startswith("I;16"):
         return 16
-    tiles = getattr(picture, "tile", None)
-    raw = str(tiles[0][3]) if picture.format == "PNG" and tiles else ""
+    tiles = getattr(image, "tile", None)
+    raw = str(tiles[0][3]) if image.format == "PNG" and tiles else ""
     return 16 if ";16" in raw else 8

@@ -19,7 +19,7 @@ def is_pil(value: Any) -> bool:
     return any(kind.__module__ == "PIL.Image" and kind.__name__ == "Image" for kind in type(value).__mro__)
 
 
-def is_picture_array(value: Any) -> bool:
+def is_image_array(value: Any) -> bool:
     """Whether a numpy array is a picture: whole numbers of 8 bits, height × width, alone or with 1, 3 or 4 channels."""
     if not (hasattr(value, "dtype") and hasattr(value, "ndim") and hasattr(value, "shape")):
         return False
@@ -29,7 +29,7 @@ def is_picture_array(value: Any) -> bool:
 
 
 def file_of_array(value: Any) -> bytes:
-    """The PNG of an array that `is_picture_array`."""
+    """The PNG of an array that `is_image_array`."""
     import numpy as np
     from PIL import Image as Pictures
 
@@ -41,7 +41,7 @@ def file_of_array(value: Any) -> bytes:
     return _png(Pictures.fromarray(np.ascontiguousarray(array)))
 
 
-def file_of_picture(image: Image) -> bytes:
+def file_of_image(image: Image) -> bytes:
     """The PNG of a PIL picture, upright, in grey, RGB or RGBA. What its file does not hold is left out: a picture that
     Pillow cannot read to its end becomes a PNG that is cut off."""
     from PIL import ImageOps

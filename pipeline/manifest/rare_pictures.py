@@ -57,11 +57,11 @@ def open_rare(file: BinaryIO, head: bytes) -> Image | None:
             continue
         file.seek(0)
         try:
-            picture: Image = factory(file, "")
+            image: Image = factory(file, "")
         except Exception as error:  # a reader may raise nearly anything on hostile bytes
             pass_on(error)
             continue
-        return picture
+        return image
     return None
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipeline.errors import Fault, refusal
 from pipeline.machine import pass_on
 from pipeline.manifest.png import without_metadata
-from pipeline.manifest.probe import Facts, open_picture
+from pipeline.manifest.probe import Facts, open_image
 from pipeline.manifest.whole import is_complete_file
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _loaded(
     frame: int | None = None,
 ) -> Image:
     """The picture decoded; a JPEG that is much larger than `size` (as stored) at a fraction of its size."""
-    image = open_picture(body, name)
+    image = open_image(body, name)
     if image.format == "JPEG" and size is not None:
         image.draft("", size)  # DCT scaling: 12 to 1 megapixel in 91 ms instead of 216
     try:
@@ -135,7 +135,7 @@ def _loaded(
         except Exception as error:
             if image.format != "PNG" or isinstance(error, (OSError, MemoryError)):
                 raise
-            image = open_picture(without_metadata(body), name)  # metadata behind the pixels
+            image = open_image(without_metadata(body), name)  # metadata behind the pixels
             image.load()
     except Exception as error:  # a decoder may raise nearly anything on hostile bytes
         pass_on(error)

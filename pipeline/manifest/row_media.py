@@ -37,12 +37,12 @@ def message_media(row: Row) -> Iterator[Media]:
 
 def has_unlisted_frames(row: Row) -> bool:
     """Whether a folder or glob of frames must be listed before the row's media are known."""
-    if row.frames is not None and isinstance(row.frames.pictures, FrameSource):
+    if row.frames is not None and isinstance(row.frames.images, FrameSource):
         return True
     if not row.contents and not row.messages:
         return False
     items = (*row.contents, *(item for message in row.messages for item in message.items))
-    return any(isinstance(i.content, Frames) and isinstance(i.content.pictures, FrameSource) for i in items)
+    return any(isinstance(i.content, Frames) and isinstance(i.content.images, FrameSource) for i in items)
 
 
 def expand_frames(row: Row) -> Row:
@@ -58,8 +58,8 @@ def expand_frames(row: Row) -> Row:
 
 
 def _expand_frames(frames: Frames) -> Iterator[Media]:
-    if not isinstance(frames.pictures, FrameSource):
-        yield from frames.pictures
+    if not isinstance(frames.images, FrameSource):
+        yield from frames.images
 
 
 def _of_items(items: tuple[Item, ...]) -> Iterator[Media]:
@@ -71,11 +71,11 @@ def _of_items(items: tuple[Item, ...]) -> Iterator[Media]:
 
 
 def _must_be_listed(frames: Frames) -> bool:
-    return frames.max_frames is not None or isinstance(frames.pictures, FrameSource)
+    return frames.max_frames is not None or isinstance(frames.images, FrameSource)
 
 
 def _expanded(frames: Frames) -> Frames:
-    return msgspec.structs.replace(frames, pictures=expand(frames))
+    return msgspec.structs.replace(frames, images=expand(frames))
 
 
 def _expand_items(items: tuple[Item, ...]) -> tuple[Item, ...]:

@@ -20,7 +20,7 @@ Parser = Callable[[Any, str, str], Any]
 _PARSERS: dict[str, tuple[str, Parser]] = {
     "image": ("images", fields.images),
     "images": ("images", fields.images),
-    "audio": ("audio", fields.sounds),
+    "audio": ("audio", fields.audio),
     "text": ("text", fields.text),
     "contents": ("contents", turns.contents),
     "prompt": ("prompt", fields.text),

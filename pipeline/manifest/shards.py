@@ -26,20 +26,20 @@ from pipeline.types import MediaKind, Row
 
 class Shards:
     """The rows of archives (absolute paths, in order) below the folder `shaper.base`. `passed`: what was passed over
-    when the archives were looked for. `sounds`: sounds are inputs too.
+    when the archives were looked for. `audio`: sounds are inputs too.
 
     Raises ManifestError at once for a file that is no archive.
     """
 
     schema_columns: tuple[str, ...] | None = None
 
-    def __init__(self, files: list[str], shaper: Shaper, passed: PassedOver, *, sounds: bool) -> None:
+    def __init__(self, files: list[str], shaper: Shaper, passed: PassedOver, *, audio: bool) -> None:
         self.root = shaper.base
         self._files = files
         self._shaper = shaper
         self._among = passed
         self._passed: PassedOver | None = None
-        self._kinds: tuple[MediaKind, ...] = ("image", "audio") if sounds else ("image",)
+        self._kinds: tuple[MediaKind, ...] = ("image", "audio") if audio else ("image",)
         self._facts: dict[str, Any] = {}
         self._orders: dict[str, array[int] | None] = {}
         for path in files:

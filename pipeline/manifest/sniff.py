@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Pillow's name of each picture format → (file ending, MIME type), as in the services' tables (PROTOCOLS.md §3.7).
-PICTURE_FORMATS: dict[str, tuple[str, str]] = {
+IMAGE_FORMATS: dict[str, tuple[str, str]] = {
     "JPEG": (".jpg", "image/jpeg"),
     "PNG": (".png", "image/png"),
     "WEBP": (".webp", "image/webp"),
@@ -19,7 +19,7 @@ PICTURE_FORMATS: dict[str, tuple[str, str]] = {
     "PPM": (".ppm", "image/x-portable-pixmap"),
     "HEIF": (".heic", "image/heic"),
 }
-SOUND_FORMATS: dict[str, tuple[str, str]] = {
+AUDIO_FORMATS: dict[str, tuple[str, str]] = {
     "WAV": (".wav", "audio/wav"),
     "MP3": (".mp3", "audio/mpeg"),
     "FLAC": (".flac", "audio/flac"),
@@ -59,7 +59,7 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
 
 
 def sniff(body: bytes) -> str | None:
-    """The format's name, a key of PICTURE_FORMATS or SOUND_FORMATS; None for anything else."""
+    """The format's name, a key of IMAGE_FORMATS or AUDIO_FORMATS; None for anything else."""
     for start, name in _STARTS:
         if body.startswith(start):
             return name

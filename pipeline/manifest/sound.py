@@ -9,18 +9,18 @@ import msgspec
 from pipeline.errors import refusal
 from pipeline.machine import pass_on
 from pipeline.manifest.fit import encoded_size
-from pipeline.manifest.sniff import SOUND_FORMATS, described, sniff
+from pipeline.manifest.sniff import AUDIO_FORMATS, described, sniff
 from pipeline.types import MediaLimits
 
 
-class Sound(msgspec.Struct, frozen=True, kw_only=True):
+class Audio(msgspec.Struct, frozen=True, kw_only=True):
     """Container name (WAV, MP3, FLAC) and length; seconds is None where the file does not say."""
 
     format: str
     seconds: float | None
 
 
-def check_sound(body: bytes, name: str, limits: MediaLimits) -> Sound:
+def check_audio(body: bytes, name: str, limits: MediaLimits) -> Audio:
     """The facts of a sound that keeps to `limits`.
 
     Raises Fault `Local.EmptyFile`, `Local.NotASound`, `Local.TruncatedSound`, `Local.Format`, `Local.TooLarge`,
@@ -28,9 +28,9 @@ def check_sound(body: bytes, name: str, limits: MediaLimits) -> Sound:
     """
     if not body:
         raise refusal("EmptyFile", f"{name}: the file is empty")
-    sound = probe_sound(body, name)
-    if limits.formats is not None and sound.format not in limits.formats:
-        raise refusal("Format", f"{name}: {sound.format}; the model takes {', '.join(limits.formats)}")
+    audio = probe_audio(body, name)
+    if limits.formats is not None and audio.format not in limits.formats:
+        raise refusal("Format", f"{name}: {audio.format}; the model takes {', '.join(limits.formats)}")
     if limits.max_bytes is not None and len(body) > limits.max_bytes:
         raise refusal("TooLarge", f"{name}: {len(body):,} bytes; the model takes at most {limits.max_bytes:,}")
     encoded = encoded_size(len(body))
@@ -38,18 +38,18 @@ def check_sound(body: bytes, name: str, limits: MediaLimits) -> Sound:
         raise refusal(
             "TooLarge", f"{name}: {encoded:,} bytes as base64; the model takes at most {limits.max_encoded_bytes:,}"
         )
-    if limits.max_seconds is not None and sound.seconds is not None and sound.seconds > limits.max_seconds:
-        raise refusal("TooLong", f"{name}: {sound.seconds:.2f} s; the model takes at most {limits.max_seconds:g} s")
-    return sound
+    if limits.max_seconds is not None and audio.seconds is not None and audio.seconds > limits.max_seconds:
+        raise refusal("TooLong", f"{name}: {audio.seconds:.2f} s; the model takes at most {limits.max_seconds:g} s")
+    return audio
 
 
-def probe_sound(body: bytes, name: str) -> Sound:
+def probe_audio(body: bytes, name: str) -> Audio:
     """Container and length from the headers. Raises Fault `Local.NotASound`, `Local.TruncatedSound`.
 
     Only WAV says how many bytes it should have; a cut MP3 or FLAC is a shorter sound.
     """
     form = sniff(body)
-    if form not in SOUND_FORMATS:
+    if form not in AUDIO_FORMATS:
         what = f"a {form} picture" if form else described(body)
         raise refusal("NotASound", f"{name}: not a WAV, MP3 or FLAC sound but {what}")
     if form == "WAV":
@@ -64,7 +64,7 @@ def probe_sound(body: bytes, name: str) -> Sound:
         raise refusal("NotASound", f"{name}: begins like {form}, but its header cannot be read ({error})") from None
     if not seconds and (form != "FLAC" or not _has_stream_info(body)):
         raise refusal("NotASound", f"{name}: begins like {form}, but holds no sound")
-    return Sound(format=form, seconds=seconds or None)
+    return Audio(format=form, seconds=seconds or None)
 
 
 def _check_wave(body: bytes, name: str) -> None:

@@ -18,7 +18,7 @@ from pipeline.manifest.kinds import kind_of
 from pipeline.manifest.members import archive_kind, is_packed
 from pipeline.manifest.missing import PACKED
 from pipeline.manifest.passed import PassedOver
-from pipeline.manifest.pictures import PictureFolder
+from pipeline.manifest.pictures import ImageFolder
 from pipeline.manifest.root import hub_snapshot, root_of
 from pipeline.manifest.rows import CURRENT_RULES, InputRules, Shaper
 from pipeline.manifest.shards import Shards
@@ -105,13 +105,13 @@ def _file(path: str, job: JobFile, rules: InputRules) -> Manifest:
 
 def _folder(folder: str, pattern: str | None, spec: str, job: JobFile, rules: InputRules) -> Manifest:
     """A folder (`pattern` None) or what a glob matches in it."""
-    sounds, follow = job.task == "embed", rules.derived_ids > 1
+    audio, follow = job.task == "embed", rules.derived_ids > 1
     if job.source.format is not None:
         return _all_files(folder, pattern, spec, job, rules)
-    found = contents(folder, pattern, sounds=sounds, follow=follow)
+    found = contents(folder, pattern, audio=audio, follow=follow)
     if found.medium is not None:
         _refuse_encoding(spec, job, "pictures")
-        return PictureFolder(folder, pattern, sounds, found.medium, follow=follow)
+        return ImageFolder(folder, pattern, audio, found.medium, follow=follow)
     kinds = found.table_kinds(pattern)
     if kinds and not follow:  # an output of 0.1.0 read these tables, and no archive
         found.leave_archives()
@@ -155,7 +155,7 @@ def _shards(files: list[str], folder: str, job: JobFile, rules: InputRules, pass
     _refuse_encoding(files[0], job, "archives")
     partitions = Partitions((os.path.relpath(path, folder) for path in files), folder)
     shaper = Shaper(job, folder, rules, partitions)
-    return Shards(files, shaper, passed, sounds=job.task == "embed")
+    return Shards(files, shaper, passed, audio=job.task == "embed")
 
 
 def _nearest(path: str) -> str:

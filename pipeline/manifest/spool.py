@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Iterable, Iterator
 from typing import IO, TYPE_CHECKING, Any
 
-from pipeline.manifest.python_pictures import file_of_array, file_of_picture, is_picture_array, is_pil
+from pipeline.manifest.python_pictures import file_of_array, file_of_image, is_image_array, is_pil
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -113,8 +113,8 @@ def _of_other_kind(value: Any) -> Any:
     if isinstance(value, (bytearray, memoryview)):
         return bytes(value)
     if is_pil(value):
-        return file_of_picture(value)
-    if is_picture_array(value):
+        return file_of_image(value)
+    if is_image_array(value):
         return file_of_array(value)
     if hasattr(value, "tolist") and hasattr(value, "dtype"):
         return to_python(value.tolist())

@@ -84,10 +84,10 @@ def _frames(value: Any, name: str, base: str, fps: float | None, most: int | Non
                 "BadField", f"{name}: {redact_for_message(value)} is no local folder; list the frames' URLs instead"
             )
         source = FrameSource(ref=value, pattern=to_path(value, base), max_frames=most)
-        return Frames(pictures=source, fps=fps, max_frames=most)
+        return Frames(images=source, fps=fps, max_frames=most)
     if not isinstance(value, (list, tuple)):
         raise fields.bad_field(name, value, "a list of pictures, a folder or a glob")
-    return Frames(pictures=fields.images(value, name, base), fps=fps, max_frames=most)
+    return Frames(images=fields.images(value, name, base), fps=fps, max_frames=most)
 
 
 def _tables(value: Any, name: str, keys: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -171,7 +171,7 @@ def _other_media(table: dict[str, Any], name: str, base: str) -> tuple[Item, ...
     readers: dict[str, Callable[[], tuple[Item, ...]]] = {
         "frames": lambda: (_item({"frames": table["frames"], **taken}, name, base),),
         "video": lambda: videos({"video": table["video"], **taken}, base, f"{name}."),
-        "audio": lambda: tuple(Item(content=sound) for sound in fields.sounds(table["audio"], f"{name}.audio", base)),
+        "audio": lambda: tuple(Item(content=audio) for audio in fields.audio(table["audio"], f"{name}.audio", base)),
         "contents": lambda: contents(table["contents"], f"{name}.contents", base),
     }
     for key, read in readers.items():

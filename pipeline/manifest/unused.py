@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from pipeline.manifest.kinds import PICTURES, SOUNDS, VIDEOS
-from pipeline.manifest.sniff import PICTURE_FORMATS, sniff
+from pipeline.manifest.kinds import AUDIO, IMAGES, VIDEOS
+from pipeline.manifest.sniff import IMAGE_FORMATS, sniff
 from pipeline.types import TaskName
 
 Kind = Literal["image", "audio", "video", "frames"]
@@ -81,8 +81,8 @@ _NO_VALUE = frozenset({"", "none", "null", "nan", "n/a", "na", "-", "no", "false
 
 _ENDINGS: dict[str, Kind] = {
     # A column that names a PDF is usually the source of a text, and no picture that was forgotten.
-    **{ending[1:]: "image" for ending in PICTURES - {".pdf"}},
-    **{ending[1:]: "audio" for ending in SOUNDS},
+    **{ending[1:]: "image" for ending in IMAGES - {".pdf"}},
+    **{ending[1:]: "audio" for ending in AUDIO},
     **{ending[1:]: "video" for ending in VIDEOS - {".ts", ".mts"}},  # these are TypeScript far more often
 }
 _ENDING = "|".join(sorted(_ENDINGS, key=len, reverse=True))
@@ -210,7 +210,7 @@ def _kind_of(value: Any, prose: bool = False) -> Kind | None:
 def _kind_of_bytes(head: bytes) -> Kind | None:
     found = sniff(head)
     if found is not None:
-        return "image" if found in PICTURE_FORMATS else "audio"
+        return "image" if found in IMAGE_FORMATS else "audio"
     return "video" if head[4:8] == b"ftyp" or head.startswith(b"\x1aE\xdf\xa3") else None
 
 

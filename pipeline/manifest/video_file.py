@@ -14,7 +14,7 @@ import msgspec
 
 from pipeline.errors import Fault, MissingExtra, refusal
 from pipeline.machine import pass_on
-from pipeline.manifest.sniff import PICTURE_FORMATS, described, sniff
+from pipeline.manifest.sniff import IMAGE_FORMATS, described, sniff
 from pipeline.manifest.video_boxes import has_index, quarter_turns
 from pipeline.manifest.whole import is_complete_file
 
@@ -151,7 +151,7 @@ def _unopened(file: BinaryIO, head: bytes, name: str) -> Fault:
     if looks_like_video(head):
         return refusal("BrokenVideo", f"{name}: begins like a video, but its headers are damaged or cut off; {_HINT}")
     form = sniff(head)
-    what = f"a {form} {'picture' if form in PICTURE_FORMATS else 'sound'}" if form else described(head)
+    what = f"a {form} {'picture' if form in IMAGE_FORMATS else 'sound'}" if form else described(head)
     return refusal("NotAVideo", f"{name}: not a video but {what}")
 
 

@@ -75,13 +75,13 @@ def read_part(part: object, media: PartReader) -> Part:
     if kind == "image_url":
         if isinstance(holder, dict):
             part_options.detail(holder)
-        return media.picture(_address(holder), part)
+        return media.image(_address(holder), part)
     if kind == "video":
         return media.video(holder if isinstance(holder, list) else None, part)
     if kind == "video_url":
         return media.video(_address(holder), part)
     if kind in ("input_audio", "audio_url"):
-        return media.sound(_address(holder), part)
+        return media.audio(_address(holder), part)
     raise Refusal("messages", f"Content part of type {kind[:_LONGEST_NAME]} is not supported by this model.")
 
 
@@ -97,7 +97,7 @@ def usage(counted: Counted) -> dict[str, Any]:
         "total_tokens": counted.taken + counted.given,
     }
     details = {
-        "image_tokens": counted.pictures,
+        "image_tokens": counted.images,
         "video_tokens": counted.frames,
         "audio_tokens": counted.sounds,
     }

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from pipeline.offline import tokens
-from pipeline.offline.media import Picture
+from pipeline.offline.media import Image
 from pipeline.offline.models import answering
-from pipeline.offline.part_reader import Part, Sound, Video
+from pipeline.offline.part_reader import Audio, Part, Video
 
 ROLES = ("system", "user", "assistant")
 _QUOTED = 24
@@ -28,16 +28,16 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
         return "\n".join(part for part in self.parts if isinstance(part, str))
 
     @property
-    def pictures(self) -> tuple[Picture, ...]:
-        return tuple(part for part in self.parts if isinstance(part, Picture))
+    def images(self) -> tuple[Image, ...]:
+        return tuple(part for part in self.parts if isinstance(part, Image))
 
     @property
     def videos(self) -> tuple[Video, ...]:
         return tuple(part for part in self.parts if isinstance(part, Video))
 
     @property
-    def sounds(self) -> tuple[Sound, ...]:
-        return tuple(part for part in self.parts if isinstance(part, Sound))
+    def audio(self) -> tuple[Audio, ...]:
+        return tuple(part for part in self.parts if isinstance(part, Audio))
 
     @property
     def has_media(self) -> bool:
@@ -54,11 +54,11 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens: `pictures`, `frames` and `sounds` are contained in `taken`."""
+    """Tokens: `images`, `frames` and `audio` are contained in `taken`."""
 
     taken: int
     given: int
-    pictures: int = 0
+    images: int = 0
     frames: int = 0
     sounds: int = 0
 
@@ -79,12 +79,12 @@ def asked(conversation: Conversation) -> answering.Asked:
     return answering.Asked(
         model=conversation.model,
         prompt=last.text,
-        pictures=tuple(one.data for one in shown.pictures),
+        images=tuple(one.data for one in shown.images),
         clips=tuple(_clip(video) for video in shown.videos),
-        sounds=tuple(one.data for one in shown.sounds),
+        audio=tuple(one.data for one in shown.audio),
         order=_order(last),
         earlier=_earlier(conversation),
-        estimated=bool(shown.sounds) and not tokens.sound_rate(conversation.model)[1],
+        estimated=bool(shown.audio) and not tokens.audio_rate(conversation.model)[1],
     )
 
 
@@ -103,7 +103,7 @@ def _order(turn: Turn) -> tuple[str, ...]:
         if isinstance(part, str):
             found.append("text" if len(texts) == 1 else f"text “{_start(part)}”")
             continue
-        kind = "picture" if isinstance(part, Picture) else "video" if isinstance(part, Video) else "sound"
+        kind = "picture" if isinstance(part, Image) else "video" if isinstance(part, Video) else "sound"
         counts[kind] = counts.get(kind, 0) + 1
         found.append(f"{kind} {counts[kind]}")
     return tuple(found)
@@ -148,15 +148,15 @@ def _count(conversation: Conversation, given: int) -> Counted:
     grid = tokens.grid_of(model)
     words = sum(tokens.text_tokens(turn.text) + 5 for turn in conversation.turns) + 3
     system = 0 if any(turn.role == "system" for turn in conversation.turns) else 11
-    heard = [sound for turn in conversation.turns for sound in turn.sounds]
-    sounds = sum(tokens.sound_tokens(sound.seconds, model) for sound in heard)
+    heard = [audio for turn in conversation.turns for audio in turn.audio]
+    sounds = sum(tokens.audio_tokens(sound.seconds, model) for sound in heard)
     if grid is None:
         return Counted(taken=system + words + sounds, given=given, sounds=sounds)
     high = bool(conversation.parameters.get("vl_high_resolution_images"))
-    seen = [picture for turn in conversation.turns for picture in turn.pictures]
+    seen = [image for turn in conversation.turns for image in turn.images]
     films = [video for turn in conversation.turns for video in turn.videos]
-    pictures = sum(
-        tokens.picture_tokens(one.width, one.height, grid, pixels=one.pixels, high_resolution=high) for one in seen
+    images = sum(
+        tokens.image_tokens(one.width, one.height, grid, pixels=one.pixels, high_resolution=high) for one in seen
     )
     frames = sum(
         tokens.video_tokens([(one.width, one.height) for one in film.frames], grid, pixels=film.pixels)
@@ -164,9 +164,9 @@ def _count(conversation: Conversation, given: int) -> Counted:
     )
     marks = 2 * (len(seen) + len(films) + len(heard))
     if grid.counted:
-        pictures, frames, marks = pictures + 2 * len(seen), frames + 2 * len(films), 2 * len(heard)
-    taken = system + words + pictures + frames + sounds + marks
-    return Counted(taken=taken, given=given, pictures=pictures, frames=frames, sounds=sounds)
+        images, frames, marks = images + 2 * len(seen), frames + 2 * len(films), 2 * len(heard)
+    taken = system + words + images + frames + sounds + marks
+    return Counted(taken=taken, given=given, images=images, frames=frames, sounds=sounds)
 
 
 def pieces(text: str) -> list[str]:

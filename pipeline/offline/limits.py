@@ -30,7 +30,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     `sounds`: containers by libsndfile's names. `frames`: least and most frames of a video, None = takes none.
     `video`: of a video file, None = takes none. `one_kind`: a message holds text and one other kind. `urls_only`:
-    http(s) addresses, nothing else. `needs_picture`: pure text is refused. `strict_mime`: a data: URI must declare its
+    http(s) addresses, nothing else. `needs_image`: pure text is refused. `strict_mime`: a data: URI must declare its
     real type. `dimensions`: of the vectors a model can give, the default first.
     """
 
@@ -45,7 +45,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     video: VideoLimits | None = None
     one_kind: bool = False
     urls_only: bool = False
-    needs_picture: bool = False
+    needs_image: bool = False
     strict_mime: bool = False
     data_uris: bool = True
     dimensions: tuple[int, ...] = ()
@@ -68,7 +68,7 @@ _NEWER = Limits(max_bytes=20 * MEGABYTE, frames=(4, 512), strict_mime=True)
 
 # Videos: Model Studio's page on visual understanding and its error page; sounds: its page on Qwen-Omni, 2026
 _PATTERNS: tuple[tuple[str, Limits], ...] = (
-    (r"llama3\.2-", Limits(urls_only=True, needs_picture=True, frames=None)),
+    (r"llama3\.2-", Limits(urls_only=True, needs_image=True, frames=None)),
     (r"qwen-vl-ocr|qwen3\.5-ocr", Limits(max_pixels=15_680_000, frames=None, strict_mime=True)),
     (r"qwen-vl-max-(?:0201|2024-02-01)$|qwen-vl-(?:chat-)?v1$", Limits(max_pixels=1_048_576, frames=None)),
     (r"qwen-vl-plus$", Limits(max_pixels=1_048_576, frames=(4, 80), video=_of_video(1024, 600, 80))),

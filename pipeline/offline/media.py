@@ -45,7 +45,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     host: str = ""
 
 
-class Picture(msgspec.Struct, frozen=True, kw_only=True):
+class Image(msgspec.Struct, frozen=True, kw_only=True):
     """A checked picture: its bytes, the width and height its header states, and what its part says of pixels."""
 
     data: bytes
@@ -73,7 +73,7 @@ def load(reference: object, limits: Limits, source: Source) -> tuple[bytes, str 
     raise Refusal("download", "The provided URL does not appear to be valid. Ensure it is correctly formatted.")
 
 
-def picture_of(reference: object, limits: Limits, source: Source) -> Picture:
+def image_of(reference: object, limits: Limits, source: Source) -> Image:
     """A picture within the limits. Raises Refusal."""
     data, mime = load(reference, limits, source)
     if len(data) > limits.max_bytes:
@@ -89,7 +89,7 @@ def picture_of(reference: object, limits: Limits, source: Source) -> Picture:
     if mime is not None and limits.strict_mime and mime not in _MIMES.get(header.format, (mime,)):
         raise Refusal("parameter", f"The data URI declares {mime} but the picture is {_MIMES[header.format][0]}.")
     _check_sides(header, limits)
-    return Picture(data=data, width=header.width, height=header.height)
+    return Image(data=data, width=header.width, height=header.height)
 
 
 def _check_sides(header: picture.Header, limits: Limits) -> None:
@@ -103,14 +103,14 @@ def _check_sides(header: picture.Header, limits: Limits) -> None:
         raise Refusal("picture-sides")
 
 
-def sound_of(reference: object, limits: Limits, source: Source, *, cut: bool) -> tuple[bytes, float]:
+def audio_of(reference: object, limits: Limits, source: Source, *, cut: bool) -> tuple[bytes, float]:
     """A sound in a format that the model takes, and its seconds; over the limit only where `cut`. Raises Refusal."""
     data, _mime = load(reference, limits, source)
     if len(data) > limits.max_bytes:
         raise Refusal("parameter", "Multimodal file size is too large")
     try:
         found = sound.header(data)
-    except sound.NotSound as error:
+    except sound.NotAudio as error:
         raise Refusal("parameter", "The audio format is illegal and cannot be opened.") from error
     if found.format not in limits.sounds:
         raise Refusal("parameter", "The audio format is illegal and cannot be opened.")

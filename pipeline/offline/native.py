@@ -30,7 +30,7 @@ def read(body: Mapping[str, Any], source: Source, *, stream: bool) -> Conversati
     _check_roles(messages)
     media = reader(model, limits, source)
     turns = tuple(_turn(message, media) for message in messages)
-    if limits.needs_picture and not any(turn.pictures for turn in turns if turn.role == "user"):
+    if limits.needs_image and not any(turn.images for turn in turns if turn.role == "user"):
         raise Refusal("messages", "The user messages must contain at least one image URL.")
     checks.json_wish(parameters, " ".join(turn.text for turn in turns))
     return Conversation(model=model, turns=turns, parameters=parameters, most=most)
@@ -84,11 +84,11 @@ def _part(part: object, media: PartReader) -> Part:
         raise Refusal("messages")
     kind = found[0]
     if kind == "image":
-        return media.picture(part["image"], part)
+        return media.image(part["image"], part)
     if kind == "video":
         return media.video(part["video"], part)
     if kind == "audio":
-        return media.sound(part["audio"], part)
+        return media.audio(part["audio"], part)
     part_options.marks(part)
     if not isinstance(part["text"], str):
         raise Refusal("messages")
@@ -99,8 +99,8 @@ def answer(conversation: Conversation) -> Said:
     """Runs the models. Blocking. Raises Refusal where a picture turns out to be broken."""
     options = conversation.parameters.get("ocr_options")
     question = asked(conversation)
-    if "ocr" in conversation.model and question.pictures and options is not None:
-        content = ocr_tasks.answer(options, question.pictures)
+    if "ocr" in conversation.model and question.images and options is not None:
+        content = ocr_tasks.answer(options, question.images)
         said = finish(conversation, str(content["text"]))
         return msgspec.structs.replace(said, read=({**content, "text": said.text},))
     return finish(conversation, answering.answer(question))
@@ -110,8 +110,8 @@ def usage(counted: Counted, model: str, given: int | None = None) -> dict[str, A
     """`output_tokens` counts up in a stream: `given` so far."""
     out = counted.given if given is None else given
     found: dict[str, Any] = {"output_tokens": out, "input_tokens": counted.taken}
-    if counted.pictures:
-        found["image_tokens"] = counted.pictures
+    if counted.images:
+        found["image_tokens"] = counted.images
     if counted.frames:
         found["video_tokens"] = counted.frames
     if counted.sounds:

@@ -24,11 +24,11 @@ _TASKS = (
 _PAIR = re.compile(r"^\s*([^:\uff1a]{1,40})[:\uff1a]\s*(\S.*)$")
 
 
-def answer(options: object, pictures: Sequence[bytes]) -> dict[str, Any]:
+def answer(options: object, images: Sequence[bytes]) -> dict[str, Any]:
     """The content item of the reply: `text`, and `ocr_result` for the tasks that have one. Raises Refusal."""
     if not isinstance(options, Mapping) or options.get("task") not in _TASKS:
         raise Refusal("parameter", f"ocr_options.task should be one of {', '.join(_TASKS)}")
-    lines = answering.read(pictures[-1])
+    lines = answering.read(images[-1])
     task = options["task"]
     if task == "advanced_recognition":
         words = answering.words_info(lines)

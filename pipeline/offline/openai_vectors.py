@@ -10,7 +10,7 @@ import msgspec
 
 from pipeline.offline import tokens
 from pipeline.offline.limits import Limits, embedding_limits
-from pipeline.offline.media import Source, picture_of
+from pipeline.offline.media import Source, image_of
 from pipeline.offline.models import embedding
 from pipeline.offline.native import model_of
 from pipeline.offline.part_reader import reader
@@ -72,12 +72,12 @@ def _part(part: object, limits: Limits, source: Source) -> Item:
     if kind == "text" and isinstance(value, str) and value.strip():
         return _text(value)
     if kind == "image_url" and isinstance(value, dict):
-        picture = picture_of(value.get("url"), limits, source)
-        return Item(kind="image", content=picture.data, factor=1.0, tokens=0)
+        image = image_of(value.get("url"), limits, source)
+        return Item(kind="image", content=image.data, factor=1.0, tokens=0)
     if kind in ("audio_url", "input_audio") and isinstance(value, dict):
         hearing = reader("", msgspec.structs.replace(limits, audio=True), source)
-        sound = hearing.sound(value.get("url" if kind == "audio_url" else "data"), {})
-        return Item(kind="audio", content=sound.data, factor=1.0, tokens=0)
+        audio = hearing.audio(value.get("url" if kind == "audio_url" else "data"), {})
+        return Item(kind="audio", content=audio.data, factor=1.0, tokens=0)
     if kind == "video_url" and isinstance(value, dict):
         return video_item(value.get("url"), value, 1.0, reader("", limits, source))
     raise Refusal("messages")

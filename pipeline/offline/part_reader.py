@@ -9,7 +9,7 @@ import msgspec
 
 from pipeline.offline import part_options, tokens
 from pipeline.offline.limits import Limits, VideoLimits
-from pipeline.offline.media import Picture, Source, load, picture_of, sound_of
+from pipeline.offline.media import Image, Source, audio_of, image_of, load
 from pipeline.offline.refusals import Refusal
 from pipeline.offline.tokens import Grid, Pixels
 from pipeline.offline.video_files import sampled
@@ -21,20 +21,20 @@ _DEFAULT_FPS = 2.0
 class Video(msgspec.Struct, frozen=True, kw_only=True):
     """Frames in order, given as a list (`fps` as the caller stated, or None) or taken out of a file of `seconds`."""
 
-    frames: tuple[Picture, ...]
+    frames: tuple[Image, ...]
     fps: float | None = None
     seconds: float | None = None
     pixels: Pixels = Pixels()
 
 
-class Sound(msgspec.Struct, frozen=True, kw_only=True):
+class Audio(msgspec.Struct, frozen=True, kw_only=True):
     """The bytes of a sound and its length."""
 
     data: bytes
     seconds: float
 
 
-Part = str | Picture | Video | Sound
+Part = str | Image | Video | Audio
 
 
 class PartReader(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,11 +44,11 @@ class PartReader(msgspec.Struct, frozen=True, kw_only=True):
     grid: Grid | None
     source: Source
 
-    def picture(self, reference: object, part: Mapping[str, Any]) -> Picture:
+    def image(self, reference: object, part: Mapping[str, Any]) -> Image:
         """A picture with the options beside it."""
         part_options.marks(part)
         asked = part_options.pixels(part, self.grid)
-        return msgspec.structs.replace(picture_of(reference, self.limits, self.source), pixels=asked)
+        return msgspec.structs.replace(image_of(reference, self.limits, self.source), pixels=asked)
 
     def video(self, value: object, part: Mapping[str, Any]) -> Video:
         """A list of frames, or one video file, with the options beside it."""
@@ -70,15 +70,15 @@ class PartReader(msgspec.Struct, frozen=True, kw_only=True):
         found = sampled(data, limits, fps=fps, frames=(least, most))
         return Video(frames=found.frames, fps=found.fps, seconds=found.seconds, pixels=asked)
 
-    def sound(self, reference: object, part: Mapping[str, Any]) -> Sound:
+    def audio(self, reference: object, part: Mapping[str, Any]) -> Audio:
         """A sound by URL, data: URI, or as bare base64, as OpenAI has it."""
         part_options.marks(part)
         if not self.limits.audio:
             raise Refusal("parameter", "This model does not support audio.")
         if isinstance(reference, str) and ":" not in reference[:_BASE64_START]:
             reference = f"data:;base64,{reference}"
-        data, seconds = sound_of(reference, self.limits, self.source, cut=False)
-        return Sound(data=data, seconds=seconds)
+        data, seconds = audio_of(reference, self.limits, self.source, cut=False)
+        return Audio(data=data, seconds=seconds)
 
     def _frames(self, value: list[Any], part: Mapping[str, Any], asked: Pixels) -> Video:
         if self.limits.frames is None:
@@ -86,7 +86,7 @@ class PartReader(msgspec.Struct, frozen=True, kw_only=True):
         least, most = self.limits.frames
         if not least <= len(value) <= most:
             raise Refusal("parameter", f"the range of sequence images shoule be ({least}, {most}).")
-        frames = tuple(picture_of(one, self.limits, self.source) for one in value)
+        frames = tuple(image_of(one, self.limits, self.source) for one in value)
         return Video(frames=frames, fps=part_options.rate(part, (0.1, 10.0)), pixels=asked)
 
 

@@ -11,7 +11,7 @@ import msgspec
 from pipeline.offline import checks, compatible, part_options, tokens
 from pipeline.offline.conversation import Conversation, Counted, Said, pieces
 from pipeline.offline.limits import QIANFAN, QIANFAN_URL, QIANFAN_WINDOW_TOKENS, Limits, qianfan_video
-from pipeline.offline.media import Picture, Source, picture_of
+from pipeline.offline.media import Image, Source, image_of
 from pipeline.offline.native import model_of
 from pipeline.offline.part_reader import Part, PartReader, reader
 from pipeline.offline.refusals import Refusal
@@ -58,17 +58,17 @@ def _part(part: object, media: PartReader) -> Part:
     if not isinstance(holder, dict) or not isinstance(address, str):
         raise Refusal("messages", f"{kind}.url is required")
     if kind == "image_url":
-        return _picture(address, holder, media.source)
+        return _image(address, holder, media.source)
     if media.limits.video is None:
         raise Refusal("parameter", "video_url is not supported by this model")
     return media.video_file(address, media.limits.video, holder, Pixels())
 
 
-def _picture(address: str, holder: Mapping[str, Any], source: Source) -> Picture:
+def _image(address: str, holder: Mapping[str, Any], source: Source) -> Image:
     part_options.detail(holder)
     limits = QIANFAN if address.startswith("data:") else _url_limits(address)
     try:
-        return picture_of(address, limits, source)
+        return image_of(address, limits, source)
     except Refusal as refusal:
         raise refusal if refusal.kind != "parameter" else Refusal("picture", refusal.message) from refusal
 
@@ -81,10 +81,10 @@ def _url_limits(address: str) -> Limits:
 
 def _taken(conversation: Conversation) -> int:
     """By the only published sample: about 1500 a picture; a pair of a video's frames is taken for one picture."""
-    pictures = sum(len(turn.pictures) for turn in conversation.turns)
+    images = sum(len(turn.images) for turn in conversation.turns)
     pairs = sum(ceil(len(video.frames) / 2) for turn in conversation.turns for video in turn.videos)
     words = sum(tokens.text_tokens(turn.text) + 3 for turn in conversation.turns)
-    return (pictures + pairs) * tokens.qianfan_picture_tokens() + words
+    return (images + pairs) * tokens.qianfan_image_tokens() + words
 
 
 def count(said: Said, conversation: Conversation) -> Counted:

@@ -142,7 +142,7 @@ async def in_model(work: Callable[[], T]) -> T:
         raise Refusal("picture-sides") from error
     except picture.Unreadable as error:
         raise Refusal("picture") from error
-    except sound.NotSound as error:
+    except sound.NotAudio as error:
         raise Refusal("parameter", "The audio format is illegal and cannot be opened.") from error
 
 

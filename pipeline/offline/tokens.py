@@ -9,7 +9,7 @@ from math import ceil, floor, sqrt
 import msgspec
 
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-_QIANFAN_PICTURE = 1500  # two pictures of the documents' sample came to about 3000; no formula is published
+_QIANFAN_IMAGE = 1500  # two pictures of the documents' sample came to about 3000; no formula is published
 
 
 class Grid(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +80,7 @@ class Pixels(msgspec.Struct, frozen=True, kw_only=True):
     total: int | None = None
 
 
-def picture_tokens(
+def image_tokens(
     width: int, height: int, grid: Grid, *, pixels: Pixels | None = None, high_resolution: bool = False
 ) -> int:
     """Tokens of one picture without the two marks. In high resolution `max_pixels` is ignored, as the page says."""
@@ -104,7 +104,7 @@ def video_tokens(sizes: Sequence[tuple[int, int]], grid: Grid, *, pixels: Pixels
     return ceil(len(sizes) / 2) * tall * wide
 
 
-def sound_rate(model: str) -> tuple[float, bool]:
+def audio_rate(model: str) -> tuple[float, bool]:
     """Tokens of a second of sound, and whether that is the model's documented rule or an estimate.
 
     25 a second: Qwen-Omni-Turbo and Qwen2.5-Omni; 12.5: Qwen3-Omni (Model Studio's page on Qwen-Omni, 2025 and 2026).
@@ -115,9 +115,9 @@ def sound_rate(model: str) -> tuple[float, bool]:
     return 12.5, name.startswith("qwen3-omni")
 
 
-def sound_tokens(seconds: float, model: str) -> int:
+def audio_tokens(seconds: float, model: str) -> int:
     """Less than a second counts as one."""
-    return ceil(max(1.0, seconds) * sound_rate(model)[0])
+    return ceil(max(1.0, seconds) * audio_rate(model)[0])
 
 
 def _fit(height: int, width: int, unit: int, least: int, most: int) -> tuple[int, int]:
@@ -132,5 +132,5 @@ def _fit(height: int, width: int, unit: int, least: int, most: int) -> tuple[int
     return tall, wide
 
 
-def qianfan_picture_tokens() -> int:
-    return _QIANFAN_PICTURE
+def qianfan_image_tokens() -> int:
+    return _QIANFAN_IMAGE

@@ -10,7 +10,7 @@ import msgspec
 
 from pipeline.offline import tokens
 from pipeline.offline.limits import Limits, embedding_limits
-from pipeline.offline.media import Source, picture_of, sound_of
+from pipeline.offline.media import Source, audio_of, image_of
 from pipeline.offline.models import answering, embedding, sound
 from pipeline.offline.native import model_of, parameters_of
 from pipeline.offline.part_reader import PartReader, reader
@@ -81,12 +81,12 @@ def _item(content: object, model: str, limits: Limits, source: Source, *, cut: b
         text = _text(value, limits, cut=cut)
         return Item(kind=kind, content=text, factor=factor, tokens=tokens.text_tokens(text))
     if kind == "image":
-        picture = picture_of(value, limits, source)
+        image = image_of(value, limits, source)
         grid = tokens.grid_of(model)
-        cost = tokens.picture_tokens(picture.width, picture.height, grid) if grid else 0
-        return Item(kind=kind, content=picture.data, factor=factor, tokens=cost)
+        cost = tokens.image_tokens(image.width, image.height, grid) if grid else 0
+        return Item(kind=kind, content=image.data, factor=factor, tokens=cost)
     if kind == "audio" and limits.audio:
-        data, _seconds = sound_of(value, limits, source, cut=cut)
+        data, _seconds = audio_of(value, limits, source, cut=cut)
         return Item(kind=kind, content=data, factor=factor, tokens=0)
     if kind == "video" and limits.video is not None:
         return video_item(value, content, factor, reader(model, limits, source))
@@ -136,11 +136,11 @@ def piece(item: Item, seconds: float | None) -> embedding.Piece:
         return embedding.of_text(item.content, item.factor)
     if isinstance(item.content, tuple):
         frames = [answering.see(data) for data in item.content]
-        return embedding.of_pictures([(one.features, one.tags) for one in frames], item.factor)
+        return embedding.of_images([(one.features, one.tags) for one in frames], item.factor)
     if item.kind == "audio":
-        return embedding.of_sound(sound.statistics(item.content, seconds=seconds), item.factor)
+        return embedding.of_audio(sound.statistics(item.content, seconds=seconds), item.factor)
     seen = answering.see(item.content)
-    return embedding.of_picture(seen.features, seen.tags, item.factor)
+    return embedding.of_image(seen.features, seen.tags, item.factor)
 
 
 def reply(wanted: Wanted, vectors: list[tuple[str, np.ndarray[Any, Any]]], request_id: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import msgspec
 from pipeline.errors import Fault, MissingExtra
 from pipeline.manifest.video import probe_video, sample_frames
 from pipeline.offline.limits import VideoLimits
-from pipeline.offline.media import Picture
+from pipeline.offline.media import Image
 from pipeline.offline.refusals import Refusal
 
 _FRAME_PIXELS = 655_360  # the services look at frames of no more
@@ -17,7 +17,7 @@ _NOT_MET = "The video modality input does not meet the requirements because: "
 class Sampled(msgspec.Struct, frozen=True, kw_only=True):
     """Frames with the size that the file has, how many of them a second there are, and the file's length."""
 
-    frames: tuple[Picture, ...]
+    frames: tuple[Image, ...]
     fps: float
     seconds: float
 
@@ -35,8 +35,8 @@ def sampled(data: bytes, limits: VideoLimits, *, fps: float, frames: tuple[int, 
     except Fault as fault:
         raise Refusal("parameter", f"{_NOT_MET}{fault.message}") from fault
     _check_length(taken.duration, limits)
-    pictures = tuple(Picture(data=frame.jpeg, width=info.width, height=info.height) for frame in taken.frames)
-    return Sampled(frames=pictures, fps=len(pictures) / taken.duration, seconds=taken.duration)
+    images = tuple(Image(data=frame.jpeg, width=info.width, height=info.height) for frame in taken.frames)
+    return Sampled(frames=images, fps=len(images) / taken.duration, seconds=taken.duration)
 
 
 def _check_length(seconds: float | None, limits: VideoLimits) -> None:

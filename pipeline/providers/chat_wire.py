@@ -59,7 +59,7 @@ def chat_part(part: Part, part_options: PartOptions, form: Form) -> dict[str, An
             inner["detail"] = chosen.pop("detail")
         return {"type": "image_url", "image_url": inner, **chosen}
     if isinstance(part, Audio):
-        return {**_sound(part.media, form), **chosen}
+        return {**_audio(part.media, form), **chosen}
     if isinstance(part, VideoFile):
         return _video_file(part, chosen, form)
     if form == "qianfan":
@@ -78,7 +78,7 @@ def _video_file(part: VideoFile, chosen: dict[str, Any], form: Form) -> dict[str
     return {"type": "video_url", "video_url": inner, **chosen}
 
 
-def _sound(media: Media | Loaded, form: Form) -> dict[str, Any]:
+def _audio(media: Media | Loaded, form: Form) -> dict[str, Any]:
     """`input_audio`. DashScope takes a URL or a `data:` URL in `data` (Qwen-Omni page of Model Studio's help); other
     servers take plain base64 there, and a URL as `audio_url` (vLLM)."""
     if isinstance(media, Loaded) and media.body is not None and media.url is None:

@@ -120,8 +120,8 @@ def warnings(request: Request, model: Model) -> list[str]:
     turns = [turn for turn in request.turns if turn.role != "user" or turn is not request.turns[-1]]
     if model.ignores_history and turns:
         found.append(f"{model.name} ignores system messages and earlier turns")
-    pictures = sum(isinstance(part, Image) for turn in request.turns for part in turn.parts)
-    if model.needs_image and pictures > 1:
+    images = sum(isinstance(part, Image) for turn in request.turns for part in turn.parts)
+    if model.needs_image and images > 1:
         found.append(f"whether {model.name} takes several pictures is not published")
     return found
 
@@ -178,7 +178,7 @@ def _items(request: Request, model: Model) -> None:
         if isinstance(item.part, Text):
             _item_text(item.part.text, model, truncates)
         elif isinstance(item.part.media, Loaded):
-            _sound_length(item.part.media, model, truncates)
+            _audio_length(item.part.media, model, truncates)
 
 
 def _item_text(text: str, model: Model, truncates: bool) -> None:
@@ -190,7 +190,7 @@ def _item_text(text: str, model: Model, truncates: bool) -> None:
         raise refusal("TextTooLong", f"the text has {len(text)} characters, {model.name} takes {most}; {how}")
 
 
-def _sound_length(media: Loaded, model: Model, truncates: bool) -> None:
+def _audio_length(media: Loaded, model: Model, truncates: bool) -> None:
     most = model.sound.max_seconds
     if media.kind == "audio" and most is not None and (media.seconds or 0) > most and not truncates:
         how = "cut it or set provider.parameters.auto_truncation = true"

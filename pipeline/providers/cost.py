@@ -15,11 +15,11 @@ from pipeline.types import Audio, Part, Request, Text, Usage, VideoFile
 
 
 class _Rates(NamedTuple):
-    """Amounts per token × `price.per`. `media` and `sounds` are of pictures and sounds in the input."""
+    """Amounts per token × `price.per`. `media` and `audio` are of pictures and sounds in the input."""
 
     words: float
     media: float
-    sounds: float
+    audio: float
     cached: float
     written: float
     output: float
@@ -45,10 +45,10 @@ def cost(usage: Usage, model: Model, request: Request | None = None) -> tuple[fl
         return None, None
     cache = usage.cached_tokens or usage.written_tokens
     rates = _rates(price, counted, explicit=bool(cache) and _marks_cache(request), media=bool(kinds))
-    words, media, sounds = by_kind
+    words, media, audio = by_kind
     cached, written = min(usage.cached_tokens or 0, words), min(usage.written_tokens or 0, words)
     written = min(written, words - cached)
-    amount = (words - cached - written) * rates.words + media * rates.media + sounds * rates.sounds
+    amount = (words - cached - written) * rates.words + media * rates.media + audio * rates.audio
     amount += cached * rates.cached + written * rates.written + output * rates.output
     return amount / price.per, price.currency
 
@@ -58,11 +58,11 @@ def _split(usage: Usage, price: Price, kinds: frozenset[str], counted: int) -> t
     apart = {"media": price.media_input, "sounds": price.audio_input}
     if not any(apart[kind] is not None for kind in kinds):
         return counted, 0, 0
-    sounds = usage.sound_tokens if len(kinds) > 1 or "media" in kinds else usage.media_tokens
-    if usage.media_tokens is None or (sounds is None and len(kinds) > 1):
+    audio = usage.audio_tokens if len(kinds) > 1 or "media" in kinds else usage.media_tokens
+    if usage.media_tokens is None or (audio is None and len(kinds) > 1):
         return None
     own = min(usage.media_tokens, counted)
-    heard = min(sounds or 0, own)
+    heard = min(audio or 0, own)
     return counted - own, own - heard, heard
 
 
@@ -92,10 +92,10 @@ def _at_most(request: Request, price: Price, counted: tokens.Count, total: int, 
     rates = _rates(price, total, explicit=_marks_cache(request), media=bool(kinds))
     dearest = max(rates.words, rates.cached, rates.written)
     if counted.total is None or total < counted.total:
-        spread = max(dearest, rates.media if "media" in kinds else 0.0, rates.sounds if "sounds" in kinds else 0.0)
+        spread = max(dearest, rates.media if "media" in kinds else 0.0, rates.audio if "sounds" in kinds else 0.0)
         return total * spread + output * rates.output
-    media, sounds = counted.media or 0, counted.sounds or 0
-    by_kind = counted.words * dearest + media * max(rates.media, dearest) + sounds * max(rates.sounds, dearest)
+    media, audio = counted.media or 0, counted.audio or 0
+    by_kind = counted.words * dearest + media * max(rates.media, dearest) + audio * max(rates.audio, dearest)
     return by_kind + output * rates.output
 
 
@@ -108,8 +108,8 @@ def expected(request: Request, model: Model, output: float) -> float | None:
     most = most_output(request.parameters, model)
     answer = output if most is None else min(output, most)
     rates = _rates(price, counted.total, explicit=False, media=bool(_kinds(request)))
-    media, sounds = counted.media or 0, counted.sounds or 0
-    amount = counted.words * rates.words + media * rates.media + sounds * rates.sounds + answer * rates.output
+    media, audio = counted.media or 0, counted.audio or 0
+    amount = counted.words * rates.words + media * rates.media + audio * rates.audio + answer * rates.output
     if model.input_limit is not None and counted.total > model.input_limit:
         # Pictures counted as in samples come to more than the model takes: an answer shows that they were fewer.
         return min(amount / price.per, worst_case(request, model) or math.inf)
@@ -152,7 +152,7 @@ def _rates(price: Price, counted: int, *, explicit: bool, media: bool) -> _Rates
     return _Rates(
         words=words,
         media=words if price.media_input is None else price.media_input,
-        sounds=words if price.audio_input is None else price.audio_input,
+        audio=words if price.audio_input is None else price.audio_input,
         cached=words if cached is None else cached,
         written=words * price.explicit_write if explicit and price.explicit_write is not None else words,
         output=_output(price, words, output, media),

@@ -20,7 +20,7 @@ COMMON_FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 OpenAI-compatible servers follow."""
 
 
-def picture_limits(model: Model, local: LocalFiles, parameters: Mapping[str, Any]) -> MediaLimits:
+def image_limits(model: Model, local: LocalFiles, parameters: Mapping[str, Any]) -> MediaLimits:
     """The limits of a picture that is loaded here.
 
     A model whose formats are not known is sent COMMON_FORMATS alone. The bound on base64 holds only where base64 is
@@ -42,7 +42,7 @@ def picture_limits(model: Model, local: LocalFiles, parameters: Mapping[str, Any
     return msgspec.structs.replace(limits, useful_pixels=round(useful * MARGIN))
 
 
-def sound_limits(model: Model, local: LocalFiles) -> MediaLimits:
+def audio_limits(model: Model, local: LocalFiles) -> MediaLimits:
     """The limits of a sound that is loaded here."""
     return _for_sending(model.sound, local)
 

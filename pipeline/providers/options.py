@@ -1,7 +1,7 @@
 """Puts the options of single pictures and videos on the parts that they are about.
 
 An option stands on a part of the row (`contents`), or among the parameters, which say it for all parts. A parameter
-named in PICTURE or VIDEO for the wire form belongs to the parts, every other one to the request. A value counts for
+named in IMAGE or VIDEO for the wire form belongs to the parts, every other one to the request. A value counts for
 every picture (video); a list gives one value per picture in order, as `detail = ["high", "low"]`. What a part says
 itself goes before the parameters.
 
@@ -26,7 +26,7 @@ from pipeline.types import Audio, Image, Part, Text, VideoFile
 Form = Literal["native", "compatible", "openai", "qianfan"]
 
 _DASHSCOPE = frozenset({"min_pixels", "max_pixels", "enable_rotate"})
-PICTURE: Mapping[Form, frozenset[str]] = {
+IMAGE: Mapping[Form, frozenset[str]] = {
     "native": _DASHSCOPE,
     "compatible": _DASHSCOPE | {"detail"},
     "openai": frozenset({"detail"}),
@@ -51,10 +51,10 @@ _ON_ANY: Mapping[Form, frozenset[str]] = {
 class PartOptions:
     """Hands out the options of each picture and each video in the order they stand in the request."""
 
-    def __init__(self, picture: Mapping[str, Any], video: Mapping[str, Any]) -> None:
-        self._picture = picture
+    def __init__(self, image: Mapping[str, Any], video: Mapping[str, Any]) -> None:
+        self._image = image
         self._video = video
-        self._pictures = 0
+        self._images = 0
         self._videos = 0
 
     def of(self, part: Part) -> dict[str, Any]:
@@ -62,8 +62,8 @@ class PartOptions:
         if isinstance(part, (Text, Audio)):
             return dict(part.options)
         if isinstance(part, Image):
-            self._pictures += 1
-            return {**_at(self._picture, self._pictures - 1), **part.options}
+            self._images += 1
+            return {**_at(self._image, self._images - 1), **part.options}
         self._videos += 1
         return {**_at(self._video, self._videos - 1), **part.options}
 
@@ -72,10 +72,10 @@ def options(parameters: Mapping[str, Any], form: Form) -> tuple[PartOptions, dic
     """The parameters split into those of the parts and those of the request."""
     if not parameters:
         return PartOptions({}, {}), {}
-    picture = {name: value for name, value in parameters.items() if name in PICTURE[form]}
+    image = {name: value for name, value in parameters.items() if name in IMAGE[form]}
     video = {name: value for name, value in parameters.items() if name in VIDEO[form]}
-    rest = {name: value for name, value in parameters.items() if name not in picture and name not in video}
-    return PartOptions(picture, video), rest
+    rest = {name: value for name, value in parameters.items() if name not in image and name not in video}
+    return PartOptions(image, video), rest
 
 
 def check_part(part: Part, form: Form) -> None:
@@ -85,7 +85,7 @@ def check_part(part: Part, form: Form) -> None:
     if isinstance(part, Text | Audio):
         taken: frozenset[str] = frozenset()
     elif isinstance(part, Image):
-        taken = PICTURE[form]
+        taken = IMAGE[form]
     else:
         taken = VIDEO[form] | (_OF_FILES if isinstance(part, VideoFile) else frozenset())
     taken |= _ON_ANY[form]

@@ -10,7 +10,7 @@ from pipeline.providers.bounds import outside
 from pipeline.providers.edit_distance import meant
 from pipeline.providers.fees import several_answers
 from pipeline.providers.models import Bound, Model
-from pipeline.providers.options import PICTURE, VIDEO, Form
+from pipeline.providers.options import IMAGE, VIDEO, Form
 from pipeline.providers.output_bound import NAMES as OUTPUT_NAMES
 from pipeline.providers.output_bound import accepted
 from pipeline.providers.output_bound import asked as output_asked
@@ -106,7 +106,7 @@ def _problems(name: str, value: Any, bound: Bound, model: Model, endpoint: Endpo
         return [f"{value!r} is outside [0, {most}]"]
     if name == "ocr_options" and model.ocr_options is False:
         return [f"{model.name} is no OCR model; leave it out"]
-    if name in PICTURE[_form(endpoint)] | VIDEO[_form(endpoint)] and isinstance(value, list | tuple):
+    if name in IMAGE[_form(endpoint)] | VIDEO[_form(endpoint)] and isinstance(value, list | tuple):
         return [problem for item in value if item is not None for problem in outside(item, bound)]
     if value is None:
         return []

@@ -43,7 +43,7 @@ def _patches(size: tuple[int, int], patch: int, least: int, most: float, reading
     return max(counted, min(rounded_up, int(most // patch**2)))
 
 
-def picture_tokens(
+def image_tokens(
     width: int,
     height: int,
     rule: TokenRule | None,
@@ -60,12 +60,12 @@ def picture_tokens(
     """
     if rule is None or width < 1 or height < 1:
         return None
-    most = picture_cap(rule, high_resolution, max_pixels)
+    most = image_cap(rule, high_resolution, max_pixels)
     counted = _patches((width, height), rule.patch, min_pixels or rule.min_pixels, most, reading)
     return counted + stated_markers(rule)
 
 
-def picture_cap(rule: TokenRule, high_resolution: bool, max_pixels: int | None) -> int:
+def image_cap(rule: TokenRule, high_resolution: bool, max_pixels: int | None) -> int:
     """The largest area in pixels at which a picture is looked at."""
     return rule.hard_max_pixels if high_resolution else min(max_pixels or rule.max_pixels, rule.hard_max_pixels)
 

@@ -15,8 +15,8 @@ from pipeline.providers.options import PartOptions
 from pipeline.providers.picture_tokens import (
     Reading,
     frame_cap,
-    picture_cap,
-    picture_tokens,
+    image_cap,
+    image_tokens,
     stated_markers,
     video_tokens,
 )
@@ -39,11 +39,11 @@ class Count(NamedTuple):
 
     words: int
     media: int | None
-    sounds: int | None
+    audio: int | None
 
     @property
     def total(self) -> int | None:
-        return None if self.media is None or self.sounds is None else self.words + self.media + self.sounds
+        return None if self.media is None or self.audio is None else self.words + self.media + self.audio
 
 
 def text_tokens(text: str, *, upper: bool = True) -> int:
@@ -76,17 +76,17 @@ def estimate(request: Request, model: Model, *, upper: bool = True) -> int | Non
 def fewest(request: Request, model: Model) -> int:
     """Input tokens that the request has at least: what a model takes is never counted above its limit."""
     found = count(request, model, "least")
-    return found.words + (found.media or 0) + (found.sounds or 0)
+    return found.words + (found.media or 0) + (found.audio or 0)
 
 
 def media_tokens(request: Request, model: Model) -> int | None:
     """The picture and video tokens as the reply will state them, 0 without any; None where they cannot be counted."""
     rule = model.tokens
     found = count(request, model, "expected")
-    if found.media is None or found.sounds is None or rule is None:
-        return None if found.media is None or found.sounds is None else 0
-    pictures = sum(isinstance(part, Image | Video) for part in parts(request))
-    return found.media - (0 if rule.markers_counted else rule.markers * pictures)
+    if found.media is None or found.audio is None or rule is None:
+        return None if found.media is None or found.audio is None else 0
+    images = sum(isinstance(part, Image | Video) for part in parts(request))
+    return found.media - (0 if rule.markers_counted else rule.markers * images)
 
 
 def count(request: Request, model: Model, reading: Reading) -> Count:
@@ -94,7 +94,7 @@ def count(request: Request, model: Model, reading: Reading) -> Count:
     most also 8 for what templates differ by, and what tools, schemas and tasks add (protocol reference §3.8)."""
     words = _frame(request, reading)
     media: int | None = 0
-    sounds: int | None = 0
+    audio: int | None = 0
     given = request.parameters
     shared = {name: given[name] for name in _COUNTED if name in given} if given else given
     options = PartOptions(shared, shared)
@@ -102,14 +102,14 @@ def count(request: Request, model: Model, reading: Reading) -> Count:
         if isinstance(part, Text):
             words += _words(part.text, reading)
         elif isinstance(part, Audio):
-            sounds = None
+            audio = None
         else:
             chosen = options.of(part) if shared or part.options else part.options
             counted = _seen(part, model.tokens, chosen, reading)
             if counted is None and reading == "expected" and isinstance(part, Image):
                 counted = model.image_tokens
             media = None if media is None or counted is None else media + counted
-    return Count(words, media, sounds)
+    return Count(words, media, audio)
 
 
 def _frame(request: Request, reading: Reading) -> int:
@@ -151,8 +151,8 @@ def _image(part: Image, rule: TokenRule, options: Mapping[str, Any], reading: Re
     least, most = _integer(options.get("min_pixels")), _integer(options.get("max_pixels"))
     size = _size(part.media)
     if size is None:
-        return _unsized(picture_cap(rule, high, most), rule, reading)
-    return picture_tokens(*size, rule, high_resolution=high, min_pixels=least, max_pixels=most, reading=reading)
+        return _unsized(image_cap(rule, high, most), rule, reading)
+    return image_tokens(*size, rule, high_resolution=high, min_pixels=least, max_pixels=most, reading=reading)
 
 
 def _video(part: Video, rule: TokenRule, options: Mapping[str, Any], reading: Reading) -> int | None:

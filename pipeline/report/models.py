@@ -101,7 +101,7 @@ def _facts(model: Model) -> Iterator[tuple[str, str]]:
         yield "protocols", ", ".join(model.protocols)
     yield from _lengths(model)
     if model.media.formats:
-        yield "pictures", _pictures(model)
+        yield "pictures", _images(model)
     if model.tokens is not None:
         rule = model.tokens
         yield (
@@ -137,7 +137,7 @@ def _lengths(model: Model) -> Iterator[tuple[str, str]]:
         yield "thinks", how + most
 
 
-def _pictures(model: Model) -> str:
+def _images(model: Model) -> str:
     media = model.media
     limits = [", ".join(media.formats or ())]
     if media.max_bytes is not None:

@@ -108,9 +108,9 @@ def _own_parts(row: Row) -> list[Part]:
 
 
 def _video(frames: Frames, options: Mapping[str, Any]) -> Video:
-    if isinstance(frames.pictures, FrameSource):
+    if isinstance(frames.images, FrameSource):
         raise TypeError("frame folders are listed before a row is asked")
-    return Video(frames=tuple(frames.pictures), fps=frames.fps, options=options)
+    return Video(frames=tuple(frames.images), fps=frames.fps, options=options)
 
 
 def _earlier(message: Message) -> Turn:

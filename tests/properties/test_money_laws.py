@@ -13,7 +13,7 @@ from trio.testing import MockClock
 from pipeline.dispatch.budget import Budget, Spent
 from pipeline.providers import models
 from pipeline.providers.cost import cost, expected, worst_case
-from pipeline.providers.picture_tokens import frame_cap, picture_cap, picture_tokens, video_tokens
+from pipeline.providers.picture_tokens import frame_cap, image_cap, image_tokens, video_tokens
 from pipeline.providers.prices import Price, Tier
 from pipeline.providers.tokens import count, estimate, fewest
 from pipeline.types import Image, Loaded, Part, Request, Text, Turn, Usage, Video
@@ -91,10 +91,10 @@ def counted(request: Request, model: models.Model, up: bool) -> int:
     for part in (part for turn in request.turns for part in turn.parts):
         if isinstance(part, Image) and isinstance(part.media, Loaded):
             high, most = asked.get("vl_high_resolution_images") is True, asked.get("max_pixels")
-            near = picture_tokens(part.media.width or 0, part.media.height or 0, rule, high_resolution=high,
+            near = image_tokens(part.media.width or 0, part.media.height or 0, rule, high_resolution=high,
                                   max_pixels=most)  # fmt: skip
             assert near is not None
-            other = round_up(part.media, rule.patch, picture_cap(rule, high, most)) if up else 0
+            other = round_up(part.media, rule.patch, image_cap(rule, high, most)) if up else 0
             total += max(near, other) + (0 if rule.markers_counted else rule.markers)
         elif isinstance(part, Video):
             sizes = [(frame.width or 0, frame.height or 0) for frame in part.frames if isinstance(frame, Loaded)]

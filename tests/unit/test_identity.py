@@ -220,7 +220,7 @@ def test_a_stamp_stands_for_the_question_too(tmp_path: Path):
 
 def test_frames_are_sampled_before_they_count():
     (row,) = from_table([{"frames": [f"{URL}{n}" for n in range(9)], "max_frames": 3}], job(), "/").rows()
-    pictures = expand_frames(row).frames.pictures
+    pictures = expand_frames(row).frames.images
     assert [media.url[-1] for media in pictures] == ["0", "4", "8"]
 
 

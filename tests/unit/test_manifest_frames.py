@@ -50,7 +50,7 @@ def test_frames_behind_a_glob_and_in_a_list_keep_their_order(tmp_path: Path) -> 
 )
 def test_max_frames_samples_evenly_with_first_and_last(most: int, taken: list[int]) -> None:
     pictures = tuple(local(Path(f"/{n}.jpg")) for n in range(10))
-    assert expand(Frames(pictures=pictures, max_frames=most)) == tuple(pictures[index] for index in taken)
+    assert expand(Frames(images=pictures, max_frames=most)) == tuple(pictures[index] for index in taken)
 
 
 def test_fps_and_max_frames_are_read_with_the_frames(tmp_path: Path) -> None:

@@ -78,9 +78,9 @@ def test_frames_in_a_linked_folder_stay_within_the_manifest(tmp_path: Path) -> N
     (row,) = manifest.rows()
     frames = expand_frames(row).frames
     assert frames is not None
-    assert len(frames.pictures) == 1  # type: ignore[arg-type]
+    assert len(frames.images) == 1  # type: ignore[arg-type]
     with pytest.raises(Fault, match="OutsideManifest"):
-        load(frames.pictures[0], MediaLimits(), confine=manifest.root)  # type: ignore[index]
+        load(frames.images[0], MediaLimits(), confine=manifest.root)  # type: ignore[index]
 
 
 def test_a_snapshot_of_the_hub_is_read_as_it_lies(tmp_path: Path) -> None:

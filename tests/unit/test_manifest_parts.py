@@ -61,7 +61,7 @@ def test_frames_in_contents_may_be_a_folder_and_are_thinned() -> None:
                                         {"frames": [f"https://h/{n}.jpg" for n in range(9)],
                                          "max_frames": 3}]}).contents  # fmt: skip
     assert isinstance(folder.content, Frames)
-    assert folder.content.pictures == FrameSource(ref="clip", pattern="/base/clip", max_frames=4)
+    assert folder.content.images == FrameSource(ref="clip", pattern="/base/clip", max_frames=4)
     assert (folder.options, some.options) == ({}, {})
     thinned = expand_frames(
         row_of({"contents": [{"frames": [f"https://h/{n}.jpg" for n in range(9)], "max_frames": 3}]})

@@ -100,6 +100,6 @@ def test_folders_and_globs_are_found_in_either_form(tmp_path: Path, forms: tuple
     for row in rows_of(tmp_path / "m.jsonl", "ask"):
         frames = expand_frames(row).frames
         assert frames is not None
-        assert len(frames.pictures) == 1  # type: ignore[arg-type]
+        assert len(frames.images) == 1  # type: ignore[arg-type]
     for spec in (asked, f"{asked}/*.jpg", f"*/{asked}*.jpg", f"{asked}/**/{asked}?.jpg"):
         assert len(rows_of(tmp_path / spec)) == 1, spec

@@ -23,12 +23,12 @@ PHOTOS = sorted((DATA / "photos").glob("*.jpg"))
 
 def caption(path: str, prompt: str = "Describe this picture.") -> str:
     data = (DATA / path).read_bytes()
-    return answering.answer(answering.Asked(model="qwen3-vl-plus", prompt=prompt, pictures=(data,)))
+    return answering.answer(answering.Asked(model="qwen3-vl-plus", prompt=prompt, images=(data,)))
 
 
 def vector(data: bytes) -> np.ndarray[Any, Any]:
     seen = answering.see(data)
-    return embedding.fuse([embedding.of_picture(seen.features, seen.tags)])
+    return embedding.fuse([embedding.of_image(seen.features, seen.tags)])
 
 
 def words(text: str) -> np.ndarray[Any, Any]:
@@ -126,7 +126,7 @@ def test_blocks_and_whole_are_of_unit_length_and_an_empty_block_is_zero() -> Non
     text = words("一只猫 and a cat")
     assert not text[:1280].any()
     assert np.linalg.norm(text) == pytest.approx(1, abs=1e-5)
-    heard = embedding.fuse([embedding.of_sound(sound.statistics((DATA / "sounds/chime.wav").read_bytes()))])
+    heard = embedding.fuse([embedding.of_audio(sound.statistics((DATA / "sounds/chime.wav").read_bytes()))])
     assert not heard[1280:].any()
     assert np.isfinite(heard).all()
 
@@ -139,7 +139,7 @@ def test_a_larger_factor_pulls_the_vector_towards_its_item() -> None:
 
 def test_the_same_sound_in_another_container_is_its_nearest_neighbour() -> None:
     def heard(name: str) -> np.ndarray[Any, Any]:
-        return embedding.fuse([embedding.of_sound(sound.statistics((DATA / "sounds" / name).read_bytes()))])
+        return embedding.fuse([embedding.of_audio(sound.statistics((DATA / "sounds" / name).read_bytes()))])
 
     wav = heard("chime.wav")
     assert wav @ heard("chime.mp3") > wav @ heard("drum.wav")

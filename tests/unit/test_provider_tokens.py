@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from pipeline.providers import cost, models, tokens
-from pipeline.providers.media_limits import MARGIN, picture_limits
-from pipeline.providers.picture_tokens import picture_tokens, video_tokens
+from pipeline.providers.media_limits import MARGIN, image_limits
+from pipeline.providers.picture_tokens import image_tokens, video_tokens
 from pipeline.providers.prices import Price, Tier
 from pipeline.types import EmbedItem, Image, Loaded, Request, Text, Turn, Usage, Video
 
@@ -35,7 +35,7 @@ def asking(*parts, model="qwen-vl-max", system=None, **parameters):
     ],
 )  # fmt: skip
 def test_trap_13_pictures_count_as_printed_under_the_default_cap(size, count):
-    assert picture_tokens(*size, OLD) == count
+    assert image_tokens(*size, OLD) == count
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_trap_13_pictures_count_as_printed_under_the_default_cap(size, count):
     [((3000, 4000), 15301), ((1024, 1024), 1369), ((1920, 1080), 2691), ((3840, 2160), 10549), ((512, 512), 324)],
 )
 def test_the_high_resolution_switch_lifts_the_cap(size, count):
-    assert picture_tokens(*size, OLD, high_resolution=True) == count
+    assert image_tokens(*size, OLD, high_resolution=True) == count
 
 
 @pytest.mark.parametrize(("frames", "count"), [(4, 1440), (8, 2880), (16, 5760), (64, 23040), (768, 46080)])
@@ -55,7 +55,7 @@ def test_frames_count_in_pairs_under_a_falling_cap(frames, count):
     ("size", "count"), [((512, 512), 361), ((3000, 2000), 1247), ((1024, 1024), 1225), ((28, 28), 4), ((800, 600), 638)]
 )
 def test_at_most_a_picture_counts_by_the_larger_rule(size, count):
-    assert picture_tokens(*size, OLD, reading="most") == count
+    assert image_tokens(*size, OLD, reading="most") == count
 
 
 def test_at_most_frames_count_by_the_largest_of_them():
@@ -67,7 +67,7 @@ def test_at_most_frames_count_by_the_largest_of_them():
 @pytest.mark.parametrize("marked", [MAX, models.find("dashscope", "qwen3-vl-plus")])
 def test_media_tokens_are_those_of_the_reply(marked):
     asked = asking(Image(picture(3000, 2000)), Image(picture(1024, 1024)), Text("这些是什么"))
-    stated = sum(picture_tokens(*size, marked.tokens) for size in [(3000, 2000), (1024, 1024)])
+    stated = sum(image_tokens(*size, marked.tokens) for size in [(3000, 2000), (1024, 1024)])
     assert tokens.media_tokens(asked, marked) == stated
     assert tokens.media_tokens(asking(Image(picture(3000, 2000)), Text("x")), MAX) == 1247
     assert tokens.media_tokens(asking(Text("x")), MAX) == 0
@@ -87,11 +87,11 @@ def test_four_large_frames_are_1440_tokens_and_an_odd_frame_counts_as_a_pair():
 
 
 def test_the_32_pixel_families_count_their_markers_in():
-    assert picture_tokens(6000, 3000, OCR, max_pixels=8_388_608) == 64 * 128 + 2
+    assert image_tokens(6000, 3000, OCR, max_pixels=8_388_608) == 64 * 128 + 2
     older = msgspec.structs.replace(OCR, patch=28, max_pixels=6_422_528)
-    assert picture_tokens(1500, 1734, older) == 54 * 62 + 2
-    assert picture_tokens(1024, 1024, NEW) == 32 * 32 + 2
-    assert picture_tokens(32, 32, NEW) == 64 + 2
+    assert image_tokens(1500, 1734, older) == 54 * 62 + 2
+    assert image_tokens(1024, 1024, NEW) == 32 * 32 + 2
+    assert image_tokens(32, 32, NEW) == 64 + 2
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_the_parameters_of_a_request_count_in_its_estimate():
 def test_what_has_no_rule_has_no_count():
     llama = models.find("dashscope", "llama3.2-90b-vision-instruct")
     assert tokens.estimate(asking(Image(picture(10, 10))), llama) is None
-    assert picture_tokens(10, 10, None) is None
+    assert image_tokens(10, 10, None) is None
     assert tokens.estimate(asking(Text("words only")), llama) is not None
 
 
@@ -191,19 +191,19 @@ def test_an_embedding_is_billed_by_tokens_or_by_units():
 
 def test_fitting_takes_away_only_what_the_request_does_not_look_at():
     def useful(parameters):
-        return picture_limits(MAX, "upload", parameters).useful_pixels
+        return image_limits(MAX, "upload", parameters).useful_pixels
 
     assert useful({}) == round(1_003_520 * MARGIN)
     assert useful({"vl_high_resolution_images": True}) == round(12_845_056 * MARGIN)
     assert useful({"max_pixels": 2_000_000}) == round(2_000_000 * MARGIN)
-    assert picture_limits(MAX, "upload", {}).max_encoded_bytes is None
-    assert picture_limits(MAX, "base64", {}).max_encoded_bytes == 10_485_760
+    assert image_limits(MAX, "upload", {}).max_encoded_bytes is None
+    assert image_limits(MAX, "base64", {}).max_encoded_bytes == 10_485_760
 
 
 @pytest.mark.parametrize("size", [(3000, 2000), (4000, 3000), (1024, 1024), (6000, 4000), (1280, 960)])
 def test_a_fitted_picture_counts_the_tokens_of_the_original(size):
     width, height = size
-    most = picture_limits(MAX, "upload", {}).useful_pixels
+    most = image_limits(MAX, "upload", {}).useful_pixels
     scale = min(1.0, (most / (width * height)) ** 0.5)
-    sent = picture_tokens(round(width * scale), round(height * scale), MAX.tokens)
-    assert sent == picture_tokens(width, height, MAX.tokens)
+    sent = image_tokens(round(width * scale), round(height * scale), MAX.tokens)
+    assert sent == image_tokens(width, height, MAX.tokens)

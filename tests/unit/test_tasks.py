@@ -67,7 +67,7 @@ def test_row_parameters_stand_over_the_jobs():
 
 
 def test_frames_become_one_video():
-    request = load("caption").ask(row(frames=Frames(pictures=(CAT, DOG), fps=2.0)), job("caption"))
+    request = load("caption").ask(row(frames=Frames(images=(CAT, DOG), fps=2.0)), job("caption"))
     assert request.turns[0].parts[0] == Video(frames=(CAT, DOG), fps=2.0)
 
 
@@ -76,7 +76,7 @@ def test_contents_are_asked_in_their_order_with_their_options(task):
     parts = (
         Item(content="First"),
         Item(content=CAT, options={"detail": "high"}),
-        Item(content=Frames(pictures=(CAT, DOG), fps=2.0), options={"max_pixels": 9}),
+        Item(content=Frames(images=(CAT, DOG), fps=2.0), options={"max_pixels": 9}),
         Item(content=FILM, options={"fps": 1}),
         Item(content="last", options={"cache_control": {}}),
     )
@@ -100,7 +100,7 @@ def test_a_prompt_stands_behind_contents_and_a_default_only_where_they_say_nothi
     assert load("ask").ask(row(contents=silent), job("ask")).turns[0].parts == (Image(CAT),)
 
 
-@pytest.mark.parametrize("content", [FILM, Frames(pictures=(CAT, DOG))])
+@pytest.mark.parametrize("content", [FILM, Frames(images=(CAT, DOG))])
 def test_a_video_is_captioned_as_one(content):
     for asked in (row(contents=(Item(content=content),)), row(videos=(Item(content=FILM),))):
         assert load("caption").ask(asked, job("caption")).turns[0].parts[-1] == Text(CAPTION_VIDEO.text)
@@ -108,7 +108,7 @@ def test_a_video_is_captioned_as_one(content):
 
 def test_a_rows_own_media_stand_before_its_contents():
     asked = row(
-        images=(CAT,), frames=Frames(pictures=(DOG,)), videos=(Item(content=FILM),), audio=(MOO,),
+        images=(CAT,), frames=Frames(images=(DOG,)), videos=(Item(content=FILM),), audio=(MOO,),
         contents=(Item(content="a"), Item(content=DOG)), prompt="b",
     )  # fmt: skip
     parts = load("ask").ask(asked, job("ask")).turns[0].parts
@@ -135,7 +135,7 @@ def test_an_empty_first_of_prompts_leaves_the_question_to_contents():
 
 def test_an_unlisted_frame_folder_is_a_bug():
     with pytest.raises(TypeError):
-        load("caption").ask(row(frames=Frames(pictures=FrameSource(ref="f", pattern="/f"))), job("caption"))
+        load("caption").ask(row(frames=Frames(images=FrameSource(ref="f", pattern="/f"))), job("caption"))
 
 
 def test_an_embedding_fuses_everything_of_the_row_with_its_factors():
@@ -159,7 +159,7 @@ def test_an_embedding_fuses_everything_of_the_row_with_its_factors():
         ("caption", {"contents": (Item(content=CAT, factor=2.0),)}, "Local.Factor"),
         ("ask", {"contents": (Item(content=CAT, factor=1.0),), "prompt": "x"}, "Local.Factor"),
         ("embed", {"images": (CAT,), "prompts": ("x",)}, "Local.NotForEmbed"),
-        ("embed", {"contents": (Item(content=Frames(pictures=(CAT,))),)}, "Local.NotForEmbed"),
+        ("embed", {"contents": (Item(content=Frames(images=(CAT,))),)}, "Local.NotForEmbed"),
         ("embed", {}, "Local.NoInput"),
         ("embed", {"images": (CAT,), "prompt": "x"}, "Local.NotForEmbed"),
         ("embed", {"contents": (Item(content="x", factor=0.0),)}, "Local.Factor"),

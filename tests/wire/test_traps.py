@@ -20,7 +20,7 @@ from pipeline.manifest.load import load as load_media
 from pipeline.manifest.references import to_media, to_path
 from pipeline.offline.options import ServiceOptions
 from pipeline.providers import NAMES, load, models, tokens
-from pipeline.providers.media_limits import picture_limits
+from pipeline.providers.media_limits import image_limits
 from pipeline.types import Image, Loaded, Request, Text, Turn
 
 TESTS = Path(__file__).parents[1]
@@ -92,11 +92,11 @@ def test_trap_58_base64_is_measured_as_it_is_sent_and_decoded_as_the_service_cou
     media = to_media(str(path), "image", "/")
     qwen, ernie = models.find("dashscope", "qwen3-vl-plus"), models.find("qianfan", "ernie-4.5-8k-preview")
     with pytest.raises(Fault) as caught:
-        load_media(media, picture_limits(qwen, "base64", {}), resize="off")
+        load_media(media, image_limits(qwen, "base64", {}), resize="off")
     assert caught.value.code == "Local.TooLarge"
-    assert load_media(media, picture_limits(qwen, "upload", {}), resize="off").body == path.read_bytes()
-    assert load_media(media, picture_limits(ernie, "base64", {}), resize="off").body == path.read_bytes()
-    fitted = load_media(media, picture_limits(qwen, "base64", {}))
+    assert load_media(media, image_limits(qwen, "upload", {}), resize="off").body == path.read_bytes()
+    assert load_media(media, image_limits(ernie, "base64", {}), resize="off").body == path.read_bytes()
+    fitted = load_media(media, image_limits(qwen, "base64", {}))
     assert len(fitted.body or b"") * 4 / 3 < 10_485_760
     assert fitted.changed
 

@@ -41,9 +41,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     prompt: str
-    pictures: tuple[bytes, ...] = ()
+    images: tuple[bytes, ...] = ()
     clips: tuple[Clip, ...] = ()
-    sounds: tuple[bytes, ...] = ()
+    audio: tuple[bytes, ...] = ()
     order: tuple[str, ...] = ()
     earlier: tuple[tuple[str, str], ...] = ()
     estimated: bool = False
@@ -61,10 +61,10 @@ def read(data: bytes) -> tuple[ocr.Line, ...]:
 
 def answer(asked: Asked) -> str:
     """The answer's text. Blocking. Raises picture.Unreadable, picture.TooLarge, sound.NotSound."""
-    alone = len(asked.pictures) + len(asked.clips) + len(asked.sounds) == 1
-    told = [_about_pictures(asked, alone=alone)] if asked.pictures else []
+    alone = len(asked.images) + len(asked.clips) + len(asked.audio) == 1
+    told = [_about_images(asked, alone=alone)] if asked.images else []
     told += _named("Video", [_about_clip(clip) for clip in asked.clips], alone=alone)
-    told += _named("Sound", [_about_sound(data, asked) for data in asked.sounds], alone=alone)
+    told += _named("Sound", [_about_audio(data, asked) for data in asked.audio], alone=alone)
     if not told:
         told = [f"{NO_LANGUAGE_MODEL} and answers only about pictures, videos and sounds; this request has none."]
     return "\n".join([" ".join(told), *_context(asked)])
@@ -89,21 +89,21 @@ def _start(text: str) -> str:
     return flat if len(flat) <= _QUOTED else flat[:_QUOTED].rstrip() + "…"
 
 
-def _about_pictures(asked: Asked, *, alone: bool) -> str:
+def _about_images(asked: Asked, *, alone: bool) -> str:
     wish = intent(asked.prompt, asked.model)
     if wish == "read":
-        return "\n\n".join(ocr.as_text(read(data)) for data in asked.pictures)
-    captions = " ".join(_named("Picture", [sentences.caption(_view(data)) for data in asked.pictures], alone=alone))
+        return "\n\n".join(ocr.as_text(read(data)) for data in asked.images)
+    captions = " ".join(_named("Picture", [sentences.caption(_view(data)) for data in asked.images], alone=alone))
     if wish == "caption":
         return captions
-    texts = [ocr.as_text(read(data)) for data in asked.pictures]
+    texts = [ocr.as_text(read(data)) for data in asked.images]
     found = "\n\n".join(text for text in texts if text)
     lacking = "cannot translate" if wish == "translate" else "cannot reason about the question"
     said = f"{NO_LANGUAGE_MODEL} and {lacking}; what it sees: {captions}"
     return f"{said}\nThe text it reads:\n{found}" if found else f"{said} It reads no text there."
 
 
-def _about_sound(data: bytes, asked: Asked) -> str:
+def _about_audio(data: bytes, asked: Asked) -> str:
     told = hearing.sentence(_heard.get(_key(data), lambda: hearing.hear(data)))
     return f"It hears {told}{'; its tokens are an estimate' if asked.estimated else ''}."
 

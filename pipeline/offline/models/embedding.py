@@ -49,15 +49,15 @@ def of_text(text: str, factor: float = 1.0) -> Piece:
     return Piece(hashed=hash_words((word, 1.0) for word in words.words(text)), factor=factor)
 
 
-def of_picture(features: np.ndarray[Any, Any], tags: Sequence[Tag], factor: float = 1.0) -> Piece:
+def of_image(features: np.ndarray[Any, Any], tags: Sequence[Tag], factor: float = 1.0) -> Piece:
     """A picture fills the first block with its features and the second with its tags, weighted by their shares."""
     weighted = [(word, tag.share) for tag in tags for word in words.words(f"{tag.name} {tag.family or ''}")]
     return Piece(signal=features, hashed=hash_words(weighted), factor=factor)
 
 
-def of_pictures(seen: Sequence[tuple[np.ndarray[Any, Any], Sequence[Tag]]], factor: float = 1.0) -> Piece:
+def of_images(seen: Sequence[tuple[np.ndarray[Any, Any], Sequence[Tag]]], factor: float = 1.0) -> Piece:
     """The frames of a video fill both blocks with the mean of what each of them would fill."""
-    pieces = [of_picture(features, tags) for features, tags in seen]
+    pieces = [of_image(features, tags) for features, tags in seen]
     return Piece(
         signal=sum(_unit(piece.signal) for piece in pieces),
         hashed=sum(_unit(piece.hashed) for piece in pieces),
@@ -65,7 +65,7 @@ def of_pictures(seen: Sequence[tuple[np.ndarray[Any, Any], Sequence[Tag]]], fact
     )
 
 
-def of_sound(statistics: np.ndarray[Any, Any], factor: float = 1.0) -> Piece:
+def of_audio(statistics: np.ndarray[Any, Any], factor: float = 1.0) -> Piece:
     """A sound fills the first block only."""
     return Piece(signal=statistics, factor=factor)
 

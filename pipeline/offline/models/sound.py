@@ -18,34 +18,34 @@ SIZE = _BANDS * (12 + _SEGMENTS)  # 1280
 _LONGEST_SECONDS = 600.0
 
 
-class NotSound(Exception):
+class NotAudio(Exception):
     """The bytes are not a sound that can be decoded; the message says why."""
 
 
-class Sound(msgspec.Struct, frozen=True, kw_only=True):
+class Audio(msgspec.Struct, frozen=True, kw_only=True):
     """The header's facts: `format` as libsndfile names the container (`WAV`, `FLAC`, `MP3`, …)."""
 
     format: str
     seconds: float
 
 
-def header(data: bytes) -> Sound:
-    """Container and length, without decoding the whole. Raises NotSound."""
+def header(data: bytes) -> Audio:
+    """Container and length, without decoding the whole. Raises NotAudio."""
     import soundfile
 
     try:
         info = soundfile.info(io.BytesIO(data))
     except Exception as error:
-        raise NotSound("the bytes are not a wav, flac or mp3 sound") from error
+        raise NotAudio("the bytes are not a wav, flac or mp3 sound") from error
     container = "MP3" if "MP3" in str(info.format) or "MPEG" in str(info.subtype) else str(info.format)
-    return Sound(format="WAV" if container == "WAVEX" else container, seconds=float(info.duration))
+    return Audio(format="WAV" if container == "WAVEX" else container, seconds=float(info.duration))
 
 
 def statistics(data: bytes, *, seconds: float | None = None) -> np.ndarray[Any, Any]:
     """1280 float32: for each of 64 mel bands (0 to 8 kHz) 12 moments of its log energy over time and 8 segment means.
 
     The moments: mean, deviation, least, greatest, the 10th, 25th, 50th, 75th and 90th percentile, mean and deviation
-    of the change from frame to frame, skewness. `seconds` cuts the sound. Raises NotSound.
+    of the change from frame to frame, skewness. `seconds` cuts the sound. Raises NotAudio.
     """
     import numpy as np
 
@@ -74,10 +74,10 @@ def samples(data: bytes, seconds: float | None = None) -> np.ndarray[Any, Any]:
             rate = int(file.samplerate)
             values = file.read(int(rate * min(seconds or _LONGEST_SECONDS, _LONGEST_SECONDS)), dtype="float32")
     except Exception as error:
-        raise NotSound("the sound's data is truncated or broken") from error
+        raise NotAudio("the sound's data is truncated or broken") from error
     mono = values.mean(axis=1) if values.ndim > 1 else values
     if len(mono) == 0:
-        raise NotSound("the sound is empty")
+        raise NotAudio("the sound is empty")
     count = max(WINDOW, round(len(mono) * RATE / rate))
     resampled: np.ndarray[Any, Any] = np.interp(np.linspace(0, len(mono) - 1, count), np.arange(len(mono)), mono)
     return resampled.astype(np.float32)
