@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import msgspec
 
-from pipeline.engines.options import RunOptions
 from pipeline.errors import JobError
 from pipeline.job.load import OFFLINE_SUFFIX, LoadedJob
 from pipeline.job.load import load as load_spec
+from pipeline.run.run_options import RunOptions
 
 if TYPE_CHECKING:
     import duckdb
 
-    from pipeline.report.forecast import Estimate
+    from pipeline.report.estimate_lines import Estimate
     from pipeline.report.status import Status
     from pipeline.report.summary import Summary
     from pipeline.store.compact import Compacted
@@ -56,25 +56,25 @@ class Job:
         manifest: a pyarrow table or reader, a polars or pandas frame, or an iterable of dicts, instead of the job's.
         settings: fields of RunOptions, such as `limit=3`. Not from within an event loop: there, `await job.arun()`.
         """
-        from pipeline.engines.local import execute
+        from pipeline.run.local import execute
 
         return anyio.run(execute, self.spec, _options(manifest, options, settings), backend="asyncio")
 
     async def arun(self, manifest: Any = None, *, options: RunOptions | None = None, **settings: Any) -> Summary:
         """`run` for a notebook, a scheduler or anything else with a running asyncio event loop."""
-        from pipeline.engines.local import execute
+        from pipeline.run.local import execute
 
         return await execute(self.spec, _options(manifest, options, settings))
 
     def notes(self) -> tuple[str, ...]:
         """What is likely a mistake in the job but may be meant, such as a model's name a letter off; also in `plan`."""
-        from pipeline.engines.notes import notes
+        from pipeline.run.notes import notes
 
         return notes(self.spec)
 
     def plan(self) -> Estimate:
         """What `run` would send, refuse, cost and take; nothing is sent, and no key is needed."""
-        from pipeline.engines.forecasting import make_estimate
+        from pipeline.run.estimate import make_estimate
 
         return make_estimate(self.spec)
 
@@ -84,14 +84,14 @@ class Job:
         where: an SQL condition over the columns of the view `failures`, the row's own among them. With overrides
         (another model, more tokens), the answers count for the rows in later runs too.
         """
-        from pipeline.engines.local import execute_reprocess
+        from pipeline.run.local import execute_reprocess
 
         chosen = msgspec.structs.replace(_options(None, options, settings), where=where)
         return anyio.run(execute_reprocess, self.spec, chosen, backend="asyncio")
 
     def reprocess_groups(self, where: str | None = None) -> dict[tuple[str, str], int]:
         """How many rows `reprocess` would send, by (fault, code); nothing is sent."""
-        from pipeline.engines.reprocess import groups
+        from pipeline.run.reprocess import groups
 
         return groups(self._read(), where)
 
@@ -100,7 +100,7 @@ class Job:
 
         where: an SQL condition over the view `failures`; by default every open suspect.
         """
-        from pipeline.engines.upkeep import accept
+        from pipeline.run.maintenance import accept
 
         return accept(self.spec, where)
 
@@ -110,13 +110,13 @@ class Job:
         where: an SQL condition over the view `failures`, to undo over `dismissed`. reason: needed, but to undo. Later
         runs neither send nor count the rows, until they ask something else. Raises JobError without a reason.
         """
-        from pipeline.engines import upkeep
+        from pipeline.run import maintenance
 
         if undo:
-            return upkeep.undo(self.spec, where)
+            return maintenance.undo(self.spec, where)
         if not (reason or "").strip():
             raise JobError("a dismissal needs a reason, for whoever looks at it later")
-        return upkeep.dismiss(self.spec, where, str(reason).strip())
+        return maintenance.dismiss(self.spec, where, str(reason).strip())
 
     def dismiss_groups(self, where: str, *, undo: bool = False) -> dict[tuple[str, str], int]:
         """How many failures `dismiss` would close, or open again, by (fault, code); nothing is changed."""
@@ -127,7 +127,7 @@ class Job:
 
     def compact(self, *, drop_superseded: bool = False) -> Compacted:
         """Merges small parts into well-sized ones; readers see every row exactly once all along."""
-        from pipeline.engines.upkeep import compact
+        from pipeline.run.maintenance import compact
 
         return compact(self.spec, drop_superseded=drop_superseded)
 
@@ -137,7 +137,7 @@ class Job:
         They exist with all their columns before anything was written. It is an ordinary connection of your process: it
         may read and write whatever DuckDB can, other than in `query`.
         """
-        from pipeline.engines.reading import connect
+        from pipeline.run.output import connect
 
         return connect(self._read())
 
@@ -146,13 +146,13 @@ class Job:
 
         write: also statements that write files, attach databases or install extensions; else they are refused.
         """
-        from pipeline.engines.reading import query
+        from pipeline.run.output import query
 
         return query(self._read(), sql, write=write)
 
     def status(self) -> Status:
         """What is done, left, failed and spent, by the figures of the last run."""
-        from pipeline.engines.reading import status
+        from pipeline.run.output import status
 
         return status(self._read())
 
@@ -161,7 +161,7 @@ class Job:
 
         safe_csv: in CSV, an apostrophe before texts that a spreadsheet would run as formulas.
         """
-        from pipeline.engines.reading import export
+        from pipeline.run.output import export
 
         return export(self._read(), Path(dest), safe_csv=safe_csv)
 
@@ -191,7 +191,7 @@ def serve(
     seed: int = 0,
 ) -> None:
     """Serves the embedded service on 127.0.0.1 until it is interrupted. Raises MissingExtra, JobError."""
-    from pipeline.engines.offline import serve as start
+    from pipeline.run.embedded_service import serve as start
 
     start(port=port, rpm=rpm, tpm=tpm, latency_ms=latency_ms, fail=fail, seed=seed)
 

@@ -58,7 +58,7 @@ class Media(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     Exactly one of `path` (absolute, local), `url` (http, https or oss) and `data` (the decoded bytes of a `data:`
     URL, with its declared type in `mime`) is set; with a `member`, `path` is the archive that holds it. `ref` is the
     text of the manifest; it may hold a signature or picture data, so it is shown only through
-    `pipeline.manifest.refs.public`.
+    `pipeline.media.redact.public`.
     """
 
     kind: MediaKind

@@ -24,8 +24,8 @@ def doctor(load: Callable[[], Job] | None, as_json: bool) -> int:
     """
     import msgspec
 
-    from pipeline.engines.doctor import examine
     from pipeline.report.findings import lines
+    from pipeline.run.doctor import examine
 
     found = examine(None if load is None else lambda: load().spec)
     for line in [msgspec.json.format(msgspec.json.encode(found), indent=2).decode()] if as_json else lines(found):

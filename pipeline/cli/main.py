@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 import pipeline
-from pipeline.cli import doctor, failures, models, run, serve, store
+from pipeline.cli import doctor, failures, models, reading, run, serve
 from pipeline.cli.signals import Ended, ended_by_signals
 from pipeline.errors import EXIT_BUG, EXIT_STOPPED, EXIT_USAGE, JobError, PipelineError
 from pipeline.job.filenames import no_file_name
@@ -37,14 +37,14 @@ def cli() -> None:
 
 _COMMANDS = (
     run.run,
-    store.plan,
-    store.status,
+    reading.plan,
+    reading.status,
     failures.reprocess,
     failures.accept,
     failures.dismiss,
-    store.query,
-    store.export,
-    store.compact,
+    reading.query,
+    reading.export,
+    reading.compact,
     models.models,
     doctor.doctor,
 )

@@ -13,8 +13,8 @@ from pipeline.errors import JobError
 
 if TYPE_CHECKING:
     from pipeline.api import Job
-    from pipeline.engines.options import RunOptions
     from pipeline.report.summary import Summary
+    from pipeline.run.run_options import RunOptions
 
 _SENDING = (
     click.option("--limit", type=click.IntRange(min=0), help="Send at most N rows, the first that need it."),
@@ -36,7 +36,7 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def options_of(chosen: Mapping[str, Any]) -> RunOptions:
     """The options as the engine takes them. Raises JobError."""
-    from pipeline.engines.options import RunOptions, until_seconds
+    from pipeline.run.run_options import RunOptions, until_seconds
 
     try:
         return RunOptions(

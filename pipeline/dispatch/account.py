@@ -9,10 +9,10 @@ from weakref import WeakValueDictionary
 import anyio
 import msgspec
 
-from pipeline.dispatch.admission import Admission, Ticket
-from pipeline.dispatch.controller import RateController
+from pipeline.dispatch.control import RateController
 from pipeline.dispatch.cooldown import Cooldown
 from pipeline.dispatch.found import Learnt
+from pipeline.dispatch.limiter import Admission, Ticket
 from pipeline.dispatch.rate import Rate
 from pipeline.dispatch.refusals import Refusals, may_be_load
 from pipeline.dispatch.retry import RetryBudget
@@ -23,7 +23,7 @@ from pipeline.providers.hints import NOTHING, Hints
 from pipeline.types import Secret
 
 if TYPE_CHECKING:
-    from pipeline.dispatch.quota import SharedQuota
+    from pipeline.dispatch.shared_quota import SharedQuota
 
 USUAL_WINDOW = 60.0
 NEXT_WINDOW = 0.75

@@ -16,11 +16,11 @@ from pipeline.dispatch.asleep import noticed
 from pipeline.dispatch.budget import Budget, Spent
 from pipeline.dispatch.call import INTERRUPTED, Call, PoolContext
 from pipeline.dispatch.circuit import Circuit, FirstCalls
-from pipeline.dispatch.collector import relaxed_gc
-from pipeline.dispatch.observe import Snapshot, snapshot
-from pipeline.dispatch.prepared import Policy, PreparedRequest
-from pipeline.dispatch.room import MemoryLimit
+from pipeline.dispatch.memory_limit import MemoryLimit
+from pipeline.dispatch.prepared_request import Policy, PreparedRequest
+from pipeline.dispatch.relaxed_gc import relaxed_gc
 from pipeline.dispatch.source import NOT_READY, Inline, Mark, Source
+from pipeline.dispatch.stats import Snapshot, snapshot
 from pipeline.dispatch.stop import Stop, Stopped
 from pipeline.dispatch.transport import Transport
 from pipeline.errors import Fault, MachineError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import insort
 
-from pipeline.dispatch.admission import Ticket
+from pipeline.dispatch.limiter import Ticket
 from pipeline.errors import Fault
 
 LEAST_ROUND_TRIP = 0.5

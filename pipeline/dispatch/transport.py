@@ -12,7 +12,7 @@ import msgspec
 from pipeline.dispatch.asleep import timed
 from pipeline.errors import Fault
 from pipeline.job.schema import TimeoutsSection
-from pipeline.providers.redact import fault_without_keys
+from pipeline.providers.safe_text import fault_without_keys
 from pipeline.types import HttpRequest
 
 Timeouts = TimeoutsSection

@@ -15,7 +15,7 @@ from pipeline.dispatch.retry import GiveUp, Past, decide
 from pipeline.dispatch.retrying import retrying
 from pipeline.dispatch.transport import Response, Timeouts, Transport, read_all
 from pipeline.errors import Fault
-from pipeline.providers.uploads import (
+from pipeline.providers.upload_wire import (
     OBJECT_SECONDS,
     Certificate,
     certificate_request,

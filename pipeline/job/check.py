@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from pipeline.errors import JobError
-from pipeline.job.names import did_you_mean
 from pipeline.job.schema import JobFile, LimitsSection, Section
 from pipeline.job.shape import hints_of
+from pipeline.job.spelling import did_you_mean
 from pipeline.job.units import allowance, duration
 from pipeline.job.values import for_message, looks_like_key, short
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import JobError
-from pipeline.job.names import did_you_mean
 from pipeline.job.small_file import read_small
+from pipeline.job.spelling import did_you_mean
 from pipeline.job.values import looks_like_key, short
 
 MOST_BYTES = 16 * 1024 * 1024

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.manifest.memory import from_table
-from pipeline.manifest.source import Manifest, open_manifest
+from pipeline.manifest.from_python import from_table
+from pipeline.manifest.open import Manifest, open_manifest
 
 __all__ = ["Manifest", "from_table", "open_manifest"]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ManifestError
 from pipeline.manifest.arrow_scalars import one_by_one
-from pipeline.manifest.names import positioned, refuse_repeated
-from pipeline.manifest.sniff import sniff
+from pipeline.manifest.column_names import positioned, refuse_repeated
+from pipeline.media.formats import sniff
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterator
 import msgspec
 
 from pipeline.errors import ManifestError
+from pipeline.manifest.column_names import positioned, refuse_repeated
 from pipeline.manifest.encodings import not_encoded
 from pipeline.manifest.lines import lines
-from pipeline.manifest.names import positioned, refuse_repeated
 from pipeline.manifest.rows import Shaper
 from pipeline.manifest.unused import kind_of_text
 

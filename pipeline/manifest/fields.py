@@ -12,7 +12,7 @@ import msgspec
 from pipeline.errors import Fault, refusal
 from pipeline.manifest.ids import described
 from pipeline.manifest.json_text import without_none
-from pipeline.manifest.references import to_media
+from pipeline.media.refs import to_media
 from pipeline.types import Media, MediaKind
 
 # Every later step that walks through a value (scrubbing, storing) is spared a recursion without end.

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import cast
 
 from pipeline.manifest.kinds import Kind, kind_of
-from pipeline.manifest.members import archive_kind, is_packed
-from pipeline.manifest.missing import PACKED
 from pipeline.manifest.passed import PassedOver
-from pipeline.manifest.tables import TableKind
+from pipeline.manifest.table_files import TableKind
 from pipeline.manifest.walk import walk
+from pipeline.media.members import archive_kind, is_packed
+from pipeline.media.missing import PACKED
 
 _BESIDE: tuple[TableKind, ...] = ("json", "txt")
 """What lies beside tables, pictures and archives (notes, settings): the parts of a table only where a glob names them,

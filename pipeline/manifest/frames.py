@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pipeline.errors import refusal
 from pipeline.machine import pass_on
-from pipeline.manifest.files import on_disk
 from pipeline.manifest.kinds import kind_of
-from pipeline.manifest.references import is_relative, redact_for_message
 from pipeline.manifest.walk import is_glob, split_glob, walk
+from pipeline.media.files import on_disk
+from pipeline.media.refs import is_relative, redact_for_message
 from pipeline.types import Frames, FrameSource, Media
 
 # The longest frame list any service of the reference takes is 2,000; a listing beyond this is a wrong folder.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipeline.manifest.refs import redacted
+from pipeline.media.redact import redacted
 from pipeline.types import Row
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import msgspec
 
 from pipeline.errors import Fault, refusal
 from pipeline.job.schema import JobFile
-from pipeline.manifest import fields, turns
+from pipeline.manifest import fields, list_fields
 from pipeline.manifest.hive import Partitions
 from pipeline.manifest.ids import derived_id, literal_id
 from pipeline.types import Problem, Row
@@ -22,12 +22,12 @@ _PARSERS: dict[str, tuple[str, Parser]] = {
     "images": ("images", fields.images),
     "audio": ("audio", fields.audio),
     "text": ("text", fields.text),
-    "contents": ("contents", turns.contents),
+    "contents": ("contents", list_fields.contents),
     "prompt": ("prompt", fields.text),
-    "prompts": ("prompts", turns.prompts),
+    "prompts": ("prompts", list_fields.prompts),
     "system": ("system", fields.text),
     "parameters": ("parameters", fields.table),
-    "messages": ("messages", turns.messages),
+    "messages": ("messages", list_fields.messages),
 }
 _FRAME_FIELDS = frozenset({"frames", "video", "fps", "max_frames"})
 FIELDS = ("id", *_PARSERS, "frames", "video", "fps", "max_frames")
@@ -175,9 +175,9 @@ class Shaper:
         for field, value in ours.items():
             if field in _FRAME_FIELDS:
                 if field == "video":
-                    parsed["videos"] = turns.videos(ours, self.base)
+                    parsed["videos"] = list_fields.videos(ours, self.base)
                 elif "frames" not in parsed:
-                    parsed["frames"] = turns.frames(ours, self.base)
+                    parsed["frames"] = list_fields.frames(ours, self.base)
                 continue
             target, parser = _PARSERS[field]
             found = parser(value, field, self.base)

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 
 from pipeline.errors import Fault
-from pipeline.manifest.archive import Archive
 from pipeline.manifest.kinds import kind_of
-from pipeline.manifest.members import DamagedArchive, Entry
 from pipeline.manifest.rows import Shaper
 from pipeline.manifest.sidecars import columns, is_sidecar
 from pipeline.manifest.stems import Stem
+from pipeline.media.archive import Archive
+from pipeline.media.members import DamagedArchive, Entry
 from pipeline.types import Media, MediaKind, Problem, Row
 
 MAX_NAME = 4_096

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from pipeline.errors import Fault, refusal
-from pipeline.manifest.archive import Archive
 from pipeline.manifest.cells import infer
-from pipeline.manifest.members import Entry
+from pipeline.media.archive import Archive
+from pipeline.media.members import Entry
 
 MAX_BYTES = 4 * 1024 * 1024
 """Of all small files of one row together."""

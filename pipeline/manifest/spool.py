@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Iterable, Iterator
 from typing import IO, TYPE_CHECKING, Any
 
-from pipeline.manifest.python_pictures import file_of_array, file_of_image, is_image_array, is_pil
+from pipeline.media.python_images import file_of_array, file_of_image, is_image_array, is_pil
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import ManifestError
 from pipeline.manifest.arrow_rows import values_of
+from pipeline.manifest.column_names import positioned, refuse_repeated
 from pipeline.manifest.named_bytes import PathIds, column_of, paths_in
-from pipeline.manifest.names import positioned, refuse_repeated
 from pipeline.manifest.rows import Shaper
 from pipeline.manifest.sql_paths import absolute
-from pipeline.manifest.tables import check_mapping
+from pipeline.manifest.table_files import check_mapping
 from pipeline.types import Row
 
 if TYPE_CHECKING:

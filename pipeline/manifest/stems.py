@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from pipeline.manifest.kinds import kind_of
-from pipeline.manifest.members import Entry
 from pipeline.manifest.passed import PassedOver
 from pipeline.manifest.walk import passed_kind
+from pipeline.media.members import Entry
 
 MOST_MEMBERS = 1_000
 """Members of one stem: what has more is no row of pictures and their words."""

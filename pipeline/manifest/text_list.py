@@ -10,9 +10,9 @@ import msgspec
 from pipeline.manifest.encodings import not_encoded, refuse_other
 from pipeline.manifest.kinds import kind_of
 from pipeline.manifest.lines import MAX_LINE_BYTES, lines
-from pipeline.manifest.references import is_remote
-from pipeline.manifest.refs import unsigned
 from pipeline.manifest.rows import Shaper
+from pipeline.media.redact import unsigned
+from pipeline.media.refs import is_remote
 from pipeline.types import Row
 
 _LONGEST_ID = 1_024

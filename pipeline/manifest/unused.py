@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from pipeline.manifest.kinds import AUDIO, IMAGES, VIDEOS
-from pipeline.manifest.sniff import IMAGE_FORMATS, sniff
+from pipeline.media.formats import IMAGE_FORMATS, sniff
 from pipeline.types import TaskName
 
 Kind = Literal["image", "audio", "video", "frames"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.offline import require
-from pipeline.offline.options import ServiceOptions
+from pipeline.offline.service_options import ServiceOptions
 
 if TYPE_CHECKING:
-    from pipeline.offline.faults import App
+    from pipeline.offline.fault_script import App
 
 
 def create_app(options: ServiceOptions | None = None) -> App:

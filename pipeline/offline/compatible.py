@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from pipeline.offline import checks, part_options
-from pipeline.offline.conversation import Conversation, Counted, Said, Turn, pieces
+from pipeline.offline import parameter_checks, part_options
+from pipeline.offline.chat import Conversation, Counted, Said, Turn, pieces
+from pipeline.offline.error_replies import Refusal
 from pipeline.offline.limits import chat_limits
 from pipeline.offline.media import Source
 from pipeline.offline.native import model_of
 from pipeline.offline.part_reader import Part, PartReader, check_kinds, reader
-from pipeline.offline.refusals import Refusal
 
 ReadPart = Callable[[object, PartReader], Part]
 
@@ -29,16 +29,18 @@ def read(body: Mapping[str, Any], source: Source, *, created: int, dashscope: bo
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise Refusal("input-empty")
-    checks.sampling(body, seeds=2**31 - 1)
+    parameter_checks.sampling(body, seeds=2**31 - 1)
     if dashscope:
-        checks.need_stream(model, stream=bool(body.get("stream")))
-    most = checks.integer(body, "max_completion_tokens", 1, None) or checks.integer(body, "max_tokens", 1, None)
-    checks.answers_in_text(body)
+        parameter_checks.need_stream(model, stream=bool(body.get("stream")))
+    most = parameter_checks.integer(body, "max_completion_tokens", 1, None) or parameter_checks.integer(
+        body, "max_tokens", 1, None
+    )
+    parameter_checks.answers_in_text(body)
     media = reader(model, chat_limits(model), source)
     turns = tuple(turn(message, media) for message in messages)
     if messages[-1]["role"] != "user":
         raise Refusal("last-message")
-    checks.json_wish(body, " ".join(one.text for one in turns))
+    parameter_checks.json_wish(body, " ".join(one.text for one in turns))
     return Conversation(model=model, turns=turns, parameters={**body, "created": created}, most=most)
 
 

@@ -12,10 +12,10 @@ from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Re
 
 import msgspec
 
+from pipeline.offline.error_replies import Refusal
 from pipeline.offline.hosted import sample_at
 from pipeline.offline.limits import Limits
-from pipeline.offline.models import picture, sound
-from pipeline.offline.refusals import Refusal
+from pipeline.offline.models import audio_features, image
 from pipeline.offline.tokens import Pixels
 
 _DATA = re.compile(r"data:(?P<mime>[^;,]*)(?:;[^;,]+)*?;base64,", re.IGNORECASE)
@@ -79,10 +79,10 @@ def image_of(reference: object, limits: Limits, source: Source) -> Image:
     if len(data) > limits.max_bytes:
         raise Refusal("parameter", "Multimodal file size is too large")
     try:
-        header = picture.header(data)
-    except picture.TooLarge as error:
+        header = image.header(data)
+    except image.TooLarge as error:
         raise Refusal("picture-sides") from error
-    except picture.Unreadable as error:
+    except image.Unreadable as error:
         raise Refusal("picture") from error
     if header.format not in limits.formats:
         raise Refusal("picture")
@@ -92,7 +92,7 @@ def image_of(reference: object, limits: Limits, source: Source) -> Image:
     return Image(data=data, width=header.width, height=header.height)
 
 
-def _check_sides(header: picture.Header, limits: Limits) -> None:
+def _check_sides(header: image.Header, limits: Limits) -> None:
     short, long = sorted((header.width, header.height))
     if (
         short < limits.min_side
@@ -109,8 +109,8 @@ def audio_of(reference: object, limits: Limits, source: Source, *, cut: bool) ->
     if len(data) > limits.max_bytes:
         raise Refusal("parameter", "Multimodal file size is too large")
     try:
-        found = sound.header(data)
-    except sound.NotAudio as error:
+        found = audio_features.header(data)
+    except audio_features.NotAudio as error:
         raise Refusal("parameter", "The audio format is illegal and cannot be opened.") from error
     if found.format not in limits.sounds:
         raise Refusal("parameter", "The audio format is illegal and cannot be opened.")

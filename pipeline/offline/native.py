@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from pipeline.offline import checks, ocr_tasks, part_options
-from pipeline.offline.conversation import ROLES, Conversation, Counted, Said, Turn, asked, finish, pieces
+from pipeline.offline import ocr_tasks, parameter_checks, part_options
+from pipeline.offline.chat import ROLES, Conversation, Counted, Said, Turn, asked, finish, pieces
+from pipeline.offline.error_replies import Refusal
 from pipeline.offline.limits import chat_limits
 from pipeline.offline.media import Source
 from pipeline.offline.models import answering
 from pipeline.offline.part_reader import Part, PartReader, check_kinds, reader
-from pipeline.offline.refusals import Refusal
 
 _KINDS = ("image", "video", "audio", "text")
 
@@ -25,14 +25,14 @@ def read(body: Mapping[str, Any], source: Source, *, stream: bool) -> Conversati
     if not isinstance(messages, list) or not messages:
         raise Refusal("input-empty")
     parameters = parameters_of(body)
-    most = checks.native(model, parameters, stream=stream)
+    most = parameter_checks.native(model, parameters, stream=stream)
     limits = chat_limits(model)
     _check_roles(messages)
     media = reader(model, limits, source)
     turns = tuple(_turn(message, media) for message in messages)
     if limits.needs_image and not any(turn.images for turn in turns if turn.role == "user"):
         raise Refusal("messages", "The user messages must contain at least one image URL.")
-    checks.json_wish(parameters, " ".join(turn.text for turn in turns))
+    parameter_checks.json_wish(parameters, " ".join(turn.text for turn in turns))
     return Conversation(model=model, turns=turns, parameters=parameters, most=most)
 
 
@@ -116,7 +116,7 @@ def usage(counted: Counted, model: str, given: int | None = None) -> dict[str, A
         found["video_tokens"] = counted.frames
     if counted.sounds:
         found["audio_tokens"] = counted.sounds
-    if checks.incremental_by_default(model) or "ocr" in model:
+    if parameter_checks.incremental_by_default(model) or "ocr" in model:
         found["total_tokens"] = counted.taken + out
     return found
 
@@ -142,7 +142,7 @@ def frames(said: Said, conversation: Conversation, request_id: str) -> Iterator[
     `"null"` and then with `stop`.
     """
     wish = conversation.parameters.get("incremental_output")
-    incremental = checks.incremental_by_default(conversation.model) if wish is None else bool(wish)
+    incremental = parameter_checks.incremental_by_default(conversation.model) if wish is None else bool(wish)
     parts = pieces(said.text)
     whole = ""
     for number, part in enumerate(parts, 1):

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
+from pipeline.offline.error_replies import Refusal
 from pipeline.offline.models import answering, ocr
-from pipeline.offline.refusals import Refusal
 
 _TASKS = (
     "advanced_recognition",

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 
 from pipeline.offline import tokens
+from pipeline.offline.error_replies import Refusal
 from pipeline.offline.limits import Limits, embedding_limits
 from pipeline.offline.media import Source, image_of
 from pipeline.offline.models import embedding
 from pipeline.offline.native import model_of
 from pipeline.offline.part_reader import reader
-from pipeline.offline.refusals import Refusal
 from pipeline.offline.vectors import Item, piece, video_item
 
 _ENCODINGS = (None, "float", "base64")

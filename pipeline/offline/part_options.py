@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.offline import checks
-from pipeline.offline.refusals import Refusal
+from pipeline.offline import parameter_checks
+from pipeline.offline.error_replies import Refusal
 from pipeline.offline.tokens import Grid, Pixels
 
 _DETAILS = (None, "auto", "low", "high")
@@ -16,11 +16,11 @@ _MOST_TOTAL = 819_200_000  # the widest of the newer models' table
 def pixels(part: Mapping[str, Any], grid: Grid | None) -> Pixels:
     """`min_pixels`, `max_pixels` and, on a video, `total_pixels`. Raises Refusal."""
     most_high = grid.most_high if grid is not None else None
-    least = checks.integer(part, "min_pixels", 1, most_high)
-    most = checks.integer(part, "max_pixels", 1, most_high)
+    least = parameter_checks.integer(part, "min_pixels", 1, most_high)
+    most = parameter_checks.integer(part, "max_pixels", 1, most_high)
     if least is not None and most is not None and least > most:
         raise Refusal("parameter", f"min_pixels ({least}) should not be greater than max_pixels ({most})")
-    return Pixels(least=least, most=most, total=checks.integer(part, "total_pixels", 1, _MOST_TOTAL))
+    return Pixels(least=least, most=most, total=parameter_checks.integer(part, "total_pixels", 1, _MOST_TOTAL))
 
 
 def marks(part: Mapping[str, Any]) -> None:
@@ -34,7 +34,7 @@ def marks(part: Mapping[str, Any]) -> None:
 
 def rate(part: Mapping[str, Any], bounds: tuple[float, float]) -> float | None:
     """`fps` within its bounds. Raises Refusal."""
-    fps = checks.number(part, "fps")
+    fps = parameter_checks.number(part, "fps")
     if fps is not None and not bounds[0] <= fps <= bounds[1]:
         raise Refusal("parameter", f"Range of fps should be [{bounds[0]:g}, {bounds[1]:g}]")
     return fps
@@ -42,8 +42,8 @@ def rate(part: Mapping[str, Any], bounds: tuple[float, float]) -> float | None:
 
 def frame_bounds(part: Mapping[str, Any], model: tuple[int, int]) -> tuple[int, int]:
     """`min_frames` and `max_frames` of a video file, the model's own where the part says nothing. Raises Refusal."""
-    least = checks.integer(part, "min_frames", 1, model[1])
-    most = checks.integer(part, "max_frames", model[0], model[1])
+    least = parameter_checks.integer(part, "min_frames", 1, model[1])
+    most = parameter_checks.integer(part, "max_frames", model[0], model[1])
     found = least or min(model[0], most or model[0]), most or model[1]
     if found[0] > found[1]:
         raise Refusal("parameter", f"min_frames ({found[0]}) should not be greater than max_frames ({found[1]})")

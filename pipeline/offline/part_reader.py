@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from pipeline.offline import part_options, tokens
+from pipeline.offline.error_replies import Refusal
 from pipeline.offline.limits import Limits, VideoLimits
 from pipeline.offline.media import Image, Source, audio_of, image_of, load
-from pipeline.offline.refusals import Refusal
 from pipeline.offline.tokens import Grid, Pixels
 from pipeline.offline.video_files import sampled
 

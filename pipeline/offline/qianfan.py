@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
-from pipeline.offline import checks, compatible, part_options, tokens
-from pipeline.offline.conversation import Conversation, Counted, Said, pieces
+from pipeline.offline import compatible, parameter_checks, part_options, tokens
+from pipeline.offline.chat import Conversation, Counted, Said, pieces
+from pipeline.offline.error_replies import Refusal
 from pipeline.offline.limits import QIANFAN, QIANFAN_URL, QIANFAN_WINDOW_TOKENS, Limits, qianfan_video
 from pipeline.offline.media import Image, Source, image_of
 from pipeline.offline.native import model_of
 from pipeline.offline.part_reader import Part, PartReader, reader
-from pipeline.offline.refusals import Refusal
 from pipeline.offline.tokens import Pixels
 
 _URL_BYTES = 1024
@@ -26,8 +26,8 @@ def read(body: Mapping[str, Any], source: Source, *, created: int) -> Conversati
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise Refusal("input-empty")
-    checks.sampling(body)
-    most = [checks.integer(body, name, 2, 8192) for name in ("max_completion_tokens", "max_tokens")]
+    parameter_checks.sampling(body)
+    most = [parameter_checks.integer(body, name, 2, 8192) for name in ("max_completion_tokens", "max_tokens")]
     search = body.get("web_search")
     if isinstance(search, Mapping) and search.get("enable") and not model.startswith("ernie"):
         raise Refusal("parameter", "web_search is not supported by this model")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from math import ceil
 
-from pipeline.offline.refusals import Refusal
+from pipeline.offline.error_replies import Refusal
 
 _MINUTE = 60.0
 

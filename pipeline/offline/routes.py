@@ -13,11 +13,10 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from pipeline.offline import compatible, native, openai_vectors, qianfan, vectors
-from pipeline.offline.faults import App, Scripted
+from pipeline.offline.error_replies import Protocol, Refusal, body_of, status_of
+from pipeline.offline.fault_script import App, Scripted
 from pipeline.offline.hosted import PATH as SAMPLES
 from pipeline.offline.hosted import sample
-from pipeline.offline.options import ServiceOptions
-from pipeline.offline.refusals import Protocol, Refusal, body_of, status_of
 from pipeline.offline.service import (
     Service,
     body_bytes,
@@ -28,7 +27,8 @@ from pipeline.offline.service import (
     json_response,
     object_of,
 )
-from pipeline.offline.uploads import MAX_FILE_BYTES, OSS_PATH, OssFault
+from pipeline.offline.service_options import ServiceOptions
+from pipeline.offline.upload_store import MAX_FILE_BYTES, OSS_PATH, OssFault
 
 _GENERATION = "/api/v1/services/aigc/multimodal-generation/generation"
 _EMBEDDING = "/api/v1/services/embeddings/multimodal-embedding/multimodal-embedding"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.offline import require
 from pipeline.offline.app import create_app
-from pipeline.offline.options import ServiceOptions
+from pipeline.offline.service_options import ServiceOptions
 
 if TYPE_CHECKING:
     from pipeline.offline.server import Server

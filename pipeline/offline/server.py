@@ -12,7 +12,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pipeline.errors import JobError
-from pipeline.offline.faults import App, Receive, Scope, Send
+from pipeline.offline.fault_script import App, Receive, Scope, Send
 
 HEAD_SECONDS = 20.0
 """How long a connection may take for the head of a request, or do nothing."""

@@ -13,14 +13,14 @@ from anyio.lowlevel import RunVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from pipeline.offline.faults import FaultScript
+from pipeline.offline.error_replies import Protocol, Refusal, body_of, status_of
+from pipeline.offline.fault_script import FaultScript
 from pipeline.offline.limits import MAX_BODY_BYTES
 from pipeline.offline.media import Source
-from pipeline.offline.models import picture, sound
-from pipeline.offline.options import ServiceOptions
+from pipeline.offline.models import audio_features, image
 from pipeline.offline.quota import Quota
-from pipeline.offline.refusals import Protocol, Refusal, body_of, status_of
-from pipeline.offline.uploads import Store
+from pipeline.offline.service_options import ServiceOptions
+from pipeline.offline.upload_store import Store
 
 T = TypeVar("T")
 
@@ -138,11 +138,11 @@ async def in_model(work: Callable[[], T]) -> T:
     """Runs model work in one of two threads; data that turns out to be broken becomes the service's Refusal."""
     try:
         return await _in_thread(work, _MODELS)
-    except picture.TooLarge as error:
+    except image.TooLarge as error:
         raise Refusal("picture-sides") from error
-    except picture.Unreadable as error:
+    except image.Unreadable as error:
         raise Refusal("picture") from error
-    except sound.NotAudio as error:
+    except audio_features.NotAudio as error:
         raise Refusal("parameter", "The audio format is illegal and cannot be opened.") from error
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pipeline.offline import tokens
+from pipeline.offline.error_replies import Refusal
 from pipeline.offline.limits import Limits, embedding_limits
 from pipeline.offline.media import Source, audio_of, image_of
-from pipeline.offline.models import answering, embedding, sound
+from pipeline.offline.models import answering, audio_features, embedding
 from pipeline.offline.native import model_of, parameters_of
 from pipeline.offline.part_reader import PartReader, reader
-from pipeline.offline.refusals import Refusal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -138,7 +138,7 @@ def piece(item: Item, seconds: float | None) -> embedding.Piece:
         frames = [answering.see(data) for data in item.content]
         return embedding.of_images([(one.features, one.tags) for one in frames], item.factor)
     if item.kind == "audio":
-        return embedding.of_audio(sound.statistics(item.content, seconds=seconds), item.factor)
+        return embedding.of_audio(audio_features.statistics(item.content, seconds=seconds), item.factor)
     seen = answering.see(item.content)
     return embedding.of_image(seen.features, seen.tags, item.factor)
 

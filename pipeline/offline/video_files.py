@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from pipeline.errors import Fault, MissingExtra
-from pipeline.manifest.video import probe_video, sample_frames
+from pipeline.media.video import probe_video, sample_frames
+from pipeline.offline.error_replies import Refusal
 from pipeline.offline.limits import VideoLimits
 from pipeline.offline.media import Image
-from pipeline.offline.refusals import Refusal
 
 _FRAME_PIXELS = 655_360  # the services look at frames of no more
 _NOT_MET = "The video modality input does not meet the requirements because: "

@@ -12,7 +12,7 @@ import msgspec
 import pybase64
 
 from pipeline.errors import refusal
-from pipeline.providers.redact import hide
+from pipeline.providers.safe_text import hide
 from pipeline.types import Endpoint, HttpRequest, Loaded, Media, Part, Request, Text, Video
 
 _JSON = msgspec.json.Encoder()

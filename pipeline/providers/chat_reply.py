@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.errors import Fault
 from pipeline.providers import endings, usage
 from pipeline.providers.ocr_reply import unfenced
-from pipeline.providers.redact import clean, without_data
+from pipeline.providers.safe_text import clean, without_data
 from pipeline.types import Reply, Request, Usage
 
 _KNOWN_TOP = frozenset(

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.errors import refusal
 from pipeline.providers.body import data_url, media_value, number, plain_base64
-from pipeline.providers.options import Form, PartOptions, options
+from pipeline.providers.media_options import Form, PartOptions, options
 from pipeline.types import Audio, Image, Loaded, Media, Part, Request, Text, Turn, VideoFile
 
 PATH = "/chat/completions"

@@ -10,8 +10,8 @@ from pipeline.errors import refusal
 from pipeline.providers import LocalFiles
 from pipeline.providers.body import all_media, parts
 from pipeline.providers.faults import model_hint
+from pipeline.providers.media_options import Form, check_part
 from pipeline.providers.models import Model
-from pipeline.providers.options import Form, check_part
 from pipeline.providers.parameters import check_parameters
 from pipeline.providers.tokens import fewest
 from pipeline.types import Audio, Endpoint, HttpRequest, Image, Loaded, Media, Part, Request, Text, Video, VideoFile

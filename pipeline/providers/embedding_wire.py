@@ -11,9 +11,9 @@ from pipeline.errors import Fault
 from pipeline.providers import usage
 from pipeline.providers.body import media_value, number
 from pipeline.providers.chat_wire import chat_part
+from pipeline.providers.media_options import options
 from pipeline.providers.models import Model
-from pipeline.providers.options import options
-from pipeline.providers.redact import without_data
+from pipeline.providers.safe_text import without_data
 from pipeline.types import Audio, EmbedItem, Image, Reply, Request, Text, Usage
 
 NATIVE_PATH = "/services/embeddings/multimodal-embedding/multimodal-embedding"

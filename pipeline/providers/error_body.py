@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.providers import endings, json_text
+from pipeline.providers import endings, lenient_json
 
 _NATIVE_IN_TEXT = re.compile(r"^\s*<(\d{3})>\s*([A-Za-z][\w.]{2,80}):\s*(.*)$", re.DOTALL)
 _CODES = ("code", "error_code", "errorCode")
@@ -165,7 +165,7 @@ def _nested(message: str) -> dict[str, Any] | None:
     if not message.lstrip().startswith("{"):
         return None
     try:
-        value = json_text.decode(message.encode())
+        value = lenient_json.decode(message.encode())
     except ValueError:
         return None
     inner = value.get("error") if isinstance(value, dict) else None

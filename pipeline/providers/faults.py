@@ -9,7 +9,7 @@ from pipeline.errors import Fault, FaultKind
 from pipeline.providers import hints
 from pipeline.providers.error_body import ErrorInfo
 from pipeline.providers.error_table import ErrorRow, rows
-from pipeline.providers.redact import clean
+from pipeline.providers.safe_text import clean
 
 if TYPE_CHECKING:
     from pipeline.providers.models import Model

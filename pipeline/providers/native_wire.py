@@ -8,10 +8,10 @@ from typing import Any
 from pipeline.errors import Fault
 from pipeline.providers import endings, usage
 from pipeline.providers.body import media_value, number
+from pipeline.providers.media_options import PartOptions, options
 from pipeline.providers.models import Model
 from pipeline.providers.ocr_reply import read_blocks, unfenced
-from pipeline.providers.options import PartOptions, options
-from pipeline.providers.redact import without_data
+from pipeline.providers.safe_text import without_data
 from pipeline.providers.textflow import Mode, TextFlow
 from pipeline.types import Audio, Block, Image, Part, Reply, Request, Text, Usage, Video
 

@@ -9,8 +9,8 @@ from typing import Any
 from pipeline.providers.bounds import outside
 from pipeline.providers.edit_distance import meant
 from pipeline.providers.fees import several_answers
+from pipeline.providers.media_options import IMAGE, VIDEO, Form
 from pipeline.providers.models import Bound, Model
-from pipeline.providers.options import IMAGE, VIDEO, Form
 from pipeline.providers.output_bound import NAMES as OUTPUT_NAMES
 from pipeline.providers.output_bound import accepted
 from pipeline.providers.output_bound import asked as output_asked

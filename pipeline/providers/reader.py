@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import Fault
-from pipeline.providers import error_body, json_text
+from pipeline.providers import error_body, lenient_json
 from pipeline.providers.error_body import ErrorInfo
-from pipeline.providers.frames import Accumulator, Frames, judged
 from pipeline.providers.lead import Lead
-from pipeline.providers.redact import excerpt
 from pipeline.providers.response_head import ResponseHead
+from pipeline.providers.safe_text import excerpt
 from pipeline.providers.sse import Splitter
+from pipeline.providers.stream import Accumulator, Frames, judged
 from pipeline.types import Reply
 
 if TYPE_CHECKING:
@@ -130,9 +130,9 @@ class WireReader:
         """The first JSON value of the body, and whether anything follows it."""
         content = b"".join(self._chunks)
         try:
-            return json_text.strict(content), False
+            return lenient_json.strict(content), False
         except Exception:
-            parsed = json_text.lenient(content)
+            parsed = lenient_json.lenient(content)
         if parsed.values:
             return parsed.values[0], len(parsed.values) > 1 or bool(parsed.rest)
         if self._head.failed:

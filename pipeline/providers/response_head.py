@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import Fault
 from pipeline.providers import faults
 from pipeline.providers.error_body import ErrorInfo
-from pipeline.providers.redact import excerpt
+from pipeline.providers.safe_text import excerpt
 
 if TYPE_CHECKING:
     from pipeline.providers.models import Model

@@ -10,16 +10,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pipeline.providers.body import parts
+from pipeline.providers.image_tokens import Reading, frame_cap, image_cap, image_tokens, stated_markers, video_tokens
+from pipeline.providers.media_options import PartOptions
 from pipeline.providers.models import Model, TokenRule
-from pipeline.providers.options import PartOptions
-from pipeline.providers.picture_tokens import (
-    Reading,
-    frame_cap,
-    image_cap,
-    image_tokens,
-    stated_markers,
-    video_tokens,
-)
 from pipeline.types import Audio, Image, Loaded, Media, Part, Request, Text, Video
 
 _TURN_OVERHEAD = 5

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pipeline.providers.catalogue import Entry
 from pipeline.providers.models import Model
 from pipeline.providers.prices import Price, old
-from pipeline.report import prices as of_prices
+from pipeline.report import price_lines as of_prices
 
 WIDTH = 80
 _SHAPE = "{:<27} {:<11} {:>5} {:>16} {:<4} {:<8}"

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.store.files import DISK, Files, machine
-from pipeline.store.known import DatasetSchema
+from pipeline.store.arrow_schemas import DATASETS
+from pipeline.store.dataset_schema import DatasetSchema
+from pipeline.store.disk import DISK, Files, machine
 from pipeline.store.layout import Layout
 from pipeline.store.merge import merge, mergeable
 from pipeline.store.parts import Part, all_parts, live_parts
 from pipeline.store.read import connect
-from pipeline.store.schema import DATASETS
-from pipeline.store.sql import block
+from pipeline.store.statements import block
 from pipeline.types import TaskName
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.store.arrow_schemas import schema
+from pipeline.store.failed_rows import condition
 from pipeline.store.guarded import picked
 from pipeline.store.relations import reader
-from pipeline.store.reprocess import condition
-from pipeline.store.schema import schema
-from pipeline.store.sql import block
+from pipeline.store.statements import block
 from pipeline.types import TaskName
 
 if TYPE_CHECKING:

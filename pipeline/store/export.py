@@ -7,11 +7,11 @@ from typing import Any
 
 from pipeline.errors import JobError, MachineError
 from pipeline.job.formulas import FORMULA, inert
-from pipeline.store.files import DISK, Files, machine
+from pipeline.store.disk import DISK, Files, machine
 from pipeline.store.parts import ROW_GROUP, writing
 from pipeline.store.read import connect
 from pipeline.store.relations import reader
-from pipeline.store.sql import literal
+from pipeline.store.statements import literal
 from pipeline.types import TaskName
 
 ENDINGS = (".parquet", ".csv", ".jsonl")

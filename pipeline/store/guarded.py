@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import QueryError
 from pipeline.store.read import connect, query
-from pipeline.store.sql import escaped, literal
+from pipeline.store.statements import escaped, literal
 from pipeline.types import TaskName
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.errors import StoreError
 from pipeline.manifest.rows import CURRENT_RULES, LATER_FIELDS, InputRules
-from pipeline.store.known import DatasetSchema
+from pipeline.store.dataset_schema import DatasetSchema
 from pipeline.store.layout import Layout
 from pipeline.types import TaskName
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pipeline.errors import StoreError
-from pipeline.store.files import Files, machine, machine_error, write_all
+from pipeline.store.disk import Files, machine, machine_error, write_all
 from pipeline.store.records import KINDS, TYPES, Record
 
 FORMAT = 1

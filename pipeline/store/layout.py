@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 
 from pipeline.errors import StoreError
-from pipeline.store.files import Files, replacing, write_all
-from pipeline.store.schema import DERIVED_IDS, FORMAT, READABLE
+from pipeline.store.arrow_schemas import DERIVED_IDS, FORMAT, READABLE
+from pipeline.store.disk import Files, replacing, write_all
 from pipeline.types import TaskName
 
 _FOLDERS = ("journal", "results", "failures", "attempts", "runs")

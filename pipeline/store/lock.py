@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline.errors import Locked
-from pipeline.store.files import machine
+from pipeline.store.disk import machine
 
 
 class Holder(msgspec.Struct, frozen=True):

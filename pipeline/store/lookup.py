@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pipeline.store.arrow_schemas import COMMON, DEAD, OWN, schema_of_format
 from pipeline.store.journal import replay, segments
 from pipeline.store.layout import Layout
 from pipeline.store.parts import Part, all_parts, live_parts, read_head, reading_part
+from pipeline.store.record_tables import decode_answer
 from pipeline.store.records import AnswerRecord, FailureRecord
-from pipeline.store.schema import COMMON, DEAD, OWN, schema_of_format
-from pipeline.store.tables import decode_answer
 from pipeline.types import TaskName
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.store import columns
-from pipeline.store.files import Files
-from pipeline.store.known import DatasetSchema
+from pipeline.store.arrow_schemas import FORMAT
+from pipeline.store.dataset_schema import DatasetSchema
+from pipeline.store.disk import Files
 from pipeline.store.parts import (
     ROW_GROUP,
     Part,
@@ -21,7 +22,6 @@ from pipeline.store.parts import (
     release_unused,
     writing,
 )
-from pipeline.store.schema import FORMAT
 
 if TYPE_CHECKING:
     import pyarrow as pa

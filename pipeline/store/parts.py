@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pipeline.errors import StoreError
 from pipeline.machine import pass_on
 from pipeline.store import vectors
-from pipeline.store.files import Files, replacing, write_all
-from pipeline.store.schema import FORMAT, READABLE, schema
+from pipeline.store.arrow_schemas import FORMAT, READABLE, schema
+from pipeline.store.disk import Files, replacing, write_all
 from pipeline.types import TaskName
 
 if TYPE_CHECKING:

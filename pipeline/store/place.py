@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from pipeline.errors import MachineError
-from pipeline.store.files import machine
+from pipeline.store.disk import machine
 
 
 class Place:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import QueryError
 from pipeline.machine import machine_error_of
-from pipeline.store.files import DISK, Files, machine, replacing, write_all
-from pipeline.store.known import DatasetSchema
+from pipeline.store.arrow_schemas import DATASETS, FORMAT, free_name, schema
+from pipeline.store.dataset_schema import DatasetSchema
+from pipeline.store.disk import DISK, Files, machine, replacing, write_all
 from pipeline.store.layout import CATALOG_BEGINS, Layout
 from pipeline.store.parts import SCHEMA_PART, refuse_damaged
 from pipeline.store.relations import held
-from pipeline.store.schema import DATASETS, FORMAT, free_name, schema
-from pipeline.store.sql import block, pattern
+from pipeline.store.statements import block, pattern
 from pipeline.store.upgrade import outdated
 from pipeline.types import TaskName
 

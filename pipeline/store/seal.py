@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.store import tables
-from pipeline.store.files import Files
+from pipeline.store import record_tables
+from pipeline.store.dataset_schema import DatasetSchema
+from pipeline.store.disk import Files
 from pipeline.store.journal import Entry, replay
-from pipeline.store.known import DatasetSchema
 from pipeline.store.layout import Layout
 from pipeline.store.parts import all_parts, part_name, release_unused, write_part
 from pipeline.types import TaskName
@@ -21,15 +21,15 @@ from pipeline.types import TaskName
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Build = Callable[[Sequence[Entry], TaskName, tables.RowTypes], tuple[Any, tables.RowTypes]]
+Build = Callable[[Sequence[Entry], TaskName, record_tables.RowTypes], tuple[Any, record_tables.RowTypes]]
 
 # `current` first: an answer with changed settings must never be visible without what it answers.
 _BUILD: dict[str, Build] = {
-    "current": lambda entries, task, known: (tables.manifest_state_table(entries, task), known),
-    "results": tables.results_table,
-    "failures": tables.failures_table,
-    "attempts": lambda entries, task, known: (tables.attempts_table(entries, task), known),
-    "turns": lambda entries, task, known: (tables.turns_table(entries, task), known),
+    "current": lambda entries, task, known: (record_tables.manifest_state_table(entries, task), known),
+    "results": record_tables.results_table,
+    "failures": record_tables.failures_table,
+    "attempts": lambda entries, task, known: (record_tables.attempts_table(entries, task), known),
+    "turns": lambda entries, task, known: (record_tables.turns_table(entries, task), known),
 }
 
 

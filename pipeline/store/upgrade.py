@@ -7,12 +7,12 @@ row (`outdated`), and the next run goes on.
 
 from __future__ import annotations
 
+from pipeline.store.arrow_schemas import FORMAT, free_name, schema, schema_of_format
 from pipeline.store.columns import sql_type
-from pipeline.store.files import Files
-from pipeline.store.known import DatasetSchema
+from pipeline.store.dataset_schema import DatasetSchema
+from pipeline.store.disk import Files
 from pipeline.store.merge import merge
 from pipeline.store.parts import all_parts, live_parts, read_head
-from pipeline.store.schema import FORMAT, free_name, schema, schema_of_format
 
 
 def upgrade(files: Files, dataset_schema: DatasetSchema) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.job.schema import JobFile
-from pipeline.tasks.turns import conversation
+from pipeline.tasks.conversation import conversation
 from pipeline.types import Reply, Request, Row
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.errors import refusal
 from pipeline.job.schema import JobFile
-from pipeline.tasks.turns import parameters, part_of
+from pipeline.tasks.conversation import parameters, part_of
 from pipeline.types import Audio, EmbedItem, Frames, Image, Item, Part, Reply, Request, Row, Text, Video, VideoFile
 
 

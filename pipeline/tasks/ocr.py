@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.job.schema import JobFile
+from pipeline.tasks.conversation import conversation
 from pipeline.tasks.prompts import OCR
-from pipeline.tasks.turns import conversation
 from pipeline.types import Reply, Request, Row
 
 

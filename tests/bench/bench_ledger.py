@@ -16,8 +16,8 @@ from pathlib import Path
 from pipeline.dispatch.account import Account, Limits
 from pipeline.dispatch.ledger import Ask, Grant
 from pipeline.dispatch.ledger_file import FileLedger
-from pipeline.dispatch.quota import SharedQuota
 from pipeline.dispatch.rate import Rate
+from pipeline.dispatch.shared_quota import SharedQuota
 
 
 class Queue:

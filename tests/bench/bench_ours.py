@@ -15,7 +15,7 @@ from pipeline import Job
 from pipeline.dispatch.account import Account, Limits
 from pipeline.dispatch.http import open_transport
 from pipeline.dispatch.pool import run
-from pipeline.dispatch.prepared import Policy, PreparedRequest
+from pipeline.dispatch.prepared_request import Policy, PreparedRequest
 from pipeline.providers import openai
 from pipeline.providers.models import find
 from pipeline.store import AnswerRecord, AttemptRecord, Store

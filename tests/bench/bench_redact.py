@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from pipeline.providers.redact import hide, reply_without_keys
+from pipeline.providers.safe_text import hide, reply_without_keys
 from pipeline.types import Block, Reply, Secret
 
 KEY = "sk-fakefakefake0123456789abcdef"

@@ -20,13 +20,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.store import AnswerRecord, Store
-from pipeline.store.files import DISK, Files
+from pipeline.store.arrow_schemas import schema
+from pipeline.store.diff import ManifestDiff
+from pipeline.store.disk import DISK, Files
 from pipeline.store.journal import replay, segments
 from pipeline.store.parts import part_name, write_part
-from pipeline.store.pending import ManifestDiff
 from pipeline.store.read import connect
-from pipeline.store.schema import schema
-from pipeline.store.tables import results_table
+from pipeline.store.record_tables import results_table
 
 COMMON: dict[str, Any] = {
     "provider": "dashscope",

@@ -18,7 +18,7 @@ from support.commands import ENVIRONMENT
 from support.counted_job import CountedJob
 from support.counting_server import CountingServer, Told
 
-from pipeline.engines.options import until_seconds
+from pipeline.run.run_options import until_seconds
 
 
 @contextmanager

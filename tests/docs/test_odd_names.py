@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import Fault
-from pipeline.manifest.references import to_media
+from pipeline.media.refs import to_media
 
 ROOT = Path(__file__).parents[2]
 JOB = """

@@ -14,7 +14,7 @@ from support.fault_server import Act, FaultServer, serving
 from pipeline.dispatch.account import Account, Limits
 from pipeline.dispatch.http import open_transport
 from pipeline.dispatch.pool import Pool
-from pipeline.dispatch.prepared import Policy, PreparedRequest
+from pipeline.dispatch.prepared_request import Policy, PreparedRequest
 from pipeline.dispatch.transport import Timeouts
 from pipeline.errors import Fault
 from pipeline.providers import load, models

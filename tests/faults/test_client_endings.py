@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.client import CAT, FAKE_KEY, KEY_NAME, Client, ended, failures, found, serving
 
-from pipeline.offline.options import ServiceOptions
+from pipeline.offline.service_options import ServiceOptions
 
 NATIVE = {"name": "dashscope", "model": "qwen3-vl-plus"}
 COMPATIBLE = {**NATIVE, "protocol": "openai"}

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from support.client import CAT, COFFEE, FAKE_KEY, KEY_NAME, Client, Seen, ended, failures, found, serving
 
-from pipeline.offline.options import ServiceOptions
+from pipeline.offline.service_options import ServiceOptions
 
 NATIVE = {"name": "dashscope", "model": "qwen3-vl-plus"}
 EXPIRED = b"<Error><Code>AccessDenied</Code><Message>Invalid according to Policy: Policy expired.</Message></Error>"

@@ -15,14 +15,14 @@ from support.fault_server import Act, Asked, serving
 from support.scripted import StatusReader
 
 from pipeline.dispatch.account import Account, Limits
-from pipeline.dispatch.collector import relaxed_gc
 from pipeline.dispatch.http import open_transport
 from pipeline.dispatch.pool import Pool
-from pipeline.dispatch.prepared import Policy, PreparedRequest
+from pipeline.dispatch.prepared_request import Policy, PreparedRequest
+from pipeline.dispatch.relaxed_gc import relaxed_gc
 from pipeline.dispatch.transport import Timeouts
-from pipeline.engines.prepare import Preparer
-from pipeline.engines.work import WorkItem
 from pipeline.providers.body import all_media
+from pipeline.run.prepare import Preparer
+from pipeline.run.work_item import WorkItem
 from pipeline.types import HttpRequest, Loaded
 
 ROWS = 4

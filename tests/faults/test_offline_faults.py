@@ -17,13 +17,13 @@ from support.offline import DATA, GENERATION, KEY, Called, _exchange, app, call,
 
 from pipeline.errors import JobError, MissingExtra
 from pipeline.offline import require
-from pipeline.offline.faults import FaultScript
+from pipeline.offline.error_replies import Refusal
+from pipeline.offline.fault_script import FaultScript
 from pipeline.offline.models.once import Memory, Once
-from pipeline.offline.options import ServiceOptions, parse_faults
 from pipeline.offline.quota import Quota
-from pipeline.offline.refusals import Refusal
 from pipeline.offline.serve import make_server
-from pipeline.offline.uploads import Store
+from pipeline.offline.service_options import ServiceOptions, parse_faults
+from pipeline.offline.upload_store import Store
 
 HELLO = native({"text": "Hello"})
 SSE = {**KEY, "X-DashScope-SSE": "enable"}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from support.offline import DATA, data_uri, running
 
-from pipeline.offline.options import ServiceOptions
+from pipeline.offline.service_options import ServiceOptions
 
 CAT = DATA / "photos/chelsea.jpg"
 FRAMES = [f"file://{path}" for path in sorted((DATA / "frames/cat").glob("*.jpg"))][:6]

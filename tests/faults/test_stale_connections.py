@@ -11,7 +11,7 @@ from support.scripted import StatusReader
 from pipeline.dispatch.account import Account, Limits
 from pipeline.dispatch.http import open_transport
 from pipeline.dispatch.pool import Pool
-from pipeline.dispatch.prepared import Policy, PreparedRequest
+from pipeline.dispatch.prepared_request import Policy, PreparedRequest
 from pipeline.types import Answered, Attempt, Ending, HttpRequest
 
 

@@ -16,7 +16,7 @@ from support.store_records import add, answer, attempt, failure, keep, manifest,
 from pipeline.errors import EXIT_STOPPED, MachineError
 from pipeline.store import Store
 from pipeline.store.compact import compact
-from pipeline.store.pending import ManifestDiff
+from pipeline.store.diff import ManifestDiff
 
 
 def a_night(output: Path, files: Hooked, kept: set[str]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support.client import serving
 
-from pipeline.offline.options import ServiceOptions
+from pipeline.offline.service_options import ServiceOptions
 
 LATENCY_MS = 200
 CONFIG = """

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 from support.manifests import job_of
 
-from pipeline.engines.identity import Fingerprinter
 from pipeline.errors import Fault
 from pipeline.job.schema import JobFile
 from pipeline.manifest import from_table
 from pipeline.manifest.row_media import expand_frames
+from pipeline.run.fingerprinter import Fingerprinter
 from pipeline.tasks import load
 from pipeline.types import Request, Row, TaskName
 

@@ -17,8 +17,8 @@ from pipeline.errors import ManifestError
 from pipeline.manifest import from_table
 from pipeline.manifest.frames import sample
 from pipeline.manifest.natural import natural_key
-from pipeline.manifest.references import inside, is_relative, to_media
-from pipeline.manifest.refs import public, redacted, unsigned
+from pipeline.media.redact import public, redacted, unsigned
+from pipeline.media.refs import inside, is_relative, to_media
 from pipeline.types import Media
 
 NAMES = st.text(alphabet="ab_-0123456789.", min_size=1, max_size=12)

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from support.counting_server import CountingServer
 
 from pipeline.cli.main import _run
-from pipeline.engines.meaning import ask
 from pipeline.errors import Fault
 from pipeline.job.schema import JobFile
 from pipeline.manifest import from_table
 from pipeline.manifest.row_media import expand_frames
 from pipeline.manifest.rows import FIELDS, InputRules
 from pipeline.providers.body import all_media
+from pipeline.run.meaning import ask
 from pipeline.tasks import load
 from pipeline.types import Request, Row, TaskName
 

@@ -13,7 +13,7 @@ from trio.testing import MockClock
 from pipeline.dispatch.budget import Budget, Spent
 from pipeline.providers import models
 from pipeline.providers.cost import cost, expected, worst_case
-from pipeline.providers.picture_tokens import frame_cap, image_cap, image_tokens, video_tokens
+from pipeline.providers.image_tokens import frame_cap, image_cap, image_tokens, video_tokens
 from pipeline.providers.prices import Price, Tier
 from pipeline.providers.tokens import count, estimate, fewest
 from pipeline.types import Image, Loaded, Part, Request, Text, Turn, Usage, Video

@@ -27,7 +27,7 @@ from support.counting_server import PLAIN, CountingServer, Told, answer_to
 from support.nights_model import REPROCESSED, History, Model, Outcome, Question
 from support.store_disk import rounds
 
-from pipeline.engines.reading import read_last_run
+from pipeline.run.output import read_last_run
 
 CONCURRENCY = 2
 TEMPLATES = ("Say [{id}] {topic}", "Tell [{id}] of {topic}", "Shout [{topic}]")

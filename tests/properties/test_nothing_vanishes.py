@@ -14,7 +14,7 @@ from support.manifests import ids, job_of, written
 from pipeline.errors import ManifestError
 from pipeline.manifest import open_manifest
 from pipeline.manifest.kinds import kind_of
-from pipeline.manifest.source import Manifest
+from pipeline.manifest.open import Manifest
 from pipeline.manifest.walk import SERVICE_FOLDERS
 
 CASES = int(os.environ.get("ARCHIVE_CASES", "60"))

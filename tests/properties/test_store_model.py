@@ -19,9 +19,9 @@ from support.store_records import answer, failure, manifest, rows
 from pipeline.errors import MachineError
 from pipeline.store import Store
 from pipeline.store.compact import compact
+from pipeline.store.diff import ManifestDiff, State
 from pipeline.store.dismissals import dismiss, undo
-from pipeline.store.pending import ManifestDiff, State
-from pipeline.store.reprocess import accept, failed_rows
+from pipeline.store.failed_rows import accept, failed_rows
 
 IDS = [f"i{number}" for number in range(5)]
 SETTINGS = ["A", "B", "C"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.videos import moving, picture, video
 
 from pipeline.errors import Fault
-from pipeline.manifest.video import probe_video, sample_frames, take_frames
+from pipeline.media.video import probe_video, sample_frames, take_frames
 
 CONTAINERS = st.sampled_from(["mp4", "matroska", "webm", "avi", "mpegts", "gif"])
 COLOURS = [(200, 30, 30), (30, 160, 40), (30, 40, 200), (120, 120, 120)]

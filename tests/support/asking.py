@@ -13,13 +13,13 @@ from support.client import BASES, KEY_NAME
 from support.document_samples import LOCAL, Sample, filled
 from support.pictures import drawn, encoded
 
-from pipeline.engines.identity import Fingerprinter
-from pipeline.engines.prepare import Preparer
-from pipeline.engines.record import RecordBuilder
-from pipeline.engines.setup import JobContext, job_context
-from pipeline.engines.work import WorkItem
 from pipeline.job.load import load
 from pipeline.manifest import open_manifest
+from pipeline.run.context import JobContext, job_context
+from pipeline.run.fingerprinter import Fingerprinter
+from pipeline.run.prepare import Preparer
+from pipeline.run.record import RecordBuilder
+from pipeline.run.work_item import WorkItem
 from pipeline.tasks.quality import Gate
 from pipeline.types import Attempt, HttpRequest, Loaded, Row
 

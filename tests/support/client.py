@@ -14,8 +14,8 @@ from support.offline import DATA
 
 from pipeline import Job
 from pipeline.offline.app import create_app
-from pipeline.offline.options import ServiceOptions
 from pipeline.offline.server import Server
+from pipeline.offline.service_options import ServiceOptions
 from pipeline.report.summary import Summary
 
 FAKE_KEY = "sk-0123fakefakefake4567"

@@ -13,8 +13,8 @@ from typing import Any
 import anyio
 
 from pipeline.offline.app import create_app
-from pipeline.offline.options import ServiceOptions
 from pipeline.offline.serve import make_server
+from pipeline.offline.service_options import ServiceOptions
 
 DATA = Path(__file__).resolve().parents[2] / "sample_data"
 GENERATION = "/api/v1/services/aigc/multimodal-generation/generation"

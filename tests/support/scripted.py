@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 
-from pipeline.dispatch.prepared import PreparedRequest
+from pipeline.dispatch.prepared_request import PreparedRequest
 from pipeline.errors import Fault
 from pipeline.types import HttpRequest, Reply, Usage
 

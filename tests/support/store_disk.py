@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.store.files import Files
+from pipeline.store.disk import Files
 
 Hook = Callable[[str, Any], None]
 

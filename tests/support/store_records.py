@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.store import AnswerRecord, AttemptRecord, FailureRecord, RunRecord, Store
-from pipeline.store.pending import Counts, ManifestDiff, State
+from pipeline.store.diff import Counts, ManifestDiff, State
 from pipeline.store.read import connect
 
 WHEN = 1_790_000_000_123_456

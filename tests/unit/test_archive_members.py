@@ -18,13 +18,13 @@ from support.archives import archived, tar, zipped
 from support.manifests import ids, job_of, problems, rows_of, written
 from support.pictures import drawn, encoded
 
-from pipeline.engines.identity import Fingerprinter
 from pipeline.errors import Fault, ManifestError
 from pipeline.job.schema import MediaSection
 from pipeline.manifest import open_manifest
-from pipeline.manifest.files import digest, file_size
-from pipeline.manifest.load import load
 from pipeline.manifest.row_media import expand_frames
+from pipeline.media.files import digest, file_size
+from pipeline.media.load import load
+from pipeline.run.fingerprinter import Fingerprinter
 from pipeline.types import Media, MediaLimits, Row
 
 ANY = MediaLimits()
@@ -313,7 +313,7 @@ def test_frames_are_taken_of_a_video_in_an_archive(tmp_path: Path, name: str) ->
     pytest.importorskip("av")
     from support.videos import moving, video
 
-    from pipeline.manifest.frames_of_video import frames_of
+    from pipeline.media.video_frames import frames_of
 
     archived(tmp_path / name, {"clip.mp4": video(moving(12)), "a.jpg": ONE})
     written(tmp_path, "v.jsonl", json.dumps({"video": f"{name}#clip.mp4", "prompt": "What?"}))

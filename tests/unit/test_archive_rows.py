@@ -15,14 +15,14 @@ from support.pictures import drawn, encoded, sound
 from pipeline.errors import ManifestError
 from pipeline.job.schema import ManifestSection
 from pipeline.manifest import open_manifest
-from pipeline.manifest.files import digest
-from pipeline.manifest.kept import replayable_row
-from pipeline.manifest.load import load
-from pipeline.manifest.memory import from_table
-from pipeline.manifest.preview import preview
-from pipeline.manifest.refs import public
+from pipeline.manifest.from_python import from_table
+from pipeline.manifest.replayable import replayable_row
 from pipeline.manifest.rows import InputRules
-from pipeline.manifest.stamp import stat_key
+from pipeline.manifest.stat_key import stat_key
+from pipeline.media.files import digest
+from pipeline.media.load import load
+from pipeline.media.preview import preview
+from pipeline.media.redact import public
 from pipeline.types import MediaLimits
 
 ANY = MediaLimits()

@@ -11,9 +11,9 @@ from PIL import AvifImagePlugin, Image
 from support.pictures import drawn, encoded, inline, local, opened
 
 from pipeline.errors import Fault
-from pipeline.manifest.load import from_bytes
-from pipeline.manifest.preview import preview
-from pipeline.manifest.probe import probe
+from pipeline.media.load import from_bytes
+from pipeline.media.preview import preview
+from pipeline.media.probe import probe
 from pipeline.types import MediaLimits
 
 TAKEN = MediaLimits(formats=("JPEG", "PNG"))

@@ -12,7 +12,7 @@ from support.manifests import job_of, rows_of, written
 
 from pipeline.errors import ManifestError
 from pipeline.manifest import from_table, open_manifest
-from pipeline.manifest.kept import replayable_row
+from pipeline.manifest.replayable import replayable_row
 from pipeline.manifest.rows import InputRules
 from pipeline.types import Row
 

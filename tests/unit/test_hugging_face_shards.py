@@ -12,8 +12,8 @@ from support.manifests import ids, job_of
 from support.pictures import drawn, encoded
 
 from pipeline.manifest import from_table, open_manifest
-from pipeline.manifest.refs import public
 from pipeline.manifest.rows import InputRules
+from pipeline.media.redact import public
 from pipeline.types import Row
 
 KIND = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

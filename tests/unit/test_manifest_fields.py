@@ -8,7 +8,7 @@ import pytest
 from support.manifests import job_of, rows_of, written
 
 from pipeline.manifest import from_table
-from pipeline.manifest.references import to_media
+from pipeline.media.refs import to_media
 from pipeline.types import Media, Row, TaskName
 
 

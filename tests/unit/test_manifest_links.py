@@ -11,8 +11,8 @@ from support.pictures import drawn, encoded
 
 from pipeline.errors import Fault
 from pipeline.manifest import open_manifest
-from pipeline.manifest.load import load
 from pipeline.manifest.rows import InputRules
+from pipeline.media.load import load
 from pipeline.types import MediaLimits
 
 

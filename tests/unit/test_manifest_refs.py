@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from pipeline.manifest.refs import public, redacted, unsigned
+from pipeline.media.redact import public, redacted, unsigned
 from pipeline.types import Media
 
 

@@ -16,8 +16,8 @@ from support.pictures import drawn, encoded, opened
 
 from pipeline.errors import ManifestError
 from pipeline.manifest import from_table
-from pipeline.manifest.kept import replayable_row
-from pipeline.manifest.load import load
+from pipeline.manifest.replayable import replayable_row
+from pipeline.media.load import load
 from pipeline.types import MediaLimits
 
 VALUES = {"id": ["a", "b"], "image": ["x.jpg", "https://h/y.jpg"], "n": [1, 2]}

@@ -12,11 +12,11 @@ from support.manifests import written
 from support.pictures import drawn, encoded, inline, local, noise, png_header, sound, turned
 
 from pipeline.errors import Fault
-from pipeline.manifest import files
-from pipeline.manifest.coordinates import original_coordinates
-from pipeline.manifest.load import digest, from_bytes, load
-from pipeline.manifest.preview import preview
-from pipeline.manifest.probe import MAX_PIXELS, probe
+from pipeline.media import files
+from pipeline.media.coordinates import original_coordinates
+from pipeline.media.load import digest, from_bytes, load
+from pipeline.media.preview import preview
+from pipeline.media.probe import MAX_PIXELS, probe
 from pipeline.types import Loaded, Media, MediaLimits
 
 ANY = MediaLimits()
@@ -130,7 +130,7 @@ def test_a_file_without_permission_says_so(tmp_path: Path) -> None:
 import os
 from pathlib import Path
 from support.pictures import local
-from pipeline.manifest.load import load
+from pipeline.media.load import load
 from pipeline.types import MediaLimits
 if os.getuid() == 0:
     os.setuid(65534)

@@ -13,8 +13,8 @@ from pipeline.errors import Fault, ManifestError
 from pipeline.job.load import load as load_job
 from pipeline.job.schema import JobFile, MediaSection
 from pipeline.manifest import from_table, open_manifest
-from pipeline.manifest.kept import replayable_row
-from pipeline.manifest.load import load
+from pipeline.manifest.replayable import replayable_row
+from pipeline.media.load import load
 from pipeline.types import MediaLimits, Row
 
 

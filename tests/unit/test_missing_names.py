@@ -9,14 +9,14 @@ import pytest
 from support.manifests import job_of, rows_of, written
 from support.pictures import drawn, encoded
 
-from pipeline.engines.identity import Fingerprinter
 from pipeline.errors import Fault
-from pipeline.manifest.files import digest, file_size
-from pipeline.manifest.load import load
-from pipeline.manifest.preview import preview
-from pipeline.manifest.refs import public
 from pipeline.manifest.row_media import expand_frames
-from pipeline.manifest.stamp import stat_key
+from pipeline.manifest.stat_key import stat_key
+from pipeline.media.files import digest, file_size
+from pipeline.media.load import load
+from pipeline.media.preview import preview
+from pipeline.media.redact import public
+from pipeline.run.fingerprinter import Fingerprinter
 from pipeline.types import Media, MediaLimits
 
 BODY = encoded(drawn(40, 30))

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 from support.offline import DATA
 
-from pipeline.offline.models import answering, embedding, features, ocr, picture, sound, weights
+from pipeline.offline.models import answering, audio_features, embedding, features, ocr, weights
+from pipeline.offline.models import image as picture
 from pipeline.offline.models.labels import family, names
 from pipeline.offline.models.reading_order import in_reading_order
 
@@ -126,7 +127,7 @@ def test_blocks_and_whole_are_of_unit_length_and_an_empty_block_is_zero() -> Non
     text = words("一只猫 and a cat")
     assert not text[:1280].any()
     assert np.linalg.norm(text) == pytest.approx(1, abs=1e-5)
-    heard = embedding.fuse([embedding.of_audio(sound.statistics((DATA / "sounds/chime.wav").read_bytes()))])
+    heard = embedding.fuse([embedding.of_audio(audio_features.statistics((DATA / "sounds/chime.wav").read_bytes()))])
     assert not heard[1280:].any()
     assert np.isfinite(heard).all()
 
@@ -139,7 +140,7 @@ def test_a_larger_factor_pulls_the_vector_towards_its_item() -> None:
 
 def test_the_same_sound_in_another_container_is_its_nearest_neighbour() -> None:
     def heard(name: str) -> np.ndarray[Any, Any]:
-        return embedding.fuse([embedding.of_audio(sound.statistics((DATA / "sounds" / name).read_bytes()))])
+        return embedding.fuse([embedding.of_audio(audio_features.statistics((DATA / "sounds" / name).read_bytes()))])
 
     wav = heard("chime.wav")
     assert wav @ heard("chime.mp3") > wav @ heard("drum.wav")

@@ -8,7 +8,7 @@ from pathlib import Path
 from support.manifests import ids, job_of, written
 
 from pipeline.manifest import open_manifest
-from pipeline.manifest.source import Manifest
+from pipeline.manifest.open import Manifest
 
 
 def touch(folder: Path, *names: str) -> None:

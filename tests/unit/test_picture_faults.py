@@ -15,10 +15,10 @@ from PIL import Image, PngImagePlugin
 from support.pictures import drawn, encoded, inline, local, opened
 
 from pipeline.errors import Fault
-from pipeline.manifest.load import from_bytes, load
-from pipeline.manifest.preview import preview
-from pipeline.manifest.probe import probe
-from pipeline.offline.models.picture import decode, header
+from pipeline.media.load import from_bytes, load
+from pipeline.media.preview import preview
+from pipeline.media.probe import probe
+from pipeline.offline.models.image import decode, header
 from pipeline.types import MediaLimits
 
 ANY = MediaLimits()
@@ -114,9 +114,9 @@ from pathlib import Path
 from support.pictures import inline
 from pipeline.errors import Fault
 from pipeline.errors import Fault
-from pipeline.manifest.load import from_bytes, load
-from pipeline.manifest.preview import preview
-from pipeline.offline.models.picture import Unreadable, decode
+from pipeline.media.load import from_bytes, load
+from pipeline.media.preview import preview
+from pipeline.offline.models.image import Unreadable, decode
 from pipeline.types import MediaLimits
 body = Path("fax.tif").read_bytes()
 try:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.dispatch.controller import RateController
+from pipeline.dispatch.control import RateController
 from pipeline.dispatch.found import Learnt
 from pipeline.dispatch.learnt import keep, recall
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from pipeline.job.load import load
 from pipeline.job.schema import JobFile
-from pipeline.manifest.video import probe_video, take_frames
+from pipeline.media.video import probe_video, take_frames
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "sample_data"

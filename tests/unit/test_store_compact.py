@@ -10,8 +10,8 @@ from support.store_records import answer, attempt, failure, keep, mark, rows, ru
 
 from pipeline.store import AnswerRecord, Store
 from pipeline.store.compact import SMALL, compact
-from pipeline.store.files import DISK, Files
-from pipeline.store.known import DatasetSchema
+from pipeline.store.dataset_schema import DatasetSchema
+from pipeline.store.disk import DISK, Files
 from pipeline.store.merge import merge, remove_replaced
 from pipeline.store.parts import all_parts, live_parts
 
@@ -88,9 +88,9 @@ def test_a_reader_that_listed_the_folder_before_the_merge_reads_it_after(tmp_pat
 def test_a_thousand_nights_leave_few_parts_without_anyone_asking(tmp_path: Path) -> None:
     keep(tmp_path)
     known = DatasetSchema.load(tmp_path / "attempts", "caption")
+    from pipeline.store.arrow_schemas import schema
     from pipeline.store.compact import auto_compact
     from pipeline.store.parts import part_name, write_part
-    from pipeline.store.schema import schema
 
     most = files = 0
     table = schema("attempts", "caption").empty_table()

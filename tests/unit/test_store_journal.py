@@ -11,7 +11,7 @@ from support.store_records import answer, attempt, failure, keep, rows
 
 from pipeline.errors import MachineError, StoreError
 from pipeline.store import Store
-from pipeline.store.files import Files
+from pipeline.store.disk import Files
 from pipeline.store.journal import Journal, replay, segments
 
 

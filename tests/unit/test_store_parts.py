@@ -17,9 +17,9 @@ from support.store_records import WHEN, answer, attempt, failure, keep, rows, st
 
 from pipeline.errors import StoreError
 from pipeline.store import AnswerRecord
+from pipeline.store.arrow_schemas import COMMON
 from pipeline.store.compact import compact
 from pipeline.store.parts import Part, all_parts, live_parts, part_name, read_schema
-from pipeline.store.schema import COMMON
 
 RESULT_COLUMNS = [
     *("id", "seq", "task", "provider", "model", "fingerprint", "run_id", "attempt_count", "latency_ms"),

@@ -11,7 +11,7 @@ from support.store_records import answer, failure, keep, rows, states
 
 from pipeline.errors import QueryError
 from pipeline.store import Store
-from pipeline.store.reprocess import accept, failed_rows
+from pipeline.store.failed_rows import accept, failed_rows
 
 
 def test_by_default_throttled_transient_and_malformed_rows_are_chosen(tmp_path: Path) -> None:

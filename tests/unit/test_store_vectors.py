@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.store.files import DISK
+from pipeline.store.disk import DISK
 from pipeline.store.parts import writing
 from pipeline.store.thrift import decode, encode
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from pipeline.engines.conversation import continued
 from pipeline.errors import Fault
 from pipeline.job.schema import JobFile
+from pipeline.run.follow_ups import continued
 from pipeline.tasks import load
 from pipeline.tasks.prompts import CAPTION, CAPTION_VIDEO, render, unknown_column
 from pipeline.types import (

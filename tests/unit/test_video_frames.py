@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from support.videos import CODECS, moving, picture, scenes, video
 
-from pipeline.manifest.video import Frame, probe_video, sample_frames, take_frames
+from pipeline.media.video import Frame, probe_video, sample_frames, take_frames
 
 RED, GREEN, BLUE, GREY = (200, 30, 30), (30, 160, 40), (30, 40, 200), (120, 120, 120)
 

@@ -11,7 +11,7 @@ import pytest
 from support.videos import CODECS, moving, picture, song, video
 
 from pipeline.errors import Fault
-from pipeline.manifest.video import probe_video, take_frames
+from pipeline.media.video import probe_video, take_frames
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "sample_data"
@@ -144,7 +144,7 @@ def test_a_missing_extra_says_what_to_install() -> None:
     code = (
         "import sys; sys.modules['av'] = None\n"
         "from pipeline.errors import MissingExtra\n"
-        "from pipeline.manifest.video import take_frames\n"
+        "from pipeline.media.video import take_frames\n"
         "try: take_frames(b'x', most=4)\n"
         "except MissingExtra as error: print(error)\n"
     )
@@ -164,7 +164,7 @@ def test_ffmpegs_own_words_never_reach_stderr(tmp_path: Path, whole: dict[str, b
     code = (
         "import sys\n"
         "from pipeline.errors import Fault\n"
-        "from pipeline.manifest.video import take_frames, probe_video\n"
+        "from pipeline.media.video import take_frames, probe_video\n"
         "for path in sys.argv[1:]:\n"
         "    for by in ('time', 'scene'):\n"
         "        try: take_frames(path, most=5, by=by)\n"

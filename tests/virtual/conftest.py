@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import trio
-from support.night import PoolRun
+from support.pool_run import PoolRun
 from support.scripted import Answer
 from trio.testing import MockClock
 

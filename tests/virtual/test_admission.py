@@ -10,11 +10,11 @@ import anyio.lowlevel
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.night import PoolRun
+from support.pool_run import PoolRun
 from support.scripted import Answer, prepared
 
 from pipeline.dispatch.account import Account, Limits
-from pipeline.dispatch.admission import Admission
+from pipeline.dispatch.limiter import Admission
 from pipeline.dispatch.rate import Rate
 from pipeline.types import Answered, Failed, Usage
 

@@ -8,7 +8,7 @@ import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.night import PoolRun
+from support.pool_run import PoolRun
 from support.scripted import Answer, prepared
 
 from pipeline.dispatch.account import Limits

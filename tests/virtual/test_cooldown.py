@@ -7,8 +7,8 @@ import random
 import pytest
 
 from pipeline.dispatch.account import Account
-from pipeline.dispatch.admission import Ticket
 from pipeline.dispatch.cooldown import Cooldown
+from pipeline.dispatch.limiter import Ticket
 from pipeline.errors import Fault
 
 

@@ -8,7 +8,7 @@ import pytest
 from support.scripted import Answer, prepared
 
 from pipeline.dispatch.account import Limits
-from pipeline.dispatch.prepared import Policy
+from pipeline.dispatch.prepared_request import Policy
 from pipeline.errors import Fault, FaultKind, refusal
 from pipeline.types import Answered, Failed, Left
 
@@ -131,7 +131,7 @@ def test_an_account_fault_leaves_what_was_refused_before_it(pool_run: Any) -> No
 
 def test_a_stop_by_a_person_keeps_what_was_refused_as_failures(virtual: Any) -> None:
     import anyio
-    from support.night import PoolRun
+    from support.pool_run import PoolRun
 
     one = PoolRun(lambda row, now: refused(), limits=ONE_BY_ONE)
 
@@ -148,7 +148,7 @@ def test_a_stop_by_a_person_keeps_what_was_refused_as_failures(virtual: Any) -> 
 def test_what_is_held_back_is_recorded_when_nothing_is_on_its_way(virtual: Any) -> None:
     """A source that waits for the outcome of a row that it gave gets it."""
     import anyio
-    from support.night import PoolRun
+    from support.pool_run import PoolRun
     from support.scripted import ScriptedWire
 
     from pipeline.dispatch.source import END, NOT_READY

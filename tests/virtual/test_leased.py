@@ -9,13 +9,13 @@ from typing import Any
 
 import anyio
 import pytest
-from support.night import PoolRun
+from support.pool_run import PoolRun
 from support.scripted import Answer, SlidingQuota, most_in_window, prepared
 
 from pipeline.dispatch.account import Account, Limits
 from pipeline.dispatch.ledger import HORIZON, Ask, Ledger, LedgerError
 from pipeline.dispatch.ledger_file import FileLedger
-from pipeline.dispatch.quota import SharedQuota
+from pipeline.dispatch.shared_quota import SharedQuota
 from pipeline.types import Answered, Usage
 
 

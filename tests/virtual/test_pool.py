@@ -8,11 +8,11 @@ from typing import Any
 
 import anyio
 import pytest
-from support.night import PoolRun
+from support.pool_run import PoolRun
 from support.scripted import Answer, SlidingQuota, prepared
 
 from pipeline.dispatch.account import Limits
-from pipeline.dispatch.prepared import Policy
+from pipeline.dispatch.prepared_request import Policy
 from pipeline.dispatch.transport import Timeouts
 from pipeline.errors import Fault, MachineError, refusal
 from pipeline.types import Answered, Failed, Left

@@ -8,11 +8,11 @@ from typing import Any
 
 import anyio
 import pytest
-from support.night import PoolRun
+from support.pool_run import PoolRun
 from support.scripted import Answer, SlidingQuota
 
 from pipeline.dispatch.account import Limits
-from pipeline.dispatch.controller import FIRST, FIRST_SLOTS
+from pipeline.dispatch.control import FIRST, FIRST_SLOTS
 from pipeline.errors import Fault
 from pipeline.types import Answered, Failed
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
-from support.night import PoolRun
+from support.pool_run import PoolRun
 from support.scripted import Answer, SlidingQuota
 
 from pipeline.dispatch.found import Learnt

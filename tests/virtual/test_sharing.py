@@ -18,12 +18,12 @@ from support.store_records import answer, failure
 
 from pipeline.dispatch.account import Account, Limits
 from pipeline.dispatch.pool import Pool
-from pipeline.dispatch.prepared import PreparedRequest
+from pipeline.dispatch.prepared_request import PreparedRequest
 from pipeline.dispatch.source import Inline
 from pipeline.dispatch.stop import Stop
-from pipeline.engines.sharers import Sharers
-from pipeline.engines.sharing import MOST_BYTES, OutcomeRecord, Pairs, Sharing
-from pipeline.engines.work import WorkItem
+from pipeline.run.sharers import Sharers
+from pipeline.run.sharing import MOST_BYTES, OutcomeRecord, Pairs, Sharing
+from pipeline.run.work_item import WorkItem
 from pipeline.store.fingerprints import FingerprintIndex
 from pipeline.types import Answered, Ending, Failed, Left, Media, Row
 

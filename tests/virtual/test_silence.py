@@ -9,7 +9,7 @@ import pytest
 from support.scripted import Answer
 
 from pipeline.dispatch.account import Limits
-from pipeline.dispatch.prepared import Policy
+from pipeline.dispatch.prepared_request import Policy
 from pipeline.dispatch.transport import Timeouts
 from pipeline.errors import Fault
 from pipeline.types import Answered, Failed, Left

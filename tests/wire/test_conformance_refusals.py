@@ -12,7 +12,7 @@ import pytest
 
 import pipeline.providers
 from pipeline.errors import Fault
-from pipeline.providers import load, models, uploads
+from pipeline.providers import load, models, upload_wire
 from pipeline.types import (
     Audio,
     EmbedItem,
@@ -61,9 +61,9 @@ def read(body: dict[str, Any] | bytes, task: Any = "ask", provider: str = "dashs
     return reader.end(complete=complete)
 
 
-def certificate(**changes: Any) -> uploads.Certificate:
+def certificate(**changes: Any) -> upload_wire.Certificate:
     known = dict.fromkeys(("policy", "signature", "directory", "host", "access_key_id", "acl", "forbid_overwrite"), "x")
-    return uploads.Certificate(**{**known, "expires_in": 300.0, **changes})
+    return upload_wire.Certificate(**{**known, "expires_in": 300.0, **changes})
 
 
 BYTES = Loaded(kind="image", source="x", body=b"12345", mime="image/png")
@@ -106,13 +106,13 @@ REFUSALS: dict[str, list[Callable[[], Any]]] = {
     "Malformed": [
         lambda: read(b"<html>"),
         lambda: read({"output": {"choices": [{"message": 3}]}}),
-        lambda: uploads.read_certificate(200, {}, b"{}"),
+        lambda: upload_wire.read_certificate(200, {}, b"{}"),
     ],
     "NeedsPicture": [lambda: encoded(ask(Text("x"), model=LLAMA))],
     "NotLoaded": [
         lambda: encoded(ask(Image(LOCAL))),
         lambda: encoded(ask(Image(Loaded(kind="image", source="x")))),
-        lambda: uploads.upload_request(certificate(), URL, "u"),
+        lambda: upload_wire.upload_request(certificate(), URL, "u"),
     ],
     "OneItem": [lambda: encoded(embed(Text("a"), Text("b"), model="m"), user={"m": {"fusion": "never"}})],
     "OneText": [
@@ -176,7 +176,7 @@ REFUSALS: dict[str, list[Callable[[], Any]]] = {
         lambda: encoded(ask(Text("one word and another, " * 30_000))),
         lambda: encoded(ask(Text("word " * 40_000), model="ernie-4.5-8k-preview"), "qianfan", "openai"),
     ],
-    "TooLarge": [lambda: uploads.upload_request(certificate(max_bytes=4), BYTES, "u")],
+    "TooLarge": [lambda: upload_wire.upload_request(certificate(max_bytes=4), BYTES, "u")],
     "Turns": [
         lambda: encoded(Request(task="ask", model=QWEN, turns=(Turn(role="assistant", parts=(Text("x"),)),))),
         lambda: encoded(

@@ -15,9 +15,9 @@ from support.client import BASES, CAT, KEY_NAME, Client, Seen, serving
 from support.offline import data_uri
 
 from pipeline.cli.main import main
-from pipeline.manifest.load import load
-from pipeline.manifest.references import to_media
-from pipeline.offline.options import ServiceOptions
+from pipeline.media.load import load
+from pipeline.media.refs import to_media
+from pipeline.offline.service_options import ServiceOptions
 from pipeline.types import Endpoint, Image, MediaLimits, Request, Secret, Turn
 
 KEYS = {

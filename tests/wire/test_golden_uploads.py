@@ -10,7 +10,7 @@ import pytest
 from support.captures import endpoint_of, exchanges, header_table, reply_bytes
 
 from pipeline.errors import Fault
-from pipeline.providers import load, models, uploads
+from pipeline.providers import load, models, upload_wire
 from pipeline.types import Image, Loaded, Request, Text, Turn
 
 UPLOADING = [
@@ -28,7 +28,7 @@ def picture(name="test.png", body=b"\x89PNG bytes"):
 
 def certificate(name):
     reply = exchanges(name)[0]["server_reply"]
-    return uploads.read_certificate(reply["status"], {}, reply_bytes(reply))
+    return upload_wire.read_certificate(reply["status"], {}, reply_bytes(reply))
 
 
 def fields(http):
@@ -44,7 +44,7 @@ def fields(http):
 @pytest.mark.parametrize("name", [*UPLOADING, "ds202__mm_local_policy_denied", "ds202__mm_text_equals_local_path"])
 def test_the_certificate_request_is_the_captured_one(name):
     captured = exchanges(name)[0]["request"]
-    http = uploads.certificate_request(endpoint_of(captured), captured["query"]["model"])
+    http = upload_wire.certificate_request(endpoint_of(captured), captured["query"]["model"])
     parts = urlsplit(http.url)
     assert (http.method, parts.path, dict(parse_qsl(parts.query))) == ("GET", captured["path"], captured["query"])
     assert header_table(http.headers)["authorization"] == header_table(captured["headers"])["authorization"]
@@ -57,7 +57,7 @@ def test_the_form_has_the_captured_fields_in_the_captured_order(name):
     forms = [e["request"] for e in exchanges(name) if e["request"].get("multipart")]
     for captured in forms:
         filename = re.search(r'filename="(.*)"', captured["multipart"][-1]["content_disposition"])[1]
-        http = uploads.upload_request(given, picture(filename), "u1")
+        http = upload_wire.upload_request(given, picture(filename), "u1")
         assert http.method == "POST"
         assert "authorization" not in header_table(http.headers)
         ours = fields(http)
@@ -76,13 +76,13 @@ def test_the_form_has_the_captured_fields_in_the_captured_order(name):
 def test_trap_22_two_files_of_one_name_get_two_keys():
     given = certificate("ds202__emb_local_file")
     first, second = picture(body=b"one"), picture(body=b"two")
-    assert uploads.object_url(given, first, "u1") != uploads.object_url(given, second, "u2")
-    assert uploads.object_url(given, first, "u1") == "oss://dashscope-instant/xxx/2024-07-18/xxx/u1-test.png"
+    assert upload_wire.object_url(given, first, "u1") != upload_wire.object_url(given, second, "u2")
+    assert upload_wire.object_url(given, first, "u1") == "oss://dashscope-instant/xxx/2024-07-18/xxx/u1-test.png"
 
 
 def test_a_file_name_cannot_leave_the_folder_of_the_certificate():
     given = certificate("ds202__mm_local_file")
-    key = uploads.object_key(given, picture("../../etc/passwd\r\nx"), "u")
+    key = upload_wire.object_key(given, picture("../../etc/passwd\r\nx"), "u")
     assert key.rsplit("/", 1)[0] == given.directory
     assert "\r" not in key
 
@@ -98,20 +98,20 @@ def test_a_certificate_tells_how_long_it_holds_and_hides_its_signature():
 def test_a_denied_certificate_is_an_account_fault():
     reply = exchanges("ds202__mm_local_policy_denied")[0]["server_reply"]
     with pytest.raises(Fault) as caught:
-        uploads.read_certificate(reply["status"], {}, reply_bytes(reply))
+        upload_wire.read_certificate(reply["status"], {}, reply_bytes(reply))
     assert (caught.value.kind, caught.value.code, caught.value.http_status) == ("account", "AccessDenied", 403)
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"data":{"policy":1}}', b'{"data":null}'])
 def test_a_certificate_that_lacks_anything_is_malformed(body):
     with pytest.raises(Fault) as caught:
-        uploads.read_certificate(200, {}, body)
+        upload_wire.read_certificate(200, {}, body)
     assert caught.value.kind == "malformed"
 
 
 def test_an_upload_answered_with_403_is_a_fault_with_the_xml_code():
     reply = exchanges("ds202__mm_local_oss_403")[1]["server_reply"]
-    fault = uploads.check_upload(reply["status"], reply_bytes(reply))
+    fault = upload_wire.check_upload(reply["status"], reply_bytes(reply))
     assert fault is not None
     assert (fault.kind, fault.code, fault.http_status, fault.retry) == ("account", "AccessDenied", 403, "no")
 
@@ -129,19 +129,19 @@ def test_an_upload_answered_with_403_is_a_fault_with_the_xml_code():
     ],
 )  # fmt: skip
 def test_oss_errors_say_what_helps(status, body, kind, retry):
-    fault = uploads.check_upload(status, body.encode())
+    fault = upload_wire.check_upload(status, body.encode())
     assert (fault.kind, fault.retry) == (kind, retry)
 
 
 def test_a_good_upload_is_no_fault():
-    assert uploads.check_upload(200, b"") is None
+    assert upload_wire.check_upload(200, b"") is None
 
 
 def test_a_file_over_the_certificates_bound_is_refused():
     given = certificate("ds202__mm_local_file")
-    small = uploads.Certificate(**{f: getattr(given, f) for f in given.__struct_fields__} | {"max_bytes": 3})
+    small = upload_wire.Certificate(**{f: getattr(given, f) for f in given.__struct_fields__} | {"max_bytes": 3})
     with pytest.raises(Fault) as caught:
-        uploads.upload_request(small, picture(body=b"four"), "u")
+        upload_wire.upload_request(small, picture(body=b"four"), "u")
     assert caught.value.code == "Local.TooLarge"
 
 
@@ -168,12 +168,12 @@ def test_a_certificate_is_read_as_an_answer_is():
     body = json.dumps({"data": data}).encode()
     odd = body.replace(b'"p"', b'"p\\ud83d"').replace(b"}}", b'},"x":NaN}')
     for written in (b"\n\n\xef\xbb\xbf" + body, odd):
-        assert uploads.read_certificate(200, {}, written).directory == "d"
+        assert upload_wire.read_certificate(200, {}, written).directory == "d"
     for place in range(len(body)):
         with pytest.raises(Fault) as caught:
-            uploads.read_certificate(200, {}, body[:place])
+            upload_wire.read_certificate(200, {}, body[:place])
         assert (caught.value.kind, caught.value.retry) == ("transient", "yes")
     for said in ({"code": "Throttling.RateQuota", "data": {}}, {"error": {"code": 429, "message": "m"}}):
         with pytest.raises(Fault) as caught:
-            uploads.read_certificate(200, {}, json.dumps(said).encode())
+            upload_wire.read_certificate(200, {}, json.dumps(said).encode())
         assert caught.value.kind == "throttled"

@@ -16,9 +16,9 @@ from PIL import Image as Pillow
 from support.client import CAT, FAKE_KEY, KEY_NAME, Client, Seen, ended, found, serving
 
 from pipeline.errors import Fault
-from pipeline.manifest.load import load as load_media
-from pipeline.manifest.references import to_media, to_path
-from pipeline.offline.options import ServiceOptions
+from pipeline.media.load import load as load_media
+from pipeline.media.refs import to_media, to_path
+from pipeline.offline.service_options import ServiceOptions
 from pipeline.providers import NAMES, load, models, tokens
 from pipeline.providers.media_limits import image_limits
 from pipeline.types import Image, Loaded, Request, Text, Turn

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipeline.offline.models import facts, features, hearing, ocr, picture, sentences
+from pipeline.offline.models import facts, features, hearing, ocr, sentences
+from pipeline.offline.models import image as picture
 from pipeline.offline.models.intent import intent
 from pipeline.offline.models.once import Memory
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipeline.offline.models import sound
+from pipeline.offline.models import audio_features
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,13 +34,13 @@ def hear(data: bytes) -> Heard:
     """Measures a sound, at most ten minutes of it. Blocking. Raises sound.NotSound."""
     import numpy as np
 
-    samples = sound.samples(data)
-    frames = np.lib.stride_tricks.sliding_window_view(samples, sound.WINDOW)[:: sound.HOP]
+    samples = audio_features.samples(data)
+    frames = np.lib.stride_tricks.sliding_window_view(samples, audio_features.WINDOW)[:: audio_features.HOP]
     levels = _decibels(np.sqrt((frames**2).mean(axis=1)))
     loud = frames[levels > max(_SILENT_DB, float(levels.max()) - 30)]
     third = max(1, len(loud) // 3)
     return Heard(
-        seconds=sound.header(data).seconds,
+        seconds=audio_features.header(data).seconds,
         level=float(_decibels(np.sqrt((samples**2).mean()))),
         peak=float(_decibels(np.abs(samples).max())),
         silent=float((levels < _SILENT_DB).mean()),
@@ -89,5 +89,7 @@ def _pitch(frames: np.ndarray[Any, Any]) -> float:
 
     if not len(frames):
         return 0.0
-    power = np.abs(np.fft.rfft(frames * np.hanning(sound.WINDOW).astype(np.float32), 4 * sound.WINDOW, axis=1))
-    return float(np.median(power[:, 1:].argmax(axis=1) + 1) * sound.RATE / (4 * sound.WINDOW))
+    power = np.abs(
+        np.fft.rfft(frames * np.hanning(audio_features.WINDOW).astype(np.float32), 4 * audio_features.WINDOW, axis=1)
+    )
+    return float(np.median(power[:, 1:].argmax(axis=1) + 1) * audio_features.RATE / (4 * audio_features.WINDOW))

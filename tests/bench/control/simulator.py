@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from control.scenarios import Scenario
 from control.services import Slots
-from pipeline.dispatch.controller import RateController
+from pipeline.dispatch.control import RateController
 from pipeline.dispatch.cooldown import Cooldown
 from pipeline.dispatch.rate import Rate
 

@@ -1,0 +1,172 @@
+"""What a manifest is: finds its files by name, folder or glob, tells their kind, and reads them as rows."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol, cast
+
+from pipeline.errors import ManifestError
+from pipeline.job.schema import JobFile
+from pipeline.manifest.folder import contents
+from pipeline.manifest.hive import Partitions
+from pipeline.manifest.image_folder import ImageFolder
+from pipeline.manifest.kinds import kind_of
+from pipeline.manifest.passed import PassedOver
+from pipeline.manifest.rows import CURRENT_RULES, InputRules, Shaper
+from pipeline.manifest.shards import Shards
+from pipeline.manifest.sql import SqlManifest, is_query
+from pipeline.manifest.table_files import TableKind, Tables
+from pipeline.manifest.walk import is_glob, split_glob, walk
+from pipeline.media.files import on_disk
+from pipeline.media.members import archive_kind, is_packed
+from pipeline.media.missing import PACKED
+from pipeline.media.root import hub_snapshot, root_of
+from pipeline.types import Row
+
+ACCEPTED = (
+    "a .jsonl, .json, .csv, .tsv, .parquet or .txt file, a .tar or .zip archive, a folder or a glob of these, "
+    "a folder or a glob of pictures, or sql: and a query"
+)
+
+
+class Manifest(Protocol):
+    """A table of inputs that can be read more than once, as a stream.
+
+    `root`: the folder that relative paths are taken from and must not leave (absolute; a Root may allow others beside).
+    `schema_columns`: every column's name where the format says so (CSV, Parquet, folders), else None.
+    `identity()`: a text that changes when the files behind the manifest change (names, sizes, times).
+    `passed_over()`: how many files a folder or glob holds that are no part of the manifest, by kind.
+    `rows(start)`: the rows in order from ordinal `start`. Raises ManifestError if a file can no longer be read.
+    """
+
+    root: str
+    schema_columns: tuple[str, ...] | None
+
+    def identity(self) -> str: ...
+
+    def passed_over(self) -> dict[str, int]: ...
+
+    def rows(self, start: int = 0) -> Iterator[Row]: ...
+
+
+def open_manifest(spec: str, job: JobFile, rules: InputRules = CURRENT_RULES, folder: str = "/") -> Manifest:
+    """The manifest at an absolute path: a file, a folder or a glob; told apart by what is there and by the ending. Or
+    `sql:` and a query, whose paths begin in `folder` (the job's).
+
+    A folder that holds a picture (or, for `embed`, a sound) anywhere is a folder of pictures, whatever else lies in it;
+    otherwise its Parquet, JSONL or CSV files are the parts of one table. `rules`: as the output began. Raises
+    ManifestError if it cannot be read.
+    """
+    if is_query(spec):
+        if job.source.encoding is not None or job.source.format is not None:
+            raise ManifestError("manifest.encoding and manifest.format are for files; a query says them itself")
+        return SqlManifest(spec, Shaper(job, root_of(folder, job), rules), folder)
+    spec = on_disk(os.path.normpath(spec))
+    try:
+        if Path(spec).is_dir():
+            return _folder(hub_snapshot(spec) if rules.derived_ids > 1 else spec, None, spec, job, rules)
+        if os.path.lexists(spec):
+            return _file(spec, job, rules)
+        if is_glob(spec):
+            folder, pattern = split_glob(spec)
+            folder = on_disk(folder)
+            if not Path(folder).is_dir():
+                raise ManifestError(f"{spec}: the folder {folder} does not exist{_nearest(folder)}")
+            return _folder(folder, pattern, spec, job, rules)
+    except OSError as error:
+        raise ManifestError(f"{error.filename or spec}: cannot be read: {error.strerror or error}") from None
+    except (EOFError, zlib.error) as error:
+        raise ManifestError(f"{spec}: the packed file is damaged: {error}") from None
+    raise ManifestError(f"{spec}: there is no such file or folder{_nearest(spec)}")
+
+
+def _file(path: str, job: JobFile, rules: InputRules) -> Manifest:
+    if not Path(path).exists():
+        raise ManifestError(f"{path}: a link that leads nowhere ({os.readlink(path)})")  # noqa: PTH115 - the text as it is
+    if not Path(path).is_file():
+        raise ManifestError(f"{path}: neither a file nor a folder; expected {ACCEPTED}")
+    if job.source.format is None and archive_kind(path) is not None:
+        return _shards([path], str(Path(path).parent), job, rules, PassedOver())
+    kind = job.source.format or kind_of(path)
+    if is_packed(path):
+        raise ManifestError(f"{path}: not read{PACKED}")
+    if kind == "video":
+        raise ManifestError(f"{path}: this is one video, not a table; name it in the field `video` of a table's row")
+    if kind in ("image", "audio"):
+        raise ManifestError(f"{path}: this is one {kind}, not a table; name its folder, or a glob that matches it")
+    if kind is None:
+        raise ManifestError(f"{path}: unknown kind of manifest; expected {ACCEPTED}")
+    return _tables([path], cast("TableKind", kind), str(Path(path).parent), job, rules)
+
+
+def _folder(folder: str, pattern: str | None, spec: str, job: JobFile, rules: InputRules) -> Manifest:
+    """A folder (`pattern` None) or what a glob matches in it."""
+    audio, follow = job.task == "embed", rules.derived_ids > 1
+    if job.source.format is not None:
+        return _all_files(folder, pattern, spec, job, rules)
+    found = contents(folder, pattern, audio=audio, follow=follow)
+    if found.medium is not None:
+        _refuse_encoding(spec, job, "pictures")
+        return ImageFolder(folder, pattern, audio, found.medium, follow=follow)
+    kinds = found.table_kinds(pattern)
+    if kinds and not follow:  # an output of 0.1.0 read these tables, and no archive
+        found.leave_archives()
+    if len(kinds) > 1 or (kinds and found.archives):
+        ending = kinds[0] if len(kinds) > 1 else found.archives[0][-3:]
+        more = " and archives" if found.archives else ""
+        raise ManifestError(f"{spec}: holds {' and '.join(kinds)} files{more}; choose with a glob such as *.{ending}")
+    if found.archives:
+        return _shards(found.archives, folder, job, rules, found.passed)
+    if kinds:
+        return _tables(found.tables[kinds[0]], kinds[0], folder, job, rules, found.passed)
+    raise ManifestError(f"{spec}: {found.lack(pattern)}; expected {ACCEPTED}")
+
+
+def _all_files(folder: str, pattern: str | None, spec: str, job: JobFile, rules: InputRules) -> Manifest:
+    """The files of a folder or glob whose format the job says, whatever they are called."""
+    passed, files = PassedOver(), list[str]()
+    for found in walk(folder, pattern, passed, follow=rules.derived_ids > 1):
+        if Path(found.path).name.startswith("_"):
+            passed.file(found.relative)
+        else:
+            files.append(found.path)
+    if not files:
+        raise ManifestError(f"{spec}: there is no file")
+    return _tables(files, cast("TableKind", job.source.format), folder, job, rules, passed)
+
+
+def _refuse_encoding(spec: str, job: JobFile, what: str) -> None:
+    if job.source.encoding is not None:
+        raise ManifestError(f"{spec}: {what} have no encoding; take manifest.encoding out of the job")
+
+
+def _tables(
+    files: list[str], kind: TableKind, folder: str, job: JobFile, rules: InputRules, passed: PassedOver | None = None
+) -> Tables:
+    partitions = Partitions((os.path.relpath(path, folder) for path in files), folder)
+    return Tables(files, kind, Shaper(job, root_of(folder, job), rules, partitions), folder, passed)
+
+
+def _shards(files: list[str], folder: str, job: JobFile, rules: InputRules, passed: PassedOver) -> Manifest:
+    _refuse_encoding(files[0], job, "archives")
+    partitions = Partitions((os.path.relpath(path, folder) for path in files), folder)
+    shaper = Shaper(job, folder, rules, partitions)
+    return Shards(files, shaper, passed, audio=job.task == "embed")
+
+
+def _nearest(path: str) -> str:
+    """A hint: the name nearest to a misspelt one, or the first folder on the way that is missing."""
+    missing = Path(path)
+    while not missing.parent.is_dir() and missing.parent != missing:
+        missing = missing.parent
+    try:
+        near = difflib.get_close_matches(missing.name, os.listdir(missing.parent), 1)  # noqa: PTH208 - names only
+    except OSError:
+        return ""
+    if near:
+        return f"; did you mean {missing.parent / near[0]}?"
+    return "" if str(missing) == path else f"; the folder {missing} is missing"

@@ -1,0 +1,62 @@
+"""A manifest row as a failure keeps it: enough to send it again, fit to be stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pipeline.errors import Fault
+from pipeline.job.schema import JobFile
+from pipeline.manifest.fields import from_json, text_or_list
+from pipeline.manifest.rows import Shaper
+from pipeline.media import base64_text
+from pipeline.media.redact import redacted
+from pipeline.media.refs import is_relative, to_path
+from pipeline.types import Row
+
+_LISTED = ("contents", "messages")
+_MEDIA = ("image", "images", "audio", "frames", "video")
+
+
+def replayable_row(row: Row, job: JobFile, base: str) -> dict[str, Any]:
+    """The row as read, under the manifest's own names, with local paths made absolute (`base`: `Manifest.root`), URLs
+    without signatures and `data:` by its hash.
+
+    `from_table([kept], job, base)` makes a Row of it again. A path that leads out of the manifest stays as it was
+    written, so that it is refused again.
+    """
+    names = Shaper(job, base).names
+    return {name: redacted(_absolute(value, names.get(name), base)) for name, value in row.raw.items()}
+
+
+def _absolute(value: Any, field: str | None, base: str) -> Any:
+    try:
+        if field in _MEDIA:
+            return _mapped(text_or_list(value, field), lambda ref: _path(ref, base))
+        if field in _LISTED and isinstance(tables := from_json(value, field), list):
+            return [_table(table, base) for table in tables]
+    except Fault:
+        return value
+    return value
+
+
+def _table(table: Any, base: str) -> Any:
+    """A part of `contents` or an earlier turn: its fields are read as those of the row."""
+    if not isinstance(table, dict):
+        return table
+    return {key: _absolute(item, key, base) for key, item in table.items()}
+
+
+def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    return [_mapped(item, change) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _path(ref: str, base: str) -> str:
+    if base64_text.of_media(ref) or base64_text.too_long_for_a_path(ref):
+        return base64_text.by_hash(ref)
+    try:
+        return to_path(ref, base) if is_relative(ref) and ref.strip() else ref
+    except Fault:
+        return ref

@@ -1,0 +1,1 @@
+"""Pictures, sounds and videos: found, checked, loaded and fitted to a model's limits."""

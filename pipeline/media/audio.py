@@ -1,0 +1,88 @@
+"""Checks a sound: its container and its length in seconds; a sound that does not fit is refused, never changed."""
+
+from __future__ import annotations
+
+import io
+
+import msgspec
+
+from pipeline.errors import refusal
+from pipeline.machine import pass_on
+from pipeline.media.fit import encoded_size
+from pipeline.media.formats import AUDIO_FORMATS, described, sniff
+from pipeline.types import MediaLimits
+
+
+class Audio(msgspec.Struct, frozen=True, kw_only=True):
+    """Container name (WAV, MP3, FLAC) and length; seconds is None where the file does not say."""
+
+    format: str
+    seconds: float | None
+
+
+def check_audio(body: bytes, name: str, limits: MediaLimits) -> Audio:
+    """The facts of a sound that keeps to `limits`.
+
+    Raises Fault `Local.EmptyFile`, `Local.NotASound`, `Local.TruncatedSound`, `Local.Format`, `Local.TooLarge`,
+    `Local.TooLong`. `max_seconds` None: any length (a model told to cut takes longer ones).
+    """
+    if not body:
+        raise refusal("EmptyFile", f"{name}: the file is empty")
+    audio = probe_audio(body, name)
+    if limits.formats is not None and audio.format not in limits.formats:
+        raise refusal("Format", f"{name}: {audio.format}; the model takes {', '.join(limits.formats)}")
+    if limits.max_bytes is not None and len(body) > limits.max_bytes:
+        raise refusal("TooLarge", f"{name}: {len(body):,} bytes; the model takes at most {limits.max_bytes:,}")
+    encoded = encoded_size(len(body))
+    if limits.max_encoded_bytes is not None and encoded > limits.max_encoded_bytes:
+        raise refusal(
+            "TooLarge", f"{name}: {encoded:,} bytes as base64; the model takes at most {limits.max_encoded_bytes:,}"
+        )
+    if limits.max_seconds is not None and audio.seconds is not None and audio.seconds > limits.max_seconds:
+        raise refusal("TooLong", f"{name}: {audio.seconds:.2f} s; the model takes at most {limits.max_seconds:g} s")
+    return audio
+
+
+def probe_audio(body: bytes, name: str) -> Audio:
+    """Container and length from the headers. Raises Fault `Local.NotASound`, `Local.TruncatedSound`.
+
+    Only WAV says how many bytes it should have; a cut MP3 or FLAC is a shorter sound.
+    """
+    form = sniff(body)
+    if form not in AUDIO_FORMATS:
+        what = f"a {form} picture" if form else described(body)
+        raise refusal("NotASound", f"{name}: not a WAV, MP3 or FLAC sound but {what}")
+    if form == "WAV":
+        _check_wave(body, name)
+    from tinytag import TinyTag
+
+    try:
+        # The name tells the reader: older versions of tinytag do not know an MP3 without tags by its bytes.
+        seconds = TinyTag.get(f"sound.{form.lower()}", file_obj=io.BytesIO(body), tags=False).duration
+    except Exception as error:  # a parser may raise nearly anything on hostile bytes
+        pass_on(error)
+        raise refusal("NotASound", f"{name}: begins like {form}, but its header cannot be read ({error})") from None
+    if not seconds and (form != "FLAC" or not _has_stream_info(body)):
+        raise refusal("NotASound", f"{name}: begins like {form}, but holds no sound")
+    return Audio(format=form, seconds=seconds or None)
+
+
+def _check_wave(body: bytes, name: str) -> None:
+    """The `data` chunk is there and whole. Recorders that stream write 0 or the largest number as its size."""
+    place = 12
+    while place + 8 <= len(body):
+        size = int.from_bytes(body[place + 4 : place + 8], "little")
+        if body[place : place + 4] == b"data":
+            there = len(body) - place - 8
+            if there < size < 0x7FFFF000:
+                raise refusal(
+                    "TruncatedSound", f"{name}: the WAV holds {there:,} of the {size:,} bytes of sound it states"
+                )
+            return
+        place += 8 + size + size % 2
+    raise refusal("NotASound", f"{name}: begins like WAV, but holds no sound data")
+
+
+def _has_stream_info(body: bytes) -> bool:
+    """A FLAC may leave its length open; its first block is STREAMINFO of 34 bytes all the same (RFC 9639, 8.2)."""
+    return len(body) >= 42 and body[4] & 0x7F == 0 and int.from_bytes(body[5:8], "big") == 34

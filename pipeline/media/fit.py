@@ -1,0 +1,283 @@
+"""Fits a picture to a model's limits: sent as it is where that will do, else downscaled or re-encoded, or refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from pipeline.errors import Fault, refusal
+from pipeline.media import render
+from pipeline.media.complete import is_complete_file
+from pipeline.media.probe import Facts, facts, open_image
+from pipeline.media.render import Truncated
+from pipeline.types import MediaLimits
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+PAGES = "Local.Pages"
+"""The code of the refusal of a document where one picture is expected."""
+
+# Tried in turn until the bytes fit; below 60 JPEG's blocks show, and fewer pixels look better.
+_QUALITIES = (92, 85, 75, 60)
+
+LEAST_COMPRESSED = 65_536
+"""Bytes of a PNG that is worth being compressed."""
+
+# zlib takes about 150 ms a megapixel; above this a lossless copy is not worth the wait, nor likely to fit.
+_LOSSLESS_PIXELS = 4_000_000
+
+
+class Fitted(msgspec.Struct, frozen=True, kw_only=True):
+    """The bytes to send with their format. Sizes are as the picture is seen, its EXIF orientation applied: of what is
+    sent, and of the original. `changed` says in words what was done, None for the untouched original."""
+
+    body: bytes
+    format: str
+    width: int
+    height: int
+    original_width: int
+    original_height: int
+    changed: str | None = None
+
+
+def fit(
+    body: bytes,
+    name: str,
+    limits: MediaLimits,
+    *,
+    resize: Literal["fit", "off"],
+    upright: bool = False,
+    truncated: Truncated = "refuse",
+) -> Fitted:
+    """The picture as it may be sent. `resize` "off" changes nothing and refuses what is beyond the limits instead.
+    `truncated` "send" takes a picture that is cut off at its end for what there is of it.
+
+    Changed in "fit": a format the model does not take; too many bytes, pixels, or too long a side; more pixels than
+    the service keeps (`useful_pixels`); CMYK and 16-bit pictures, which readers commonly turn into wrong colours or
+    plain white; animations, to their first frame; with `upright`, pictures that need turning. Whatever is written
+    anew is turned upright, in sRGB, and without metadata.
+    Raises Fault: EmptyFile, NotAPicture, TruncatedPicture, DamagedPicture, TooManyPixels, TooSmall, Ratio, Format,
+    TooLarge, TooLongSide (codes `Local.…`).
+    """
+    found = facts(open_image(body, name))
+    if found.pages > 1:
+        raise several_pages(name, found.pages)
+    needed = need(found, len(body), name, limits, resize=resize, upright=upright)  # first, as in a plan
+    if needed != "all" and is_complete_file(body, found.format) is not True:
+        render.verify(body, name, truncated)
+    if needed == "nothing" and resize == "fit" and found.format == "PNG" and _is_uncompressed(body):
+        needed = "useful"
+    if needed == "nothing":
+        return _as_is(body, found)
+    fitted = _remade(body, found, name, limits, truncated)
+    if needed == "useful" and len(fitted.body) >= len(body):
+        return _as_is(body, found)  # fewer pixels, but no fewer bytes: the service may as well downscale it
+    return fitted
+
+
+def several_pages(name: str, pages: int) -> Fault:
+    """The refusal (code PAGES) of a document where one picture is expected."""
+    way = "ocr reads such a file when it is the row's only picture, ask takes its pages as pictures"
+    return Fault("rejected", PAGES, f"{name}: {pages} pages, and one picture is expected here; {way}")
+
+
+def fit_frame(
+    body: bytes, name: str, limits: MediaLimits, frame: int, *, resize: Literal["fit", "off"], truncated: Truncated
+) -> Fitted:
+    """As `fit`, for one directory of a TIFF, counted from 0. It is written anew, upright."""
+    image = open_image(body, name)
+    try:
+        image.seek(frame)
+    except Exception as error:  # a decoder may raise nearly anything on hostile bytes
+        raise refusal("DamagedPicture", f"{name}: the page cannot be read ({error})") from None
+    found, limits = facts(image), page_limits(limits, resize)
+    need(found, 0, name, msgspec.structs.replace(limits, formats=None), resize=resize)
+    size = scaled(found.upright_width, found.upright_height, limits)
+    return _written(render.decoded(body, name, found, size, truncated, frame), found, name, limits)
+
+
+def fit_page(image: Image, name: str, limits: MediaLimits, *, resize: Literal["fit", "off"]) -> Fitted:
+    """As `fit`, for a page that was drawn here, in RGB."""
+    found, limits = drawn_facts(*image.size), page_limits(limits, resize)
+    need(found, 0, name, msgspec.structs.replace(limits, formats=None), resize=resize)
+    return _written(render.drawn(image, found), found, name, limits)
+
+
+def drawn_facts(width: int, height: int) -> Facts:
+    """Of a page that was drawn here."""
+    return Facts(format="PDF", width=width, height=height, orientation=1, mode="RGB", bits=8, animated=False)
+
+
+def page_limits(limits: MediaLimits, resize: Literal["fit", "off"]) -> MediaLimits:
+    """A page is written anew in any case; with `resize` "off" it keeps its size."""
+    return limits if resize == "fit" else msgspec.structs.replace(limits, useful_pixels=None)
+
+
+def need(
+    found: Facts, size: int, name: str, limits: MediaLimits, *, resize: Literal["fit", "off"], upright: bool = False
+) -> Literal["nothing", "useful", "all"]:
+    """What a picture of `size` bytes needs by its header: nothing, a downscale that only saves bytes, or all there is.
+
+    Raises Fault for what is refused by the header alone.
+    """
+    _check_shape(found, name, limits)
+    beyond = next(_beyond(size, found, name, limits), None)
+    if resize == "off":
+        if beyond is not None:
+            raise beyond
+        return "nothing"
+    if beyond or found.mode == "CMYK" or found.bits > 8 or found.animated or (upright and found.orientation != 1):
+        return "all"
+    useful = limits.useful_pixels is not None and found.width * found.height > limits.useful_pixels
+    return "useful" if useful else "nothing"
+
+
+def _is_uncompressed(body: bytes) -> bool:
+    """A PNG whose pixels are stored as they are (RFC 1951 §3.2.4), such as one made of a Python picture."""
+    place = body.find(b"IDAT", 0, LEAST_COMPRESSED) if len(body) > LEAST_COMPRESSED else -1
+    return place > 0 and body[place + 6] & 0b110 == 0
+
+
+def _as_is(body: bytes, found: Facts) -> Fitted:
+    width, height = found.upright_width, found.upright_height
+    return Fitted(
+        body=body, format=found.format, width=width, height=height, original_width=width, original_height=height
+    )
+
+
+def _check_shape(found: Facts, name: str, limits: MediaLimits) -> None:
+    """What no fitting can repair: enlarging invents pixels, and cropping or padding changes the picture."""
+    short, long = sorted((found.width, found.height))
+    if limits.min_side is not None and short < limits.min_side:
+        raise refusal("TooSmall", f"{name}: {_size(found)}; the model takes sides of at least {limits.min_side} pixels")
+    if limits.max_ratio is not None and long > short * limits.max_ratio:
+        raise refusal("Ratio", f"{name}: {_size(found)}, {long / short:.1f}:1; the model takes {limits.max_ratio:g}:1")
+
+
+def _beyond(size: int, found: Facts, name: str, limits: MediaLimits) -> Iterator[Fault]:
+    """A refusal for every limit that is exceeded and could be kept by writing the picture anew."""
+    if limits.formats is not None and found.format not in limits.formats:
+        taken = f"the model takes {', '.join(limits.formats)}"
+        more = "if the model takes it, list it in media.formats under [models]"
+        yield refusal("Format", f"{name}: {found.format}; {taken}; {more}")
+    pixels = found.width * found.height
+    if limits.max_pixels is not None and pixels > limits.max_pixels:
+        yield refusal(
+            "TooManyPixels",
+            f"{name}: {_size(found)} = {pixels:,} pixels; the model takes at most {limits.max_pixels:,}",
+        )
+    if limits.max_side is not None and max(found.width, found.height) > limits.max_side:
+        yield refusal("TooLongSide", f"{name}: {_size(found)}; the model takes sides up to {limits.max_side} pixels")
+    if limits.max_bytes is not None and size > limits.max_bytes:
+        yield refusal("TooLarge", f"{name}: {size:,} bytes; the model takes at most {limits.max_bytes:,}")
+    if limits.max_encoded_bytes is not None and encoded_size(size) > limits.max_encoded_bytes:
+        encoded = f"{encoded_size(size):,} bytes as base64"
+        yield refusal("TooLarge", f"{name}: {encoded}; the model takes at most {limits.max_encoded_bytes:,}")
+
+
+def encoded_size(size: int) -> int:
+    """Bytes of the base64 form, padding included."""
+    return 4 * math.ceil(size / 3)
+
+
+def _remade(body: bytes, found: Facts, name: str, limits: MediaLimits, truncated: Truncated) -> Fitted:
+    size = scaled(found.upright_width, found.upright_height, limits)
+    return _written(render.decoded(body, name, found, size, truncated), found, name, limits, len(body))
+
+
+def _written(image: render.Canvas, found: Facts, name: str, limits: MediaLimits, original: int | None = None) -> Fitted:
+    """The picture encoded within the limits. original: the bytes of its file, for a message."""
+    if limits.formats is not None and not set(limits.formats) & set(render.WRITABLE):
+        taken = ", ".join(limits.formats)
+        raise refusal("Format", f"{name}: {found.format}; the model takes {taken}, none of which can be written")
+    width, height = scaled(found.upright_width, found.upright_height, limits)
+    while min(width, height) >= (limits.min_side or 1):
+        image.resize(width, height)
+        smallest = None
+        for form, quality in _plans(found, image, limits):
+            written = image.encode(form, quality)
+            if written is not None and _bytes_fit(len(written), limits):
+                return Fitted(
+                    body=written,
+                    format=form,
+                    width=width,
+                    height=height,
+                    original_width=found.upright_width,
+                    original_height=found.upright_height,
+                    changed=image.changes(form),
+                )
+            smallest = len(written) if written is not None else smallest
+        before = width, height
+        width, height = shrunk(width, height, _step(smallest, limits), limits)
+        if (width, height) == before:
+            break
+    size = "" if original is None else f", {original:,} bytes"
+    raise refusal("TooLarge", f"{name}: {_size(found)}{size}; it cannot be made to fit {_said(limits)}")
+
+
+def _step(size: int | None, limits: MediaLimits) -> float:
+    """The next factor for the sides: bytes go about with the area, so that one step usually does."""
+    bounds = [limits.max_bytes, None if limits.max_encoded_bytes is None else limits.max_encoded_bytes * 3 // 4]
+    most = min((bound for bound in bounds if bound is not None), default=None)
+    if size is None or most is None:
+        return 0.8
+    return min(0.9, max(0.2, 0.95 * math.sqrt(most / size)))
+
+
+def scaled(width: int, height: int, limits: MediaLimits) -> tuple[int, int]:
+    """The largest size of about the same shape within `max_pixels`, `useful_pixels` and `max_side`."""
+    areas = [most for most in (limits.max_pixels, limits.useful_pixels) if most is not None]
+    factor = min([1.0, *(math.sqrt(most / (width * height)) for most in areas)])
+    if limits.max_side is not None:
+        factor = min(factor, limits.max_side / max(width, height))
+    if factor >= 1:
+        return width, height
+    width, height = shrunk(width, height, factor, limits)
+    longest = max(1, min([max(width, height), *(most // min(width, height) for most in areas)]))
+    return min(width, longest), min(height, longest)  # differs for a line alone, whose short side stays a pixel
+
+
+def shrunk(width: int, height: int, factor: float, limits: MediaLimits) -> tuple[int, int]:
+    """Both sides times `factor`, rounded down (so that no bound on area is passed); a long side that rounding made
+    too long for `max_ratio` loses a pixel or two."""
+    width, height = max(1, int(width * factor)), max(1, int(height * factor))
+    if limits.max_ratio is not None:
+        longest = max(1, int(min(width, height) * limits.max_ratio))
+        width, height = min(width, longest), min(height, longest)
+    return width, height
+
+
+def _plans(found: Facts, image: render.Canvas, limits: MediaLimits) -> Iterator[tuple[str, int]]:
+    """Formats to write, with a quality: lossless first where the original was lossless, drawn or transparent."""
+    taken = [form for form in render.WRITABLE if limits.formats is None or form in limits.formats]
+    drawn = found.format in ("PNG", "GIF") or found.mode in ("1", "P") or image.transparent
+    lossless = [form for form in taken if form not in render.LOSSY]
+    if lossless and (drawn or len(lossless) == len(taken)) and (image.pixels <= _LOSSLESS_PIXELS or lossless == taken):
+        yield lossless[0], 100
+    lossy = next((form for form in taken if form in render.LOSSY), None)
+    if lossy is not None:
+        yield from ((lossy, quality) for quality in _QUALITIES)
+
+
+def _bytes_fit(size: int, limits: MediaLimits) -> bool:
+    if limits.max_bytes is not None and size > limits.max_bytes:
+        return False
+    return limits.max_encoded_bytes is None or encoded_size(size) <= limits.max_encoded_bytes
+
+
+def _size(found: Facts) -> str:
+    return f"{found.width}×{found.height}"
+
+
+def _said(limits: MediaLimits) -> str:
+    bounds = {
+        "pixels": limits.max_pixels,
+        "pixels a side at least": limits.min_side,
+        "bytes": limits.max_bytes,
+        "bytes as base64": limits.max_encoded_bytes,
+    }
+    return ", ".join(f"{bound:,} {unit}" for unit, bound in bounds.items() if bound is not None)

@@ -1,0 +1,134 @@
+"""Loads one picture, sound or video to be sent: reads it once, checks that it is one, fits pictures to the model."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Literal
+
+import msgspec
+
+from pipeline.errors import refusal
+from pipeline.media.audio import check_audio
+from pipeline.media.complete import is_cut
+from pipeline.media.documents import Document, fitted_page, one_page, page_name
+from pipeline.media.files import digest, file_size, read
+from pipeline.media.fit import Fitted, fit
+from pipeline.media.formats import AUDIO_FORMATS, IMAGE_FORMATS
+from pipeline.media.pdf import DPI, is_pdf
+from pipeline.media.redact import public
+from pipeline.media.video_container import VIDEO_FORMATS, check_video, check_video_size
+from pipeline.types import Loaded, Media, MediaLimits
+
+__all__ = ["digest", "from_bytes", "load", "read"]
+
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\]")
+
+
+def load(
+    media: Media,
+    limits: MediaLimits,
+    *,
+    resize: Literal["fit", "off"] = "fit",
+    confine: str | None = None,
+    upright: bool = False,
+    truncated: Literal["refuse", "send"] = "refuse",
+    dpi: int = DPI,
+) -> Loaded:
+    """What goes to the service for `media`: the URL as it is (http, https, oss), else the bytes, fitted to `limits`.
+
+    `confine`: the manifest's folder (`Manifest.root`). A reference relative to it must not lead out of it through
+    links; one that was written as an absolute path is the user's explicit word and may. `upright`: turn pictures by
+    their EXIF orientation even where nothing else is to be done (for reading text, and for positions). `truncated`:
+    "send" takes pictures that are cut off at their end as well. `dpi`: of the page of a PDF.
+    Blocking: run it in a thread.
+    Raises Fault `rejected` with a code `Local.…` that says what is wrong, with the numbers and the file's public name.
+    """
+    if media.url is not None:
+        return Loaded(kind=media.kind, source=public(media), url=media.url)
+    if media.kind == "video" and media.path is not None:
+        check_video_size(file_size(media), public(media), limits)
+    return from_bytes(
+        read(media, confine=confine), media, limits, resize=resize, upright=upright, truncated=truncated, dpi=dpi
+    )
+
+
+def from_bytes(
+    body: bytes,
+    media: Media,
+    limits: MediaLimits,
+    *,
+    resize: Literal["fit", "off"] = "fit",
+    upright: bool = False,
+    truncated: Literal["refuse", "send"] = "refuse",
+    dpi: int = DPI,
+) -> Loaded:
+    """As `load`, for bytes that are here already (a URL's picture that was fetched by us)."""
+    source = public(media)
+    sha256 = hashlib.sha256(body).hexdigest()
+    if not body:
+        raise refusal("EmptyFile", f"{source}: the file is empty")
+    if media.kind == "audio":
+        audio = check_audio(body, source, limits)
+        ending, mime = AUDIO_FORMATS[audio.format]
+        return Loaded(
+            kind="audio",
+            source=source,
+            body=body,
+            mime=mime,
+            name=_name(media, ending),
+            sha256=sha256,
+            seconds=audio.seconds,
+        )
+    if media.kind == "video":
+        ending, mime = VIDEO_FORMATS[check_video(body, source, limits)]
+        return Loaded(kind="video", source=source, body=body, mime=mime, name=_name(media, ending), sha256=sha256)
+    if is_pdf(body):
+        fitted = one_page(body, source, limits, resize, dpi)
+    else:
+        fitted = fit(body, source, limits, resize=resize, upright=upright, truncated=truncated)
+    cut = truncated == "send" and is_cut(body)
+    return msgspec.structs.replace(_image(media, fitted, source), sha256=sha256, cut=cut)
+
+
+def load_page(
+    document: Document,
+    index: int,
+    limits: MediaLimits,
+    *,
+    resize: Literal["fit", "off"] = "fit",
+    truncated: Literal["refuse", "send"] = "refuse",
+) -> Loaded:
+    """A page of a document, counted from 0, as `load` gives a picture; its `page` counts from 1. `sha256` is of the
+    whole file. Blocking. Raises Fault as `load`."""
+    media = Media(kind="image", ref=document.name, path=document.name)
+    fitted = fitted_page(document, index, limits, resize, truncated)
+    loaded = _image(media, fitted, page_name(document.name, index))
+    name, dot, ending = (loaded.name or "").rpartition(".")
+    return msgspec.structs.replace(
+        loaded, name=f"{name}_{index + 1:03}{dot}{ending}", sha256=document.sha256, page=index + 1
+    )
+
+
+def _image(media: Media, fitted: Fitted, source: str) -> Loaded:
+    ending, mime = IMAGE_FORMATS.get(fitted.format, ("", "application/octet-stream"))
+    return Loaded(
+        kind="image",
+        source=source,
+        body=fitted.body,
+        mime=mime,
+        name=_name(media, ending),
+        width=fitted.width,
+        height=fitted.height,
+        original_width=fitted.original_width,
+        original_height=fitted.original_height,
+        changed=fitted.changed,
+    )
+
+
+def _name(media: Media, ending: str) -> str:
+    """A file name for uploads: the original's stem with the ending of what is sent."""
+    address = media.member.name if media.member else media.path or (media.url or "").split("?")[0].split("#")[0]
+    base = _UNSAFE.sub("_", address.rstrip("/").rpartition("/")[2])
+    stem = base.rpartition(".")[0] or base
+    return (stem or media.kind) + ending

@@ -1,0 +1,248 @@
+"""Facts from a picture's header, without decoding it."""
+
+from __future__ import annotations
+
+import io
+from contextlib import suppress
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import msgspec
+
+from pipeline.errors import Fault, refusal
+from pipeline.machine import pass_on
+from pipeline.media.complete import is_complete_file
+from pipeline.media.files import opened
+from pipeline.media.formats import IMAGE_FORMATS, described, sniff
+from pipeline.media.libtiff import silence_libtiff
+from pipeline.media.png import without_metadata
+from pipeline.media.rare_images import open_rare
+from pipeline.media.redact import public
+from pipeline.media.tiff import page_frames
+from pipeline.types import Media
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# No picture above this is ever decompressed: Pillow's own hard bound (twice its MAX_IMAGE_PIXELS), about 540 MB as RGB.
+# The largest input any service of the reference takes is 16 megapixels.
+MAX_PIXELS = 178_956_970
+
+_FACTORIES = {
+    # Not jpeg_factory: it makes an animation of a phone's picture with a second one behind it (MPO).
+    "JPEG": ("JpegImagePlugin", "JpegImageFile"),
+    "PNG": ("PngImagePlugin", "PngImageFile"),
+    "WEBP": ("WebPImagePlugin", "WebPImageFile"),
+    "GIF": ("GifImagePlugin", "GifImageFile"),
+    "BMP": ("BmpImagePlugin", "BmpImageFile"),
+    "DIB": ("BmpImagePlugin", "DibImageFile"),
+    "TIFF": ("TiffImagePlugin", "TiffImageFile"),
+    "JPEG2000": ("Jpeg2KImagePlugin", "Jpeg2KImageFile"),
+    "ICO": ("IcoImagePlugin", "IcoImageFile"),
+    "ICNS": ("IcnsImagePlugin", "IcnsImageFile"),
+    "SGI": ("SgiImagePlugin", "SgiImageFile"),
+    "PPM": ("PpmImagePlugin", "PpmImageFile"),
+}
+
+# Orientations 5–8 turn the picture by a quarter.
+_QUARTER_TURNS = (5, 6, 7, 8)
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a header says. `width`, `height`: as stored; `upright_*`: with the EXIF orientation (1–8) applied.
+
+    `mode` is Pillow's; `bits`: per channel; `animated`: more than one frame that is shown in time; `pages`: of a TIFF.
+    """
+
+    format: str
+    width: int
+    height: int
+    orientation: int
+    mode: str
+    bits: int
+    animated: bool
+    pages: int = 1
+
+    @property
+    def upright_width(self) -> int:
+        return self.height if self.orientation in _QUARTER_TURNS else self.width
+
+    @property
+    def upright_height(self) -> int:
+        return self.width if self.orientation in _QUARTER_TURNS else self.height
+
+
+def probe(media: Media, *, confine: str | None = None) -> Facts:
+    """The facts of a picture in a local file (of which only the header is read) or a data: URL.
+
+    Raises Fault as `files.opened` does, and `Local.NotAPicture`, `Local.DamagedPicture`, `Local.TruncatedPicture`,
+    `Local.TooManyPixels`; ValueError for a URL.
+    """
+    name = public(media)
+    if media.data is not None:
+        return facts(open_image(media.data, name))
+    if media.path is None:
+        raise ValueError(f"{name} is not here")
+    with opened(media, confine) as file:
+        try:
+            return facts(_open(file, file.read(1 << 16), name))
+        except Fault as fault:
+            if fault.code != "Local.DamagedPicture":
+                raise
+        file.seek(0)  # only the whole file shows whether it is damaged or cut off
+        return facts(open_image(file.read(), name))
+
+
+def open_image(body: bytes, name: str) -> Image:
+    """A picture opened but not decoded, its size within MAX_PIXELS. Raises as `probe` does, and Fault
+    `Local.TruncatedPicture` for one that is cut off in its header."""
+    try:
+        return _open(io.BytesIO(body), body, name)
+    except Fault as fault:
+        form = sniff(body)
+        if fault.code == "Local.DamagedPicture" and form and is_complete_file(body, form) is False:
+            raise refusal("TruncatedPicture", f"{name}: the {form} is cut off after {len(body):,} bytes") from None
+        raise
+
+
+def facts(image: Image) -> Facts:
+    """The facts of an opened picture; nothing is decoded."""
+    return Facts(
+        format=str(image.format),
+        width=image.width,
+        height=image.height,
+        orientation=_orientation(image),
+        mode=image.mode,
+        bits=_bits(image),
+        animated=image.format != "TIFF" and bool(getattr(image, "is_animated", False)),
+        pages=_pages(image) if image.format == "TIFF" else 1,
+    )
+
+
+def _pages(image: Image) -> int:
+    file = getattr(image, "_fp", None) or getattr(image, "fp", None)
+    if file is None:
+        return 1
+    place = file.tell()
+    pages = len(page_frames(file))
+    file.seek(place)
+    return max(1, pages)
+
+
+def _open(file: BinaryIO, head: bytes, name: str) -> Image:
+    if not head:
+        raise refusal("EmptyFile", f"{name}: the file is empty")
+    form = sniff(head)
+    if form is None and (rare := open_rare(file, head)) is not None:
+        _check_size(rare.width, rare.height, name)
+        return rare
+    if form not in IMAGE_FORMATS:
+        what = f"a {form} sound" if form else described(head)
+        raise refusal("NotAPicture", f"{name}: not a picture but {what}")
+    if form == "WEBP":
+        _check_size(*_webp_size(head), name)
+    try:
+        image = _by_plugin(file, form)
+    except Fault as fault:
+        raise Fault("rejected", fault.code, f"{name}: {fault.message}") from None
+    except Exception as error:  # a decoder may raise nearly anything on hostile bytes
+        pass_on(error)
+        raise refusal(
+            "DamagedPicture", f"{name}: begins like {form}, but its header cannot be read ({error})"
+        ) from None
+    _check_size(image.width, image.height, name)
+    return image
+
+
+def _by_plugin(file: BinaryIO, form: str) -> Image:
+    """Opened by the plugin's own class: Image.open would warn or raise by a process-wide setting, and try other
+    formats. A PNG that is refused for its metadata is opened without them."""
+    if form == "TIFF":
+        silence_libtiff()
+    plugin = _plugin(form)
+    file.seek(0)
+    try:
+        image: Image = plugin(file)
+    except Exception as error:
+        if form != "PNG" or isinstance(error, (OSError, MemoryError)):
+            raise
+        file.seek(0)
+        image = plugin(io.BytesIO(without_metadata(file.read())))
+    return image
+
+
+def load_readers() -> None:
+    """Imports what reads and writes pictures, which is otherwise left until the first picture of each format."""
+    for module in {module for module, _ in _FACTORIES.values()} | {"Image", "ImageOps", "ImageCms", "ImageFile"}:
+        with suppress(ImportError):  # a Pillow built without a format
+            import_module(f"PIL.{module}")
+
+
+def _plugin(form: str) -> Any:
+    """The class of Pillow, or of a library besides it, that opens a format. Raises Fault `Local.MissingExtra`."""
+    if form == "HEIF":
+        try:
+            from pillow_heif import HeifImageFile
+        except ImportError as error:
+            pass_on(error)
+            way = "install it with: pip install 'multimodal-batch[heif]'"
+            raise refusal("MissingExtra", f"a HEIC picture is read with pillow-heif; {way}") from None
+        return HeifImageFile
+    if form == "AVIF":
+        try:
+            plugin = import_module("PIL.AvifImagePlugin")
+        except ImportError as error:
+            pass_on(error)
+            plugin = None
+        if plugin is None or not plugin.SUPPORTED:
+            raise refusal("MissingExtra", "an AVIF picture is read by Pillow 11.3 or newer: pip install -U Pillow")
+        return plugin.AvifImageFile
+    module, factory = _FACTORIES[form]
+    return getattr(import_module(f"PIL.{module}"), factory)
+
+
+def _check_size(width: int, height: int, name: str) -> None:
+    if width < 1 or height < 1:
+        raise refusal("DamagedPicture", f"{name}: the header states a size of {width}×{height}")
+    if width * height > MAX_PIXELS:
+        raise refusal(
+            "TooManyPixels",
+            f"{name}: {width}×{height} = {width * height:,} pixels; more than {MAX_PIXELS:,} are never decompressed",
+        )
+
+
+def _webp_size(head: bytes) -> tuple[int, int]:
+    """The canvas from the first chunk (RFC 9649): Pillow's decoder would allocate it when the file is opened."""
+    chunk = head[12:16]
+    if chunk == b"VP8X" and len(head) >= 30:
+        return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
+    if chunk == b"VP8 " and len(head) >= 30:
+        return int.from_bytes(head[26:28], "little") & 0x3FFF, int.from_bytes(head[28:30], "little") & 0x3FFF
+    if chunk == b"VP8L" and len(head) >= 25:
+        bits = int.from_bytes(head[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return 1, 1
+
+
+def _orientation(image: Image) -> int:
+    if image.format == "PNG" and not {"exif", "Raw profile type exif", "xmp"} & image.info.keys():
+        return 1  # Pillow would decode the whole PNG to look for EXIF behind the picture
+    try:
+        found = image.getexif().get(0x0112, 1)
+    except Exception:  # broken EXIF does not make a picture unusable
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def _bits(image: Image) -> int:
+    """Bits per channel as stored; Pillow's mode hides them for 16-bit colour."""
+    if image.format == "TIFF":
+        stored = getattr(image, "tag_v2", {}).get(258, (8,))
+        return int(max(stored)) if isinstance(stored, tuple) else int(stored)
+    if image.mode in ("I", "F"):
+        return 32
+    if image.mode.startswith("I;16"):
+        return 16
+    tiles = getattr(image, "tile", None)
+    raw = str(tiles[0][3]) if image.format == "PNG" and tiles else ""
+    return 16 if ";16" in raw else 8

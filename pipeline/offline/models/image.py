@@ -1,0 +1,126 @@
+"""Opens the bytes of a picture: header first, pixels only within a stated bound, EXIF orientation applied."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pipeline.media.libtiff import silence_libtiff
+from pipeline.media.png import START as PNG
+from pipeline.media.png import without_metadata
+from pipeline.offline.models.once import Once
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+MAX_PIXELS = 100_000_000
+# what the services list on their pages, in Pillow's names; GIF is opened only to be refused by name
+FORMATS = ("BMP", "DIB", "ICNS", "ICO", "JPEG", "JPEG2000", "PNG", "SGI", "TIFF", "WEBP", "GIF")
+
+
+def _load_plugins() -> bool:
+    """Pillow's readers, all of them; its warning below our own bound says nothing that the bound does not."""
+    from PIL import Image
+
+    Image.init()
+    silence_libtiff()
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    return True
+
+
+_plugins: Once[bool] = Once(_load_plugins)
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """What the header of a picture says; `width` and `height` as stored, before any EXIF turn."""
+
+    format: str
+    width: int
+    height: int
+
+
+class Unreadable(Exception):
+    """The bytes are not a picture that can be decoded; the message says why."""
+
+
+class TooLarge(Exception):
+    """The header declares more pixels than the stated bound; nothing was decoded."""
+
+
+def header(data: bytes) -> Header:
+    """Format and size without decoding. Raises Unreadable, or TooLarge over MAX_PIXELS."""
+    image = _open(data)
+    name = "JPEG" if image.format == "MPO" else str(image.format)
+    return Header(format=name, width=image.width, height=image.height)
+
+
+def _open(data: bytes) -> Image.Image:
+    from PIL import Image, UnidentifiedImageError
+
+    _plugins.get()
+    try:
+        try:
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        except (ValueError, UnidentifiedImageError):
+            image = Image.open(io.BytesIO(_plain(data)), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise TooLarge(str(error)) from error
+    except Exception as error:
+        raise Unreadable(f"{type(error).__name__}: the bytes are not a picture of a known format") from error
+    if image.width * image.height > MAX_PIXELS:
+        raise TooLarge(f"{image.width}x{image.height} pixels are over {MAX_PIXELS}")
+    return image
+
+
+def _plain(data: bytes) -> bytes:
+    """A PNG without the metadata for which Pillow refuses it; services do not look at metadata."""
+    return without_metadata(data) if data.startswith(PNG) else data
+
+
+def decode(data: bytes, *, draft: int | None = None) -> Image.Image:
+    """The first frame as RGB, upright, transparency on white. `draft`: the shorter side may be as small as this.
+
+    Raises Unreadable (truncated or broken data too) and TooLarge.
+    """
+    from PIL import Image, ImageOps
+
+    image = _open(data)
+    try:
+        if draft is not None:
+            image.draft("RGB", (draft, draft))
+        try:
+            image.load()
+        except (ValueError, SyntaxError):  # metadata behind the pixels
+            image = _open(_plain(data))
+            image.load()
+        upright = ImageOps.exif_transpose(image) or image
+        if upright.mode.startswith("I") or upright.mode == "F":
+            upright = _from_deep(upright)
+        if "A" in upright.getbands() or "transparency" in upright.info:
+            layer = upright.convert("RGBA")
+            ground = Image.new("RGBA", layer.size, "white")
+            upright = Image.alpha_composite(ground, layer)
+        return upright.convert("RGB")
+    except Exception as error:
+        raise Unreadable(f"{type(error).__name__}: the picture's data is truncated or broken") from error
+
+
+def _from_deep(image: Image.Image) -> Image.Image:
+    """16- and 32-bit grey to 8 bits by its own range, as Pillow's convert would clip it."""
+    import numpy as np
+    from PIL import Image
+
+    values = np.asarray(image, dtype=np.float64)
+    low, high = (0.0, 65535.0) if image.mode.startswith("I;16") else (float(values.min()), float(values.max()))
+    return Image.fromarray(((values - low) * (255.0 / max(high - low, 1e-9))).clip(0, 255).astype(np.uint8))
+
+
+def bgr(image: Image.Image) -> np.ndarray[Any, Any]:
+    """uint8 [height, width, 3] in BGR order, contiguous."""
+    import numpy as np
+
+    return np.ascontiguousarray(np.asarray(image)[:, :, ::-1])

@@ -1,0 +1,126 @@
+"""What a run is wired to: the transport, the account's shared state, uploads and downloads."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from urllib.parse import urlsplit
+
+from pipeline.dispatch.account import Account, AccountKey, Accounts, Limits
+from pipeline.dispatch.found import Learnt
+from pipeline.dispatch.learnt import keep, learnt_path, recall
+from pipeline.dispatch.ledger import LedgerError
+from pipeline.dispatch.ledger_file import FileLedger
+from pipeline.dispatch.ledger_folder import ledger_path
+from pipeline.dispatch.shared_quota import SharedQuota, without_ledger
+from pipeline.dispatch.transport import Transport
+from pipeline.dispatch.uploads import Uploads
+from pipeline.errors import MachineError
+from pipeline.job.units import duration
+from pipeline.run.context import JobContext
+from pipeline.run.fetch import Aside, Fetch, Rules
+from pipeline.types import Secret
+
+OFFLINE_CONCURRENCY = 8
+"""Two cores work at two rows; the others are being loaded, uploaded and written meanwhile."""
+
+_accounts = Accounts()
+
+
+def transport(context: JobContext) -> AbstractAsyncContextManager[Transport]:
+    """HTTP, or the embedded service in this process. Raises MissingExtra."""
+    if context.spec.offline:
+        from pipeline.run.embedded_service import in_process
+
+        return nullcontext(in_process())
+    from pipeline.dispatch.http import open_transport
+
+    return open_transport()
+
+
+def account(context: JobContext) -> Account:
+    """The account's state, shared by every job of this process that uses it.
+
+    The embedded service has no quota, only two cores: a fixed number in flight.
+    """
+    if context.spec.offline:
+        return Account(Limits(concurrency=context.spec.job.limits.concurrency or OFFLINE_CONCURRENCY))
+    return _accounts.get(_account_key(context), limits_of(context))
+
+
+def limits_of(context: JobContext) -> Limits:
+    """The job's own ceilings."""
+    limits = context.spec.job.limits
+    return Limits(rpm=limits.rpm, tpm=limits.tpm, concurrency=limits.concurrency)
+
+
+@asynccontextmanager
+async def shared_quota(context: JobContext, account: Account) -> AsyncIterator[SharedQuota | str | None]:
+    """The quota that the account shares with other runs on this machine, or a note why it shares none.
+
+    None for the embedded service, which has no quota.
+    """
+    if context.spec.offline:
+        yield None
+        return
+    try:
+        shared = account.shared or SharedQuota(account, FileLedger(ledger_path(_account_key(context))))
+    except LedgerError as error:
+        yield without_ledger(str(error))
+        return
+    limits = limits_of(context)
+    shared.join(limits)
+    try:
+        yield shared
+    finally:
+        shared.leave(limits)
+
+
+def remembered(context: JobContext) -> Learnt | None:
+    """The quota that the last run of the account found. Blocking."""
+    if context.spec.offline:
+        return None
+    try:
+        return recall(learnt_path(_account_key(context)))
+    except LedgerError:
+        return None
+
+
+def remember(context: JobContext, learnt: Learnt) -> None:
+    """Keeps the quota that a run found for the next one; a folder that cannot be used is no fault of the run.
+    Blocking."""
+    if learnt.known and not context.spec.offline:
+        with suppress(LedgerError, MachineError):
+            keep(learnt_path(_account_key(context)), learnt)
+
+
+def _account_key(context: JobContext) -> AccountKey:
+    place, name = context.endpoint, context.spec.job.limits.account
+    return AccountKey(
+        provider=place.provider,
+        host=urlsplit(place.base_url).netloc,
+        key=place.key if name is None else Secret(""),
+        model=context.model.name,
+        account=name,
+    )
+
+
+def uploads(context: JobContext, wire: Transport) -> Uploads | None:
+    """The way local files take where the service reads uploads, else None."""
+    if context.provider.local_files(context.model, context.endpoint) != "upload":
+        return None
+    return Uploads(wire, context.endpoint, context.model.name, context.spec.job.timeouts)
+
+
+@asynccontextmanager
+async def downloads(context: JobContext, aside: Aside) -> AsyncIterator[Fetch | None]:
+    """Loads URLs here, if the job says so; a key never goes with it. `aside`: as of `Fetch`."""
+    job = context.spec.job
+    if job.media.fetch == "service":
+        yield None
+        return
+    from pipeline.dispatch.http import open_transport
+
+    rules = Rules(timeouts=job.timeouts, attempts=job.retry.attempts, deadline=duration(job.retry.deadline))
+    async with open_transport(private=job.media.private) as wire:
+        yield Fetch(wire, rules, aside)

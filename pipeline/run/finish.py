@@ -1,0 +1,173 @@
+"""The end of a run: what is left is sealed, the run is recorded, the summary is drawn up. Blocking."""
+
+from __future__ import annotations
+
+import time
+from signal import Signals
+from typing import Any
+
+import msgspec
+
+from pipeline.dispatch.stop import Stopped
+from pipeline.errors import EXIT_FAILURES, EXIT_OK, EXIT_PLANNED_STOP, EXIT_STOPPED, MachineError
+from pipeline.job.units import allowance
+from pipeline.report.summary import Summary
+from pipeline.run.change_guard import question
+from pipeline.run.context import JobContext
+from pipeline.run.outcome_recorder import OutcomeRecorder
+from pipeline.run.output import LastRun, connect, failure_groups, read_last_run, spend
+from pipeline.run.selection import Selection
+from pipeline.store import RunRecord, Store
+
+_EXITS = {"budget": EXIT_PLANNED_STOP, "until": EXIT_PLANNED_STOP}
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """How the sending ended. signal: the first one received. elapsed: seconds since the run began. quota: what is known
+    of the service's quota, in words."""
+
+    stopped: Stopped
+    signal: Signals | None
+    elapsed: float
+    notes: tuple[str, ...] = ()
+    quota: str | None = None
+
+
+def finish(
+    context: JobContext, store: Store, recorder: OutcomeRecorder, selection: Selection, record: RunRecord, ended: Ended
+) -> Summary:
+    """Seals, records and sums up. A machine that refuses the last writes changes the exit code, not the summary."""
+    spec, state = context.spec, recorder.state
+    still_open = selection.failed + state.failures
+    summary = Summary(
+        job=spec.name,
+        command=spec.command,
+        run_id=record.run_id if selection.total else None,
+        output=str(spec.output),
+        exit_code=_exit_code(context, ended, selection.rows, still_open),
+        stop_reason=ended.stopped.reason,
+        message=_message(ended.stopped),
+        rows=selection.rows,
+        sent=state.sent,
+        answered=state.answered,
+        shared=state.shared,
+        cached=state.cached,
+        failed=state.failures,
+        open=still_open,
+        done=selection.done,
+        skipped=selection.done,
+        dismissed=selection.dismissed,
+        remaining=max(
+            0, selection.rows - selection.repeated - selection.done - state.answered - state.shared - still_open
+        ),
+        left=max(0, selection.total - state.ended),
+        new=selection.new,
+        changed=selection.changed,
+        vanished=selection.vanished,
+        repeated=selection.repeated,
+        passed_over=dict(selection.passed_over),
+        elapsed=round(ended.elapsed, 3),
+        notes=ended.notes,
+        quota=ended.quota,
+        offline=spec.offline,
+        figures=state.figures(),
+        **_figures(recorder),
+    )
+    try:
+        return _written(context, store, selection, record, summary)
+    except MachineError as error:
+        return msgspec.structs.replace(summary, exit_code=EXIT_STOPPED, stop_reason="machine", message=str(error))
+
+
+def _message(stopped: Stopped) -> str | None:
+    """What stopped the run, in the service's words; an account fault is for a person, so it says what to look at."""
+    if stopped.fault is None or stopped.reason != "account":
+        return stopped.message or None
+    return f"{stopped.message} ({stopped.fault.code}): check the key, the balance and the model, then run again"
+
+
+def _figures(recorder: OutcomeRecorder) -> dict[str, Any]:
+    snapshot = recorder.latest
+    if snapshot is None or not snapshot.attempts:
+        return {}
+    return {
+        "attempts": snapshot.attempts,
+        "input_tokens": snapshot.input_tokens or None,
+        "output_tokens": snapshot.output_tokens or None,
+        "cost": snapshot.cost,
+        "currency": snapshot.currency,
+        "unknown_cost_attempts": snapshot.unknown_costs,
+    }
+
+
+def _exit_code(context: JobContext, ended: Ended, rows: int, failed: int) -> int:
+    reason = ended.stopped.reason
+    if reason == "signal":
+        return 128 + (ended.signal or Signals.SIGINT)
+    if reason != "finished":
+        return _EXITS.get(reason, EXIT_STOPPED)
+    return EXIT_FAILURES if failed > allowance(context.spec.job.run.accept_failures, rows) else EXIT_OK
+
+
+def _written(context: JobContext, store: Store, selection: Selection, record: RunRecord, summary: Summary) -> Summary:
+    store.seal()
+    spec = context.spec
+    before = read_last_run(spec.output)
+    failures = before.failures if before else ()
+    spent = before.spend if before else ()
+    last_run = before.last_run if before else None
+    if summary.run_id is not None:
+        done = _recorded(record, selection, summary)
+        store.finish_run(done)
+        last_run = msgspec.to_builtins(done)
+    if summary.run_id is not None or before is None:
+        with connect(spec) as connection:
+            failures, spent = failure_groups(connection), spend(connection)
+    previous = LastRun(
+        rows=selection.rows,
+        done=selection.done - selection.dismissed + summary.answered + summary.shared,
+        dismissed=selection.dismissed,
+        left=summary.remaining,
+        repeated=selection.repeated,
+        failed=summary.open,
+        failures=failures,
+        spend=spent,
+        last_run=last_run,
+        questions=_questions(context, selection, before.questions if before else ()),
+        quota=summary.quota or (before.quota if before else None),
+    )
+    store.write_summary(msgspec.json.encode(previous, enc_hook=str))
+    return msgspec.structs.replace(summary, failures=failures if summary.open else ())
+
+
+def _questions(
+    context: JobContext, selection: Selection, before: tuple[dict[str, Any], ...]
+) -> tuple[dict[str, Any], ...]:
+    """What the answered rows were asked: what a reprocess or kept answers leave open, the guard asks about again."""
+    if selection.command == "reprocess" or (selection.kept and not before):
+        return before
+    now = question(context)
+    return (*(asked for asked in before if selection.kept and asked != now), now)
+
+
+def _recorded(record: RunRecord, selection: Selection, summary: Summary) -> RunRecord:
+    """Each line of the manifest is counted once; a reprocess counts the rows that it took up."""
+    whole = selection.command == "run"
+    return msgspec.structs.replace(
+        record,
+        finished_at=time.time_ns() // 1000,
+        exit_code=summary.exit_code,
+        stop_reason=summary.stop_reason,
+        rows=selection.lines,
+        sent=summary.sent,
+        answered=summary.answered,
+        shared=summary.shared,
+        failed=summary.open if whole else summary.failed,
+        done=summary.done if whole else 0,
+        repeated=summary.repeated if whole else 0,
+        remaining=summary.remaining if whole else summary.left,
+        skipped=summary.skipped if whole else 0,
+        left=summary.left,
+        cost=summary.cost,
+        currency=summary.currency,
+    )

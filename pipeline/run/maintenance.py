@@ -1,0 +1,64 @@
+"""What changes an output without sending anything: accepting held-back answers, dismissing failures, merging parts.
+
+Blocking.
+"""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from pipeline.job.load import LoadedJob
+from pipeline.run.local import run_id
+from pipeline.run.output import connect, failure_groups, read_last_run
+from pipeline.store import Store, dismissals
+from pipeline.store.compact import Compacted
+from pipeline.store.compact import compact as merge
+from pipeline.store.failed_rows import accept as take
+
+
+def accept(spec: LoadedJob, where: str | None) -> int:
+    """Makes the held-back answers of open suspects answers. Raises Locked, QueryError."""
+    with Store.open(spec.output, spec.job.task, run_id=run_id()) as store:
+        accepted = take(store, where)
+        _update_last_run(spec, store, done=accepted)
+        return accepted
+
+
+def dismiss(spec: LoadedJob, where: str, reason: str) -> int:
+    """Closes open failures for good; returns how many. Raises Locked, QueryError."""
+    with Store.open(spec.output, spec.job.task, run_id=run_id()) as store:
+        dismissed = dismissals.dismiss(store, where, reason, time.time_ns() // 1000)
+        _update_last_run(spec, store, dismissed=dismissed)
+        return dismissed
+
+
+def undo(spec: LoadedJob, where: str) -> int:
+    """Opens dismissed failures again; returns how many. Raises Locked, QueryError."""
+    with Store.open(spec.output, spec.job.task, run_id=run_id()) as store:
+        undone = dismissals.undo(store, where, time.time_ns() // 1000)
+        _update_last_run(spec, store, dismissed=-undone)
+        return undone
+
+
+def _update_last_run(spec: LoadedJob, store: Store, *, done: int = 0, dismissed: int = 0) -> None:
+    """Brings what the last run left for `status` up to date. done, dismissed: how many rows came to be so."""
+    previous = read_last_run(spec.output)
+    if previous is None or not (done or dismissed):
+        return
+    with connect(spec) as connection:
+        failures = failure_groups(connection)
+    now = msgspec.structs.replace(
+        previous,
+        failures=failures,
+        failed=sum(group.rows for group in failures),
+        done=previous.done + done,
+        dismissed=previous.dismissed + dismissed,
+    )
+    store.write_summary(msgspec.json.encode(now, enc_hook=str))
+
+
+def compact(spec: LoadedJob, *, drop_superseded: bool) -> Compacted:
+    """Merges small parts. Raises Locked."""
+    return merge(spec.output, spec.job.task, run_id=run_id(), drop_superseded=drop_superseded)

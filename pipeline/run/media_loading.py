@@ -1,0 +1,82 @@
+"""Loads the files of one request: pictures, sounds and videos as they are sent, documents as their pages. Blocking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.errors import Fault
+from pipeline.media.documents import Document, document
+from pipeline.media.fit import PAGES
+from pipeline.media.load import from_bytes, load, load_page, read
+from pipeline.media.pdf import DPI
+from pipeline.media.redact import public
+from pipeline.run.context import JobContext
+from pipeline.run.pages import check_count, takes_pages, with_pages
+from pipeline.types import Loaded, Media, MediaLimits, Request
+
+
+class RequestMedia:
+    """What was loaded for a request. A document is in `documents` alone until its pages are loaded."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.loaded: dict[Media | Loaded, Loaded] = {}
+        self.documents: dict[Media | Loaded, Document] = {}
+
+
+class MediaLoader:
+    """Loads by the rules of one job. `root`: the manifest's folder."""
+
+    def __init__(self, context: JobContext, root: str) -> None:
+        self._context = context
+        self._root = root
+        self._limits = context.media_limits(context.spec.job.provider.parameters)
+        job = context.spec.job.media
+        self._how: dict[str, Any] = {
+            "resize": job.resize,
+            "upright": context.upright,
+            "truncated": job.truncated,
+            "dpi": job.dpi or DPI,
+        }
+
+    def limits(self, request: Request) -> Mapping[str, MediaLimits]:
+        """By kind of media, for this request."""
+        own = request.parameters is not self._context.spec.job.provider.parameters
+        return self._context.media_limits(request.parameters) if own else self._limits
+
+    def load(self, into: RequestMedia, media: Media, body: bytes | None = None) -> None:
+        """Loads one file; `body`: of one that was downloaded. Raises Fault as `manifest.load`."""
+        limits = self.limits(into.request)[media.kind]
+        try:
+            if body is None:
+                into.loaded[media] = load(media, limits, confine=self._root, **self._how)
+            else:
+                into.loaded[media] = from_bytes(body, media, limits, **self._how)
+        except Fault as fault:
+            if fault.code != PAGES or not takes_pages(into.request, media):
+                raise
+            body = read(media, confine=self._root) if body is None else body
+            found = document(body, public(media), self._how["dpi"])
+            if found is None:  # the file was changed meanwhile
+                raise
+            into.documents[media] = found
+
+    def with_pages(self, into: RequestMedia) -> Request:
+        """The request with all pages of its documents; of one that ocr reads page by page, with the first.
+
+        Raises Fault (`Local.TooManyPages`), and as `load_page`.
+        """
+        pages: dict[Media | Loaded, tuple[Loaded, ...]] = {}
+        for media, found in into.documents.items():
+            check_count(found, self._context)
+            into.loaded[media] = Loaded(kind="image", source=found.name, sha256=found.sha256)
+            count = 1 if into.request.task == "ocr" else found.pages
+            pages[media] = tuple(self.page(found, index, into.request) for index in range(count))
+        return with_pages(into.request, pages)
+
+    def page(self, found: Document, index: int, request: Request) -> Loaded:
+        """A page of a document, counted from 0. Raises Fault as `load_page`."""
+        job = self._context.spec.job.media
+        limits = self.limits(request)["image"]
+        return load_page(found, index, limits, resize=job.resize, truncated=job.truncated)

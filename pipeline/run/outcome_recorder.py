@@ -1,0 +1,117 @@
+"""What happens when a row ends: its records go to the journal, its figures to the display."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from pipeline.dispatch.stats import Snapshot
+from pipeline.report.state import RunState
+from pipeline.run.context import JobContext
+from pipeline.run.record import RecordBuilder
+from pipeline.run.sharing import OutcomeRecord as Outcome
+from pipeline.run.sharing import Pairs, Sharing
+from pipeline.run.work_item import WorkItem
+from pipeline.store import Store
+from pipeline.store.records import CACHED, AttemptRecord, FailureRecord, Record
+from pipeline.types import Answered, Attempt, Ending, Failed, Reply
+
+AT_ONCE = 256
+"""Rows that share an outcome in one write to the journal."""
+
+
+class OutcomeRecorder:
+    """The pool's callbacks of one run; `state` is what a display shows. `sharing`: None where each row is asked."""
+
+    def __init__(self, context: JobContext, store: Store, run_id: str, root: str) -> None:
+        self.state = RunState()
+        self.sharing: Sharing | None = None
+        self.latest: Snapshot | None = None
+        self._store = store
+        self._builder = RecordBuilder(context.spec, context.task, run_id, root, _now)
+
+    def attempt(self, work: WorkItem, attempt: Attempt) -> None:
+        """Keeps a trip that ended in a fault; the one that ended in an answer is kept with it."""
+        self._store.attempt(self._builder.attempt(work, attempt))
+
+    def turn(self, work: WorkItem, reply: Reply, attempt: Attempt) -> None:
+        """Keeps the answer to a question that others follow. Raises MachineError."""
+        record = self._builder.turn(work, reply, attempt)
+        self._store.turn(record, self._builder.attempt(work, attempt))
+        work.turns = (*work.turns, record)
+
+    def done(self, work: WorkItem, ending: Ending) -> None:
+        """Keeps how a row ended, and the rows that waited for it. They count once they are in the journal. Raises
+        MachineError."""
+        waiting = self.sharing.ended(work) if self.sharing else None
+        state = self.state
+        if isinstance(ending, Answered):
+            builder = self._builder
+            answer = builder.answer(work, ending)
+            self._keep(work, answer, waiting, builder.attempt(work, ending.attempts[-1]))
+        elif isinstance(ending, Failed):
+            self._keep(work, self._builder.failure(work, ending), waiting)
+        else:
+            state.left += 1 + len(waiting or ())
+            state.sent += bool(ending.attempts)
+
+    def share(self, pairs: Pairs) -> None:
+        """Keeps outcomes of other rows' calls as these rows' own. Raises MachineError."""
+        for first in range(0, len(pairs), AT_ONCE):
+            some = pairs[first : first + AT_ONCE]
+            self._store.outcomes([self._builder.shared(work, outcome) for work, outcome in some])
+            self._count_shared([outcome for _, outcome in some])
+
+    def _keep(
+        self, work: WorkItem, outcome: Outcome, waiting: list[WorkItem] | None, attempt: AttemptRecord | None = None
+    ) -> None:
+        """Keeps a row's outcome and those of the rows that waited for it, in one write: no kill comes between them.
+        `waiting`: None where no row could."""
+        records: list[Record] = [outcome] if attempt is None else [attempt, outcome]
+        now = waiting[:AT_ONCE] if waiting else []
+        records += [self._builder.shared(other, outcome) for other in now]
+        last = self._store.outcomes(records)
+        if self.sharing is not None and waiting is not None:
+            self.sharing.keep(work, outcome, last - len(now))
+        self.state.sent += 1
+        if isinstance(outcome, FailureRecord):
+            self.state.failed[outcome.fault, outcome.code] += 1
+        else:
+            self.state.answered += 1
+        if waiting:
+            self._count_shared([outcome] * len(now))
+            self.share([(other, outcome) for other in waiting[AT_ONCE:]])
+
+    def _count_shared(self, outcomes: Sequence[Outcome]) -> None:
+        state = self.state
+        for outcome in outcomes:
+            if isinstance(outcome, FailureRecord):
+                state.failed[outcome.fault, outcome.code] += 1
+            else:
+                state.shared += 1
+                state.cached += (outcome.shared_with or "").startswith(CACHED)
+
+    def watch(self, snapshot: Snapshot) -> None:
+        """Takes the figures of the pool."""
+        self.latest = snapshot
+        state = self.state
+        state.input_tokens = snapshot.input_tokens
+        state.output_tokens = snapshot.output_tokens
+        state.cost = snapshot.cost
+        state.currency = snapshot.currency
+        state.unknown_cost = snapshot.unknown_costs
+        state.attempts = snapshot.attempts
+        state.retries = snapshot.retries
+        state.throttled = snapshot.throttled
+        state.cooldowns = snapshot.cooldowns
+        state.admitted = snapshot.admitted_per_second
+        state.in_flight = snapshot.in_flight
+        state.concurrency = snapshot.concurrency_limit
+        state.rate = None if snapshot.rate_limit is None else snapshot.rate_limit * 60
+        state.waiting = snapshot.waiting_retries
+        state.paused = snapshot.paused_seconds
+        state.queued = snapshot.bytes_prepared
+
+
+def _now() -> int:
+    return time.time_ns() // 1000

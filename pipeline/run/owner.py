@@ -1,0 +1,112 @@
+"""Whose output a folder is: the job file that ran there last, so that two jobs never mix their rows."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import msgspec
+
+from pipeline.errors import JobError
+from pipeline.job.file import read
+from pipeline.job.filenames import no_file_name
+from pipeline.job.load import OFFLINE_SUFFIX, LoadedJob
+from pipeline.store import Store
+from pipeline.store.disk import machine, replacing, write_all
+from pipeline.store.layout import Layout
+
+_QUERY = "sql:"
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """The content of `runs/job.json`. Paths are relative to the output, so that a project may move as a whole.
+
+    `manifest` is a path or the text of a query; None where a program handed the rows over.
+    """
+
+    job: str
+    manifest: str | None = None
+
+
+def refuse_another(spec: LoadedJob, *, handed: bool = False) -> None:
+    """Raises JobError where the output surely belongs to another job.
+
+    That is so where another job file ran there last, is still in its place, and has another manifest. The file that
+    names the output as its own goes before one that only `--output` sent there. A job that was edited, moved or
+    renamed is no other job, nor is one of an output without the mark (0.1.0). handed: a program hands the rows over.
+    """
+    layout = Layout(spec.output)
+    owner = _read(layout)
+    if owner is None or owner.manifest is None or handed:
+        return
+    theirs = Path(_from(layout, owner.job))
+    if _manifest_from(layout, owner.manifest) == spec.manifest or not _is_another(theirs, spec.path):
+        return
+    if _names_output(spec.path, spec) and not _names_output(theirs, spec):
+        return
+    raise spec.fail(
+        f"{spec.output} is the output of another job, {theirs}: an output is one job's alone. "
+        f"Set another output, or remove {theirs.name} if {spec.path.name} takes its place"
+    )
+
+
+def mark(spec: LoadedJob, store: Store, *, handed: bool = False) -> None:
+    """Notes in the output of an open store whose it is. Blocking. Raises MachineError."""
+    layout = store.layout
+    manifest = spec.manifest if _is_query(spec.manifest) else _to(layout, spec.manifest)
+    now = Owner(job=_to(layout, spec.path), manifest=None if handed else manifest)
+    if now == _read(layout) or not _is_text(now):
+        return
+    with machine("write the job's name", layout.job), replacing(store.files, layout.job) as fd:
+        write_all(store.files, fd, msgspec.json.encode(now))
+
+
+def _read(layout: Layout) -> Owner | None:
+    """None without a mark, and for one that cannot be read: it is written anew."""
+    try:
+        return msgspec.json.decode(layout.job.read_bytes(), type=Owner)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _is_text(owner: Owner) -> bool:
+    """False for a path whose bytes are no text, which JSON cannot hold: such an output stays without the mark."""
+    return no_file_name(owner.job) is None and no_file_name(owner.manifest or "") is None
+
+
+def _is_another(theirs: Path, ours: Path) -> bool:
+    try:
+        return theirs.is_file() and not theirs.samefile(ours)
+    except OSError:
+        return False
+
+
+def _names_output(job: Path, spec: LoadedJob) -> bool:
+    """Whether a job file names the output of `spec` as its own, with any value of a `{name}` in its path."""
+    try:
+        place = read(job).get("output")
+    except JobError:
+        return False
+    if not isinstance(place, str):
+        return False
+    named = os.path.normpath(job.parent.absolute() / Path(place).expanduser())
+    pattern = "[^/]*".join(map(re.escape, re.split(r"\{\w+\}", named)))
+    output = str(spec.output)
+    return re.fullmatch(pattern, output.removesuffix(OFFLINE_SUFFIX) if spec.offline else output) is not None
+
+
+def _is_query(manifest: str) -> bool:
+    return manifest.lstrip()[: len(_QUERY)].lower() == _QUERY
+
+
+def _manifest_from(layout: Layout, manifest: str) -> str:
+    return manifest if _is_query(manifest) else _from(layout, manifest)
+
+
+def _to(layout: Layout, path: str | Path) -> str:
+    return os.path.relpath(path, layout.output)
+
+
+def _from(layout: Layout, path: str) -> str:
+    return os.path.normpath(layout.output.absolute() / path)

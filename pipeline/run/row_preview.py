@@ -1,0 +1,86 @@
+"""What a row will ask, told from the headers of its pictures: for plans. Nothing is decoded, uploaded or sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from pipeline.errors import Fault
+from pipeline.manifest.row_media import expand_frames
+from pipeline.media.fit import PAGES
+from pipeline.media.pdf import DPI
+from pipeline.media.preview import preview, preview_pages, previewed_document
+from pipeline.media.redact import public
+from pipeline.media.video_frames import FrameList
+from pipeline.providers.body import all_media
+from pipeline.providers.checks import input_fits
+from pipeline.run.context import JobContext
+from pipeline.run.follow_ups import continued
+from pipeline.run.pages import check_count, takes_pages, with_pages
+from pipeline.run.request_media import replaced
+from pipeline.run.videos import blank, most_frames, to_be_cut, with_frames
+from pipeline.types import Loaded, Media, Request, Row
+
+
+def asked_for(row: Row, context: JobContext, root: str) -> Request:
+    """The row's request with the sizes of what would be sent. Blocking. Raises Fault for what would be refused.
+
+    The frames of a video of which frames are taken here are as many as may be taken, of unknown size.
+    """
+    if row.problem is not None:
+        raise Fault("rejected", f"Local.{row.problem.code.removeprefix('Local.')}", row.problem.message)
+    request = context.ask(expand_frames(row))
+    cut = to_be_cut(request, context)
+    taken: dict[Media | Loaded, FrameList] = {
+        video: blank(video, context, most_frames(context, options)) for video, options in cut.items()
+    }
+    request = with_frames(request, taken, context)
+    context.provider.check(request, context.model, context.endpoint)
+    seen: dict[Media | Loaded, tuple[Loaded, ...]] = {}
+    for media in all_media(request):
+        if isinstance(media, Media) and media not in seen:
+            seen[media] = _seen(media, request, context, root)
+    pages = next((found for found in seen.values() if len(found) > 1), ())
+    if pages and request.task == "ocr":
+        request = msgspec.structs.replace(replaced(request, lambda _: pages[0]), pages=pages)
+    else:
+        request = with_pages(request, {media: found for media, found in seen.items() if len(found) > 1})
+        request = replaced(request, lambda found: seen[found][0] if found in seen else found)
+    for question in questions(request, 0) if pages else ():
+        input_fits(question, context.model)
+    if not pages:
+        input_fits(request, context.model)
+    return request
+
+
+def questions(request: Request, answer: int) -> Iterator[Request]:
+    """The requests that a row's questions become, if each answer before them has `answer` characters."""
+    if request.pages:
+        alone = msgspec.structs.replace(request, pages=())
+        for page in request.pages:
+            yield replaced(alone, lambda _, page=page: page)  # type: ignore[misc]
+        return
+    for asked in range(1 + len(request.follow_ups)):
+        yield continued(request, ["x" * answer] * asked)
+
+
+def _seen(media: Media, request: Request, context: JobContext, root: str) -> tuple[Loaded, ...]:
+    """What would be sent for a medium: one, or the pages of a document."""
+    size = None
+    if media.kind == "image":
+        limits = context.media_limits(request.parameters)["image"]
+        job = context.spec.job.media
+        dpi = job.dpi or DPI
+        try:
+            size = preview(media, limits, resize=job.resize, confine=root, upright=context.upright, dpi=dpi)
+        except Fault as fault:
+            if fault.code != PAGES or not takes_pages(request, media):
+                raise
+            found = previewed_document(media, root, dpi)
+            if found is None:  # the file was changed meanwhile
+                raise
+            check_count(found, context)
+            return tuple(preview_pages(limits, found, job.resize))
+    width, height = size or (None, None)
+    return (Loaded(kind=media.kind, source=public(media), url=media.url or "", width=width, height=height),)

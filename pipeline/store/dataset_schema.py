@@ -1,0 +1,92 @@
+"""What is known of a dataset's columns so far: the part without rows that gives every view all of them, with types.
+
+DuckDB joins parts by name and reads a column as the type that holds all; with VARCHAR here a conflict reads as text.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.store.arrow_schemas import FORMAT, reserved, schema, schema_of_format
+from pipeline.store.columns import EXACT, arrow_type, sql_type, stored_names
+from pipeline.store.disk import Files
+from pipeline.store.parts import SCHEMA_PART, holds_beyond, read_head, write_part
+from pipeline.store.record_tables import RowTypes
+from pipeline.types import TaskName
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_UNSETTLED = {b"unsettled": b"1"}
+
+
+class DatasetSchema:
+    """The columns of one dataset: `row` types of the row's own, `dimension` of the newest embeddings.
+
+    `format`: of the part that was read. `renamed`: how row columns of parts of an older format are stored now, where
+    their names have become ours.
+    """
+
+    def __init__(self, folder: Path, task: TaskName, row: RowTypes, dimension: int | None) -> None:
+        self.folder = folder
+        self.task = task
+        self.row = row
+        self.dimension = dimension
+        self.format = FORMAT
+        self.renamed: dict[str, str] = {}
+
+    @classmethod
+    def load(cls, folder: Path, task: TaskName) -> DatasetSchema:
+        """Reads the part without rows; nothing known if it is not there. Raises StoreError for a foreign format."""
+        path = folder / SCHEMA_PART
+        if not path.exists():
+            return cls(folder, task, {}, None)
+        found, format_ = read_head(path)
+        fixed = set(schema_of_format(folder.name, task, format_).names)
+        row = {
+            field.name: None if field.metadata == _UNSETTLED else sql_type(field.type)
+            for field in found
+            if field.name not in fixed
+        }
+        size = None
+        if "embedding" in found.names:
+            size = getattr(found.field("embedding").type, "list_size", None)
+        known = cls(folder, task, row, size)
+        known._bring_up(format_)
+        return known
+
+    def _bring_up(self, format_: int) -> None:
+        self.format = format_
+        if format_ < FORMAT and self.folder.name in ("results", "failures"):
+            names = stored_names(self.row, reserved(self.task), {})
+            self.row = {names[name]: type_ for name, type_ in self.row.items()}
+            self.renamed = {old: new for old, new in names.items() if old != new}
+
+    def learn(self, files: Files, row: RowTypes, dimension: int | None) -> None:
+        """Adds columns, widens types; writes only if something is new. Raises OSError."""
+        row = self._exact(row)
+        changed = dict(row) != dict(self.row) or (dimension is not None and dimension != self.dimension)
+        path = self.folder / SCHEMA_PART
+        if changed or self.format < FORMAT or not path.exists():
+            self.row, self.dimension = dict(row), dimension or self.dimension
+            write_part(files, path, self.schema().empty_table())
+            self.format = FORMAT
+
+    def _exact(self, row: RowTypes) -> RowTypes:
+        """The types, where whole numbers that a double would round now meet fractions as text."""
+        now_real = [name for name, type_ in row.items() if type_ == "DOUBLE" and self.row.get(name) == "BIGINT"]
+        return {
+            **row,
+            **dict.fromkeys((name for name in now_real if holds_beyond(self.folder, name, EXACT)), "VARCHAR"),
+        }
+
+    def schema(self) -> pa.Schema:
+        """All columns. One that never had a value is text, marked as not settled."""
+        import pyarrow as pa
+
+        fields: list[Any] = list(schema(self.folder.name, self.task, self.dimension))
+        for name, type_ in self.row.items():
+            metadata = None if type_ else _UNSETTLED
+            fields.append(pa.field(name, arrow_type(type_ or "VARCHAR"), metadata=metadata))
+        return pa.schema(fields)
