@@ -15,8 +15,9 @@ from pipeline.manifest import open_manifest
 from pipeline.providers.faults import model_hint
 from pipeline.report import price_lines
 from pipeline.report.findings import Finding, Level
-from pipeline.run.context import JobContext, check_columns, job_context
+from pipeline.run.context import JobContext
 from pipeline.run.endpoint import endpoint
+from pipeline.run.make_context import check_columns, job_context
 from pipeline.run.notes import notes
 from pipeline.run.owner import refuse_another
 from pipeline.store.input_rules import input_rules

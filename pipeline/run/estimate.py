@@ -21,9 +21,10 @@ from pipeline.report import price_lines
 from pipeline.report.estimate_lines import Estimate
 from pipeline.report.summary import FailureGroup
 from pipeline.run.change_guard import foreseen
-from pipeline.run.context import JobContext, check_columns, job_context
+from pipeline.run.context import JobContext
 from pipeline.run.estimate_sharing import Figures, Looked, answered_before, equal, looked
 from pipeline.run.fingerprinter import Fingerprinter
+from pipeline.run.make_context import check_columns, job_context
 from pipeline.run.notes import column_notes, notes
 from pipeline.run.output import connect
 from pipeline.run.owner import refuse_another

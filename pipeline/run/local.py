@@ -21,8 +21,9 @@ from pipeline.machine import machine_error_of
 from pipeline.manifest import Manifest, from_table, open_manifest
 from pipeline.report.summary import Summary
 from pipeline.run.change_guard import decided, redo
-from pipeline.run.context import JobContext, check_columns, job_context
+from pipeline.run.context import JobContext
 from pipeline.run.fingerprinter import Fingerprinter
+from pipeline.run.make_context import check_columns, job_context
 from pipeline.run.notes import column_notes
 from pipeline.run.owner import mark, refuse_another
 from pipeline.run.reprocess import select_failed

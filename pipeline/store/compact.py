@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 
 TARGET = 128 * 2**20
 """Bytes of a well-sized part: a thousand of them hold 20 million vectors, and one is rewritten in a second."""
-SMALL = 16 * 2**20
-"""Parts below this are merged after a run; a bulk run's parts of vectors are larger, so it is never written twice."""
-FAN = 8
-"""Neighbours of like size that are merged: each row is rewritten once per eightfold growth, and n nights leave some
-7 × log₈ n parts."""
 
 
 class Compacted(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,35 +52,6 @@ def compact(
             for group in _well_sized(known, live_parts(all_parts(known.folder)), gone):
                 merge(files, known, group, gone)
         return Compacted(before=before, after=_count(store.layout), dropped=sum(len(seqs) for seqs in dropped.values()))
-
-
-def auto_compact(files: Files, dataset_schema: DatasetSchema) -> None:
-    """Merges neighbours of like size until no eight are left. Raises OSError."""
-    while True:
-        groups = list(_like_sized(dataset_schema, live_parts(all_parts(dataset_schema.folder))))
-        if not groups:
-            return
-        for group in groups:
-            merge(files, dataset_schema, group)
-
-
-def _like_sized(dataset_schema: DatasetSchema, parts: Sequence[Part]) -> Iterator[list[Part]]:
-    """Groups of neighbours to merge next: of the smallest size class that has eight in a row."""
-    small = [(part, part.path.stat().st_size) for part in parts]
-    for limit in (2**14, 2**17, 2**20, 2**23, SMALL):
-        found = False
-        run: list[Part] = []
-        for part, size in [*small, (None, SMALL)]:
-            if part is not None and size < limit:
-                run.append(part)
-                continue
-            for group in mergeable(dataset_schema, run):
-                if len(group) >= FAN:
-                    found = True
-                    yield group
-            run = []
-        if found:
-            return
 
 
 def _well_sized(dataset_schema: DatasetSchema, parts: Sequence[Part], dropped: pa.Array | None) -> Iterator[list[Part]]:

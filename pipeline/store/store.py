@@ -14,7 +14,7 @@ import msgspec
 from pipeline.errors import StoreError
 from pipeline.store import columns
 from pipeline.store.arrow_schemas import DATASETS, FORMAT
-from pipeline.store.compact import auto_compact
+from pipeline.store.auto_compact import auto_compact
 from pipeline.store.dataset_schema import DatasetSchema
 from pipeline.store.diff import ManifestState
 from pipeline.store.disk import DISK, Files, machine, replacing, write_all
@@ -39,7 +39,7 @@ SEAL_RECORDS = 8_000
 opens them all in 0.1 s."""
 SEAL_BYTES = 18 * 2**20
 """What a seal holds in memory about four times over: 2,900 vectors of 1536 floats, enough that their part is not merged
-again (`compact.SMALL`)."""
+again (`auto_compact.SMALL`)."""
 SEAL_SECONDS = 30.0
 """How long an outcome waits to be seen by a view during a slow run."""
 

@@ -15,8 +15,9 @@ from support.pictures import drawn, encoded
 
 from pipeline.job.load import load
 from pipeline.manifest import open_manifest
-from pipeline.run.context import JobContext, job_context
+from pipeline.run.context import JobContext
 from pipeline.run.fingerprinter import Fingerprinter
+from pipeline.run.make_context import job_context
 from pipeline.run.prepare import Preparer
 from pipeline.run.record import RecordBuilder
 from pipeline.run.work_item import WorkItem
