@@ -21,7 +21,10 @@ FREED = 0.02
 JUMPS = 0.03
 """Chance in each second that a limit changes, by up to a factor of 4."""
 JUMP_REACH = 1.4
-USUAL = 0.006
+USUAL = 0.02
+"""How likely each of the shares of chance is, from the second on, against the first."""
+SHARE = 0.03
+"""How likely a service refuses by share, before anything is seen: at one load, chance and a share look alike."""
 NEW_CHANCE = 0.004
 """Chance in each second that the share of chance refusals changes, or the way of counting."""
 KNOWN = 0.05
@@ -51,9 +54,10 @@ class Belief:
         usual = np.full(len(chances), USUAL)
         usual[0] = 1.0
         self._usual = (usual / usual.sum())[None, :, None]
-        self._weights = np.ones((ways, 1, 1)) / ways * self._usual * np.ones(len(self._offsets))
+        self._way = np.array([1 - SHARE, SHARE] if ways == 2 else [1.0])[:, None, None]
+        self._weights = self._way * self._usual * np.ones(len(self._offsets))
         self._weights *= (1 - unlimited) / len(self._offsets)
-        self._weights[:, :, -1:] += self._usual * unlimited / ways
+        self._weights[:, :, -1:] += self._way * self._usual * unlimited
         self._jump = int(JUMP_REACH / LADDER_STEP)
         self._leak = leak
 
@@ -123,7 +127,7 @@ class Belief:
         weights = (1 - JUMPS * part) * weights + JUMPS * part * jumped
         new = NEW_CHANCE * part
         weights = (1 - new) * weights + new * self._usual * weights.sum(axis=1, keepdims=True)
-        weights = (1 - new) * weights + new * weights.mean(axis=0, keepdims=True)
+        weights = (1 - new) * weights + new * self._way * weights.sum(axis=0, keepdims=True)
         self._weights = weights / weights.sum()
         self._follow(load)
 
