@@ -8,6 +8,8 @@ from pipeline.dispatch.sends import MINUTE, SECOND, Sent
 
 WALL = 5
 """Refusals in a row, nothing taken for a second: chance of 10 % makes one such row in 100,000."""
+SLOW = 5.0
+"""Starts per second from such a row on, until a second is over or a request is taken."""
 LEAST = 20
 """Requests in the minute before: fewer are no quota."""
 PROBE = 0.5
@@ -80,6 +82,8 @@ class Minute:
 
     def rate(self, now: float, in_minute: float) -> float:
         """Starts per second. in_minute: what was taken and may yet be taken."""
+        if self.row >= WALL and not self._walled:
+            return SLOW
         if math.isinf(self.limit):
             return math.inf
         if self._walled:
