@@ -24,7 +24,7 @@ from pipeline.dispatch.belief import Belief
 from pipeline.dispatch.found import Learnt
 from pipeline.dispatch.minute import PROBE, Minute
 from pipeline.dispatch.rounds import Rounds
-from pipeline.dispatch.sends import Sends, Sent
+from pipeline.dispatch.sends import MINUTE, Sends, Sent
 from pipeline.dispatch.start import FIRST, Start, ramped
 
 MARGIN = 0.035
@@ -302,7 +302,8 @@ class RateController:
                 self._start.rate(now, self._sends.in_second, self._latency),
             )
         elif not self._named:
-            rate = min(rate, max(FIRST_SLOTS, (1 + GROWTH) * self._recent / (1 - self._chance)))
+            known = 0.0 if math.isinf(self._minute.limit) else self._minute.limit / MINUTE
+            rate = min(rate, max(FIRST_SLOTS, (1 + GROWTH) * max(self._recent, known) / (1 - self._chance)))
         self._sends.forget(now)
         rate = min(rate, self._minute.rate(now, self._sends.in_minute + len(self._sends.unsettled)))
         rate = min(rate, self._ceiling or math.inf)

@@ -14,11 +14,11 @@ LEAST = 20
 """Requests in the minute before: fewer are no quota."""
 PROBE = 0.5
 """Starts per second while nothing is taken: the minute's end is seen within two seconds."""
-BELOW = 0.02
-"""Of the limit, as a margin."""
+BELOW = 0.01
+"""Of the limit, as a margin: requests arrive up to 10 ms after they start."""
 NEAR = 0.97
 """Of the limit: a refusal from here on is the minute's."""
-HORIZON = 3.0
+HORIZON = 1.0
 """Seconds in which what is left of the minute is used up."""
 RAISE, RAISE_SECONDS = 0.05, 120.0
 """A limit that was not touched for so long is tried so much higher, then twice as much: a try costs some refusals."""
