@@ -5,14 +5,14 @@ sent: how many requests the service took in the second up to it, and how many ar
 limit is not below the load; a refusal says that it is, or that chance refused it. Bayes' rule keeps, for each limit on
 a ladder and each share of chance, how well it explains the answers so far (`Belief`); one ladder is for the rate, one
 for the requests in flight, and what the one explains is not blamed on the other. The rate in force lies a little below
-the median limit, and comes nearer the longer no limit refuses: so a limit is touched about once in 500 answers, and a
-raised limit is found. With chance refusals the belief is wide and moves slowly, without chance refusals the belief is
-sharp. Requests are judged in the order of sending, once their refusal would be back: otherwise quick refusals beside
-slow answers count for too much.
+the limit that is believed, and comes up to that limit the longer no limit refuses: so a limit is touched about once in
+500 answers, and a raised limit is found. With chance refusals the belief is wide and moves slowly, without chance
+refusals the belief is sharp. Requests are judged in the order of sending, once their refusal would be back: otherwise
+quick refusals beside slow answers count for too much.
 
 Three rules stand besides. When the service takes nothing at all any more, the service counts by the minute (`Minute`).
-Where chance is believed to refuse, the rate is lower from time to time, to see whether the refusals stop. Until the
-first refusal the rate grows with the requests that were taken.
+Where chance is believed to refuse, the rate is lower from time to time, to see whether the refusals stop. Until a limit
+is believed, higher rates are tried for a second each (`Start`).
 """
 
 from __future__ import annotations
