@@ -184,7 +184,7 @@ def test_a_pause_that_one_run_is_told_holds_all_of_them(virtual: Any, runs: Runs
     refused: list[float] = []
 
     def script(row: int, now: float) -> Answer:
-        if row >= 100 and (not refused or now < refused[0] + 0.3):
+        if row >= 100 and (not refused or now < refused[0] + 0.6):
             refused.append(now)
             return Answer(status=429, latency=0.05, headers={"retry-after": "10"})
         return Answer(latency=0.2)
