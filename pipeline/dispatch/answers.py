@@ -6,7 +6,7 @@ from pipeline.dispatch.belief import Belief
 from pipeline.dispatch.sends import Sent
 
 GROUPS = 5
-"""Of the answers, by how many requests were in flight: those with the most in flight teach the most."""
+"""Answers are grouped by how many requests were in flight: the group with the most in flight teaches the most."""
 WORTH = 0.5
 """How many independent answers one answer is worth: those of one second have nearly the same load, and counted in full
 they would put the limit 3 % too high."""

@@ -15,16 +15,17 @@ LADDER_REACH = 2.0
 EDGE = 0.004
 """How far from a limit, relatively, a service may take or refuse: requests arrive up to 10 ms later than they start."""
 LIKELY = 0.6
-"""How likely the limit that is worked with is too high: below a limit that is not sure nothing new is learnt of it."""
+"""Chance that the limit in use is too high. While the limit is unsure, a lower rate would teach nothing new."""
 FREED = 0.02
-"""How likely a limit that changes is no limit any more."""
+"""Chance that a limit that changes is gone."""
 JUMPS = 0.03
 """Chance in each second that a limit changes, by up to a factor of 4."""
 JUMP_REACH = 1.4
 USUAL = 0.02
-"""How likely each of the shares of chance is, from the second on, against the first."""
+"""How likely each share of chance is, compared with the first share, which is nearly none."""
 SHARE = 0.03
-"""How likely a service refuses by share, before anything is seen: at one load, chance and a share look alike."""
+"""How likely a service refuses by share, before an answer is seen. It is low: at one load, refusals by share and by
+chance look alike."""
 NEW_CHANCE = 0.004
 """Chance in each second that the share of chance refusals changes, or the way of counting."""
 KNOWN = 0.05
@@ -63,7 +64,7 @@ class Belief:
 
     @property
     def limit(self) -> float:
-        """The limit that is too high with a chance of `LIKELY`; infinite where none is more likely than one."""
+        """The limit in use: the true limit is lower with the chance `LIKELY`. Infinite where probably there is none."""
         sums = np.cumsum(self._weights.sum(axis=(0, 1)))
         rung = int(np.searchsorted(sums, LIKELY))
         if rung >= len(sums) - 1:
@@ -115,7 +116,7 @@ class Belief:
         return other
 
     def age(self, seconds: float, load: float) -> None:
-        """Time passed in which anything may have changed. load: what the service has of late."""
+        """Time passed in which anything may have changed. load: the highest load of late."""
         weights, part = self._weights, min(1.0, seconds)
         total = weights.sum(axis=2, keepdims=True)
         sums = np.cumsum(weights[:, :, :-1], axis=2)

@@ -155,7 +155,7 @@ class Call(Generic[T]):
                 last = error
                 raise
             finally:
-                self._grant(None)
+                self._use_grant(None)
 
         with timed(self._due):
             return await retrying(next_attempt, wanted=self._wants_more, pause=self._pause)
@@ -233,7 +233,7 @@ class Call(Generic[T]):
         if self._deadline is None:
             self._deadline = ticket.at + context.policy.deadline - context.slept
             context.account.retries.first(ticket.at)
-        self._grant(ticket.at)
+        self._use_grant(ticket.at)
         context.counters.admitted(ticket.at)
         context.admitted(ticket.at)
         due = self._due
@@ -337,8 +337,8 @@ class Call(Generic[T]):
             self.prepared = await self.prepared.renew()
         self._context.counters.retries += 1
 
-    def _grant(self, sent: float | None) -> None:
-        """Uses up the retry that the account granted: it was sent then, or it is not sent any more."""
+    def _use_grant(self, sent: float | None) -> None:
+        """Tells the account what became of the retry that it granted. sent: when it was sent; None: it is not sent."""
         if self._granted and sent is not None:
             self._context.account.retries.sent(sent)
         elif self._granted:

@@ -49,13 +49,13 @@ LATE = 1.25
 LEARN_SECONDS = 0.1
 """Answers are learnt together for so long: 10 updates a second, of some 100 µs each, once a limit was seen."""
 RECENT_SECONDS = 5.0
-"""How long what was taken in one second counts as possible."""
+"""Seconds after which a rate that was taken counts for a third: what was possible may not be possible any more."""
 SEEN = 1.25
-"""A limit that lies further above what was taken of late was not found: something else holds the rate back."""
+"""A limit is found only if the rate came near it. A limit that is so many times what was taken was never reached."""
 SLOT_EDGE = 0.25
-"""A limit that is believed to lie so little above a whole number of slots lies below that number."""
+"""A belief of 17.1 slots means 16: the request that makes 17 in flight is refused as often as it is taken."""
 ENOUGH = 3
-"""Refusals until a limit is believed: one or two of the first requests may be chance, and far below a limit."""
+"""Refusals until a limit is believed: chance may refuse one or two of the first requests."""
 SURE = 20
 """Answers that the first refusal is weighed against: those at the highest load before it."""
 
@@ -148,7 +148,7 @@ class RateController:
         return Learnt(
             per_second=second,
             per_minute=minute,
-            slots=None if math.isinf(self._most_slots) else int(self._most_slots),
+            slots=None if math.isinf(self._most_slots) else max(1, int(self._most_slots - SLOT_EDGE)),
             chance=self._chance,
             latency=self._latency,
         )

@@ -9,7 +9,7 @@ from pipeline.dispatch.sends import MINUTE, SECOND, Sent
 WALL = 5
 """Refusals in a row, nothing taken for a second: chance of 10 % makes one such row in 100,000."""
 SLOW = 5.0
-"""Starts per second from such a row on, until a second is over or a request is taken."""
+"""Starts per second after such a row, until a second is over or a request is taken."""
 LEAST = 20
 """Requests in the minute before: fewer are no quota."""
 PROBE = 0.5

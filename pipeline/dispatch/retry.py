@@ -86,15 +86,15 @@ class RetryBudget:
 
     Finagle counts every retry. A retry that is answered multiplies nothing and is given back: a service that answers
     three quarters holds back none, and after an outage retries are free as soon as they are answered. Throttling does
-    not count: the rate answers for it. A retry counts from its turn on, and for ten seconds from its sending on: what
-    is granted in a pause of the account would otherwise be sent all at once when the pause ends.
+    not count: the rate answers for it. A retry counts as soon as it is granted, and for ten seconds after
+    it is sent: otherwise all retries that are granted during a pause of the account are sent at once when it ends.
     """
 
     def __init__(
         self, share: float = BUDGET_SHARE, per_second: float = BUDGET_PER_SECOND, seconds: float = BUDGET_SECONDS
     ) -> None:
         self.waiting = 0
-        self._unsent = 0
+        self.unsent = 0
         self._share = share
         self._floor = per_second * seconds
         self._seconds = seconds
@@ -110,8 +110,8 @@ class RetryBudget:
         self._retries.give_back()
 
     async def turn(self, rng: random.Random, free: Callable[[], bool] = lambda: False) -> None:
-        """Waits until a retry fits, or is `free`, and grants it: `sent` or `withdrawn` follows. The more wait, the more
-        seldom each of them looks."""
+        """Waits until a retry fits, or is `free`, and grants it. The caller then calls `sent` or `withdrawn`. The more
+        retries wait, the more seldom each of them looks."""
         self.waiting += 1
         try:
             while not self.take(anyio.current_time(), free=free()):  # noqa: ASYNC110 - time is what it waits for
@@ -121,20 +121,20 @@ class RetryBudget:
 
     def take(self, now: float, *, free: bool = False) -> bool:
         """Grants a retry if it fits or is free; False if it must wait."""
-        granted = self._unsent + self._retries.total(now)
+        granted = self.unsent + self._retries.total(now)
         if not free and granted >= self._floor + self._share * self._firsts.total(now):
             return False
-        self._unsent += 1
+        self.unsent += 1
         return True
 
     def sent(self, now: float) -> None:
         """A granted retry is on its way."""
-        self._unsent -= 1
+        self.unsent -= 1
         self._retries.add(now)
 
     def withdrawn(self) -> None:
         """A granted retry is not sent any more."""
-        self._unsent -= 1
+        self.unsent -= 1
 
 
 class _Window:

@@ -7,16 +7,17 @@ import math
 FIRST = 16.0
 """Starts per second until the first answer says how long answers take."""
 GROWTH = 2.5
-"""The rate is so many times what was taken in one second, for a second each time."""
+"""A try is so many times the most that was taken in one second."""
 TRY_SECONDS = 1.0
+"""Services that count by the second see a higher rate after one second."""
 RAMP, RAMP_A_SECOND = 16, 256
 """A concurrency that the user names is reached by so many slots a second at least: 64 after a fifth of a second."""
 
 
 class Start:
-    """Tries a higher rate for a second, then keeps to what was taken until the answers of that second are back.
+    """Tries a higher rate for a second, then keeps to the rate that was taken until that second's answers are back.
 
-    So a service that needs seconds to answer is sent too much for one second, and not until the first refusal is back.
+    So a service that needs seconds to answer gets too many requests for one second only.
     """
 
     def __init__(self) -> None:
@@ -33,6 +34,6 @@ class Start:
 
 
 def ramped(slots: int, passed: float) -> int:
-    """How many of the user's slots are in use `passed` seconds after the start; infinite where nothing started."""
+    """How many of the user's slots are open `passed` seconds after the first request (infinite: there was none)."""
     grown = RAMP if math.isinf(passed) else RAMP + max(slots, RAMP_A_SECOND) * passed
     return min(slots, int(max(grown, RAMP)))

@@ -126,7 +126,7 @@ def find(values: Mapping[str, Any], task: TaskName) -> Unused | None:
             return Unused(column=column, kind=kind, direct=_is_direct(value))
         if by_value is None and (found := _kind_of(value, column in PROSE)) is not None:
             by_value = Unused(column=column, kind=found, direct=_is_direct(value))
-        elif by_link is None and task != "embed" and _is_link(column) is not None and _may_link(column, value):
+        elif by_link is None and task != "embed" and _may_link(column, value):
             by_link = Unused(column=column, kind=None, direct=True)
     return by_value or by_link
 

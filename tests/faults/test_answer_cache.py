@@ -18,7 +18,7 @@ from support.counting_server import CountingServer, Told, answer_to
 from pipeline.errors import JobError
 from pipeline.report.summary import lines
 
-CACHE = "[dedupe]\ncache = '../shared/answers.cache'\n"
+CACHE = "[dedupe]\ncache = '../caches/answers.cache'\n"
 PRICE = '[models.m1]\nprice = { input = 1000, output = 2000, currency = "CNY" }\n'
 
 
@@ -38,7 +38,7 @@ def job_at(folder: Path, server: CountingServer, *topics: str, prompt: str = "Sa
 
 
 def cache_of(tmp_path: Path) -> Path:
-    return tmp_path / "shared" / "answers.cache"
+    return tmp_path / "caches" / "answers.cache"
 
 
 def test_a_second_job_finds_what_a_first_one_bought(tmp_path: Path, server: CountingServer) -> None:
@@ -128,7 +128,7 @@ def test_a_killed_run_leaves_a_cache_that_works(
 
 
 def test_a_file_that_is_no_cache_is_left_alone(tmp_path: Path, server: CountingServer) -> None:
-    (tmp_path / "shared").mkdir()
+    (tmp_path / "caches").mkdir()
     with sqlite3.connect(cache_of(tmp_path)) as other:
         other.execute("create table mine (x)")
     for content in (cache_of(tmp_path).read_bytes(), b"not a database at all" * 100, b"short"):

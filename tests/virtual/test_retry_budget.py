@@ -88,3 +88,15 @@ def test_retries_that_fail_stay_within_a_fifth_and_ten_a_second(pool_run: Any) -
     for now in firsts[:1000:50]:
         window = sum(now - 10 < at <= now for at in failed)
         assert window <= 1.3 * (100 + 0.2 * sum(now - 20 < at <= now for at in firsts))
+
+
+def test_a_granted_retry_that_is_not_sent_any_more_is_given_back(pool_run: Any) -> None:
+    """The deadline of the rows comes while the account pauses."""
+    result = pool_run(
+        lambda row, now: Answer(status=500),
+        200,
+        limits=Limits(concurrency=50),
+        policy=Policy(circuit_ratio=2.0, attempts=20, deadline=8.0),
+    )
+    assert result.count(Failed) > 0
+    assert result.account.retries.unsent == 0

@@ -42,9 +42,9 @@ class Simulation:
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self._scenario, self._rng = scenario, random.Random(seed)
         self._service = scenario.service()
-        self._controller = RateController(None, scenario.named)
+        self.controller = RateController(None, scenario.named)
         self._cooldown = Cooldown(random.Random(seed + 1))
-        self._rate = Rate(self._controller.rate)
+        self._rate = Rate(self.controller.rate)
         self._events: list[tuple[float, int, tuple[float, bool, float | None, bool] | None]] = [(0.0, 0, None)]
         self._number = self._in_flight = 0
         self._slot_bound = self._rate_bound = False
@@ -69,7 +69,7 @@ class Simulation:
         heapq.heappush(self._events, (at, self._number, event))
 
     def _ended(self, now: float, started: float, taken: bool, wait: float | None, held: bool) -> None:
-        controller = self._controller
+        controller = self.controller
         if taken:
             controller.answered(now, started, slot_bound=self._slot_bound, rate_bound=self._rate_bound)
             self._cooldown.on_success(now, started)
@@ -88,9 +88,9 @@ class Simulation:
             paused = self._cooldown.wait(now)
             if paused > 1e-9:
                 return now + paused
-            self._slot_bound = self._in_flight >= self._controller.limit(now)
+            self._slot_bound = self._in_flight >= self.controller.limit(now)
             if self._slot_bound:
-                return now + self._controller.ramp(now)
+                return now + self.controller.ramp(now)
             wait = self._rate.wait(now)
             self._rate_bound = wait > 0
             if wait > 0:
@@ -100,7 +100,7 @@ class Simulation:
     def _start(self, now: float) -> None:
         scenario, service, rng = self._scenario, self._service, self._rng
         self._rate.charge(now)
-        self._controller.began(now)
+        self.controller.began(now)
         self._in_flight += 1
         size, by_chance = scenario.size(rng), rng.random() < scenario.chance(now)
         fits = service.takes(now + rng.uniform(0, 0.01), size)
