@@ -140,7 +140,7 @@ def test_a_file_that_is_no_cache_is_left_alone(tmp_path: Path, server: CountingS
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path, server: CountingServer) -> None:
-    (tmp_path / "shared").write_text("a file where the folder should be")
+    (tmp_path / "caches").write_text("a file where the folder should be")
     summary = job_at(tmp_path / "one", server, "cats").job().run()
     assert (summary.exit_code, summary.answered) == (0, 1)
     assert any("the cache cannot be used" in line for line in lines(summary))
