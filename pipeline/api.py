@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     import duckdb
 
     from pipeline.report.estimate_lines import Estimate
-    from pipeline.report.status import Status
-    from pipeline.report.summary import Summary
-    from pipeline.store.compact import Compacted
+    from pipeline.report.summary import Status, Summary
+    from pipeline.store.maintenance import Compacted
 
 
 class Job:
@@ -68,7 +67,7 @@ class Job:
 
     def notes(self) -> tuple[str, ...]:
         """What is likely a mistake in the job but may be meant, such as a model's name a letter off; also in `plan`."""
-        from pipeline.run.notes import notes
+        from pipeline.run.make_context import notes
 
         return notes(self.spec)
 
@@ -120,7 +119,7 @@ class Job:
 
     def dismiss_groups(self, where: str, *, undo: bool = False) -> dict[tuple[str, str], int]:
         """How many failures `dismiss` would close, or open again, by (fault, code); nothing is changed."""
-        from pipeline.store.dismissals import groups
+        from pipeline.store.maintenance import groups
 
         spec = self._read()
         return groups(spec.output, spec.job.task, where, undone=undo)

@@ -1,23 +1,55 @@
-"""The command group, and the one place where an exception becomes a message and an exit code."""
+"""The command group. The one place where an exception or a signal becomes a message and an exit code."""
 
 from __future__ import annotations
 
 import signal
 import sys
+import threading
 import traceback
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import click
 
 import pipeline
-from pipeline.cli import doctor, failures, models, reading, run, serve
-from pipeline.cli.signals import Ended, ended_by_signals
+from pipeline.cli import failures, local_commands, run
 from pipeline.errors import EXIT_BUG, EXIT_STOPPED, EXIT_USAGE, JobError, PipelineError
-from pipeline.job.filenames import no_file_name
+from pipeline.job.file import no_file_name
 from pipeline.machine import machine_error_of
-from pipeline.report.streams import hold_any_text, keep_streams, let_go_of_stdout, use_utf8_names
-from pipeline.report.visible import streams_for_people
+from pipeline.report.terminal import hold_any_text, keep_streams, let_go_of_stdout, streams_for_people, use_utf8_names
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Ended(KeyboardInterrupt):
+    """A signal asked this command to end. `code`: the exit code."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.code = 128 + number
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Each of ENDING raises Ended in the main thread. One that is ignored (nohup) stays ignored."""
+    before: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in ENDING}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.default_int_handler if handler is None else handler)
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    raise Ended(number)
 
 
 def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:
@@ -37,19 +69,19 @@ def cli() -> None:
 
 _COMMANDS = (
     run.run,
-    reading.plan,
-    reading.status,
+    local_commands.plan,
+    local_commands.status,
     failures.reprocess,
     failures.accept,
     failures.dismiss,
-    reading.query,
-    reading.export,
-    reading.compact,
-    models.models,
-    doctor.doctor,
+    local_commands.query,
+    local_commands.export,
+    local_commands.compact,
+    local_commands.models,
+    local_commands.doctor,
 )
 
-for command in (*_COMMANDS, serve.serve):
+for command in (*_COMMANDS, local_commands.serve):
     cli.add_command(command)
 
 

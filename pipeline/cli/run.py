@@ -56,7 +56,7 @@ def options_of(chosen: Mapping[str, Any]) -> RunOptions:
 
 
 def _grace(text: str) -> float:
-    from pipeline.job.units import duration
+    from pipeline.job.values import duration
 
     try:
         return duration(text)

@@ -14,9 +14,8 @@ from pipeline.dispatch.cooldown import Cooldown
 from pipeline.dispatch.found import Learnt
 from pipeline.dispatch.limiter import Admission, Ticket
 from pipeline.dispatch.rate import Rate
-from pipeline.dispatch.refusals import Refusals, may_be_load
+from pipeline.dispatch.refusals import Refusals, Slots, may_be_load
 from pipeline.dispatch.retry import RetryBudget
-from pipeline.dispatch.slots import Slots
 from pipeline.errors import Fault, FaultKind
 from pipeline.machine import SHORT
 from pipeline.providers.hints import NOTHING, Hints

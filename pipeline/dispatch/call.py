@@ -10,17 +10,14 @@ import anyio
 import anyio.lowlevel
 
 from pipeline.dispatch.account import Account, wait_asked
-from pipeline.dispatch.asleep import timed
 from pipeline.dispatch.attempt import AttemptResult, send_once
 from pipeline.dispatch.budget import Budget
-from pipeline.dispatch.clock import now
+from pipeline.dispatch.clock import now, timed
 from pipeline.dispatch.counters import Counters
 from pipeline.dispatch.limiter import Ticket
 from pipeline.dispatch.prepared_request import Policy, PreparedRequest
-from pipeline.dispatch.retry import Again, GiveUp, Past, decide
-from pipeline.dispatch.retrying import retrying
-from pipeline.dispatch.silence import Silence
-from pipeline.dispatch.stop import Stop
+from pipeline.dispatch.retry import Again, GiveUp, Past, decide, retrying
+from pipeline.dispatch.stop import Silence, Stop
 from pipeline.dispatch.transport import STALE, Transport, total_timeout
 from pipeline.errors import Fault, refusal
 from pipeline.types import Attempt, Reply, Usage

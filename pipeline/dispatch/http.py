@@ -29,9 +29,8 @@ import httpx
 import yarl
 
 from pipeline.dispatch.addresses import PublicResolver, is_private, is_valid, private_address
-from pipeline.dispatch.asleep import tell, timed
 from pipeline.dispatch.bodies import BodyLimit, Held, unpacked
-from pipeline.dispatch.clock import now
+from pipeline.dispatch.clock import now, tell, timed
 from pipeline.dispatch.descriptors import exhausted
 from pipeline.dispatch.transport import (
     MAX_RESPONSE_BYTES,

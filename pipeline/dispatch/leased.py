@@ -1,4 +1,4 @@
-"""Rates whose starts are leased from a ledger: they stand in for `Rate` where runs share a quota."""
+"""Rates whose starts and tokens are leased from a ledger: they replace `Rate` where runs share a quota."""
 
 from __future__ import annotations
 
@@ -7,9 +7,50 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from pipeline.dispatch.leased_tokens import LeasedTokens
 from pipeline.dispatch.ledger import Ask, Grant, Ledger, LedgerError, Terms, lower
 from pipeline.dispatch.rate import MAX_CATCH_UP_SECONDS, ROUNDING, Rate
+
+
+class LeasedTokens(Rate):
+    """Tokens per second that all runs of an account share. A lease of a start holds its tokens; what the start comes to
+    beyond them is corrected with the next lease."""
+
+    __slots__ = ("_starts", "in_force")
+
+    def __init__(self, starts: LeasedRate, per_second: float | None) -> None:
+        self._starts = starts
+        self.in_force: float | None = None
+        super().__init__(per_second)
+
+    @property
+    def per_second(self) -> float | None:
+        """The rate in force."""
+        return self.in_force
+
+    @per_second.setter
+    def per_second(self, rate: float | None) -> None:
+        self.in_force = rate
+
+    def wait(self, now: float) -> float:
+        """See `Rate`. Slots allow their tokens too."""
+        return super().wait(now) if self._starts.plain else 0.0
+
+    def charge(self, now: float, amount: float = 1.0) -> None:
+        """See `Rate`: of the start that was charged just now."""
+        starts = self._starts
+        if starts.plain:
+            super().charge(now, amount)
+        elif self.in_force is not None:
+            starts.correction += amount - starts.reserved
+
+    def correct(self, now: float, amount: float) -> None:
+        """See `Rate`."""
+        starts = self._starts
+        if starts.plain:
+            super().correct(now, amount)
+        elif self.in_force is not None:
+            starts.correction += amount
+
 
 BLOCK_SECONDS = 0.1
 """So much of the rate is leased at a time, and the next lease is taken while so much is left (half of it in a run that

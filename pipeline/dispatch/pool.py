@@ -12,16 +12,14 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from pipeline.dispatch.account import Account
-from pipeline.dispatch.asleep import noticed
 from pipeline.dispatch.budget import Budget, Spent
 from pipeline.dispatch.call import INTERRUPTED, Call, PoolContext
-from pipeline.dispatch.circuit import Circuit, FirstCalls
-from pipeline.dispatch.memory_limit import MemoryLimit
+from pipeline.dispatch.clock import noticed
+from pipeline.dispatch.memory import MemoryLimit, relaxed_gc
+from pipeline.dispatch.prefetch import NOT_READY, Inline, Mark, Source
 from pipeline.dispatch.prepared_request import Policy, PreparedRequest
-from pipeline.dispatch.relaxed_gc import relaxed_gc
-from pipeline.dispatch.source import NOT_READY, Inline, Mark, Source
 from pipeline.dispatch.stats import Snapshot, snapshot
-from pipeline.dispatch.stop import Stop, Stopped
+from pipeline.dispatch.stop import Circuit, FirstCalls, Stop, Stopped
 from pipeline.dispatch.transport import Transport
 from pipeline.errors import Fault, MachineError
 from pipeline.machine import SHORT, machine_error_of

@@ -1,4 +1,4 @@
-"""Reads the rows to send ahead of the pool, in a thread: passing over a million done rows blocks no answer."""
+"""Where the pool takes its rows from: an iterator, or a thread that reads ahead of the pool."""
 
 from __future__ import annotations
 
@@ -6,16 +6,54 @@ import functools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from enum import Enum, auto
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
-import anyio
 import anyio.to_thread
 
 from pipeline.dispatch.descriptors import patiently
-from pipeline.dispatch.source import END, NOT_READY, Mark
 
 T = TypeVar("T")
+Read = TypeVar("Read", covariant=True)
+
+
+class Mark(Enum):
+    """What a source has instead of a row: `NOT_READY`, it is being read; `END`, there are no more."""
+
+    NOT_READY = auto()
+    END = auto()
+
+
+NOT_READY: Literal[Mark.NOT_READY] = Mark.NOT_READY
+END: Literal[Mark.END] = Mark.END
+
+
+class Source(Protocol[Read]):
+    """Rows that are read elsewhere, so that no read blocks the loop."""
+
+    def poll(self) -> Read | Mark:
+        """The next row, without waiting. Raises what reading raised, once the rows before it are taken."""
+        ...
+
+    async def wait(self) -> None:
+        """Until `poll` may have something else to say than `NOT_READY`."""
+        ...
+
+
+class Inline(Generic[T]):
+    """A plain iterator as a source: its `next` is called in the loop's thread, and must be quick."""
+
+    def __init__(self, rows: Iterator[T]) -> None:
+        self._rows = rows
+
+    def poll(self) -> T | Mark:
+        """As `Source.poll`; never `NOT_READY`."""
+        return next(self._rows, END)
+
+    async def wait(self) -> None:
+        """As `Source.wait`; never needed."""
+
 
 MOST_ROWS = 512
 """Rows read and not yet taken; a quarter of a second's worth at the fastest."""

@@ -9,7 +9,7 @@ import msgspec
 from pipeline.dispatch.transport import Timeouts
 from pipeline.errors import Fault
 from pipeline.job.schema import JobFile
-from pipeline.job.units import duration
+from pipeline.job.values import duration
 from pipeline.types import HttpRequest, Reader, Reply, Usage
 
 Cost = tuple[float | None, str | None]

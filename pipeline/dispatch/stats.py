@@ -9,7 +9,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from pipeline.dispatch.call import PoolContext
-    from pipeline.dispatch.memory_limit import MemoryLimit
+    from pipeline.dispatch.memory import MemoryLimit
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

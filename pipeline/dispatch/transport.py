@@ -9,7 +9,7 @@ from typing import Protocol
 import anyio
 import msgspec
 
-from pipeline.dispatch.asleep import timed
+from pipeline.dispatch.clock import timed
 from pipeline.errors import Fault
 from pipeline.job.schema import TimeoutsSection
 from pipeline.providers.safe_text import fault_without_keys

@@ -11,8 +11,7 @@ from typing import TypeVar
 
 import anyio
 
-from pipeline.dispatch.retry import GiveUp, Past, decide
-from pipeline.dispatch.retrying import retrying
+from pipeline.dispatch.retry import GiveUp, Past, decide, retrying
 from pipeline.dispatch.transport import Response, Timeouts, Transport, read_all
 from pipeline.errors import Fault
 from pipeline.providers.upload_wire import (

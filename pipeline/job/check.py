@@ -8,9 +8,7 @@ from typing import Any, get_args
 from pipeline.errors import JobError
 from pipeline.job.schema import JobFile, LimitsSection, Section
 from pipeline.job.shape import hints_of
-from pipeline.job.spelling import did_you_mean
-from pipeline.job.units import allowance, duration
-from pipeline.job.values import for_message, looks_like_key, short
+from pipeline.job.values import allowance, did_you_mean, duration, for_message, looks_like_key, short
 
 PROVIDERS = ("dashscope", "openai", "qianfan")
 MAX_CONCURRENCY = 65_536

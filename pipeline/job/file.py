@@ -1,17 +1,39 @@
-"""Reads a TOML file, and says of what is none what it is, in which line, and what to write instead."""
+"""Reads the small files that a user names: TOML with the line of an error, keys, and names that a file can have."""
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
+import stat
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import JobError
-from pipeline.job.small_file import read_small
-from pipeline.job.spelling import did_you_mean
-from pipeline.job.values import looks_like_key, short
+from pipeline.job.values import did_you_mean, looks_like_key, short
+
+
+def read_small(path: Path, most: int) -> bytes:
+    """The bytes of a plain file. Raises OSError: for a device, a pipe that nobody writes to, more than `most` bytes.
+
+    A pipe that somebody writes to (`<(pass show key)`) is read to its end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        kind = os.fstat(descriptor).st_mode
+        if stat.S_ISCHR(kind) or stat.S_ISBLK(kind):
+            raise OSError(errno.EINVAL, "it is a device, not a file", str(path))
+        os.set_blocking(descriptor, True)
+        found = b""
+        while len(found) <= most and (more := file.read(most + 1 - len(found))):
+            found += more
+    if len(found) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most:,} bytes", str(path))
+    return found
+
 
 MOST_BYTES = 16 * 1024 * 1024
 """A job is a page or two; with the prices of a thousand models it is still below a megabyte."""
@@ -145,3 +167,16 @@ def _sample(manifest: Path) -> str:
         f'task     = "caption"\nmanifest = {place}\noutput   = "out/captions"\n\n'
         '[provider]\nname  = "dashscope"\nmodel = "qwen3-vl-plus"\n'
     )
+
+
+def no_file_name(path: str) -> str | None:
+    """Why no file of this name can be opened and named in an answer; None for a good name."""
+    encoding = sys.getfilesystemencoding()
+    try:
+        path.encode()
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        if encoding.lower() != "utf-8":
+            return f"this Python takes file names as {encoding}: set PYTHONUTF8=1, or a locale such as LC_ALL=C.UTF-8"
+        return "the name is not valid UTF-8: rename it"
+    return None

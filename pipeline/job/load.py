@@ -15,8 +15,7 @@ import msgspec
 
 from pipeline.errors import JobError
 from pipeline.job.check import check, unknown_keys
-from pipeline.job.file import read
-from pipeline.job.filenames import no_file_name
+from pipeline.job.file import no_file_name, read
 from pipeline.job.schema import JobFile
 from pipeline.job.shape import misfit
 from pipeline.job.values import for_message

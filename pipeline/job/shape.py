@@ -9,8 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from pipeline.job.spelling import did_you_mean
-from pipeline.job.values import for_message
+from pipeline.job.values import did_you_mean, for_message
 
 _WORDS: dict[Any, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 

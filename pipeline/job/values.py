@@ -1,10 +1,14 @@
-"""Values of a job file as a message may show them: short, on one line, and without anything that may be a key."""
+"""Values as people write and read them: durations, shares, near spellings, values in messages, cells of CSV.
+
+The signs are those of OWASP's page "CSV Injection". A spreadsheet shows no apostrophe before a text.
+"""
 
 from __future__ import annotations
 
 import datetime
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 MOST = 40
@@ -47,3 +51,62 @@ def short(text: str) -> str:
     """At most MOST characters of a text, on one line."""
     line = "".join(character if character.isprintable() else " " for character in text[: MOST + 1])
     return line if len(line) <= MOST else line[:MOST] + "…"
+
+
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
+_SCALES = (3600.0, 60.0, 1.0, 0.001)
+
+
+def duration(value: float | str) -> float:
+    """Seconds of 90, "90", "90s", "1m30s", "2h" or "500ms". Raises ValueError for anything else or below zero."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        seconds = float(value)
+    else:
+        text = str(value).strip().replace(" ", "")
+        match = _DURATION.fullmatch(text)
+        if match and any(match.groups()):
+            seconds = sum(float(part) * scale for part, scale in zip(match.groups(), _SCALES, strict=True) if part)
+        else:
+            seconds = _number(text, value)
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"found {for_message(value)}, expected a duration such as 90, 90s, 10m or 1h30m")
+    return seconds
+
+
+def _number(text: str, value: Any) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"found {for_message(value)}, expected a duration such as 90, 90s, 10m or 1h30m") from None
+
+
+def allowance(value: int | str, of: int) -> int:
+    """How many of `of` rows "1%" or 25 allows, rounded down. Raises ValueError for anything else or below zero."""
+    text = str(value).strip()
+    try:
+        count = int(float(text[:-1]) / 100 * of) if text.endswith("%") else int(text)
+    except ValueError:
+        raise ValueError(f"found {for_message(value)}, expected a count or a share such as 1%") from None
+    if count < 0 or isinstance(value, bool):
+        raise ValueError(f"found {for_message(value)}, expected a count or a share such as 1%")
+    return count
+
+
+def nearest(name: str, valid: Iterable[str]) -> str | None:
+    """The name of `valid` that `name` most likely meant, or None where none is near."""
+    found = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def did_you_mean(name: str, valid: Iterable[str]) -> str:
+    """`; did you mean "x"?`, or an empty text."""
+    near = nearest(name, valid)
+    return f'; did you mean "{near}"?' if near else ""
+
+
+FORMULA = "=+-@\t\r\n"
+
+
+def inert(text: str) -> str:
+    """The text with an apostrophe before it where it begins like a formula."""
+    return f"'{text}" if text.startswith(tuple(FORMULA)) else text

@@ -11,9 +11,8 @@ from typing import Any
 import msgspec
 
 from pipeline.errors import ManifestError
-from pipeline.manifest.encodings import not_encoded, refuse_other
-from pipeline.manifest.json_text import spans_lines, without_none
-from pipeline.manifest.lines import MAX_LINE_BYTES, lines, open_bytes
+from pipeline.manifest.fields import spans_lines, without_none
+from pipeline.manifest.lines import MAX_LINE_BYTES, lines, not_encoded, open_bytes, refuse_other
 from pipeline.manifest.rows import Shaper
 from pipeline.types import Row
 

@@ -1,13 +1,17 @@
-"""The lines of text files, packed or not and in any encoding, as UTF-8: numbered, of bounded length."""
+"""The lines of text files as UTF-8, whatever their compression and encoding: numbered, of bounded length."""
 
 from __future__ import annotations
 
 import codecs
 import gzip
 import io
+import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, cast
+
+from pipeline.errors import ManifestError
 
 # No service takes a body above 64 MiB (PROTOCOLS.md §3.7), so that a longer line cannot be one request.
 MAX_LINE_BYTES = 64 * 1024 * 1024
@@ -91,3 +95,99 @@ class _Recoded(io.RawIOBase):
 
 _BROKEN = "pipeline.manifest.broken"
 codecs.register_error(_BROKEN, lambda error: ("\udcff", cast("UnicodeDecodeError", error).end))
+
+
+_SAMPLE_BYTES = 1 << 20
+_HIGH = re.compile(rb"[\x80-\xff]+")
+_SEVERAL = 2
+_KANA = re.compile("[\u3041-\u30ff]")
+_HANGUL = re.compile("[가-힣]")
+_ALONE = 0.6
+"""The share of high bytes that stand alone, from which on a text is one of Western letters."""
+_LETTERS = 0.7
+"""The share of high bytes that are lower-case Cyrillic letters, from which on a text is Cyrillic."""
+
+# The most frequent characters of Chinese prose and file names, simplified and traditional, and its punctuation.
+_SIMPLIFIED = frozenset(
+    "的一是不了人我在有他这中大来上个国到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可里"
+    "后图片照像猫狗，。、"
+)
+_TRADITIONAL = frozenset(
+    "的一是不了人我在有他這中大來上個國到說們為子和你地出道也時年得就那要下以生會自著去之過家學對可裡"
+    "後圖片照像貓狗，。、"
+)
+
+
+def refuse_other(path: str, encoding: str | None) -> None:
+    """Raises ManifestError, with the likely encoding, for a file of which most lines are not UTF-8.
+
+    One such line among others is a failure of its own. An `encoding` that is told is believed.
+    """
+    if encoding is not None:
+        return
+    with open_bytes(path) as file:
+        sample = file.read(_SAMPLE_BYTES)
+    whole = sample if len(sample) < _SAMPLE_BYTES else sample[: sample.rfind(b"\n") + 1]
+    other = [line for line in whole.splitlines() if not line.isascii()]
+    broken = [line for line in other if not _is_utf8(line)]
+    if len(broken) >= _SEVERAL and 2 * len(broken) > len(other):
+        raise ManifestError(f"{path}: the text is not UTF-8{hint(b' '.join(broken))}")
+
+
+def hint(text: bytes) -> str:
+    """ "; it looks like gb18030: …", as far as that can be told."""
+    name = guess(text)
+    if name is None:
+        return '; say what it is: [manifest] encoding = "…" in the job'
+    return f'; it looks like {name}: if it is, write [manifest] encoding = "{name}" into the job'
+
+
+def not_encoded(line: bytes, encoding: str | None) -> str:
+    """What is wrong with a line that is not of the encoding in which the file is read."""
+    return f"the line is not UTF-8{hint(line)}" if encoding is None else f"the line is not {encoding}"
+
+
+def guess(text: bytes) -> str | None:
+    """The likely encoding of a text that is not UTF-8, by Python's name; None where nothing speaks for one.
+
+    Texts of one byte a letter are told by where their high bytes stand, the others by their most frequent characters.
+    """
+    runs = _HIGH.findall(text)
+    if not runs:
+        return None
+    high = b"".join(runs)
+    if sum(len(run) == 1 for run in runs) >= _ALONE * len(runs):
+        return "cp1252"
+    for name, letters in (("cp1251", range(0xE0, 0x100)), ("koi8-r", range(0xC0, 0xE0))):
+        if sum(byte in letters for byte in high) >= _LETTERS * len(high):
+            return name
+    found = {name: decoded for name in _OF_SEVERAL_BYTES if (decoded := _decoded(text, name))}
+    for name, kind, least in (("cp932", _KANA, 0.2), ("euc_jp", _KANA, 0.2), ("cp949", _HANGUL, 0.9)):
+        if name in found and len(kind.findall(found[name])) >= least * len(found[name]):
+            return name
+    scores = {name: _share(found[name], usual) for name, usual in _CHINESE if name in found}
+    return max(scores, key=lambda name: scores[name]) if scores else None
+
+
+_OF_SEVERAL_BYTES = ("cp932", "euc_jp", "cp949", "gb18030", "big5")
+_CHINESE = (("gb18030", _SIMPLIFIED), ("big5", _TRADITIONAL))
+
+
+def _decoded(text: bytes, encoding: str) -> str:
+    """The characters beyond ASCII; an empty text where the bytes are not of the encoding."""
+    try:
+        return "".join(itertools.filterfalse(str.isascii, text.decode(encoding)))
+    except UnicodeDecodeError:
+        return ""
+
+
+def _share(text: str, usual: frozenset[str]) -> float:
+    return sum(char in usual for char in text) / len(text)
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

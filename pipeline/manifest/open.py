@@ -11,20 +11,16 @@ from typing import Protocol, cast
 
 from pipeline.errors import ManifestError
 from pipeline.job.schema import JobFile
-from pipeline.manifest.folder import contents
-from pipeline.manifest.hive import Partitions
-from pipeline.manifest.image_folder import ImageFolder
-from pipeline.manifest.kinds import kind_of
-from pipeline.manifest.passed import PassedOver
+from pipeline.manifest.columns import Partitions
+from pipeline.manifest.folder import ImageFolder, contents
+from pipeline.manifest.kinds import PassedOver, kind_of
 from pipeline.manifest.rows import CURRENT_RULES, InputRules, Shaper
 from pipeline.manifest.shards import Shards
 from pipeline.manifest.sql import SqlManifest, is_query
 from pipeline.manifest.table_files import TableKind, Tables
 from pipeline.manifest.walk import is_glob, split_glob, walk
 from pipeline.media.files import on_disk
-from pipeline.media.members import archive_kind, is_packed
-from pipeline.media.missing import PACKED
-from pipeline.media.root import hub_snapshot, root_of
+from pipeline.media.paths import PACKED, archive_kind, hub_snapshot, is_packed, root_of
 from pipeline.types import Row
 
 ACCEPTED = (

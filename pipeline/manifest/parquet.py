@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import ManifestError
 from pipeline.manifest.arrow_rows import names_of, values_of
-from pipeline.manifest.named_bytes import PathIds, column_of
+from pipeline.manifest.ids import PathIds, column_of
 from pipeline.manifest.rows import Shaper
 from pipeline.types import Row
 

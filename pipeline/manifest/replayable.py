@@ -9,7 +9,7 @@ from pipeline.errors import Fault
 from pipeline.job.schema import JobFile
 from pipeline.manifest.fields import from_json, text_or_list
 from pipeline.manifest.rows import Shaper
-from pipeline.media import base64_text
+from pipeline.media import formats
 from pipeline.media.redact import redacted
 from pipeline.media.refs import is_relative, to_path
 from pipeline.types import Row
@@ -54,8 +54,8 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
 
 
 def _path(ref: str, base: str) -> str:
-    if base64_text.of_media(ref) or base64_text.too_long_for_a_path(ref):
-        return base64_text.by_hash(ref)
+    if formats.of_media(ref) or formats.too_long_for_a_path(ref):
+        return formats.by_hash(ref)
     try:
         return to_path(ref, base) if is_relative(ref) and ref.strip() else ref
     except Fault:

@@ -1,14 +1,83 @@
-"""Every picture, sound and video that a row names, wherever in the row it stands."""
+"""All media of a row: every image, audio and video, the frames of frame lists, and the stat key of the local files."""
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 
 import msgspec
 
-from pipeline.manifest.frames import expand
+from pipeline.errors import Fault, refusal
+from pipeline.machine import pass_on
+from pipeline.manifest.kinds import kind_of
+from pipeline.manifest.walk import is_glob, split_glob, walk
+from pipeline.media.files import facts_of, found_member, on_disk
+from pipeline.media.refs import is_relative, redact_for_message
 from pipeline.types import Frames, FrameSource, Item, Media, Message, Row
+
+# The longest frame list any service of the reference takes is 2,000; a listing beyond this is a wrong folder.
+MAX_LISTED = 100_000
+
+
+def expand(frames: Frames) -> tuple[Media, ...]:
+    """The pictures to send, in order. A folder gives the pictures directly in it, a glob those that match.
+
+    Raises Fault `Local.MissingFrames` (no such folder, nothing in it), `Local.TooManyFrames` (beyond MAX_LISTED).
+    """
+    images = frames.images
+    listed = _listed(images) if isinstance(images, FrameSource) else images
+    if not listed:
+        raise refusal("MissingFrames", "frames: the list is empty")
+    if len(listed) > MAX_LISTED:
+        raise refusal("TooManyFrames", f"frames: more than {MAX_LISTED:,} pictures")
+    return sample(listed, frames.max_frames)
+
+
+def sample(images: tuple[Media, ...], most: int | None) -> tuple[Media, ...]:
+    """At most `most` of the pictures, evenly spread, the first and the last among them (of one: the first)."""
+    count = len(images)
+    if most is None or count <= most:
+        return images
+    if most == 1:
+        return images[:1]
+    return tuple(images[round(index * (count - 1) / (most - 1))] for index in range(most))
+
+
+def _listed(source: FrameSource) -> tuple[Media, ...]:
+    root, pattern = on_disk(source.pattern), "*"
+    if is_glob(root) and not Path(root).exists():
+        root, pattern = split_glob(root)
+        root = on_disk(root)
+    if not Path(root).is_dir():
+        raise refusal("MissingFrames", f"frames: {redact_for_message(source.ref)}: there is no folder {root}")
+    # References stay relative where the manifest's was, so that loading keeps links within the manifest's folder.
+    relative = is_relative(source.ref)
+    found: list[Media] = []
+    try:
+        for entry in walk(root, pattern):
+            if kind_of(entry.relative) == "image":
+                ref = f"./{entry.relative}" if relative else entry.path
+                _check_name(entry.path)
+                found.append(Media(kind="image", ref=ref, path=entry.path))
+            if len(found) > MAX_LISTED:
+                break
+    except OSError as error:
+        pass_on(error)
+        raise refusal("MissingFrames", f"frames: {root}: cannot be listed: {error.strerror}") from None
+    if not found:
+        raise refusal("MissingFrames", f"frames: {redact_for_message(source.ref)}: no pictures there")
+    return tuple(found)
+
+
+def _check_name(path: str) -> None:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        shown_path = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        raise refusal("BadName", f"frames: {shown_path}: the file's name is not valid UTF-8; rename it") from None
 
 
 def row_media(row: Row) -> Iterator[Media]:
@@ -90,3 +159,35 @@ def _expand_items(items: tuple[Item, ...]) -> tuple[Item, ...]:
 def _expand_message(message: Message) -> Message:
     items = _expand_items(message.items)
     return message if items is message.items else msgspec.structs.replace(message, items=items)
+
+
+def stat_key(row: Row) -> str | None:
+    """32 hex digits over (absolute path, size, time of change in ns) of every local file in the row's order; of a
+    file in an archive see `_of_member`.
+
+    None when the row has no local file, has a problem, or one of its files is missing. Measured: 3 µs a file.
+    """
+    if row.problem is not None:
+        return None
+    digest = None
+    try:
+        row = expand_frames(row)
+        for media in (*own_media(row), *message_media(row)):
+            if media.path is None:
+                continue
+            digest = digest or hashlib.sha256()
+            if media.member is not None:
+                digest.update(_of_member(media))
+                continue
+            facts = facts_of(media)
+            digest.update(os.fsencode(media.path) + b"\0%d\0%d\n" % (facts.st_size, facts.st_mtime_ns))
+    except (OSError, Fault, ValueError):
+        return None
+    return None if digest is None else digest.hexdigest()[:32]
+
+
+def _of_member(media: Media) -> bytes:
+    """Path, name, size and mark of a file in an archive. The mark of a zip's member is its checksum; a tar has none, so
+    that its own size and time of change stand for the contents. Raises Fault, OSError."""
+    member = found_member(media)
+    return os.fsencode(f"{media.path}\0{member.name}\0{member.size}\0{member.mark}\n")

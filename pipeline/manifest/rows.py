@@ -10,7 +10,7 @@ import msgspec
 from pipeline.errors import Fault, refusal
 from pipeline.job.schema import JobFile
 from pipeline.manifest import fields, list_fields
-from pipeline.manifest.hive import Partitions
+from pipeline.manifest.columns import Partitions
 from pipeline.manifest.ids import derived_id, literal_id
 from pipeline.types import Problem, Row
 

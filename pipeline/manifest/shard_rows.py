@@ -10,10 +10,9 @@ import msgspec
 from pipeline.errors import Fault
 from pipeline.manifest.kinds import kind_of
 from pipeline.manifest.rows import Shaper
-from pipeline.manifest.sidecars import columns, is_sidecar
-from pipeline.manifest.stems import Stem
+from pipeline.manifest.stems import Stem, columns, is_sidecar
 from pipeline.media.archive import Archive
-from pipeline.media.members import DamagedArchive, Entry
+from pipeline.media.paths import DamagedArchive, Entry
 from pipeline.types import Media, MediaKind, Problem, Row
 
 MAX_NAME = 4_096

@@ -15,12 +15,12 @@ from typing import Any
 
 from pipeline.errors import ManifestError
 from pipeline.machine import pass_on
-from pipeline.manifest.passed import PassedOver
+from pipeline.manifest.kinds import PassedOver
 from pipeline.manifest.rows import Shaper
 from pipeline.manifest.shard_rows import ShardRows, is_used
 from pipeline.manifest.stems import Stem, split, stems, wanted
 from pipeline.media.archive import Archive
-from pipeline.media.members import DamagedArchive, Entry
+from pipeline.media.paths import DamagedArchive, Entry
 from pipeline.types import MediaKind, Row
 
 

@@ -1,4 +1,4 @@
-"""Puts the members of an archive together to rows: the members of one stem are one row, as webdataset reads them.
+"""The members of an archive by stem, as in webdataset: one stem is one row, its small files are columns.
 
 The stem is a member's path up to the first dot of its name. Where each member of a stem is a picture or sound with
 more dots in its name (`shot 1.2.jpg`, `shot 1.3.jpg`), nothing says that they belong together: each is a row.
@@ -7,13 +7,16 @@ more dots in its name (`shot 1.2.jpg`, `shot 1.3.jpg`), nothing says that they b
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import msgspec
 
-from pipeline.manifest.kinds import kind_of
-from pipeline.manifest.passed import PassedOver
+from pipeline.errors import Fault, refusal
+from pipeline.manifest.columns import infer
+from pipeline.manifest.kinds import PassedOver, kind_of
 from pipeline.manifest.walk import passed_kind
-from pipeline.media.members import Entry
+from pipeline.media.archive import Archive
+from pipeline.media.paths import Entry
 
 MOST_MEMBERS = 1_000
 """Members of one stem: what has more is no row of pictures and their words."""
@@ -78,3 +81,65 @@ def _rows(key: str, members: dict[str, Entry]) -> Iterator[Stem]:
 
 def _is_media(entry: Entry) -> bool:
     return kind_of(entry.name) in ("image", "audio", "video")
+
+
+MAX_BYTES = 4 * 1024 * 1024
+"""Of all small files of one row together."""
+
+TEXTS = frozenset({"txt", "text", "caption", "transcript", "prompt", "tags", "label", "url", "key"})
+NUMBERS = frozenset({"cls", "cls2", "class", "count", "index", "inx", "id", "score"})
+"""As webdataset's own decoders take them; a text that is no number stays a text."""
+
+
+def is_sidecar(ending: str) -> bool:
+    """Whether an ending (behind the stem) is that of a text, a number or JSON."""
+    last = ending.rpartition(".")[2].lower()
+    return last == "json" or last in TEXTS or last in NUMBERS
+
+
+def columns(found: list[tuple[str, Entry]], archive: Archive) -> dict[str, Any]:
+    """Column → value: a text or number under its ending (`txt`, `caption`), of a JSON table every key, of other JSON
+    the value under `json`. A file's own ending goes before a key of that name.
+
+    Raises Fault `Local.BadLine` for what cannot be read, `Local.TooLarge` beyond MAX_BYTES, and as `Archive.read`.
+    """
+    total = sum(max(entry.size, entry.packed) for _, entry in found)
+    if total > MAX_BYTES:
+        raise refusal("TooLarge", f"{total:,} bytes of texts beside the picture; at most {MAX_BYTES:,} are read")
+    own: dict[str, Any] = {}
+    keys: dict[str, Any] = {}
+    for ending, entry in found:
+        body = archive.read(entry, MAX_BYTES) if entry.size else b""
+        last = ending.rpartition(".")[2].lower()
+        if last == "json":
+            value = _json(body, entry)
+            if isinstance(value, dict) and ending.lower() == "json":
+                keys |= value
+            else:
+                own[ending] = value
+        else:
+            text = _text(body, entry)
+            own[ending] = _number(text) if last in NUMBERS else text
+    return {**keys, **own}
+
+
+def _json(body: bytes, entry: Entry) -> Any:
+    try:
+        return msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"))
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise _bad(entry, f"not JSON: {error}") from None
+
+
+def _text(body: bytes, entry: Entry) -> str:
+    try:
+        return body.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise _bad(entry, "not UTF-8") from None
+
+
+def _number(text: str) -> Any:
+    return infer(["n"], [[text]])["n"](text) if text else None
+
+
+def _bad(entry: Entry, why: str) -> Fault:
+    return refusal("BadLine", f"the member {entry.name} is {why}")

@@ -14,8 +14,8 @@ from pipeline.job.schema import TableFormat
 from pipeline.manifest.csv_text import CsvReader, TsvReader
 from pipeline.manifest.json_file import JsonReader
 from pipeline.manifest.jsonl import JsonlReader
+from pipeline.manifest.kinds import PassedOver
 from pipeline.manifest.parquet import ParquetReader
-from pipeline.manifest.passed import PassedOver
 from pipeline.manifest.rows import Shaper
 from pipeline.manifest.text_list import ListReader
 from pipeline.types import Row

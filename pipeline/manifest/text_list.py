@@ -7,9 +7,8 @@ from collections.abc import Generator
 
 import msgspec
 
-from pipeline.manifest.encodings import not_encoded, refuse_other
 from pipeline.manifest.kinds import kind_of
-from pipeline.manifest.lines import MAX_LINE_BYTES, lines
+from pipeline.manifest.lines import MAX_LINE_BYTES, lines, not_encoded, refuse_other
 from pipeline.manifest.rows import Shaper
 from pipeline.media.redact import unsigned
 from pipeline.media.refs import is_remote

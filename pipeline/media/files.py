@@ -13,11 +13,9 @@ from io import BufferedReader, BytesIO
 from pipeline.errors import Fault, refusal
 from pipeline.machine import pass_on
 from pipeline.media.archive import Archive
-from pipeline.media.members import DamagedArchive, Entry
-from pipeline.media.missing import advice, other_form
+from pipeline.media.paths import DamagedArchive, Entry, Root, advice, other_form
 from pipeline.media.redact import public
 from pipeline.media.refs import WIDEN, inside, is_relative
-from pipeline.media.root import Root
 from pipeline.types import Media, Member
 
 # A bound for memory: 256 MiB is an uncompressed 8-bit RGB picture of 89 megapixels. No service takes a tenth of it.
@@ -137,7 +135,7 @@ def _found(descriptor: int, media: Media) -> tuple[Archive, Entry]:
     archive = Archive(descriptor, media.path or "", public(media))
     if member.offset is not None:
         return archive, archive.entry_of(member)
-    from pipeline.media.member_index import find  # with numpy, for references in tables alone
+    from pipeline.media.archive import find
 
     entry = find(archive, member.name)
     if entry is None:

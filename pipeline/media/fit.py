@@ -10,7 +10,7 @@ import msgspec
 
 from pipeline.errors import Fault, refusal
 from pipeline.media import render
-from pipeline.media.complete import is_complete_file
+from pipeline.media.formats import is_complete_file
 from pipeline.media.probe import Facts, facts, open_image
 from pipeline.media.render import Truncated
 from pipeline.types import MediaLimits

@@ -1,4 +1,4 @@
-"""Loads one picture, sound or video to be sent: reads it once, checks that it is one, fits pictures to the model."""
+"""Loads one image, audio or video file for sending, or tells from its header alone what loading would send."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from typing import Literal
 
 import msgspec
 
-from pipeline.errors import refusal
-from pipeline.media.audio import check_audio
-from pipeline.media.complete import is_cut
-from pipeline.media.documents import Document, fitted_page, one_page, page_name
+from pipeline.errors import Fault, refusal
+from pipeline.media.containers import VIDEO_FORMATS, check_audio, check_video, check_video_size
+from pipeline.media.documents import Document, document, fitted_page, one_page, page_name, previewed
 from pipeline.media.files import digest, file_size, read
-from pipeline.media.fit import Fitted, fit
-from pipeline.media.formats import AUDIO_FORMATS, IMAGE_FORMATS
+from pipeline.media.fit import Fitted, fit, need, scaled, several_pages
+from pipeline.media.formats import AUDIO_FORMATS, IMAGE_FORMATS, is_cut
 from pipeline.media.pdf import DPI, is_pdf
+from pipeline.media.probe import probe
 from pipeline.media.redact import public
-from pipeline.media.video_container import VIDEO_FORMATS, check_video, check_video_size
 from pipeline.types import Loaded, Media, MediaLimits
 
 __all__ = ["digest", "from_bytes", "load", "read"]
@@ -132,3 +131,48 @@ def _name(media: Media, ending: str) -> str:
     base = _UNSAFE.sub("_", address.rstrip("/").rpartition("/")[2])
     stem = base.rpartition(".")[0] or base
     return (stem or media.kind) + ending
+
+
+def preview(
+    media: Media,
+    limits: MediaLimits,
+    *,
+    resize: Literal["fit", "off"] = "fit",
+    confine: str | None = None,
+    upright: bool = False,
+    dpi: int = DPI,
+) -> tuple[int, int] | None:
+    """(width, height) in pixels of what would be sent; None for a URL, which is not here.
+
+    Nothing is decoded. Raises Fault where the header alone shows that `load` would refuse. What only decoding shows is
+    not seen: damage, and how many pixels a bound on bytes will cost.
+    """
+    if media.url is not None:
+        return None
+    try:
+        found = probe(media, confine=confine)
+    except Fault as fault:
+        if fault.code != "Local.NotAPicture" or (document := previewed_document(media, confine, dpi)) is None:
+            raise
+        if document.pages > 1:
+            raise several_pages(document.name, document.pages) from None
+        return previewed(document, limits, resize)[0]
+    if found.pages > 1:
+        raise several_pages(public(media), found.pages)
+    size = len(media.data) if media.data is not None else file_size(media)
+    needed = need(found, size, public(media), limits, resize=resize, upright=upright)
+    width, height = found.upright_width, found.upright_height
+    return (width, height) if needed == "nothing" else scaled(width, height, limits)
+
+
+def previewed_document(media: Media, confine: str | None, dpi: int) -> Document | None:
+    """The document that a file is, None for another file. Raises Fault as `documents.document`."""
+    return document(read(media, confine=confine), public(media), dpi)
+
+
+def preview_pages(limits: MediaLimits, found: Document, resize: Literal["fit", "off"]) -> list[Loaded]:
+    """The pages of a document as they would be sent, without bytes. Raises Fault as `preview`."""
+    return [
+        Loaded(kind="image", source=page_name(found.name, index), url="", width=width, height=height, page=index + 1)
+        for index, (width, height) in enumerate(previewed(found, limits, resize))
+    ]

@@ -11,14 +11,11 @@ import msgspec
 
 from pipeline.errors import Fault, refusal
 from pipeline.machine import pass_on
-from pipeline.media.complete import is_complete_file
 from pipeline.media.files import opened
-from pipeline.media.formats import IMAGE_FORMATS, described, sniff
-from pipeline.media.libtiff import silence_libtiff
-from pipeline.media.png import without_metadata
-from pipeline.media.rare_images import open_rare
+from pipeline.media.formats import IMAGE_FORMATS, described, is_complete_file, sniff
+from pipeline.media.rare_images import open_rare, without_metadata
 from pipeline.media.redact import public
-from pipeline.media.tiff import page_frames
+from pipeline.media.tiff import page_frames, silence_libtiff
 from pipeline.types import Media
 
 if TYPE_CHECKING:

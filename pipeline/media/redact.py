@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from pipeline.errors import Fault
-from pipeline.media import base64_text
+from pipeline.media import formats
 from pipeline.media.refs import is_data, to_media
 from pipeline.types import Media
 
@@ -164,8 +164,8 @@ def _redacted_text(text: str) -> str:
             return f"data:;sha256={hashlib.sha256(text.encode(errors='replace')).hexdigest()}"
     if start.startswith(("http://", "https://")):
         return unsigned(text.strip())
-    if base64_text.of_media(text):
-        return base64_text.by_hash(text)
+    if formats.of_media(text):
+        return formats.by_hash(text)
     return _INNER_DATA.sub(_by_hash, text) if "data:" in text else text
 
 

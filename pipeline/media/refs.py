@@ -8,10 +8,9 @@ import re
 from urllib.parse import unquote, unquote_to_bytes
 
 from pipeline.errors import refusal
-from pipeline.job.filenames import no_file_name
-from pipeline.media import base64_text
-from pipeline.media.members import split_reference
-from pipeline.media.root import Root
+from pipeline.job.file import no_file_name
+from pipeline.media import formats
+from pipeline.media.paths import Root, split_reference
 from pipeline.types import Media, MediaKind, Member
 
 # No service takes a body above 64 MiB with base64 in it (PROTOCOLS.md §3.7, "whole body"); a longer text is no picture.
@@ -32,7 +31,7 @@ def to_media(ref: str, kind: MediaKind, base: str) -> Media:
     """
     if ref.startswith(("https://", "http://", "oss://")):
         return _remote(ref, kind)
-    if len(ref) >= base64_text.LEAST and (found := _bare_base64(ref, kind)) is not None:
+    if len(ref) >= formats.LEAST and (found := _bare_base64(ref, kind)) is not None:
         return found
     scheme = _scheme(ref)
     if scheme is None:
@@ -52,12 +51,12 @@ def to_media(ref: str, kind: MediaKind, base: str) -> Media:
 
 def _bare_base64(ref: str, kind: MediaKind) -> Media | None:
     """The picture in a text that is base64 without `data:` before it. Raises Fault for what can be no path either."""
-    if base64_text.of_media(ref):
-        data = base64_text.decoded(ref) if len(ref) <= MAX_DATA_URL_CHARS else None
+    if formats.of_media(ref):
+        data = formats.decoded(ref) if len(ref) <= MAX_DATA_URL_CHARS else None
         if data is None:
             raise refusal("BadReference", f"{len(ref):,} characters of base64 that cannot be decoded to their end")
         return Media(kind=kind, ref="data:,", data=data)
-    if base64_text.too_long_for_a_path(ref):
+    if formats.too_long_for_a_path(ref):
         raise refusal(
             "BadReference",
             f"{len(ref):,} characters that look like base64, but not of a picture; expected a path, a URL, "

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.errors import Fault, refusal
 from pipeline.machine import pass_on
-from pipeline.media.complete import is_complete_file
-from pipeline.media.png import without_metadata
+from pipeline.media.formats import is_complete_file
 from pipeline.media.probe import Facts, open_image
+from pipeline.media.rare_images import without_metadata
 
 if TYPE_CHECKING:
     from PIL.Image import Image

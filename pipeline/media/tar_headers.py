@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from pipeline.media.members import DamagedArchive, Entry, plain_name
+from pipeline.media.paths import DamagedArchive, Entry, plain_name
 
 BLOCK = 512
 MAX_EXTENDED_BYTES = 1024 * 1024

@@ -14,8 +14,7 @@ import msgspec
 
 from pipeline.errors import Fault, MissingExtra, refusal
 from pipeline.machine import pass_on
-from pipeline.media.complete import is_complete_file
-from pipeline.media.formats import IMAGE_FORMATS, described, sniff
+from pipeline.media.formats import IMAGE_FORMATS, described, is_complete_file, sniff
 from pipeline.media.video_boxes import has_index, quarter_turns
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import stat
 import struct
 from collections.abc import Iterator
 
-from pipeline.media.members import DamagedArchive, Entry, plain_name
+from pipeline.media.paths import DamagedArchive, Entry, plain_name
 
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.offline import parameter_checks, part_options
+from pipeline.offline import error_replies, part_reader
 from pipeline.offline.chat import Conversation, Counted, Said, Turn, pieces
 from pipeline.offline.error_replies import Refusal
 from pipeline.offline.limits import chat_limits
@@ -29,18 +29,18 @@ def read(body: Mapping[str, Any], source: Source, *, created: int, dashscope: bo
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise Refusal("input-empty")
-    parameter_checks.sampling(body, seeds=2**31 - 1)
+    error_replies.sampling(body, seeds=2**31 - 1)
     if dashscope:
-        parameter_checks.need_stream(model, stream=bool(body.get("stream")))
-    most = parameter_checks.integer(body, "max_completion_tokens", 1, None) or parameter_checks.integer(
+        error_replies.need_stream(model, stream=bool(body.get("stream")))
+    most = error_replies.integer(body, "max_completion_tokens", 1, None) or error_replies.integer(
         body, "max_tokens", 1, None
     )
-    parameter_checks.answers_in_text(body)
+    error_replies.answers_in_text(body)
     media = reader(model, chat_limits(model), source)
     turns = tuple(turn(message, media) for message in messages)
     if messages[-1]["role"] != "user":
         raise Refusal("last-message")
-    parameter_checks.json_wish(body, " ".join(one.text for one in turns))
+    error_replies.json_wish(body, " ".join(one.text for one in turns))
     return Conversation(model=model, turns=turns, parameters={**body, "created": created}, most=most)
 
 
@@ -71,12 +71,12 @@ def read_part(part: object, media: PartReader) -> Part:
     if not isinstance(part, dict) or not isinstance(kind, str):
         raise Refusal("messages", "Content part of type given is not supported by this model.")
     if kind == "text" and isinstance(part.get("text"), str):
-        part_options.marks(part)
+        part_reader.marks(part)
         return str(part["text"])
     holder = part.get(kind)
     if kind == "image_url":
         if isinstance(holder, dict):
-            part_options.detail(holder)
+            part_reader.detail(holder)
         return media.image(_address(holder), part)
     if kind == "video":
         return media.video(holder if isinstance(holder, list) else None, part)

@@ -1,7 +1,9 @@
-"""The errors that the services answer with: status, code and words per protocol, and the bodies they come in."""
+"""The errors that the services answer with, and the bounds of parameters that lead to such errors."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -47,3 +49,105 @@ def body_of(refusal: Refusal, protocol: Protocol, request_id: str) -> dict[str, 
         error = {"message": message, "type": kind, "param": None, "code": code}
         return {"error": error, "request_id": request_id}
     return {"error": {"code": code, "message": message, "type": kind}, "id": request_id}
+
+
+_HUGE = 1e300
+# Qwen-Omni must be streamed (Model Studio's page on it, up to Qwen3.5-Omni); its captioner need not, nor Qwen3.8-Omni
+_STREAMS_ONLY = re.compile(r"qvq|qwq|qwen-omni|qwen(?:2\.5|3|3\.5)-omni(?!.*captioner)")
+_NOT_NATIVE = re.compile(r"qwen(?:\d(?:\.\d)?)?-omni(?!.*captioner)")
+_FORCED_INCREMENTAL = re.compile(r"qwen3|qvq|qwq")
+
+
+def number(parameters: Mapping[str, Any], name: str) -> float | None:
+    """The value of a number, None where absent or null. Raises Refusal where it is no number."""
+    value = parameters.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _HUGE:
+        raise Refusal("parameter", f"Parameter {name} should be a number.")
+    return float(value)
+
+
+def integer(parameters: Mapping[str, Any], name: str, least: int, most: int | None) -> int | None:
+    """The value of a whole number within [least, most], None where absent or null. Raises Refusal."""
+    value = number(parameters, name)
+    if value is None:
+        return None
+    if value != int(value) or value < least or (most is not None and value > most):
+        bounds = f"[{least}, {most}]" if most is not None else f"[{least}, ...)"
+        raise Refusal("parameter", f"Range of {name} should be {bounds}")
+    return int(value)
+
+
+def sampling(parameters: Mapping[str, Any], *, hottest: float | None = 2.0, seeds: int = 2**63 - 1) -> None:
+    """temperature [0, hottest), top_p (0, 1], top_k ≥ 0, penalties, seed, stop. Raises Refusal."""
+    heat = number(parameters, "temperature")
+    if heat is not None and (heat < 0 or (hottest is not None and heat >= hottest)):
+        raise Refusal("parameter", f"Range of temperature should be [0.0, {hottest})")
+    top_p = number(parameters, "top_p")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise Refusal("parameter", "Range of top_p should be (0.0, 1.0]")
+    integer(parameters, "top_k", 0, None)
+    repetition = number(parameters, "repetition_penalty")
+    if repetition is not None and repetition <= 0:
+        raise Refusal("parameter", "Range of repetition_penalty should be (0.0, ...)")
+    presence = number(parameters, "presence_penalty")
+    if presence is not None and not -2 <= presence <= 2:
+        raise Refusal("parameter", "Range of presence_penalty should be [-2.0, 2.0]")
+    integer(parameters, "seed", 0, seeds)
+    integer(parameters, "n", 1, 1)
+    stop = parameters.get("stop")
+    if stop is not None and not isinstance(stop, str | list):
+        raise Refusal("parameter", "Parameter stop should be a string or a list.")
+
+
+def native(model: str, parameters: Mapping[str, Any], *, stream: bool) -> int | None:
+    """The rules of the native protocol; the most tokens of the answer. Raises Refusal."""
+    if _NOT_NATIVE.match(model):  # "Qwen-Omni models support only OpenAI-compatible calls", the same page
+        raise Refusal("parameter", "url error, please check url!")
+    if model.startswith("llama3.2"):
+        if "incremental_output" in parameters:
+            raise Refusal("parameter", "The incremental_output parameter is not supported by this model.")
+        sampling(parameters, hottest=None)
+        integer(parameters, "min_new_tokens", 1, 8192)
+        return integer(parameters, "max_new_tokens", 1, 8192)
+    sampling(parameters)
+    incremental = parameters.get("incremental_output")
+    if incremental is not None and not isinstance(incremental, bool):
+        raise Refusal("parameter", "Parameter incremental_output should be a bool.")
+    if incremental is False and stream and _FORCED_INCREMENTAL.match(model):
+        raise Refusal("parameter", "The incremental_output parameter of this model cannot be set to False.")
+    if parameters.get("ocr_options") is not None and "ocr" not in model:
+        raise Refusal("parameter", "The ocr_options parameter is supported by qwen-vl-ocr models only.")
+    need_stream(model, stream=stream)
+    return integer(parameters, "max_tokens", 1, None)
+
+
+def need_stream(model: str, *, stream: bool) -> None:
+    """Raises Refusal for the models that answer only in streams."""
+    if not stream and _STREAMS_ONLY.match(model):
+        raise Refusal(
+            "parameter",
+            "This model only support stream mode, please enable the stream parameter to access the model. ",
+        )
+
+
+def answers_in_text(body: Mapping[str, Any]) -> None:
+    """Raises Refusal for a caller who wants to be spoken to."""
+    wanted = body.get("modalities")
+    if wanted is not None and (not isinstance(wanted, list) or "audio" in wanted):
+        raise Refusal("parameter", 'The embedded service does not speak: modalities should be ["text"].')
+
+
+def incremental_by_default(model: str) -> bool:
+    return _FORCED_INCREMENTAL.match(model) is not None
+
+
+def json_wish(parameters: Mapping[str, Any], prompts: str) -> None:
+    """A caller who wants JSON must say so in the messages. Raises Refusal."""
+    form = parameters.get("response_format")
+    if isinstance(form, Mapping) and form.get("type") == "json_object" and "json" not in prompts.lower():
+        raise Refusal(
+            "parameter",
+            "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.",
+        )

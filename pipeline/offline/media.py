@@ -1,4 +1,7 @@
-"""Turns the references of a request into bytes, checked as the services check them: data:, oss://, loopback, own."""
+"""Turns the references of a request into bytes, checked as the services check them: data:, oss://, loopback, own.
+
+cat.jpg is sample_data/photos/chelsea.jpg; its source and licence stand in sample_data/README.md.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import binascii
 import re
 from base64 import b64decode
 from collections.abc import Callable
+from importlib import resources
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
@@ -13,10 +17,26 @@ from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Re
 import msgspec
 
 from pipeline.offline.error_replies import Refusal
-from pipeline.offline.hosted import sample_at
 from pipeline.offline.limits import Limits
-from pipeline.offline.models import audio_features, image
+from pipeline.offline.models import audio, image
 from pipeline.offline.tokens import Pixels
+
+PATH = "/samples/"
+NAMES = ("cat.jpg",)
+
+
+def sample(name: str) -> bytes | None:
+    """The picture of that name, a JPEG; None for any other name."""
+    return resources.files("pipeline.offline").joinpath("samples", name).read_bytes() if name in NAMES else None
+
+
+def sample_at(url: str, host: str) -> bytes | None:
+    """The picture behind `url` if the service itself hosts it; `host` is the address that the request came to."""
+    parts = urlsplit(url)
+    if parts.netloc != host or not parts.path.startswith(PATH):
+        return None
+    return sample(parts.path.removeprefix(PATH))
+
 
 _DATA = re.compile(r"data:(?P<mime>[^;,]*)(?:;[^;,]+)*?;base64,", re.IGNORECASE)
 _FETCH_SECONDS = 10.0
@@ -109,8 +129,8 @@ def audio_of(reference: object, limits: Limits, source: Source, *, cut: bool) ->
     if len(data) > limits.max_bytes:
         raise Refusal("parameter", "Multimodal file size is too large")
     try:
-        found = audio_features.header(data)
-    except audio_features.NotAudio as error:
+        found = audio.header(data)
+    except audio.NotAudio as error:
         raise Refusal("parameter", "The audio format is illegal and cannot be opened.") from error
     if found.format not in limits.sounds:
         raise Refusal("parameter", "The audio format is illegal and cannot be opened.")

@@ -1,18 +1,20 @@
-"""DashScope's native generation protocol: requests in, replies and four-line SSE frames out."""
+"""DashScope's native generation protocol: requests in, replies and SSE frames out, and the tasks of qwen-vl-ocr."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
 from typing import Any
 
 import msgspec
 
-from pipeline.offline import ocr_tasks, parameter_checks, part_options
+from pipeline.offline import error_replies, part_reader
 from pipeline.offline.chat import ROLES, Conversation, Counted, Said, Turn, asked, finish, pieces
 from pipeline.offline.error_replies import Refusal
 from pipeline.offline.limits import chat_limits
 from pipeline.offline.media import Source
-from pipeline.offline.models import answering
+from pipeline.offline.models import answering, ocr
 from pipeline.offline.part_reader import Part, PartReader, check_kinds, reader
 
 _KINDS = ("image", "video", "audio", "text")
@@ -25,14 +27,14 @@ def read(body: Mapping[str, Any], source: Source, *, stream: bool) -> Conversati
     if not isinstance(messages, list) or not messages:
         raise Refusal("input-empty")
     parameters = parameters_of(body)
-    most = parameter_checks.native(model, parameters, stream=stream)
+    most = error_replies.native(model, parameters, stream=stream)
     limits = chat_limits(model)
     _check_roles(messages)
     media = reader(model, limits, source)
     turns = tuple(_turn(message, media) for message in messages)
     if limits.needs_image and not any(turn.images for turn in turns if turn.role == "user"):
         raise Refusal("messages", "The user messages must contain at least one image URL.")
-    parameter_checks.json_wish(parameters, " ".join(turn.text for turn in turns))
+    error_replies.json_wish(parameters, " ".join(turn.text for turn in turns))
     return Conversation(model=model, turns=turns, parameters=parameters, most=most)
 
 
@@ -89,7 +91,7 @@ def _part(part: object, media: PartReader) -> Part:
         return media.video(part["video"], part)
     if kind == "audio":
         return media.audio(part["audio"], part)
-    part_options.marks(part)
+    part_reader.marks(part)
     if not isinstance(part["text"], str):
         raise Refusal("messages")
     return part["text"]
@@ -100,7 +102,7 @@ def answer(conversation: Conversation) -> Said:
     options = conversation.parameters.get("ocr_options")
     question = asked(conversation)
     if "ocr" in conversation.model and question.images and options is not None:
-        content = ocr_tasks.answer(options, question.images)
+        content = ocr_answer(options, question.images)
         said = finish(conversation, str(content["text"]))
         return msgspec.structs.replace(said, read=({**content, "text": said.text},))
     return finish(conversation, answering.answer(question))
@@ -116,7 +118,7 @@ def usage(counted: Counted, model: str, given: int | None = None) -> dict[str, A
         found["video_tokens"] = counted.frames
     if counted.sounds:
         found["audio_tokens"] = counted.sounds
-    if parameter_checks.incremental_by_default(model) or "ocr" in model:
+    if error_replies.incremental_by_default(model) or "ocr" in model:
         found["total_tokens"] = counted.taken + out
     return found
 
@@ -142,7 +144,7 @@ def frames(said: Said, conversation: Conversation, request_id: str) -> Iterator[
     `"null"` and then with `stop`.
     """
     wish = conversation.parameters.get("incremental_output")
-    incremental = parameter_checks.incremental_by_default(conversation.model) if wish is None else bool(wish)
+    incremental = error_replies.incremental_by_default(conversation.model) if wish is None else bool(wish)
     parts = pieces(said.text)
     whole = ""
     for number, part in enumerate(parts, 1):
@@ -166,3 +168,66 @@ def frame(number: int, event: str, status: int, data: Mapping[str, Any]) -> byte
     """One SSE frame as the service writes it: no space after the colons."""
     head = f"id:{number}\nevent:{event}\n:HTTP_STATUS/{status}\ndata:".encode()
     return head + msgspec.json.encode(data) + b"\n\n"
+
+
+_TASKS = (
+    "advanced_recognition",
+    "key_information_extraction",
+    "table_parsing",
+    "document_parsing",
+    "formula_recognition",
+    "text_recognition",
+    "multi_lan",
+)
+_PAIR = re.compile(r"^\s*([^:\uff1a]{1,40})[:\uff1a]\s*(\S.*)$")
+
+
+def ocr_answer(options: object, images: Sequence[bytes]) -> dict[str, Any]:
+    """The content item of the reply: `text`, and `ocr_result` for the tasks that have one. Raises Refusal."""
+    if not isinstance(options, Mapping) or options.get("task") not in _TASKS:
+        raise Refusal("parameter", f"ocr_options.task should be one of {', '.join(_TASKS)}")
+    lines = answering.read(images[-1])
+    task = options["task"]
+    if task == "advanced_recognition":
+        words = answering.words_info(lines)
+        return {"text": _fenced("json", words), "ocr_result": {"words_info": words}}
+    if task == "key_information_extraction":
+        pairs = _pairs(lines, _schema(options))
+        return {"text": _fenced("json", pairs), "ocr_result": {"kv_result": pairs}}
+    if task == "table_parsing":
+        return {"text": f"```html\n{_table(lines)}\n```"}
+    if task in ("document_parsing", "formula_recognition"):
+        return {"text": f"```latex\n{ocr.as_text(lines)}\n```"}
+    return {"text": ocr.as_text(lines)}
+
+
+def _fenced(kind: str, value: object) -> str:
+    return f"```{kind}\n{msgspec.json.encode(value).decode()}\n```"
+
+
+def _schema(options: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    config = options.get("task_config")
+    schema = config.get("result_schema") if isinstance(config, Mapping) else None
+    if schema is not None and not isinstance(schema, Mapping):
+        raise Refusal("parameter", "ocr_options.task_config.result_schema should be an object")
+    return schema
+
+
+def _pairs(lines: tuple[ocr.Line, ...], schema: Mapping[str, Any] | None) -> dict[str, Any]:
+    """`name: value` lines as pairs; with a schema only its names, empty where the picture has no such line."""
+    found: dict[str, Any] = {}
+    for row in ocr.as_text(lines).split("\n"):
+        match = _PAIR.match(row)
+        if match is not None:
+            found.setdefault(match[1].strip(), match[2].strip())
+    if schema is None:
+        return found
+    lowered = {name.lower(): value for name, value in found.items()}
+    return {name: lowered.get(str(name).lower(), "") for name in schema}
+
+
+def _table(lines: tuple[ocr.Line, ...]) -> str:
+    rows: dict[int, list[str]] = {}
+    for line in lines:
+        rows.setdefault(line.row, []).append(f"<td>{escape(line.text)}</td>")
+    return "<table>" + "".join(f"<tr>{''.join(cells)}</tr>" for cells in rows.values()) + "</table>"

@@ -1,4 +1,4 @@
-"""Reads the media of a message's parts for one model, whatever the protocol: pictures, frames, videos, sounds."""
+"""Reads and checks the media of a message's parts for one model: images, frames, videos, audio, and their options."""
 
 from __future__ import annotations
 
@@ -7,12 +7,51 @@ from typing import Any
 
 import msgspec
 
-from pipeline.offline import part_options, tokens
+from pipeline.errors import Fault, MissingExtra
+from pipeline.media.video import probe_video, sample_frames
+from pipeline.offline import error_replies, tokens
 from pipeline.offline.error_replies import Refusal
 from pipeline.offline.limits import Limits, VideoLimits
 from pipeline.offline.media import Image, Source, audio_of, image_of, load
 from pipeline.offline.tokens import Grid, Pixels
-from pipeline.offline.video_files import sampled
+
+_FRAME_PIXELS = 655_360  # the services look at frames of no more
+_NOT_MET = "The video modality input does not meet the requirements because: "
+
+
+class Sampled(msgspec.Struct, frozen=True, kw_only=True):
+    """Frames with the size that the file has, how many of them a second there are, and the file's length."""
+
+    frames: tuple[Image, ...]
+    fps: float
+    seconds: float
+
+
+def sampled(data: bytes, limits: VideoLimits, *, fps: float, frames: tuple[int, int]) -> Sampled:
+    """The frames of a file, `fps` a second, within `frames` (least, most). Blocking. Raises Refusal."""
+    if len(data) > limits.max_bytes:
+        raise Refusal("parameter", "Multimodal file size is too large")
+    try:
+        info = probe_video(data)
+        _check_length(info.seconds, limits)
+        taken = sample_frames(data, fps=fps, least=frames[0], most=frames[1], max_pixels=_FRAME_PIXELS)
+    except MissingExtra as error:
+        raise Refusal("parameter", f"The embedded service cannot open video files here: {error}") from error
+    except Fault as fault:
+        raise Refusal("parameter", f"{_NOT_MET}{fault.message}") from fault
+    _check_length(taken.duration, limits)
+    images = tuple(Image(data=frame.jpeg, width=info.width, height=info.height) for frame in taken.frames)
+    return Sampled(frames=images, fps=len(images) / taken.duration, seconds=taken.duration)
+
+
+def _check_length(seconds: float | None, limits: VideoLimits) -> None:
+    if seconds is None:
+        return
+    if seconds < limits.min_seconds:
+        raise Refusal("parameter", f"{_NOT_MET}the video file is too short.")
+    if limits.max_seconds is not None and seconds > limits.max_seconds:
+        raise Refusal("parameter", f"{_NOT_MET}the video file is too long.")
+
 
 _BASE64_START = 64
 _DEFAULT_FPS = 2.0
@@ -46,14 +85,14 @@ class PartReader(msgspec.Struct, frozen=True, kw_only=True):
 
     def image(self, reference: object, part: Mapping[str, Any]) -> Image:
         """A picture with the options beside it."""
-        part_options.marks(part)
-        asked = part_options.pixels(part, self.grid)
+        marks(part)
+        asked = pixels(part, self.grid)
         return msgspec.structs.replace(image_of(reference, self.limits, self.source), pixels=asked)
 
     def video(self, value: object, part: Mapping[str, Any]) -> Video:
         """A list of frames, or one video file, with the options beside it."""
-        part_options.marks(part)
-        asked = part_options.pixels(part, self.grid)
+        marks(part)
+        asked = pixels(part, self.grid)
         if isinstance(value, list):
             return self._frames(value, part, asked)
         limits = self.limits.video
@@ -63,8 +102,8 @@ class PartReader(msgspec.Struct, frozen=True, kw_only=True):
 
     def video_file(self, value: object, limits: VideoLimits, part: Mapping[str, Any], asked: Pixels) -> Video:
         """A file within `limits`, sampled at the part's `fps`."""
-        fps = part_options.rate(part, limits.fps) or _DEFAULT_FPS
-        least, most = part_options.frame_bounds(part, limits.frames)
+        fps = rate(part, limits.fps) or _DEFAULT_FPS
+        least, most = frame_bounds(part, limits.frames)
         within = msgspec.structs.replace(self.limits, max_bytes=limits.max_bytes)
         data, _mime = load(value, within, self.source)
         found = sampled(data, limits, fps=fps, frames=(least, most))
@@ -72,7 +111,7 @@ class PartReader(msgspec.Struct, frozen=True, kw_only=True):
 
     def audio(self, reference: object, part: Mapping[str, Any]) -> Audio:
         """A sound by URL, data: URI, or as bare base64, as OpenAI has it."""
-        part_options.marks(part)
+        marks(part)
         if not self.limits.audio:
             raise Refusal("parameter", "This model does not support audio.")
         if isinstance(reference, str) and ":" not in reference[:_BASE64_START]:
@@ -87,7 +126,7 @@ class PartReader(msgspec.Struct, frozen=True, kw_only=True):
         if not least <= len(value) <= most:
             raise Refusal("parameter", f"the range of sequence images shoule be ({least}, {most}).")
         frames = tuple(image_of(one, self.limits, self.source) for one in value)
-        return Video(frames=frames, fps=part_options.rate(part, (0.1, 10.0)), pixels=asked)
+        return Video(frames=frames, fps=rate(part, (0.1, 10.0)), pixels=asked)
 
 
 def reader(model: str, limits: Limits, source: Source) -> PartReader:
@@ -99,3 +138,50 @@ def check_kinds(parts: tuple[Part, ...], limits: Limits) -> None:
     kinds = {type(part) for part in parts if not isinstance(part, str)}
     if limits.one_kind and len(kinds) > 1:
         raise Refusal("parameter", "A user message of this model holds text and one other kind of input only.")
+
+
+_DETAILS = (None, "auto", "low", "high")
+_MOST_TOTAL = 819_200_000  # the widest of the newer models' table
+
+
+def pixels(part: Mapping[str, Any], grid: Grid | None) -> Pixels:
+    """`min_pixels`, `max_pixels` and, on a video, `total_pixels`. Raises Refusal."""
+    most_high = grid.most_high if grid is not None else None
+    least = error_replies.integer(part, "min_pixels", 1, most_high)
+    most = error_replies.integer(part, "max_pixels", 1, most_high)
+    if least is not None and most is not None and least > most:
+        raise Refusal("parameter", f"min_pixels ({least}) should not be greater than max_pixels ({most})")
+    return Pixels(least=least, most=most, total=error_replies.integer(part, "total_pixels", 1, _MOST_TOTAL))
+
+
+def marks(part: Mapping[str, Any]) -> None:
+    """`cache_control` and `enable_rotate`, which change nothing here. Raises Refusal."""
+    mark = part.get("cache_control")
+    if mark is not None and (not isinstance(mark, Mapping) or mark.get("type") != "ephemeral"):
+        raise Refusal("parameter", 'cache_control should be {"type": "ephemeral"}')
+    if not isinstance(part.get("enable_rotate", False), bool):
+        raise Refusal("parameter", "Parameter enable_rotate should be a bool.")
+
+
+def rate(part: Mapping[str, Any], bounds: tuple[float, float]) -> float | None:
+    """`fps` within its bounds. Raises Refusal."""
+    fps = error_replies.number(part, "fps")
+    if fps is not None and not bounds[0] <= fps <= bounds[1]:
+        raise Refusal("parameter", f"Range of fps should be [{bounds[0]:g}, {bounds[1]:g}]")
+    return fps
+
+
+def frame_bounds(part: Mapping[str, Any], model: tuple[int, int]) -> tuple[int, int]:
+    """`min_frames` and `max_frames` of a video file, the model's own where the part says nothing. Raises Refusal."""
+    least = error_replies.integer(part, "min_frames", 1, model[1])
+    most = error_replies.integer(part, "max_frames", model[0], model[1])
+    found = least or min(model[0], most or model[0]), most or model[1]
+    if found[0] > found[1]:
+        raise Refusal("parameter", f"min_frames ({found[0]}) should not be greater than max_frames ({found[1]})")
+    return found
+
+
+def detail(holder: Mapping[str, Any]) -> None:
+    """`detail` inside `image_url`. Raises Refusal."""
+    if holder.get("detail") not in _DETAILS:
+        raise Refusal("parameter", "image_url.detail should be low, high or auto")

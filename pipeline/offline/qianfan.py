@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.offline import compatible, parameter_checks, part_options, tokens
+from pipeline.offline import compatible, error_replies, part_reader, tokens
 from pipeline.offline.chat import Conversation, Counted, Said, pieces
 from pipeline.offline.error_replies import Refusal
 from pipeline.offline.limits import QIANFAN, QIANFAN_URL, QIANFAN_WINDOW_TOKENS, Limits, qianfan_video
@@ -26,8 +26,8 @@ def read(body: Mapping[str, Any], source: Source, *, created: int) -> Conversati
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise Refusal("input-empty")
-    parameter_checks.sampling(body)
-    most = [parameter_checks.integer(body, name, 2, 8192) for name in ("max_completion_tokens", "max_tokens")]
+    error_replies.sampling(body)
+    most = [error_replies.integer(body, name, 2, 8192) for name in ("max_completion_tokens", "max_tokens")]
     search = body.get("web_search")
     if isinstance(search, Mapping) and search.get("enable") and not model.startswith("ernie"):
         raise Refusal("parameter", "web_search is not supported by this model")
@@ -65,7 +65,7 @@ def _part(part: object, media: PartReader) -> Part:
 
 
 def _image(address: str, holder: Mapping[str, Any], source: Source) -> Image:
-    part_options.detail(holder)
+    part_reader.detail(holder)
     limits = QIANFAN if address.startswith("data:") else _url_limits(address)
     try:
         return image_of(address, limits, source)

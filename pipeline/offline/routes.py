@@ -15,8 +15,8 @@ from starlette.routing import Route
 from pipeline.offline import compatible, native, openai_vectors, qianfan, vectors
 from pipeline.offline.error_replies import Protocol, Refusal, body_of, status_of
 from pipeline.offline.fault_script import App, Scripted
-from pipeline.offline.hosted import PATH as SAMPLES
-from pipeline.offline.hosted import sample
+from pipeline.offline.media import PATH as SAMPLES
+from pipeline.offline.media import sample
 from pipeline.offline.service import (
     Service,
     body_bytes,

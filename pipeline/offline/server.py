@@ -1,4 +1,4 @@
-"""uvicorn with two additions: it says when it listens, and lets scripted faults break a connection."""
+"""The embedded service as an ASGI app and on a socket: uvicorn that says when it listens and breaks connections."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pipeline.errors import JobError
+from pipeline.offline import require
 from pipeline.offline.fault_script import App, Receive, Scope, Send
+from pipeline.offline.service_options import ServiceOptions
 
 HEAD_SECONDS = 20.0
 """How long a connection may take for the head of a request, or do nothing."""
@@ -113,3 +115,38 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=2,
         )
         return cls(config, on_ready)
+
+
+def create_app(options: ServiceOptions | None = None) -> App:
+    """Starts at once; each model loads on first use. Runs on asyncio and trio. Raises MissingExtra."""
+    require()
+    from pipeline.offline.routes import build
+
+    return build(options or ServiceOptions())
+
+
+def make_server(
+    options: ServiceOptions | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    on_ready: Callable[[int], None] | None = None,
+) -> Server:
+    """A server not yet running; `run()` blocks until `should_exit` is set. Port 0 takes a free one, told to `on_ready`.
+
+    Raises MissingExtra.
+    """
+    require()
+
+    return Server.over(create_app(options), host, port, on_ready)
+
+
+def serve(
+    options: ServiceOptions | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    on_ready: Callable[[int], None] | None = None,
+) -> None:
+    """Serves until interrupted. Blocking. Raises MissingExtra; JobError when the port cannot be had."""
+    make_server(options, host=host, port=port, on_ready=on_ready).run()

@@ -1,9 +1,10 @@
-"""What every call of the embedded service goes through: key, scripted fault, quota, latency, work in threads."""
+"""What every call goes through: key, scripted fault, quota (requests and tokens), latency, work in threads."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from math import ceil
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -17,10 +18,60 @@ from pipeline.offline.error_replies import Protocol, Refusal, body_of, status_of
 from pipeline.offline.fault_script import FaultScript
 from pipeline.offline.limits import MAX_BODY_BYTES
 from pipeline.offline.media import Source
-from pipeline.offline.models import audio_features, image
-from pipeline.offline.quota import Quota
+from pipeline.offline.models import audio, image
 from pipeline.offline.service_options import ServiceOptions
 from pipeline.offline.upload_store import Store
+
+_MINUTE = 60.0
+
+
+class Window:
+    """Amounts over the last `seconds`; `fits` says whether one more stays within the limit."""
+
+    def __init__(self, limit: int, seconds: float) -> None:
+        self.limit = limit
+        self.seconds = seconds
+        self._events: deque[tuple[float, int]] = deque()
+        self._sum = 0
+
+    def fits(self, now: float, amount: int) -> bool:
+        while self._events and self._events[0][0] <= now - self.seconds:
+            self._sum -= self._events.popleft()[1]
+        return self._sum + amount <= self.limit
+
+    def add(self, now: float, amount: int) -> None:
+        self._events.append((now, amount))
+        self._sum += amount
+
+    @property
+    def left(self) -> int:
+        return max(0, self.limit - self._sum)
+
+
+class Quota:
+    """Admits or refuses; a refused request is not counted. Tokens are counted when the answer is known."""
+
+    def __init__(self, rpm: int | None, tpm: int | None, *, per_second: bool) -> None:
+        self.requests: list[Window] = []
+        if rpm is not None:
+            self.requests.append(Window(rpm, _MINUTE))
+            if per_second:
+                self.requests.append(Window(max(1, ceil(rpm / 60)), 1.0))
+        self.tokens = None if tpm is None else Window(tpm, _MINUTE)
+
+    def admit(self, now: float) -> None:
+        """Raises Refusal of kind `rate` or `token-rate`."""
+        if not all(window.fits(now, 1) for window in self.requests):
+            raise Refusal("rate")
+        if self.tokens is not None and not self.tokens.fits(now, 1):
+            raise Refusal("token-rate")
+        for window in self.requests:
+            window.add(now, 1)
+
+    def settle(self, now: float, tokens: int) -> None:
+        if self.tokens is not None:
+            self.tokens.add(now, tokens)
+
 
 T = TypeVar("T")
 
@@ -142,7 +193,7 @@ async def in_model(work: Callable[[], T]) -> T:
         raise Refusal("picture-sides") from error
     except image.Unreadable as error:
         raise Refusal("picture") from error
-    except audio_features.NotAudio as error:
+    except audio.NotAudio as error:
         raise Refusal("parameter", "The audio format is illegal and cannot be opened.") from error
 
 

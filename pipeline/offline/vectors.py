@@ -12,7 +12,7 @@ from pipeline.offline import tokens
 from pipeline.offline.error_replies import Refusal
 from pipeline.offline.limits import Limits, embedding_limits
 from pipeline.offline.media import Source, audio_of, image_of
-from pipeline.offline.models import answering, audio_features, embedding
+from pipeline.offline.models import answering, audio, embedding
 from pipeline.offline.native import model_of, parameters_of
 from pipeline.offline.part_reader import PartReader, reader
 
@@ -138,7 +138,7 @@ def piece(item: Item, seconds: float | None) -> embedding.Piece:
         frames = [answering.see(data) for data in item.content]
         return embedding.of_images([(one.features, one.tags) for one in frames], item.factor)
     if item.kind == "audio":
-        return embedding.of_audio(audio_features.statistics(item.content, seconds=seconds), item.factor)
+        return embedding.of_audio(audio.statistics(item.content, seconds=seconds), item.factor)
     seen = answering.see(item.content)
     return embedding.of_image(seen.features, seen.tags, item.factor)
 

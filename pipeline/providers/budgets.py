@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.providers.fees import fee
+from pipeline.providers.cost import fee
 from pipeline.providers.models import Model
-from pipeline.providers.output_bound import asked, most_output
+from pipeline.providers.parameter_bounds import asked, most_output
 from pipeline.providers.prices import Price, Region, everywhere
 from pipeline.types import TaskName
 

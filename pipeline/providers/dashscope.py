@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.errors import Fault
-from pipeline.providers import LocalFiles, checks, embedding_wire, native_wire
+from pipeline.providers import LocalFiles, checks, dashscope_native, embeddings
 from pipeline.providers.body import post, uses_oss
-from pipeline.providers.chat_reply import ChatAccumulator
-from pipeline.providers.chat_wire import PATH as CHAT_PATH
-from pipeline.providers.chat_wire import chat_body
-from pipeline.providers.embedding_wire import VectorAccumulator
+from pipeline.providers.dashscope_native import NativeAccumulator, stream_mode
+from pipeline.providers.embeddings import VectorAccumulator
 from pipeline.providers.models import Model
-from pipeline.providers.native_wire import NativeAccumulator, stream_mode
-from pipeline.providers.output_bound import renamed
+from pipeline.providers.openai_chat import PATH as CHAT_PATH
+from pipeline.providers.openai_chat import ChatAccumulator, chat_body
+from pipeline.providers.parameter_bounds import renamed
 from pipeline.providers.reader import Accumulator, WireReader
 from pipeline.types import Endpoint, HttpRequest, Reader, Reply, Request
 
@@ -68,15 +67,15 @@ def encode(request: Request, model: Model, endpoint: Endpoint) -> HttpRequest:
 
 def _native(request: Request, parameters: Mapping[str, Any], model: Model) -> tuple[str, dict[str, Any]]:
     if request.task == "embed":
-        return embedding_wire.NATIVE_PATH, embedding_wire.native_body(request, parameters, model)
-    if native_wire.asks_for_increments(request, model):
+        return embeddings.NATIVE_PATH, embeddings.native_body(request, parameters, model)
+    if dashscope_native.asks_for_increments(request, model):
         parameters = {**parameters, "incremental_output": True}
-    return native_wire.PATH, native_wire.generation_body(request, parameters)
+    return dashscope_native.PATH, dashscope_native.generation_body(request, parameters)
 
 
 def _compatible(request: Request, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if request.task == "embed":
-        return embedding_wire.OPENAI_PATH, embedding_wire.openai_body(request, parameters)
+        return embeddings.OPENAI_PATH, embeddings.openai_body(request, parameters)
     return CHAT_PATH, chat_body(request, parameters, "compatible")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.providers import endings, lenient_json
+from pipeline.providers import lenient_json, reply_fields
 
 _NATIVE_IN_TEXT = re.compile(r"^\s*<(\d{3})>\s*([A-Za-z][\w.]{2,80}):\s*(.*)$", re.DOTALL)
 _CODES = ("code", "error_code", "errorCode")
@@ -104,7 +104,7 @@ def _answers(body: dict[str, Any]) -> bool:
 def _says(choice: Any) -> bool:
     if not isinstance(choice, dict):
         return False
-    if endings.later(None, choice.get("finish_reason")) not in (None, endings.FAILED):
+    if reply_fields.later(None, choice.get("finish_reason")) not in (None, reply_fields.FAILED):
         return True
     message = choice.get("message") or choice.get("delta")
     return isinstance(message, dict) and any(value for key, value in message.items() if key != "role")

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 
 from pipeline.providers import LocalFiles, checks
 from pipeline.providers.body import post
-from pipeline.providers.chat_reply import ChatAccumulator
-from pipeline.providers.chat_wire import PATH as CHAT_PATH
-from pipeline.providers.chat_wire import chat_body
-from pipeline.providers.embedding_wire import OPENAI_PATH, VectorAccumulator, openai_body
+from pipeline.providers.embeddings import OPENAI_PATH, VectorAccumulator, openai_body
 from pipeline.providers.models import Model
-from pipeline.providers.output_bound import renamed
+from pipeline.providers.openai_chat import PATH as CHAT_PATH
+from pipeline.providers.openai_chat import ChatAccumulator, chat_body
+from pipeline.providers.parameter_bounds import renamed
 from pipeline.providers.reader import WireReader
 from pipeline.types import Endpoint, HttpRequest, Reader, Request
 

@@ -1,8 +1,14 @@
-"""The published parameters with their bounds, as data: parameters.toml, by service and protocol."""
+"""The published parameters of the services, as data (parameters.toml): bounds, and the names of the output limit.
+
+`max_tokens`, `max_completion_tokens` and `max_new_tokens` mean the same. A job may use any of them: a name that the
+model takes is sent as written, another one is sent under the model's preferred name (`output_names` in models.toml).
+For a model that is not known the name is sent as written (protocol reference, trap 26).
+"""
 
 from __future__ import annotations
 
 import functools
+import math
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
@@ -10,7 +16,8 @@ from typing import Any
 
 import msgspec
 
-from pipeline.providers.models import Bound
+from pipeline.providers.edit_distance import meant
+from pipeline.providers.models import Bound, Model
 
 
 @functools.cache
@@ -25,3 +32,128 @@ def known_bounds(provider: str, protocol: str | None = None) -> Mapping[str, Bou
 def _tables() -> dict[str, dict[str, Any]]:
     text = resources.files("pipeline.providers").joinpath("parameters.toml").read_text("utf-8")
     return tomllib.loads(text)
+
+
+def outside(value: Any, bound: Bound) -> list[str]:
+    """What keeps a value from fitting a bound, each as a sentence about the value; [] when it fits."""
+    if bound.fixed is not None and value != bound.fixed:
+        return [f"{value!r} is not taken; it is always {bound.fixed!r}"]
+    if bound.choices is not None and value not in bound.choices:
+        return [f"{value!r} is not one of {', '.join(map(repr, bound.choices))}"]
+    wanted = _type_problem(value, bound.type)
+    if wanted:
+        return [f"{value!r} is not {wanted}"]
+    if isinstance(value, int | float) and not isinstance(value, bool) and not _inside(value, bound):
+        return [f"{value!r} is outside {interval(bound)}"]
+    if isinstance(value, Mapping):
+        return _inner(value, bound)
+    if isinstance(value, list | tuple) and bound.items is not None:
+        return [problem for item in value for problem in outside(item, bound.items)]
+    return []
+
+
+def _inner(table: Mapping[str, Any], bound: Bound) -> list[str]:
+    """Known keys must fit; a key near a known one is taken for a slip; others are the service's affair."""
+    found: list[str] = []
+    for key, value in table.items():
+        known = bound.fields.get(key)
+        if known is not None:
+            found.extend(f"{key}: {problem}" for problem in outside(value, known))
+        elif (near := meant(key, bound.fields)) is not None:
+            found.append(f"{key}: unknown name; did you mean {near!r}?")
+    missing = [] if found else [key for key in bound.required if key not in table]
+    return found + [f"{table!r} lacks {key!r}" for key in missing]
+
+
+def _type_problem(value: Any, kind: str) -> str | None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind == "number" and not (number and math.isfinite(value)):
+        return "a number"
+    if kind == "integer" and not (number and math.isfinite(value) and value == int(value)):
+        return "a whole number"
+    if kind == "boolean" and not isinstance(value, bool):
+        return "true or false"
+    if kind == "text" and not isinstance(value, str):
+        return "a text"
+    if kind == "table" and not isinstance(value, Mapping):
+        return "a table"
+    if kind == "list" and not isinstance(value, list | tuple):
+        return "a list"
+    return None
+
+
+def _inside(value: float, bound: Bound) -> bool:
+    return not (
+        (bound.min is not None and value < bound.min)
+        or (bound.max is not None and value > bound.max)
+        or (bound.above is not None and value <= bound.above)
+        or (bound.below is not None and value >= bound.below)
+    )
+
+
+def interval(bound: Bound) -> str:
+    """The range as mathematicians write it, large whole numbers with all their digits: `[0, 2147483647]`."""
+    low = f"[{_shown(bound.min)}" if bound.min is not None else f"({_shown(bound.above)}"
+    high = f"{_shown(bound.max)}]" if bound.max is not None else f"{_shown(bound.below)})"
+    return f"{'(-∞' if bound.min is None and bound.above is None else low}, {_closed(high, bound)}"
+
+
+def _closed(high: str, bound: Bound) -> str:
+    return "∞)" if bound.max is None and bound.below is None else high
+
+
+def _shown(number: float | None) -> str:
+    return str(number) if isinstance(number, int) else f"{number or 0:g}"
+
+
+NAMES = ("max_tokens", "max_completion_tokens", "max_new_tokens")
+
+
+def accepted(model: Model, protocol: str) -> tuple[str, ...]:
+    """Under which names the model takes the bound over this protocol; () where not known.
+
+    DashScope's native protocol has no `max_completion_tokens` (protocol reference §3.2)."""
+    names = model.output_names or ()
+    if protocol == "native":
+        names = tuple(name for name in names if name != "max_completion_tokens")
+    return names
+
+
+def renamed(parameters: Mapping[str, Any], model: Model, protocol: str) -> dict[str, Any]:
+    """The parameters with the output bound under a name that the model takes; their order is kept."""
+    names = accepted(model, protocol)
+    if not names:
+        return dict(parameters)
+    return {(names[0] if key in NAMES and key not in names else key): value for key, value in parameters.items()}
+
+
+def asked(parameters: Mapping[str, Any]) -> int | None:
+    """The bound a request states, under whichever name; None without one."""
+    found = [parameters[name] for name in NAMES if isinstance(parameters.get(name), int)]
+    return min(found) if found else None
+
+
+def most_output(parameters: Mapping[str, Any], model: Model) -> int | None:
+    """The most output tokens that one answer can have; None without a bound.
+
+    The bound is the request's own, else the model's. What Qwen and ERNIE models think comes on top, up to
+    `thinking_budget`, else up to the most that the model thinks (protocol reference §3.2). OpenAI's bound includes it.
+    """
+    stated, most = asked(parameters), model.max_output_tokens
+    bound = stated if most is None else most if stated is None else min(stated, most)
+    if bound is None or model.provider == "openai":
+        return bound
+    thought = _most_thought(parameters, model)
+    return None if thought is None else bound + thought
+
+
+def _most_thought(parameters: Mapping[str, Any], model: Model) -> int | None:
+    switch, budget = parameters.get("enable_thinking"), parameters.get("thinking_budget")
+    if model.thinking == "never" or (model.thinking != "always" and switch is False):
+        return 0
+    if model.thinking == "off" and switch is None and budget is None:
+        return 0
+    most = model.max_thinking_tokens
+    if isinstance(budget, bool) or not isinstance(budget, int):
+        return most
+    return budget if most is None else min(budget, most)

@@ -6,15 +6,13 @@ import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.providers.bounds import outside
+from pipeline.providers.cost import several_answers
 from pipeline.providers.edit_distance import meant
-from pipeline.providers.fees import several_answers
 from pipeline.providers.media_options import IMAGE, VIDEO, Form
 from pipeline.providers.models import Bound, Model
-from pipeline.providers.output_bound import NAMES as OUTPUT_NAMES
-from pipeline.providers.output_bound import accepted
-from pipeline.providers.output_bound import asked as output_asked
-from pipeline.providers.parameter_bounds import known_bounds
+from pipeline.providers.parameter_bounds import NAMES as OUTPUT_NAMES
+from pipeline.providers.parameter_bounds import accepted, known_bounds, outside
+from pipeline.providers.parameter_bounds import asked as output_asked
 from pipeline.types import Endpoint
 
 OURS = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import Fault
 from pipeline.providers import error_body, lenient_json
 from pipeline.providers.error_body import ErrorInfo
-from pipeline.providers.lead import Lead
+from pipeline.providers.lenient_json import Lead
 from pipeline.providers.response_head import ResponseHead
 from pipeline.providers.safe_text import excerpt
 from pipeline.providers.sse import Splitter

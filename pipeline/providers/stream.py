@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from pipeline.errors import Fault
-from pipeline.providers import endings, error_body, lenient_json
+from pipeline.providers import error_body, lenient_json, reply_fields
 from pipeline.providers.error_body import ErrorInfo
 from pipeline.providers.response_head import ResponseHead
 from pipeline.providers.safe_text import excerpt
@@ -99,7 +99,7 @@ class Frames:
         if not _says(reply) or not (self.done or closed):
             raise self._head.cut("the stream ended before it was finished", reply)
         if not (self.done and closed):
-            raise self._head.of_answer(endings.partial(), reply)
+            raise self._head.of_answer(reply_fields.partial(), reply)
         return reply
 
     def _frame(self, event: Event, body: Any) -> None:

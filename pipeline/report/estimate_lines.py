@@ -8,7 +8,7 @@ import msgspec
 
 from pipeline.report.state import count, money, span
 from pipeline.report.summary import FailureGroup, passed_over
-from pipeline.report.visible import one_line
+from pipeline.report.terminal import one_line
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):

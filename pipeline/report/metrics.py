@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 
 from pipeline.errors import JobError
-from pipeline.report.display import Progress
-from pipeline.report.state import RunState
+from pipeline.report.state import Progress, RunState
 
 EVERY = 5.0
 """Seconds between writes; collectors scrape every 15 s or less often."""

@@ -9,11 +9,10 @@ from typing import Any, TextIO
 
 import msgspec
 
-from pipeline.report import streams
-from pipeline.report.display import Progress, Quiet
+from pipeline.report import terminal
 from pipeline.report.metrics import Metrics
-from pipeline.report.state import RunState, count, money, span
-from pipeline.report.visible import for_drawing, one_line
+from pipeline.report.state import Progress, Quiet, RunState, count, money, span
+from pipeline.report.terminal import for_drawing, one_line
 
 PLAIN_EVERY = 60.0
 """Seconds between lines where stderr is not a terminal; a night's log stays readable."""
@@ -96,7 +95,7 @@ class Live(Quiet):
         from rich.progress import Progress as Bar
 
         self._bar = Bar(
-            SpinnerColumn("dots" if streams.holds("⠋", stream) else "line"),
+            SpinnerColumn("dots" if terminal.holds("⠋", stream) else "line"),
             TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=28),
             TextColumn("{task.fields[line]}", markup=False),
@@ -107,7 +106,7 @@ class Live(Quiet):
             refresh_per_second=8,
         )
         self._stream = stream
-        self._task: Any = self._bar.add_task(streams.as_printed(name, stream), total=None, line="starting")
+        self._task: Any = self._bar.add_task(terminal.as_printed(name, stream), total=None, line="starting")
 
     def __enter__(self) -> Live:
         self._bar.start()
@@ -117,5 +116,5 @@ class Live(Quiet):
         self._bar.stop()
 
     def update(self, state: RunState, elapsed: float) -> None:
-        line = streams.as_printed(describe(state, elapsed), self._stream)
+        line = terminal.as_printed(describe(state, elapsed), self._stream)
         self._bar.update(self._task, total=state.total or None, completed=state.ended, line=line)

@@ -1,9 +1,10 @@
-"""What a running job shows: the figures that progress displays are drawn from."""
+"""The figures of a running job, and the interface of the displays that show them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from types import TracebackType
+from typing import Any, Protocol
 
 import msgspec
 
@@ -80,3 +81,28 @@ def span(seconds: float) -> str:
 def count(number: int, noun: str) -> str:
     """ "1 row", "1,200 rows"."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+class Progress(Protocol):
+    """Shows a RunState; `update` is called a few times a second, `elapsed` in seconds since the run began."""
+
+    def __enter__(self) -> Progress: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def update(self, state: RunState, elapsed: float) -> None: ...
+
+
+class Quiet:
+    """Shows nothing."""
+
+    def __enter__(self) -> Quiet:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def update(self, state: RunState, elapsed: float) -> None:
+        return None

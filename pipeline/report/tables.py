@@ -13,9 +13,9 @@ from typing import Any, TextIO
 import msgspec
 
 from pipeline.errors import JobError, MachineError
-from pipeline.job.formulas import inert
-from pipeline.report import streams
-from pipeline.report.visible import for_data
+from pipeline.job.values import inert
+from pipeline.report import terminal
+from pipeline.report.terminal import for_data
 
 MOST_ROWS = 1_000
 """Rows printed as a table; more is for JSON, CSV or `pipeline export`."""
@@ -103,19 +103,19 @@ def _flat(value: Any) -> Any:
 
 
 def _table(reader: Any, stream: TextIO) -> None:
-    names = [streams.as_printed(name, stream) for name in _unique(reader.schema.names)]
+    names = [terminal.as_printed(name, stream) for name in _unique(reader.schema.names)]
     numeric = [_numeric(field.type) for field in reader.schema]
     rows: list[list[str]] = []
     total = 0
     for row in _rows(reader):
         total += 1
         if total <= MOST_ROWS:
-            rows.append([streams.as_printed(_short(value), stream) for value in row.values()])
+            rows.append([terminal.as_printed(_short(value), stream) for value in row.values()])
     width = shutil.get_terminal_size().columns if stream.isatty() else PLAIN_WIDTH
     # A table whose columns cannot all be read is no table: one line per value then.
     needed = sum(min(max(len(name), *(len(row[i]) for row in rows), 1), 24) + 3 for i, name in enumerate(names))
     draw = _grid if needed <= width else _records
-    rule = RULE if streams.holds(RULE, stream) else "-"
+    rule = RULE if terminal.holds(RULE, stream) else "-"
     for line in draw(names, numeric, rows, width, rule):
         stream.write(line.rstrip() + "\n")
     if total > MOST_ROWS:

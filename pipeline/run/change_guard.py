@@ -9,8 +9,7 @@ import msgspec
 from pipeline.errors import JobError
 from pipeline.job.load import LoadedJob
 from pipeline.job.schema import Decision
-from pipeline.job.spelling import did_you_mean
-from pipeline.job.values import for_message
+from pipeline.job.values import did_you_mean, for_message
 from pipeline.report.state import count, money
 from pipeline.run.context import JobContext
 from pipeline.run.output import connect, read_last_run

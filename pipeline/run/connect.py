@@ -1,9 +1,11 @@
-"""What a run is wired to: the transport, the account's shared state, uploads and downloads."""
+"""The connections of a run: the transport, the account's shared state, uploads and downloads."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from importlib import import_module
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from pipeline.dispatch.account import Account, AccountKey, Accounts, Limits
@@ -12,11 +14,14 @@ from pipeline.dispatch.learnt import keep, learnt_path, recall
 from pipeline.dispatch.ledger import LedgerError
 from pipeline.dispatch.ledger_file import FileLedger
 from pipeline.dispatch.ledger_folder import ledger_path
+from pipeline.dispatch.retry import load_retrying
 from pipeline.dispatch.shared_quota import SharedQuota, without_ledger
 from pipeline.dispatch.transport import Transport
 from pipeline.dispatch.uploads import Uploads
 from pipeline.errors import MachineError
-from pipeline.job.units import duration
+from pipeline.job.values import duration
+from pipeline.media.probe import load_readers
+from pipeline.providers.error_table import rows
 from pipeline.run.context import JobContext
 from pipeline.run.fetch import Aside, Fetch, Rules
 from pipeline.types import Secret
@@ -124,3 +129,21 @@ async def downloads(context: JobContext, aside: Aside) -> AsyncIterator[Fetch | 
     rules = Rules(timeouts=job.timeouts, attempts=job.retry.attempts, deadline=duration(job.retry.deadline))
     async with open_transport(private=job.media.private) as wire:
         yield Fetch(wire, rules, aside)
+
+
+_SERVICES = ("dashscope", "openai", "qianfan")
+
+
+def ready(context: JobContext) -> None:
+    """Blocking; some 50 ms of CPU. Modules of extras that are not installed are passed over."""
+    load_retrying()
+    if not context.spec.offline:
+        for service in _SERVICES:
+            rows(service)
+    load_readers()
+    for module in ("numpy", "pybase64", "tinytag", "pipeline.media.coordinates"):
+        import_module(module)
+    if context.spec.job.media.frames is not None and find_spec("av") is not None:
+        with suppress(ImportError):
+            for module in ("pipeline.media.video", "av"):
+                import_module(module)

@@ -13,10 +13,9 @@ from pipeline import offline
 from pipeline.errors import MissingExtra
 from pipeline.job.load import LoadedJob
 from pipeline.media.video_frames import require_video
-from pipeline.report import streams
-from pipeline.report.findings import Finding
+from pipeline.report import terminal
 from pipeline.run.doctor_job import job_findings
-from pipeline.run.name_owners import OURS, name_findings
+from pipeline.run.environment import OURS, Finding, name_findings
 
 _SHOWN = ("duckdb", "pyarrow")
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9._-]+)[^;>=<!~]*([^;]*)(;.*)?")
@@ -86,7 +85,7 @@ def _extras() -> Iterator[Finding]:
 
 
 def _encodings() -> Iterator[Finding]:
-    names = {stream: streams.encoding(getattr(sys, stream)) for stream in ("stdout", "stderr")}
+    names = {stream: terminal.encoding(getattr(sys, stream)) for stream in ("stdout", "stderr")}
     other = [f"{stream} is {name}" for stream, name in names.items() if not name.startswith("utf")]
     if not other:
         yield Finding("ok", "encoding", "stdout and stderr hold every character (UTF-8)")

@@ -14,15 +14,14 @@ from pipeline.job.load import LoadedJob
 from pipeline.manifest import open_manifest
 from pipeline.providers.faults import model_hint
 from pipeline.report import price_lines
-from pipeline.report.findings import Finding, Level
 from pipeline.run.context import JobContext
 from pipeline.run.endpoint import endpoint
-from pipeline.run.make_context import check_columns, job_context
-from pipeline.run.notes import notes
+from pipeline.run.environment import Finding, Level
+from pipeline.run.make_context import check_columns, job_context, notes
 from pipeline.run.owner import refuse_another
-from pipeline.store.input_rules import input_rules
 from pipeline.store.layout import Layout
 from pipeline.store.lock import running
+from pipeline.store.upgrade import input_rules
 
 FEW_BYTES = 10**9
 """Less free space than this is noted: the answers of some 100,000 rows with vectors of 1,536 floats."""

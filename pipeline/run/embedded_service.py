@@ -11,7 +11,7 @@ from pipeline.dispatch.inprocess import InProcess
 def in_process() -> InProcess:
     """The transport of an offline run. Raises MissingExtra."""
     offline.require()
-    from pipeline.offline.app import create_app
+    from pipeline.offline.server import create_app
 
     return InProcess(create_app())
 
@@ -19,7 +19,7 @@ def in_process() -> InProcess:
 def serve(*, port: int, rpm: float | None, tpm: float | None, latency_ms: float, fail: str | None, seed: int) -> None:
     """Serves on 127.0.0.1 until interrupted, and says on stderr where. Raises MissingExtra, JobError."""
     offline.require()
-    from pipeline.offline.serve import serve as start
+    from pipeline.offline.server import serve as start
     from pipeline.offline.service_options import ServiceOptions, parse_faults
 
     options = ServiceOptions(

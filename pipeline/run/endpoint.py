@@ -8,8 +8,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pipeline.errors import JobError
+from pipeline.job.file import read_small
 from pipeline.job.load import LoadedJob
-from pipeline.job.small_file import read_small
 from pipeline.providers import Provider
 from pipeline.types import Endpoint, Secret
 

@@ -15,7 +15,7 @@ from pipeline.manifest import Manifest, open_manifest
 from pipeline.providers.checks import warnings
 from pipeline.providers.cost import expected
 from pipeline.providers.models import Model
-from pipeline.providers.output_bound import most_output
+from pipeline.providers.parameter_bounds import most_output
 from pipeline.providers.tokens import estimate, media_tokens
 from pipeline.report import price_lines
 from pipeline.report.estimate_lines import Estimate
@@ -24,14 +24,13 @@ from pipeline.run.change_guard import foreseen
 from pipeline.run.context import JobContext
 from pipeline.run.estimate_sharing import Figures, Looked, answered_before, equal, looked
 from pipeline.run.fingerprinter import Fingerprinter
-from pipeline.run.make_context import check_columns, job_context
-from pipeline.run.notes import column_notes, notes
+from pipeline.run.make_context import check_columns, column_notes, job_context, notes
 from pipeline.run.output import connect
 from pipeline.run.owner import refuse_another
 from pipeline.run.row_preview import asked_for, questions
-from pipeline.run.scan import ManifestScan, ManifestScanner, selected
+from pipeline.run.select import ManifestScan, ManifestScanner, selected
 from pipeline.store import read
-from pipeline.store.input_rules import input_rules
+from pipeline.store.upgrade import input_rules
 from pipeline.types import Request, Row
 
 LOOKED_AT = 2_000

@@ -10,8 +10,7 @@ from urllib.parse import urljoin
 import anyio
 import msgspec
 
-from pipeline.dispatch.retry import Again, Past, decide
-from pipeline.dispatch.retrying import retrying
+from pipeline.dispatch.retry import Again, Past, decide, retrying
 from pipeline.dispatch.transport import Exchange, Timeouts, Transport
 from pipeline.errors import Fault, refusal
 from pipeline.media.redact import public

@@ -12,11 +12,10 @@ from pipeline.errors import Fault
 from pipeline.job.fingerprint import Question, digest, encode, fingerprint
 from pipeline.job.schema import JobFile
 from pipeline.manifest.kinds import suffix_of
-from pipeline.manifest.row_media import expand_frames, has_unlisted_frames, row_media
-from pipeline.manifest.stat_key import stat_key
-from pipeline.media.complete import is_cut
+from pipeline.manifest.row_media import expand_frames, has_unlisted_frames, row_media, stat_key
 from pipeline.media.files import digest as digest_of
 from pipeline.media.files import read
+from pipeline.media.formats import is_cut
 from pipeline.media.pdf import is_pdf
 from pipeline.media.redact import unsigned
 from pipeline.tasks.conversation import parameters, prompts

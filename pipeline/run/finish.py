@@ -10,13 +10,13 @@ import msgspec
 
 from pipeline.dispatch.stop import Stopped
 from pipeline.errors import EXIT_FAILURES, EXIT_OK, EXIT_PLANNED_STOP, EXIT_STOPPED, MachineError
-from pipeline.job.units import allowance
+from pipeline.job.values import allowance
 from pipeline.report.summary import Summary
 from pipeline.run.change_guard import question
 from pipeline.run.context import JobContext
 from pipeline.run.outcome_recorder import OutcomeRecorder
 from pipeline.run.output import LastRun, connect, failure_groups, read_last_run, spend
-from pipeline.run.selection import Selection
+from pipeline.run.select import Selection
 from pipeline.store import RunRecord, Store
 
 _EXITS = {"budget": EXIT_PLANNED_STOP, "until": EXIT_PLANNED_STOP}

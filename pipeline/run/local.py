@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 
 from pipeline.dispatch.descriptors import raise_limit
-from pipeline.dispatch.relaxed_gc import relaxed_gc
+from pipeline.dispatch.memory import relaxed_gc
 from pipeline.errors import MachineError, ManifestError, PipelineError
 from pipeline.job.load import LoadedJob
 from pipeline.machine import machine_error_of
@@ -23,16 +23,14 @@ from pipeline.report.summary import Summary
 from pipeline.run.change_guard import decided, redo
 from pipeline.run.context import JobContext
 from pipeline.run.fingerprinter import Fingerprinter
-from pipeline.run.make_context import check_columns, job_context
-from pipeline.run.notes import column_notes
+from pipeline.run.make_context import check_columns, column_notes, job_context
 from pipeline.run.owner import mark, refuse_another
 from pipeline.run.reprocess import select_failed
 from pipeline.run.run_options import RunOptions
 from pipeline.run.running import Running
-from pipeline.run.scan import ManifestScanner, selected
-from pipeline.run.selection import Selection
+from pipeline.run.select import ManifestScanner, Selection, selected
 from pipeline.store import RunRecord, Store
-from pipeline.store.input_rules import input_rules
+from pipeline.store.upgrade import input_rules
 
 
 async def execute(spec: LoadedJob, options: RunOptions) -> Summary:

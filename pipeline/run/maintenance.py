@@ -12,10 +12,10 @@ import msgspec
 from pipeline.job.load import LoadedJob
 from pipeline.run.local import run_id
 from pipeline.run.output import connect, failure_groups, read_last_run
-from pipeline.store import Store, dismissals
-from pipeline.store.compact import Compacted
-from pipeline.store.compact import compact as merge
+from pipeline.store import Store, maintenance
 from pipeline.store.failed_rows import accept as take
+from pipeline.store.maintenance import Compacted
+from pipeline.store.maintenance import compact as merge
 
 
 def accept(spec: LoadedJob, where: str | None) -> int:
@@ -29,7 +29,7 @@ def accept(spec: LoadedJob, where: str | None) -> int:
 def dismiss(spec: LoadedJob, where: str, reason: str) -> int:
     """Closes open failures for good; returns how many. Raises Locked, QueryError."""
     with Store.open(spec.output, spec.job.task, run_id=run_id()) as store:
-        dismissed = dismissals.dismiss(store, where, reason, time.time_ns() // 1000)
+        dismissed = maintenance.dismiss(store, where, reason, time.time_ns() // 1000)
         _update_last_run(spec, store, dismissed=dismissed)
         return dismissed
 
@@ -37,7 +37,7 @@ def dismiss(spec: LoadedJob, where: str, reason: str) -> int:
 def undo(spec: LoadedJob, where: str) -> int:
     """Opens dismissed failures again; returns how many. Raises Locked, QueryError."""
     with Store.open(spec.output, spec.job.task, run_id=run_id()) as store:
-        undone = dismissals.undo(store, where, time.time_ns() // 1000)
+        undone = maintenance.undo(store, where, time.time_ns() // 1000)
         _update_last_run(spec, store, dismissed=-undone)
         return undone
 

@@ -1,13 +1,15 @@
-"""Checks a job against its provider, its model and its manifest's columns, and makes its JobContext."""
+"""Checks a job against its provider, model and manifest columns, makes its JobContext, notes likely mistakes."""
 
 from __future__ import annotations
 
 from pipeline import providers, tasks
 from pipeline.errors import Fault, JobError
 from pipeline.job.load import LoadedJob, user_models
+from pipeline.manifest.rows import Shaper
 from pipeline.media.video_frames import require_video
 from pipeline.providers.budgets import budget_problem
-from pipeline.providers.models import check_tables, find
+from pipeline.providers.edit_distance import meant
+from pipeline.providers.models import check_tables, find, names
 from pipeline.providers.parameters import check_parameters
 from pipeline.providers.prices import region_of
 from pipeline.run.context import OFFLINE_DIMENSION, JobContext
@@ -87,3 +89,31 @@ def check_columns(made: JobContext, columns: tuple[str, ...] | None) -> None:
         problem = None if template is None else unknown_column(template, columns)
         if problem:
             raise spec.fail(f"{key}: {problem}")
+
+
+def notes(spec: LoadedJob) -> tuple[str, ...]:
+    """The notes of a job, in words. Raises JobError for tables of models that do not fit."""
+    own, shared = spec.job.models, user_models()
+    section = spec.job.provider
+    if section.model in names(section.name) or find(section.name, section.model, own, shared).known:
+        return ()
+    near = meant(section.model, (*names(section.name), *own, *shared))
+    if near is None:
+        return ()
+    return (
+        f'provider.model: no model "{section.model}" is known; did you mean "{near}"? '
+        f'The name is used as it is; a table [models."{section.model}"] in the job says that it is right',
+    )
+
+
+def column_notes(spec: LoadedJob, columns: tuple[str, ...] | None) -> tuple[str, ...]:
+    """What the columns of a table make likely to be a mistake; nothing where they are not known."""
+    if columns is None or Shaper(spec.job, "/").id_name in columns:
+        return ()
+    near = next((name for name in columns if name.strip(" _").lower() in ("id", "ids")), None)
+    if near is None:
+        return ()
+    return (
+        f'the column "{near}" is not the id: ids are made from the fields of each row. '
+        f'If it is meant as the id: [columns] id = "{near}" (each row is then another one)',
+    )

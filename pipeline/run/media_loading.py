@@ -12,7 +12,7 @@ from pipeline.media.load import from_bytes, load, load_page, read
 from pipeline.media.pdf import DPI
 from pipeline.media.redact import public
 from pipeline.run.context import JobContext
-from pipeline.run.pages import check_count, takes_pages, with_pages
+from pipeline.run.request_media import check_count, takes_pages, with_pages
 from pipeline.types import Loaded, Media, MediaLimits, Request
 
 

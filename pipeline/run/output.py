@@ -9,13 +9,12 @@ import msgspec
 
 from pipeline.errors import QueryError
 from pipeline.job.load import LoadedJob
-from pipeline.report.status import Status
-from pipeline.report.summary import FailureGroup
+from pipeline.report.summary import FailureGroup, Status
 from pipeline.store import read
-from pipeline.store.guarded import read_only
 from pipeline.store.layout import Layout
 from pipeline.store.lock import running
-from pipeline.store.relations import reader
+from pipeline.store.read import read_only
+from pipeline.store.sql import reader
 
 if TYPE_CHECKING:
     import duckdb

@@ -9,8 +9,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline.errors import JobError
-from pipeline.job.file import read
-from pipeline.job.filenames import no_file_name
+from pipeline.job.file import no_file_name, read
 from pipeline.job.load import OFFLINE_SUFFIX, LoadedJob
 from pipeline.store import Store
 from pipeline.store.disk import machine, replacing, write_all

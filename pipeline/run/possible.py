@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import Fault
 from pipeline.job.schema import JobFile
-from pipeline.job.spelling import did_you_mean, nearest
+from pipeline.job.values import did_you_mean, nearest
 from pipeline.manifest.rows import FIELDS, Shaper
 from pipeline.run.meaning import question_column
-from pipeline.run.videos import blank, to_be_cut, with_frames
+from pipeline.run.request_media import blank, to_be_cut, with_frames
 from pipeline.types import Frames, Item, Media, MediaKind, Message, Row
 
 if TYPE_CHECKING:

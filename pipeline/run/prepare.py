@@ -20,15 +20,23 @@ from pipeline.providers.cost import cost
 from pipeline.providers.tokens import estimate
 from pipeline.run.context import JobContext
 from pipeline.run.fingerprinter import Fingerprinter, loaded_key
-from pipeline.run.follow_ups import continued
 from pipeline.run.media_loading import MediaLoader, RequestMedia
-from pipeline.run.request_media import replaced, request_without_bytes, uploaded, without_bytes
+from pipeline.run.request_media import (
+    blank,
+    least_frames,
+    most_frames,
+    replaced,
+    request_without_bytes,
+    to_be_cut,
+    uploaded,
+    with_frames,
+    without_bytes,
+)
 from pipeline.run.sharing import lasting
 from pipeline.run.thread_batcher import ThreadBatcher
-from pipeline.run.videos import blank, least_frames, most_frames, to_be_cut, with_frames
-from pipeline.run.work_item import WorkItem
+from pipeline.run.work_item import WorkItem, continued
+from pipeline.store.lookup import Turns
 from pipeline.store.records import TurnRecord
-from pipeline.store.unfinished import Turns
 from pipeline.tasks.quality import Gate
 from pipeline.types import Loaded, Media, Reader, Reply, Request, Row, Usage
 

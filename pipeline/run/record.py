@@ -11,8 +11,7 @@ from pipeline.job.load import LoadedJob
 from pipeline.manifest.replayable import replayable_row
 from pipeline.manifest.row_media import row_media
 from pipeline.media.redact import public, redacted
-from pipeline.run.follow_ups import combined, spoken
-from pipeline.run.work_item import WorkItem
+from pipeline.run.work_item import WorkItem, combined, spoken
 from pipeline.store.records import AnswerRecord, AttemptRecord, FailureRecord, TurnRecord
 from pipeline.tasks import Task
 from pipeline.types import Answered, Attempt, Block, Failed, Loaded, Reply, Usage

@@ -13,10 +13,10 @@ from pipeline.manifest.rows import InputRules
 from pipeline.run.fingerprinter import Fingerprinter, has_local_files
 from pipeline.run.output import read_last_run
 from pipeline.run.prepare import unsent_fingerprint
-from pipeline.run.selection import Selection
+from pipeline.run.select import Selection
 from pipeline.run.work_item import WorkItem
 from pipeline.store.failed_rows import FailedRow, answered, failed_rows
-from pipeline.store.input_rules import input_rules
+from pipeline.store.upgrade import input_rules
 from pipeline.types import Row
 
 

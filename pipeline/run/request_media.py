@@ -1,13 +1,22 @@
-"""Replaces the media of a request by what is sent: loaded files, fetched URLs, uploads."""
+"""The media of a request: uploads, frames of videos and pages of documents take the place of files."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipeline.providers.body import all_media
-from pipeline.types import EmbedItem, Loaded, Media, Part, Request, Text, Video
+from pipeline.errors import refusal
+from pipeline.media.documents import Document
+from pipeline.media.redact import public
+from pipeline.media.video_frames import FrameList
+from pipeline.providers.body import all_media, parts
+from pipeline.providers.tokens import estimate
+from pipeline.types import EmbedItem, Image, Loaded, Media, Part, Request, Text, Video, VideoFile
+
+if TYPE_CHECKING:
+    from pipeline.run.context import JobContext
 
 Upload = Callable[[Loaded], Awaitable[Loaded]]
 Instead = Callable[[Media | Loaded], Media | Loaded]
@@ -58,3 +67,149 @@ def _part(part: Part, instead: Instead) -> Part:
     if isinstance(part, Video):
         return msgspec.structs.replace(part, frames=tuple(instead(frame) for frame in part.frames))
     return type(part)(instead(part.media), part.options)
+
+
+FRAMES = 16
+"""Frames taken of a video when the job does not say how many: one every few seconds of a usual clip."""
+LEAST_FRAMES = 4
+"""The fewest frames that Qwen-VL takes as one video (protocol reference §3.7)."""
+LEAST_FPS, MOST_FPS = 0.1, 10.0
+"""What Qwen-VL takes as the rate of a frame list (protocol reference §3.2); frames of long videos lie farther apart."""
+
+
+def to_be_cut(request: Request, context: JobContext) -> dict[Media, Mapping[str, Any]]:
+    """The video files of which frames are taken here, with the options of their parts.
+
+    A job's `media.frames` says so for all. Without it a file is sent as it is if the model is known to take video
+    files, and a URL also if nothing is known of the model. Raises Fault (`Local.VideoUrl`) for a URL that would have to
+    be loaded here while `media.fetch` leaves URLs to the service.
+    """
+    if not any(isinstance(part, VideoFile) for part in parts(request)):
+        return {}
+    found = {p.media: p.options for p in parts(request) if isinstance(p, VideoFile) and isinstance(p.media, Media)}
+    return {media: options for media, options in found.items() if _must_be_cut(media, context)}
+
+
+def with_frames(request: Request, taken: Mapping[Media | Loaded, FrameList], context: JobContext) -> Request:
+    """The request with frames in the place of the video files in `taken`: as one video for a model that takes frame
+    lists, else as pictures; as many as fit into the model's input."""
+    if not taken:
+        return request
+    most = max(len(one.frames) for one in taken.values())
+    while True:
+        found = _placed(request, {media: _thinned(one, most) for media, one in taken.items()}, context)
+        counted = estimate(found, context.model, upper=False)
+        limit = context.model.input_limit
+        if counted is None or limit is None or counted <= limit or most <= least_frames(context):
+            return found
+        most = max(least_frames(context), min(most - 1, most * limit // counted))
+
+
+def most_frames(context: JobContext, options: Mapping[str, Any] = {}) -> int:
+    """How many frames are taken of one video. `options`: of its part, where `max_frames` may ask for fewer."""
+    most = context.spec.job.media.frames or FRAMES
+    limits = (
+        options.get("max_frames"),
+        context.model.frame_limits.max if takes_lists(context) else context.model.max_images,
+    )
+    return min([most, *(limit for limit in limits if isinstance(limit, int))])
+
+
+def least_frames(context: JobContext) -> int:
+    """How few frames the model takes of one video."""
+    return context.model.frame_limits.min or LEAST_FRAMES if takes_lists(context) else 1
+
+
+def blank(media: Media, context: JobContext, count: int | None = None) -> FrameList:
+    """What stands for the frames of a video that is not read yet: for checks of the question around it, and for plans.
+
+    count: how many frames, None = as few as the model takes.
+    """
+    frame = Loaded(kind="image", source=public(media), body=b"")
+    return FrameList(frames=(frame,) * (count or least_frames(context)), fps=1.0)
+
+
+def _must_be_cut(media: Media, context: JobContext) -> bool:
+    job, takes = context.spec.job, context.model.video
+    if job.task == "embed":
+        return False
+    if job.media.frames is None and (takes or (takes is None and media.url is not None)):
+        return False
+    if media.url is not None and job.media.fetch == "service":
+        why = "media.frames is set" if job.media.frames else f"{context.model.name} takes no video files"
+        raise refusal(
+            "VideoUrl", f'{public(media)}: {why}; set media.fetch = "here", so that its frames can be taken here'
+        )
+    return True
+
+
+def takes_lists(context: JobContext) -> bool:
+    """Frame lists are DashScope's own form."""
+    return context.endpoint.provider == "dashscope" and context.model.frames is not False
+
+
+def _placed(request: Request, taken: Mapping[Media | Loaded, FrameList], context: JobContext) -> Request:
+    turns = tuple(
+        msgspec.structs.replace(turn, parts=tuple(new for part in turn.parts for new in _parts(part, taken, context)))
+        if any(not isinstance(part, Text) for part in turn.parts)
+        else turn
+        for turn in request.turns
+    )
+    return msgspec.structs.replace(request, turns=turns)
+
+
+def _parts(part: Part, taken: Mapping[Media | Loaded, FrameList], context: JobContext) -> tuple[Part, ...]:
+    if not isinstance(part, VideoFile) or part.media not in taken:
+        return (part,)
+    cut = taken[part.media]
+    if not takes_lists(context):
+        return tuple(Image(frame) for frame in cut.frames)
+    options = {name: value for name, value in part.options.items() if name not in ("fps", "min_frames", "max_frames")}
+    fps = min(max(cut.fps, LEAST_FPS), MOST_FPS)
+    return (Video(frames=cut.frames, fps=fps, options=options),)
+
+
+def _thinned(cut: FrameList, most: int) -> FrameList:
+    """At most `most` of the frames, evenly spread, the first and the last among them."""
+    count = len(cut.frames)
+    if count <= most:
+        return cut
+    if most == 1:
+        return FrameList(frames=cut.frames[:1], fps=cut.fps)
+    kept = tuple(cut.frames[round(index * (count - 1) / (most - 1))] for index in range(most))
+    return FrameList(frames=kept, fps=cut.fps * most / count)
+
+
+def takes_pages(request: Request, media: Media) -> bool:
+    """Whether a document may stand where `media` stands: as a picture of a question, or as the only one to be read."""
+    if request.task == "ocr":
+        return not request.follow_ups and all_media(request) == [media]
+    return request.task == "ask" and any(
+        isinstance(part, Image) and part.media == media for turn in request.turns for part in turn.parts
+    )
+
+
+def check_count(document: Document, context: JobContext) -> None:
+    """Raises Fault (`Local.TooManyPages`) for more pages than the job or the model takes."""
+    job, model, pages = context.spec.job, context.model, document.pages
+    if pages > job.media.max_pages:
+        raise refusal("TooManyPages", f"{document.name}: {pages} pages; media.max_pages allows {job.media.max_pages}")
+    if job.task == "ask" and model.max_images is not None and pages > model.max_images:
+        raise refusal("TooManyPages", f"{document.name}: {pages} pages; {model.name} takes {model.max_images} pictures")
+
+
+def with_pages(request: Request, pages: Mapping[Media | Loaded, tuple[Loaded, ...]]) -> Request:
+    """The request with each document of `pages` replaced by its pages, in order."""
+    if not pages:
+        return request
+
+    def placed(part: Part) -> tuple[Part, ...]:
+        if not isinstance(part, Image) or part.media not in pages:
+            return (part,)
+        return tuple(Image(page, part.options) for page in pages[part.media])
+
+    turns = tuple(
+        msgspec.structs.replace(turn, parts=tuple(new for part in turn.parts for new in placed(part)))
+        for turn in request.turns
+    )
+    return msgspec.structs.replace(request, turns=turns)

@@ -9,17 +9,24 @@ import msgspec
 from pipeline.errors import Fault
 from pipeline.manifest.row_media import expand_frames
 from pipeline.media.fit import PAGES
+from pipeline.media.load import preview, preview_pages, previewed_document
 from pipeline.media.pdf import DPI
-from pipeline.media.preview import preview, preview_pages, previewed_document
 from pipeline.media.redact import public
 from pipeline.media.video_frames import FrameList
 from pipeline.providers.body import all_media
 from pipeline.providers.checks import input_fits
 from pipeline.run.context import JobContext
-from pipeline.run.follow_ups import continued
-from pipeline.run.pages import check_count, takes_pages, with_pages
-from pipeline.run.request_media import replaced
-from pipeline.run.videos import blank, most_frames, to_be_cut, with_frames
+from pipeline.run.request_media import (
+    blank,
+    check_count,
+    most_frames,
+    replaced,
+    takes_pages,
+    to_be_cut,
+    with_frames,
+    with_pages,
+)
+from pipeline.run.work_item import continued
 from pipeline.types import Loaded, Media, Request, Row
 
 

@@ -16,33 +16,31 @@ from pipeline.dispatch.budget import Budget
 from pipeline.dispatch.descriptors import PATIENCE_SECONDS, connection_limit, patiently
 from pipeline.dispatch.found import Learnt
 from pipeline.dispatch.pool import Pool
-from pipeline.dispatch.prefetch import Prefetcher
+from pipeline.dispatch.prefetch import Prefetcher, Source
 from pipeline.dispatch.prepared_request import policy_of
 from pipeline.dispatch.shared_quota import SharedQuota
-from pipeline.dispatch.source import Source
 from pipeline.dispatch.stop import Stop, Stopped
 from pipeline.errors import StoreError
 from pipeline.machine import is_scarce, machine_error_of
-from pipeline.report.display import Progress
 from pipeline.report.progress import progress
+from pipeline.report.state import Progress
 from pipeline.report.summary import Summary
 from pipeline.run import connect
 from pipeline.run.change_guard import earlier_dimension
+from pipeline.run.connect import ready
 from pipeline.run.context import JobContext
 from pipeline.run.fingerprinter import Fingerprinter
 from pipeline.run.finish import Ended, finish
 from pipeline.run.outcome_recorder import OutcomeRecorder
 from pipeline.run.prepare import Preparer, everything
-from pipeline.run.ready import ready
 from pipeline.run.run_options import RunOptions
-from pipeline.run.selection import Selection
+from pipeline.run.select import Selection
 from pipeline.run.sharers import Sharers
 from pipeline.run.sharing import OutcomeRecord, Pairs, Sharing
 from pipeline.run.work_item import WorkItem
 from pipeline.store import RunRecord, Store
 from pipeline.store.fingerprints import FingerprintIndex
-from pipeline.store.lookup import outcomes
-from pipeline.store.unfinished import unfinished_turns
+from pipeline.store.lookup import outcomes, unfinished_turns
 from pipeline.tasks.quality import Gate
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import enum
 
 import anyio.lowlevel
 
-from pipeline.dispatch.source import END, NOT_READY, Mark, Source
+from pipeline.dispatch.prefetch import END, NOT_READY, Mark, Source
 from pipeline.run.sharing import OutcomeRecord, Share, Sharing
 from pipeline.run.work_item import WorkItem
 

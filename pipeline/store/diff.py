@@ -23,9 +23,7 @@ import msgspec
 
 from pipeline.store.layout import Layout
 from pipeline.store.read import attach, readable
-from pipeline.store.relations import reader
-from pipeline.store.scratch import Scratch
-from pipeline.store.statements import block, literal
+from pipeline.store.sql import Scratch, block, literal, reader
 from pipeline.types import TaskName
 
 if TYPE_CHECKING:

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import JobError, MachineError
-from pipeline.job.formulas import FORMULA, inert
+from pipeline.job.values import FORMULA, inert
 from pipeline.store.disk import DISK, Files, machine
 from pipeline.store.parts import ROW_GROUP, writing
 from pipeline.store.read import connect
-from pipeline.store.relations import reader
-from pipeline.store.statements import literal
+from pipeline.store.sql import literal, reader
 from pipeline.types import TaskName
 
 ENDINGS = (".parquet", ".csv", ".jsonl")

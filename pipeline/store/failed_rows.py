@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pipeline.store.arrow_schemas import COMMON, OTHERS, reserved
-from pipeline.store.guarded import picked
-from pipeline.store.read import connect, query
+from pipeline.store.read import connect, picked, query
 from pipeline.store.record_tables import decode_answer
 from pipeline.store.records import AnswerRecord
-from pipeline.store.relations import reader
-from pipeline.store.statements import block
+from pipeline.store.sql import block, reader
 from pipeline.types import TaskName
 
 if TYPE_CHECKING:

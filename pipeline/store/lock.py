@@ -1,4 +1,4 @@
-"""One run at a time per output folder."""
+"""One run at a time for an output folder, and the folder held so that its replacement is noticed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline.errors import Locked
+from pipeline.errors import Locked, MachineError
 from pipeline.store.disk import machine
 
 
@@ -105,3 +105,36 @@ def _message(path: Path, holder: Holder | None) -> str:
         "Reading (query, status, export, report) works meanwhile. On a folder shared between hosts the lock is only as "
         "good as the file system's own: never run one job on two hosts at once there."
     )
+
+
+class Place:
+    """Holds folders open. A folder is recognised by device and inode, which stay while it is open."""
+
+    def __init__(self, *folders: Path) -> None:
+        self.left = False
+        self._held: list[tuple[Path, int]] = []
+        for folder in folders:
+            with machine("open the output", folder):
+                self._held.append((folder, os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)))
+
+    def check(self) -> None:
+        """Raises MachineError if one of the paths is another folder now, or none; `left` is set then for good."""
+        for folder, descriptor in self._held:
+            if self.left or not _is_there(folder, descriptor):
+                self.left = True
+                raise MachineError(
+                    f"{folder} was moved away while the run wrote to it. What to do: the output folder or a part of "
+                    "it is gone: put it back, or set another output, then run the same command again. Everything "
+                    "written before is kept, and is not sent again."
+                )
+
+    def close(self) -> None:
+        while self._held:
+            os.close(self._held.pop()[1])
+
+
+def _is_there(folder: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(folder.stat(), os.fstat(descriptor))
+    except OSError:
+        return False

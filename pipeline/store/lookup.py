@@ -1,9 +1,10 @@
-"""Finds outcomes by their `seq`, in the journal or in the parts: for rows that share an answer given long ago."""
+"""Finds outcomes by `seq`, and the answers of conversations that are not finished."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,8 +13,10 @@ from pipeline.store.arrow_schemas import COMMON, DEAD, OWN, schema_of_format
 from pipeline.store.journal import replay, segments
 from pipeline.store.layout import Layout
 from pipeline.store.parts import Part, all_parts, live_parts, read_head, reading_part
+from pipeline.store.read import connect, query
 from pipeline.store.record_tables import decode_answer
-from pipeline.store.records import AnswerRecord, FailureRecord
+from pipeline.store.records import AnswerRecord, FailureRecord, TurnRecord
+from pipeline.store.sql import block
 from pipeline.types import TaskName
 
 if TYPE_CHECKING:
@@ -125,3 +128,32 @@ def _vectors(column: pa.ChunkedArray) -> list[bytes | None]:
         None if not scalar.is_valid else np.asarray(scalar.values.to_numpy(zero_copy_only=False), "<f4").tobytes()
         for scalar in array
     ]
+
+
+Turns = Mapping[tuple[str, str], tuple[TurnRecord, ...]]
+"""(id, fingerprint) of a row → its turns in order, from the first one without a gap."""
+
+
+def unfinished_turns(output: Path, task: TaskName) -> Turns:
+    """The turns of all conversations that have no answer. They are few: what was in flight when runs ended, and what
+    failed in the middle. Blocking. Raises StoreError."""
+    if not all_parts(Layout(output).dataset("turns")):
+        return {}
+    relation = query(connect(output, task), block("unfinished_turns"))
+    found: dict[tuple[str, str], list[TurnRecord]] = {}
+    for batch in relation.to_arrow_reader(1_024):
+        for row in batch.to_pylist():
+            turns = found.setdefault((row["id"], row["fingerprint"]), [])
+            record = _turn(row)
+            if record.turn <= len(turns):
+                turns[record.turn - 1] = record
+            elif record.turn == len(turns) + 1:
+                turns.append(record)
+    return {key: tuple(turns) for key, turns in found.items()}
+
+
+def _turn(row: Mapping[str, Any]) -> TurnRecord:
+    fields = {name: row[name] for name in TurnRecord.__struct_fields__}
+    fields["finished_at"] = round(row["finished_at"].timestamp() * 1e6)
+    fields["extra"] = msgspec.json.decode(row["extra"] or "{}")
+    return TurnRecord(**fields)

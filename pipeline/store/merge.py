@@ -1,4 +1,4 @@
-"""Merging parts: several neighbours become one of the next generation, in one step that no reader can see half of."""
+"""Merges parts: neighbours become one part of the next generation. A reader never sees half of a merge."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pipeline.store.parts import (
     ROW_GROUP,
     Part,
     all_parts,
+    live_parts,
     part_name,
     read_head,
     read_schema,
@@ -168,3 +169,39 @@ def _grouped(tables: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:
             held, rows = [whole.slice(rows - rows % size)], rows % size
     if rows:
         yield pa.concat_tables(held)
+
+
+SMALL = 16 * 2**20
+"""Parts below this are merged after a run; a bulk run's parts of vectors are larger, so it is never written twice."""
+FAN = 8
+"""Neighbours of like size that are merged: each row is rewritten once per eightfold growth, and n nights leave some
+7 × log₈ n parts."""
+
+
+def auto_compact(files: Files, dataset_schema: DatasetSchema) -> None:
+    """Merges neighbours of like size until no eight are left. Raises OSError."""
+    while True:
+        groups = list(_like_sized(dataset_schema, live_parts(all_parts(dataset_schema.folder))))
+        if not groups:
+            return
+        for group in groups:
+            merge(files, dataset_schema, group)
+
+
+def _like_sized(dataset_schema: DatasetSchema, parts: Sequence[Part]) -> Iterator[list[Part]]:
+    """Groups of neighbours to merge next: of the smallest size class that has eight in a row."""
+    small = [(part, part.path.stat().st_size) for part in parts]
+    for limit in (2**14, 2**17, 2**20, 2**23, SMALL):
+        found = False
+        run: list[Part] = []
+        for part, size in [*small, (None, SMALL)]:
+            if part is not None and size < limit:
+                run.append(part)
+                continue
+            for group in mergeable(dataset_schema, run):
+                if len(group) >= FAN:
+                    found = True
+                    yield group
+            run = []
+        if found:
+            return

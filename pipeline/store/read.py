@@ -1,7 +1,8 @@
-"""Reading an output, while a run writes it or not: the views, in a DuckDB connection or as a file of SQL."""
+"""Reads an output, also while a run writes it: the views, and what a user's statement may do."""
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 import uuid
@@ -17,8 +18,7 @@ from pipeline.store.dataset_schema import DatasetSchema
 from pipeline.store.disk import DISK, Files, machine, replacing, write_all
 from pipeline.store.layout import CATALOG_BEGINS, Layout
 from pipeline.store.parts import SCHEMA_PART, refuse_damaged
-from pipeline.store.relations import held
-from pipeline.store.statements import block, pattern
+from pipeline.store.sql import block, escaped, held, literal, pattern
 from pipeline.store.upgrade import outdated
 from pipeline.types import TaskName
 
@@ -129,3 +129,59 @@ def _empty(connection: duckdb.DuckDBPyConnection, dataset: str, task: TaskName, 
     connection.register("nothing", schema(dataset, task, dimension).empty_table())
     connection.execute(f"create table parts.{dataset} as select * from nothing")
     connection.unregister("nothing")
+
+
+_WRITING = re.compile(r"(BATCH_)?(COPY|INSERT|UPDATE|DELETE|MERGE|CREATE|DROP|ALTER|ATTACH|LOAD|EXPORT)|JSON_EXECUTE")
+"""Operators of a plan that write, and the function that runs another statement unseen."""
+_READING = ("SELECT", "EXPLAIN", "MULTI")
+"""Types of statements that only read. MULTI is what a PIVOT becomes, wherever it stands: its plan decides."""
+
+
+def read_only(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Makes sure that the connection runs this statement and writes nothing with it: neither a file nor an extension.
+
+    Raises QueryError for a statement that would write, and for more than one.
+    """
+    import duckdb
+
+    connection.execute("set autoinstall_known_extensions = false; set lock_configuration = true")
+    try:
+        found = connection.extract_statements(sql)
+        kinds = [str(statement.type).rpartition(".")[2] for statement in found]
+        if len(kinds) != 1:
+            raise QueryError(f"one statement is expected, {len(kinds)} were found; --write allows several")
+        if kinds[0] not in _READING or (kinds[0] == "EXPLAIN" and re.search("analy[sz]e", sql, re.IGNORECASE)):
+            raise _refused(kinds[0])
+        if kinds[0] != "EXPLAIN":
+            for operator in _operators(connection, sql):
+                if _WRITING.match(operator):
+                    raise _refused(operator)
+    except duckdb.Error as error:
+        raise QueryError(str(error)) from error
+
+
+def picked(output: Path, task: TaskName, sql: str) -> duckdb.DuckDBPyRelation:
+    """The rows of a statement of ours that holds a condition of the user's. The condition reads the views and no other
+    file, and writes nothing. Raises QueryError."""
+    connection = connect(output, task)
+    # The views' globs are looked up by their text, in which some characters of a name are escaped.
+    allowed = ", ".join(f"'{literal(place)}'" for place in (str(output), str(output.resolve()), escaped(str(output))))
+    connection.execute(f"set allowed_directories = [{allowed}]; set enable_external_access = false")
+    read_only(connection, sql)
+    return query(connection, sql)
+
+
+def _refused(what: str) -> QueryError:
+    return QueryError(f"the statement does more than read ({what}), and was not run; `pipeline query --write` runs it")
+
+
+def _operators(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[str]:
+    for _, plan in connection.execute(f"explain (format json) {sql}").fetchall():
+        for node in json.loads(plan):
+            yield from _names(node)
+
+
+def _names(node: dict[str, Any]) -> Iterator[str]:
+    yield str(node.get("name", "")).strip()
+    for child in node.get("children", ()):
+        yield from _names(child)

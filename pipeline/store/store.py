@@ -14,16 +14,14 @@ import msgspec
 from pipeline.errors import StoreError
 from pipeline.store import columns
 from pipeline.store.arrow_schemas import DATASETS, FORMAT
-from pipeline.store.auto_compact import auto_compact
 from pipeline.store.dataset_schema import DatasetSchema
 from pipeline.store.diff import ManifestState
 from pipeline.store.disk import DISK, Files, machine, replacing, write_all
 from pipeline.store.journal import Journal, segments
 from pipeline.store.layout import Layout
-from pipeline.store.lock import locked
-from pipeline.store.merge import remove_replaced
+from pipeline.store.lock import Place, locked
+from pipeline.store.merge import auto_compact, remove_replaced
 from pipeline.store.parts import all_parts, part_name, write_manifest_state, write_part
-from pipeline.store.place import Place
 from pipeline.store.read import write_catalog
 from pipeline.store.record_tables import runs_table
 from pipeline.store.records import AnswerRecord, AttemptRecord, FailureRecord, Record, RunRecord, TurnRecord

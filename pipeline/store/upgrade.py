@@ -1,4 +1,4 @@
-"""Brings the parts of an older format up to this one: row columns whose names have become ours get other names.
+"""Outputs of older versions: their parts are brought up to date, their manifests are read as before.
 
 Parts without such columns stay as they are: what they lack reads as NULL. The others are written anew, each as a merged
 part that replaces it in one step; the part without rows comes last. Cut short at any point, the views still show every
@@ -7,12 +7,18 @@ row (`outdated`), and the next run goes on.
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from pipeline.errors import StoreError
+from pipeline.manifest.rows import CURRENT_RULES, LATER_FIELDS, InputRules
 from pipeline.store.arrow_schemas import FORMAT, free_name, schema, schema_of_format
 from pipeline.store.columns import sql_type
 from pipeline.store.dataset_schema import DatasetSchema
 from pipeline.store.disk import Files
+from pipeline.store.layout import Layout
 from pipeline.store.merge import merge
 from pipeline.store.parts import all_parts, live_parts, read_head
+from pipeline.types import TaskName
 
 
 def upgrade(files: Files, dataset_schema: DatasetSchema) -> None:
@@ -60,3 +66,27 @@ def _renamed(new: str, old: str, type_: str, part: str, new_parts: list[str]) ->
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
+
+
+def input_rules(output: Path, task: TaskName) -> InputRules:
+    """The rules of the output folder; the current ones where nothing was written yet.
+
+    In an output that 0.1.0 began, a field that 0.1.0 did not know stays a column of the row if rows had such a column.
+    """
+    layout = Layout(output)
+    found = layout.read_format()
+    if found is None:
+        return CURRENT_RULES
+    if found.derived_ids > 1:
+        return InputRules(derived_ids=found.derived_ids)
+    return InputRules(derived_ids=found.derived_ids, columns=LATER_FIELDS & _row_columns(layout, task))
+
+
+def _row_columns(layout: Layout, task: TaskName) -> frozenset[str]:
+    names: set[str] = set()
+    for dataset in ("results", "failures"):
+        try:
+            names.update(DatasetSchema.load(layout.dataset(dataset), task).row)
+        except StoreError:
+            continue  # Whoever opens the output says what is wrong with it.
+    return frozenset(names)

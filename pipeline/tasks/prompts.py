@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from pipeline.errors import refusal
-from pipeline.job.spelling import did_you_mean
+from pipeline.job.values import did_you_mean
 
 
 class DefaultPrompt(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ import msgspec
 
 from pipeline.errors import Fault, JobError
 from pipeline.job.shape import misfit
-from pipeline.job.spelling import did_you_mean
+from pipeline.job.values import did_you_mean
 from pipeline.types import Reply, Request, Text
 
 IDENTICAL_MEMORY = 4096

@@ -20,9 +20,9 @@ from support.store_disk import Hooked
 from support.store_records import answer, attempt, failure, manifest, run
 
 from pipeline.store import Store
-from pipeline.store.compact import compact
 from pipeline.store.diff import ManifestDiff, State
 from pipeline.store.journal import segments
+from pipeline.store.maintenance import compact
 
 POINTS = ("write", "datasync", "rename", "unlink", "sync_folder", "create", "torn")
 SENT = (State.NEW, State.CHANGED, State.RETRY)

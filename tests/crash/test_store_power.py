@@ -10,7 +10,7 @@ from support.store_disk import PowerCut, Recording, Step, rounds
 from support.store_records import answer, attempt, failure, keep, run
 
 from pipeline.store import Store
-from pipeline.store.compact import compact
+from pipeline.store.maintenance import compact
 from pipeline.store.parts import all_parts, live_parts
 
 

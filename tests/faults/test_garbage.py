@@ -16,9 +16,9 @@ from support.scripted import StatusReader
 
 from pipeline.dispatch.account import Account, Limits
 from pipeline.dispatch.http import open_transport
+from pipeline.dispatch.memory import relaxed_gc
 from pipeline.dispatch.pool import Pool
 from pipeline.dispatch.prepared_request import Policy, PreparedRequest
-from pipeline.dispatch.relaxed_gc import relaxed_gc
 from pipeline.dispatch.transport import Timeouts
 from pipeline.providers.body import all_media
 from pipeline.run.prepare import Preparer

@@ -19,9 +19,9 @@ from pipeline.errors import JobError, MissingExtra
 from pipeline.offline import require
 from pipeline.offline.error_replies import Refusal
 from pipeline.offline.fault_script import FaultScript
-from pipeline.offline.models.once import Memory, Once
-from pipeline.offline.quota import Quota
-from pipeline.offline.serve import make_server
+from pipeline.offline.models.image import Memory, Once
+from pipeline.offline.server import make_server
+from pipeline.offline.service import Quota
 from pipeline.offline.service_options import ServiceOptions, parse_faults
 from pipeline.offline.upload_store import Store
 

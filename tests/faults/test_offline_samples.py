@@ -10,7 +10,7 @@ import pytest
 from support.client import Client, failures, serving
 from support.offline import DATA, GENERATION, KEY, call
 
-from pipeline.offline.app import create_app
+from pipeline.offline.server import create_app
 
 LLAMA = {"name": "dashscope", "model": "llama3.2-90b-vision-instruct"}
 CAT = (DATA / "photos/chelsea.jpg").read_bytes()
@@ -31,7 +31,7 @@ def test_the_sample_picture_can_be_fetched_like_any_other(url):
     with urlopen(f"{url}/samples/cat.jpg") as answer:
         assert answer.headers["content-type"] == "image/jpeg"
         assert answer.read() == CAT
-    for name in ("dog.jpg", "..%2Fhosted.py", "hosted.py", ""):
+    for name in ("dog.jpg", "..%2Fmedia.py", "media.py", ""):
         with pytest.raises(HTTPError) as missing:
             urlopen(f"{url}/samples/{name}")
         assert missing.value.code == 404

@@ -15,8 +15,7 @@ from support.scripted import Answer, ScriptedWire, prepared
 
 from pipeline.dispatch.account import Account, Limits
 from pipeline.dispatch.pool import Pool
-from pipeline.dispatch.prefetch import Prefetcher
-from pipeline.dispatch.source import END, NOT_READY
+from pipeline.dispatch.prefetch import END, NOT_READY, Prefetcher
 from pipeline.dispatch.stop import Stop, Stopped
 from pipeline.errors import ManifestError
 

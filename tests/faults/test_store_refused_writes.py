@@ -15,8 +15,8 @@ from support.store_records import add, answer, attempt, failure, keep, manifest,
 
 from pipeline.errors import EXIT_STOPPED, MachineError
 from pipeline.store import Store
-from pipeline.store.compact import compact
 from pipeline.store.diff import ManifestDiff
+from pipeline.store.maintenance import compact
 
 
 def a_night(output: Path, files: Hooked, kept: set[str]) -> None:

@@ -21,9 +21,9 @@ from support.store_records import answer, failure, keep
 
 from pipeline.store import FailureRecord, Store
 from pipeline.store.arrow_schemas import COMMON, DATASETS, DEAD, OWN, schema
-from pipeline.store.compact import compact
 from pipeline.store.export import export
 from pipeline.store.failed_rows import accept
+from pipeline.store.maintenance import compact
 from pipeline.store.read import connect
 
 OURS = sorted({name for dataset in DATASETS for name in schema(dataset, "caption").names})

@@ -15,8 +15,8 @@ from support.manifests import job_of, outcome, rows_of, written
 
 from pipeline.errors import ManifestError
 from pipeline.manifest import from_table
-from pipeline.manifest.frames import sample
-from pipeline.manifest.natural import natural_key
+from pipeline.manifest.row_media import sample
+from pipeline.manifest.walk import natural_key
 from pipeline.media.redact import public, redacted, unsigned
 from pipeline.media.refs import inside, is_relative, to_media
 from pipeline.types import Media

@@ -9,8 +9,7 @@ from support.manifests import outcome
 from support.pictures import drawn, encoded, inline, opened, sound, turned
 
 from pipeline.media.fit import encoded_size, scaled
-from pipeline.media.load import from_bytes, load
-from pipeline.media.preview import preview
+from pipeline.media.load import from_bytes, load, preview
 from pipeline.types import Media, MediaLimits
 
 LIMITS = st.builds(

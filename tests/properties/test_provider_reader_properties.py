@@ -15,7 +15,7 @@ from support.captures import NAMES, exchanges, provider_of, reply_bytes
 from pipeline.errors import FAULT_KINDS, Fault
 from pipeline.providers import NAMES as PROVIDERS
 from pipeline.providers import load, models
-from pipeline.providers.textflow import TextFlow
+from pipeline.providers.dashscope_native import TextFlow
 from pipeline.types import Reply, Request
 
 QUICK = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -18,10 +18,9 @@ from support.store_records import answer, failure, manifest, rows
 
 from pipeline.errors import MachineError
 from pipeline.store import Store
-from pipeline.store.compact import compact
 from pipeline.store.diff import ManifestDiff, State
-from pipeline.store.dismissals import dismiss, undo
 from pipeline.store.failed_rows import accept, failed_rows
+from pipeline.store.maintenance import compact, dismiss, undo
 
 IDS = [f"i{number}" for number in range(5)]
 SETTINGS = ["A", "B", "C"]

@@ -13,8 +13,7 @@ from typing import Any
 from support.offline import DATA
 
 from pipeline import Job
-from pipeline.offline.app import create_app
-from pipeline.offline.server import Server
+from pipeline.offline.server import Server, create_app
 from pipeline.offline.service_options import ServiceOptions
 from pipeline.report.summary import Summary
 

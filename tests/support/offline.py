@@ -12,8 +12,7 @@ from typing import Any
 
 import anyio
 
-from pipeline.offline.app import create_app
-from pipeline.offline.serve import make_server
+from pipeline.offline.server import create_app, make_server
 from pipeline.offline.service_options import ServiceOptions
 
 DATA = Path(__file__).resolve().parents[2] / "sample_data"

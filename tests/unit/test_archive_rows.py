@@ -17,11 +17,10 @@ from pipeline.job.schema import ManifestSection
 from pipeline.manifest import open_manifest
 from pipeline.manifest.from_python import from_table
 from pipeline.manifest.replayable import replayable_row
+from pipeline.manifest.row_media import stat_key
 from pipeline.manifest.rows import InputRules
-from pipeline.manifest.stat_key import stat_key
 from pipeline.media.files import digest
-from pipeline.media.load import load
-from pipeline.media.preview import preview
+from pipeline.media.load import load, preview
 from pipeline.media.redact import public
 from pipeline.types import MediaLimits
 

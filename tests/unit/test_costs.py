@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from pipeline.providers import models, usage
+from pipeline.providers import models, reply_fields
 from pipeline.providers.budgets import budget_problem
 from pipeline.providers.cost import cost, expected, worst_case
 from pipeline.providers.prices import region_of
@@ -70,7 +70,7 @@ def test_a_reply_to_a_marked_part_has_the_prices_of_the_marked_cache():
 def test_sounds_that_the_usage_tells_apart_have_their_own_price():
     omni = model("qwen3-omni-flash")
     details = {"text_tokens": 100, "image_tokens": 600, "audio_tokens": 300}
-    used = usage.read({"input_tokens": 1_000, "output_tokens": 10, "input_tokens_details": details})
+    used = reply_fields.read({"input_tokens": 1_000, "output_tokens": 10, "input_tokens_details": details})
     amount = (100 * 1.8 + 600 * 3.3 + 300 * 15.8 + 10 * 6.9) / 1e6
     assert cost(used, omni, asking(PICTURE, SOUND, Text("x")))[0] == pytest.approx(amount)
     assert cost(used, omni, asking(CLIP, Text("x")))[0] == pytest.approx(amount)

@@ -11,8 +11,7 @@ from PIL import AvifImagePlugin, Image
 from support.pictures import drawn, encoded, inline, local, opened
 
 from pipeline.errors import Fault
-from pipeline.media.load import from_bytes
-from pipeline.media.preview import preview
+from pipeline.media.load import from_bytes, preview
 from pipeline.media.probe import probe
 from pipeline.types import MediaLimits
 

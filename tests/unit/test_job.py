@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.errors import JobError
 from pipeline.job.load import load, parse_setting, user_models
-from pipeline.job.units import allowance, duration
+from pipeline.job.values import allowance, duration
 
 MINIMAL = """
 task     = "caption"

@@ -10,8 +10,7 @@ from support.pictures import local
 
 from pipeline.errors import Fault
 from pipeline.manifest import from_table
-from pipeline.manifest.frames import expand
-from pipeline.manifest.stat_key import stat_key
+from pipeline.manifest.row_media import expand, stat_key
 from pipeline.types import Frames, Row
 
 

@@ -10,11 +10,9 @@ from support.manifests import job_of, rows_of, written
 from support.pictures import drawn, encoded
 
 from pipeline.errors import Fault
-from pipeline.manifest.row_media import expand_frames
-from pipeline.manifest.stat_key import stat_key
+from pipeline.manifest.row_media import expand_frames, stat_key
 from pipeline.media.files import digest, file_size
-from pipeline.media.load import load
-from pipeline.media.preview import preview
+from pipeline.media.load import load, preview
 from pipeline.media.redact import public
 from pipeline.run.fingerprinter import Fingerprinter
 from pipeline.types import Media, MediaLimits

@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 from support.offline import DATA
 
-from pipeline.offline.models import answering, audio_features, embedding, features, ocr, weights
+from pipeline.offline.models import answering, audio, embedding, features, graph, ocr
 from pipeline.offline.models import image as picture
 from pipeline.offline.models.labels import family, names
-from pipeline.offline.models.reading_order import in_reading_order
+from pipeline.offline.models.ocr import in_reading_order
 
 PHOTOS = sorted((DATA / "photos").glob("*.jpg"))
 
@@ -127,7 +127,7 @@ def test_blocks_and_whole_are_of_unit_length_and_an_empty_block_is_zero() -> Non
     text = words("一只猫 and a cat")
     assert not text[:1280].any()
     assert np.linalg.norm(text) == pytest.approx(1, abs=1e-5)
-    heard = embedding.fuse([embedding.of_audio(audio_features.statistics((DATA / "sounds/chime.wav").read_bytes()))])
+    heard = embedding.fuse([embedding.of_audio(audio.statistics((DATA / "sounds/chime.wav").read_bytes()))])
     assert not heard[1280:].any()
     assert np.isfinite(heard).all()
 
@@ -140,7 +140,7 @@ def test_a_larger_factor_pulls_the_vector_towards_its_item() -> None:
 
 def test_the_same_sound_in_another_container_is_its_nearest_neighbour() -> None:
     def heard(name: str) -> np.ndarray[Any, Any]:
-        return embedding.fuse([embedding.of_audio(audio_features.statistics((DATA / "sounds" / name).read_bytes()))])
+        return embedding.fuse([embedding.of_audio(audio.statistics((DATA / "sounds" / name).read_bytes()))])
 
     wav = heard("chime.wav")
     assert wav @ heard("chime.mp3") > wav @ heard("drum.wav")
@@ -166,10 +166,10 @@ def test_the_weights_reader_refuses_anything_but_a_state_dict(tmp_path: Path) ->
     parts = [pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, {}, OrderedDict(a=Path))]
     (tmp_path / "evil.pth").write_bytes(b"".join(parts))
     with pytest.raises(pickle.UnpicklingError, match="not part of a state dict"):
-        weights.read_state_dict(tmp_path / "evil.pth")
+        graph.read_state_dict(tmp_path / "evil.pth")
     (tmp_path / "other.pth").write_bytes(pickle.dumps(1, 2) * 2)
     with pytest.raises(pickle.UnpicklingError, match="legacy form"):
-        weights.read_state_dict(tmp_path / "other.pth")
+        graph.read_state_dict(tmp_path / "other.pth")
 
 
 def test_broken_and_enormous_pictures_are_told_apart_without_decoding() -> None:

@@ -15,8 +15,7 @@ from PIL import Image, PngImagePlugin
 from support.pictures import drawn, encoded, inline, local, opened
 
 from pipeline.errors import Fault
-from pipeline.media.load import from_bytes, load
-from pipeline.media.preview import preview
+from pipeline.media.load import from_bytes, load, preview
 from pipeline.media.probe import probe
 from pipeline.offline.models.image import decode, header
 from pipeline.types import MediaLimits
@@ -115,7 +114,7 @@ from support.pictures import inline
 from pipeline.errors import Fault
 from pipeline.errors import Fault
 from pipeline.media.load import from_bytes, load
-from pipeline.media.preview import preview
+from pipeline.media.load import preview
 from pipeline.offline.models.image import Unreadable, decode
 from pipeline.types import MediaLimits
 body = Path("fax.tif").read_bytes()

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.providers import cost, models, tokens
 from pipeline.providers.image_tokens import image_tokens, video_tokens
-from pipeline.providers.media_limits import MARGIN, image_limits
+from pipeline.providers.media_options import MARGIN, image_limits
 from pipeline.providers.prices import Price, Tier
 from pipeline.types import EmbedItem, Image, Loaded, Request, Text, Turn, Usage, Video
 

@@ -95,7 +95,7 @@ CONFLICTS = [
 def test_a_type_conflict_between_nights_reads_as_text_in_either_order(
     tmp_path: Path, one: Any, other: Any, type_: str, read: list[Any], merged: bool
 ) -> None:
-    from pipeline.store.compact import compact
+    from pipeline.store.maintenance import compact
 
     for name, first, second, wanted in (("x", one, other, read), ("y", other, one, read[::-1])):
         output = tmp_path / name

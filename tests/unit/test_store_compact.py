@@ -9,11 +9,10 @@ import pyarrow.parquet as pq
 from support.store_records import answer, attempt, failure, keep, mark, rows, run, states, vector
 
 from pipeline.store import AnswerRecord, Store
-from pipeline.store.auto_compact import SMALL
-from pipeline.store.compact import compact
 from pipeline.store.dataset_schema import DatasetSchema
 from pipeline.store.disk import DISK, Files
-from pipeline.store.merge import merge, remove_replaced
+from pipeline.store.maintenance import compact
+from pipeline.store.merge import SMALL, merge, remove_replaced
 from pipeline.store.parts import all_parts, live_parts
 
 ALL = ("results", "failures", "versions", "attempts", "runs", "spend")
@@ -90,7 +89,7 @@ def test_a_thousand_nights_leave_few_parts_without_anyone_asking(tmp_path: Path)
     keep(tmp_path)
     known = DatasetSchema.load(tmp_path / "attempts", "caption")
     from pipeline.store.arrow_schemas import schema
-    from pipeline.store.auto_compact import auto_compact
+    from pipeline.store.merge import auto_compact
     from pipeline.store.parts import part_name, write_part
 
     most = files = 0

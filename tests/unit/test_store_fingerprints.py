@@ -11,10 +11,10 @@ import pytest
 from support.store_records import answer, failure, keep, vector
 
 from pipeline.store import Store
-from pipeline.store.compact import compact
 from pipeline.store.fingerprints import FingerprintIndex
 from pipeline.store.layout import Layout
 from pipeline.store.lookup import outcomes
+from pipeline.store.maintenance import compact
 
 
 def fingerprint(text: object) -> str:

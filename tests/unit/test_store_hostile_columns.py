@@ -12,8 +12,8 @@ from support.store_records import answer, failure, keep, rows
 
 from pipeline.store import Store
 from pipeline.store.arrow_schemas import MOST_COLUMNS, OTHERS
-from pipeline.store.compact import compact
 from pipeline.store.failed_rows import accept
+from pipeline.store.maintenance import compact
 from pipeline.store.read import connect
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "output-0.1.0-names"

@@ -18,7 +18,7 @@ from support.store_records import WHEN, answer, attempt, failure, keep, rows, st
 from pipeline.errors import StoreError
 from pipeline.store import AnswerRecord
 from pipeline.store.arrow_schemas import COMMON
-from pipeline.store.compact import compact
+from pipeline.store.maintenance import compact
 from pipeline.store.parts import Part, all_parts, live_parts, part_name, read_schema
 
 RESULT_COLUMNS = [

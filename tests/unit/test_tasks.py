@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.errors import Fault
 from pipeline.job.schema import JobFile
-from pipeline.run.follow_ups import continued
+from pipeline.run.work_item import continued
 from pipeline.tasks import load
 from pipeline.tasks.prompts import CAPTION, CAPTION_VIDEO, render, unknown_column
 from pipeline.types import (

@@ -151,7 +151,7 @@ def test_what_is_held_back_is_recorded_when_nothing_is_on_its_way(virtual: Any) 
     from support.pool_run import PoolRun
     from support.scripted import ScriptedWire
 
-    from pipeline.dispatch.source import END, NOT_READY
+    from pipeline.dispatch.prefetch import END, NOT_READY
 
     one = PoolRun(lambda row, now: refused(), limits=ONE_BY_ONE)
     assert isinstance(one.wire, ScriptedWire)

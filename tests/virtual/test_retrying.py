@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from pipeline.dispatch.retrying import retrying
+from pipeline.dispatch.retry import retrying
 
 
 class Step:

@@ -18,8 +18,8 @@ from support.store_records import answer, failure
 
 from pipeline.dispatch.account import Account, Limits
 from pipeline.dispatch.pool import Pool
+from pipeline.dispatch.prefetch import Inline
 from pipeline.dispatch.prepared_request import PreparedRequest
-from pipeline.dispatch.source import Inline
 from pipeline.dispatch.stop import Stop
 from pipeline.run.sharers import Sharers
 from pipeline.run.sharing import MOST_BYTES, OutcomeRecord, Pairs, Sharing

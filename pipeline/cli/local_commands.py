@@ -1,0 +1,166 @@
+"""The commands that send nothing: plan, status, query, export, compact, doctor, models and serve."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.cli.options import job_command, optional_job_command
+from pipeline.errors import EXIT_OK, EXIT_USAGE
+from pipeline.providers import NAMES
+
+if TYPE_CHECKING:
+    from pipeline.api import Job
+
+_SAFE_CSV = click.option(
+    "--safe-csv", is_flag=True, help="In CSV, put ' before texts that a spreadsheet would run as formulas."
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
+
+
+@click.command()
+@job_command
+@_JSON
+def plan(job: Job, as_json: bool) -> None:
+    """Say what a run would send, refuse, cost and take, without sending anything."""
+    from pipeline.report.estimate_lines import lines
+
+    estimate = job.plan()
+    _echo(estimate, [] if as_json else lines(estimate))
+
+
+@click.command()
+@job_command
+@_JSON
+def status(job: Job, as_json: bool) -> None:
+    """Show what is done, left, failed (by fault and code) and spent."""
+    from pipeline.report.summary import status_lines
+
+    _say_where(job)
+    figures = job.status()
+    _echo(figures, [] if as_json else status_lines(figures))
+
+
+@click.command()
+@job_command
+@click.argument("sql")
+@click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+@click.option("-o", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead.")
+@click.option("--write", is_flag=True, help="Allow statements that write files, attach databases, install extensions.")
+@_SAFE_CSV
+def query(job: Job, sql: str, form: str, file: Path | None, write: bool, safe_csv: bool) -> None:
+    """Run SQL in DuckDB over results, failures, dismissed, attempts, runs, spend and versions.
+
+    The statement may read any file that DuckDB reads; it writes nothing without --write.
+    """
+    from pipeline.report import tables
+
+    _say_where(job)
+    tables.write(job.query(sql, write=write), form, file, safe_csv=safe_csv)
+
+
+@click.command()
+@job_command
+@click.argument("dest", type=click.Path(dir_okay=False, path_type=Path))
+@_SAFE_CSV
+def export(job: Job, dest: Path, safe_csv: bool) -> None:
+    """Write one row per id to DEST: .parquet, .csv or .jsonl."""
+    _say_where(job)
+    rows = job.export(dest, safe_csv=safe_csv)
+    click.echo(f"{rows:,} rows written to {dest}", err=True)
+
+
+@click.command()
+@job_command
+@click.option("--drop-superseded", is_flag=True, help="Also drop answers that results does not show, closed failures.")
+def compact(job: Job, drop_superseded: bool) -> None:
+    """Merge small parts into well-sized ones; readers see every row exactly once all along."""
+    done = job.compact(drop_superseded=drop_superseded)
+    dropped = f", {done.dropped:,} superseded rows dropped" if drop_superseded else ""
+    click.echo(f"{done.before:,} parts before, {done.after:,} after{dropped}", err=True)
+
+
+def _echo(figures: object, status_lines: Iterable[str]) -> None:
+    """The lines, or without any the figures as JSON."""
+    import msgspec
+
+    for line in status_lines or [msgspec.json.format(msgspec.json.encode(figures), indent=2).decode()]:
+        click.echo(line)
+
+
+def _say_where(job: Job) -> None:
+    if job.falls_back:
+        click.echo(f"no paid answers in {job.spec.output} yet: reading those of {job.spec.output}-offline", err=True)
+
+
+@click.command()
+@optional_job_command
+@click.option("--json", "as_json", is_flag=True, help="A JSON array of objects instead of lines.")
+def doctor(load: Callable[[], Job] | None, as_json: bool) -> int:
+    """Look over the installation, and over JOB if one is given: what would go wrong, and what mends it.
+
+    Nothing is sent and nothing is written. The exit code is 2 where a problem was found.
+    """
+    import msgspec
+
+    from pipeline.run.doctor import examine
+    from pipeline.run.environment import lines
+
+    found = examine(None if load is None else lambda: load().spec)
+    for line in [msgspec.json.format(msgspec.json.encode(found), indent=2).decode()] if as_json else lines(found):
+        click.echo(line)
+    return EXIT_USAGE if any(finding.level == "problem" for finding in found) else EXIT_OK
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--provider", type=click.Choice(NAMES), help="Only the models of this service.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON array of objects instead of lines.")
+def models(name: str | None, provider: str | None, as_json: bool) -> None:
+    """List the models that are known: tasks, limits, prices, retirement. With NAME, all that is known of one."""
+    import datetime
+
+    from pipeline.job.load import user_models
+    from pipeline.report.models import details, entries, of_name, table
+
+    own, today = user_models(), datetime.date.today()
+    found = list(entries(provider, own)) if name is None else of_name(name, provider, own)
+    if as_json:
+        import msgspec
+
+        known = [msgspec.to_builtins(entry) for entry in found]
+        click.echo(msgspec.json.format(msgspec.json.encode(known), indent=2).decode())
+        return
+    for line in table(found, today) if name is None else (line for entry in found for line in details(entry, today)):
+        click.echo(line)
+
+
+class _Number(click.FloatRange):
+    """A finite number above 0."""
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> float:
+        number: float = super().convert(value, param, context)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a number to count by.", param, context)
+        return number
+
+
+_POSITIVE = _Number(min=0, min_open=True)
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 takes any free port.")
+@click.option("--rpm", type=_POSITIVE, help="Throttle at so many requests a minute, and a sixtieth of it a second.")
+@click.option("--tpm", type=_POSITIVE, help="Throttle at so many tokens a minute.")
+@click.option("--latency", "latency_ms", type=_Number(min=0), default=0.0, help="Milliseconds added to every answer.")
+@click.option("--fail", metavar="SPEC", help='Faults to rehearse, such as "429:5%,500:1%,cut:0.5%".')
+@click.option("--seed", type=int, default=0, show_default=True, help="Makes scripted faults repeat themselves.")
+def serve(port: int, rpm: float | None, tpm: float | None, latency_ms: float, fail: str | None, seed: int) -> None:
+    """Serve the embedded service over HTTP on 127.0.0.1, for trying clients and rehearsing faults and quotas."""
+    from pipeline.api import serve as start
+
+    start(port=port, rpm=rpm, tpm=tpm, latency_ms=latency_ms, fail=fail, seed=seed)
