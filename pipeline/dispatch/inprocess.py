@@ -1,4 +1,8 @@
-"""A transport that calls an ASGI app of ours in this process: it streams, honours timeouts, and hangs up."""
+"""A transport that calls an ASGI app in this process: the app streams, timeouts hold, the app sees a hang-up.
+
+Why not a server on 127.0.0.1 in a thread: 600 embedded texts took 6.0 s instead of 2.5 s (two event loops wait for one
+interpreter lock), and every offline command began 0.3 s later (uvicorn and aiohttp are imported).
+"""
 
 from __future__ import annotations
 
