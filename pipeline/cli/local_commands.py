@@ -48,7 +48,14 @@ def status(job: Job, as_json: bool) -> None:
 @click.command()
 @job_command
 @click.argument("sql")
-@click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="The form of the rows.",
+)
 @click.option("-o", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead.")
 @click.option("--write", is_flag=True, help="Allow statements that write files, attach databases, install extensions.")
 @_SAFE_CSV

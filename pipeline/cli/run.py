@@ -22,7 +22,13 @@ _SENDING = (
     click.option("--grace", default="25s", show_default=True, help="How long a stop waits for rows in flight."),
     click.option("--summary", type=click.Path(dir_okay=False), help="Write the summary as JSON to this file."),
     click.option("--quiet", is_flag=True, help="No progress display."),
-    click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="Of what goes to stderr."),
+    click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="The form of the lines on stderr.",
+    ),
     click.option("--metrics", type=click.Path(dir_okay=False), help="Keep a Prometheus text file up to date."),
 )
 

@@ -1,8 +1,8 @@
-"""Runs over archives: time, CPU and peak memory by the number of members, and a kill -9 in the middle.
+"""Runs over archives and queries: time, CPU and peak memory by the number of members, and a kill -9 in the middle.
 
 `python tests/bench/bench_archives.py 100000 tar` packs so many pictures of 4 KB, each with a JSON text, into shards of
 10,000; runs `pipeline run` over them against a loopback server; kills a second run half way, and resumes it. `zip`
-packs zips, `folder` leaves them as files, to compare.
+packs zips, `folder` leaves them as files, to compare; `sql` asks as many questions that a DuckDB query gives.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from PIL import Image
 HERE = Path(__file__).parent
 PER_SHARD = 10_000
 JOB = """
-task = "caption"
-manifest = "shards"
 output = "out"
 provider = {{ name = "openai", model = "m", base_url = "http://127.0.0.1:{port}/1/v1" }}
-prompt = {{ text = "Describe {{topic}}." }}
 limits = {{ concurrency = 64 }}
+"""
+ARCHIVES = 'task = "caption"\nmanifest = "shards"\nprompt = { text = "Describe {topic}." }\n'
+SQL = """
+task = "ask"
+manifest = "sql:select 'r' || range as id, 'What is ' || range || '?' as prompt from range(MEMBERS)"
 """
 
 
@@ -90,8 +92,10 @@ def main(members: int, kind: str) -> None:
         folder = Path(name)
         server = subprocess.Popen([sys.executable, HERE / "bench_server.py"], stdout=subprocess.PIPE, text=True)
         assert server.stdout is not None
-        (folder / "job.toml").write_text(JOB.format(port=server.stdout.readline().strip()))
-        pack(folder / "shards", members, kind)
+        source = SQL.replace("MEMBERS", str(members)) if kind == "sql" else ARCHIVES
+        (folder / "job.toml").write_text(source + JOB.format(port=server.stdout.readline().strip()))
+        if kind != "sql":
+            pack(folder / "shards", members, kind)
         try:
             whole = run(folder)
             report("whole run", members, whole)
