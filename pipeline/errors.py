@@ -82,7 +82,7 @@ class MachineError(PipelineError):
 class Fault(Exception):
     """Why a call got no answer.
 
-    kind: the vocabulary of `FAULT_KINDS`. code: the service's own, or `Local.<Name>` for our refusals.
+    kind: one of `FAULT_KINDS`. code: the service's own, or `Local.<Name>` for our refusals.
     message: the service's own words, without keys or picture data.
     retry: `yes` back off and send again; `once` one further attempt; `no` the same request fails again;
     `upload` the upload has expired: upload the files again, then one further attempt.

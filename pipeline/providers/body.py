@@ -70,7 +70,7 @@ def parts(request: Request) -> list[Part]:
 
 
 def uses_oss(request: Request) -> bool:
-    """Whether any picture, sound or video (never a text) is an `oss://` URL (protocol reference, traps 21 and 23)."""
+    """Whether any picture, sound or video (never a text) is an `oss://` URL (PROTOCOLS.md traps 21 and 23)."""
     return any((media.url or "").startswith("oss://") for media in all_media(request))
 
 

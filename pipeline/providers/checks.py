@@ -127,7 +127,7 @@ def warnings(request: Request, model: Model) -> list[str]:
 
 
 def qianfan_extras(request: Request, model: Model) -> None:
-    """`web_search` and `detail` are for ERNIE 4.5 only (protocol reference §4.2, trap 45)."""
+    """`web_search` and `detail` are for ERNIE 4.5 only (PROTOCOLS.md §4.2, trap 45)."""
     for name, taken in (("web_search", model.web_search), ("detail", model.detail)):
         if name in request.parameters and taken is False:
             raise refusal(

@@ -24,16 +24,16 @@ DEFAULT_BASE_URLS: Mapping[str, str] = {
 }
 KEY_ENV = "DASHSCOPE_API_KEY"
 _ANSWER = frozenset({"choices", "data", "output"})
-MAX_BODY = 64 * 1024 * 1024  # protocol reference §3.7: above it the gateway answers 413
+MAX_BODY = 64 * 1024 * 1024  # PROTOCOLS.md §3.7: above it the gateway answers 413
 
 
 def default_endpoint(protocol: str) -> str:
-    """Beijing's base URL for a protocol; other regions are given as `provider.base_url` (protocol reference §0.4)."""
+    """Beijing's base URL for a protocol; other regions are given as `provider.base_url` (PROTOCOLS.md §0.4)."""
     return DEFAULT_BASE_URLS[protocol]
 
 
 def local_files(model: Model, endpoint: Endpoint) -> LocalFiles:
-    """Native: through an upload certificate as `oss://`. Compatible: base64. Llama: not at all (trap 20)."""
+    """Native: by an upload certificate as `oss://`. Compatible: base64. Llama: not at all (PROTOCOLS.md trap 20)."""
     if model.urls_only:
         return "refuse"
     return "upload" if endpoint.protocol == "native" else "base64"

@@ -11,7 +11,7 @@ given up only where it cannot be true:
 | incremental: asked for, or the model's only mode | every frame begins with the one before, and it is more than a \
 repeated sign or number; or the last frame is the same again without a new token | the text several times over |
 
-Source: protocol reference §2.4, §3.4, traps 4 and 5.
+Source: PROTOCOLS.md §2.4, §3.4, traps 4 and 5.
 """
 
 from __future__ import annotations

@@ -24,9 +24,9 @@ _KNOWN_OPENAI = frozenset({"object", "data", "model", "usage", "id", "created", 
 
 
 def native_body(request: Request, parameters: Mapping[str, Any], model: Model) -> dict[str, Any]:
-    """`{model, input: {contents}, parameters}`: one key of a kind per item, `factor` as a number (trap 16).
+    """`{model, input: {contents}, parameters}`: one key of a kind per item, `factor` a number (PROTOCOLS.md trap 16).
 
-    Several items for a model that fuses only when asked get `enable_fusion` (protocol reference §5.5)."""
+    Several items for a model that fuses only when asked get `enable_fusion` (PROTOCOLS.md §5.5)."""
     sent = dict(parameters)
     if len(request.items) > 1 and model.fusion == "parameter":
         sent.setdefault("enable_fusion", True)
@@ -91,7 +91,8 @@ def vector(value: Any) -> bytes:
 
 
 class VectorAccumulator:
-    """Collects an embedding answer, native (`output.embedding` or `output.embeddings[]`: trap 14) or OpenAI's."""
+    """Collects an embedding answer: native (`output.embedding` or `output.embeddings[]`, PROTOCOLS.md trap 14) or
+    OpenAI's."""
 
     def __init__(self) -> None:
         self._reply: Reply | None = None

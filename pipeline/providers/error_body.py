@@ -40,7 +40,7 @@ def find(body: Any) -> ErrorInfo | None:
     (OpenAI, Qianfan), `{code, msg, type}` (Qianfan, flat), `{error: "text"}`, `{detail: …}` and
     `{object: "error", message}` (self-hosted servers), `{errors: [{…}]}`, `[{error: {…}}]` and
     `{choices: [{finish_reason: "error", error: {…}}]}` (gateways). Any object with a code and without a usable answer
-    is an error, whatever the HTTP status (protocol reference §1.4, §4.4, traps 32, 41, 65); an `error` that says
+    is an error, whatever the HTTP status (PROTOCOLS.md §1.4, §4.4, traps 32, 41, 65); an `error` that says
     nothing (`{"message": "", "code": null}`) is none.
     """
     if isinstance(body, list) and len(body) == 1:
@@ -161,7 +161,7 @@ def _status(error: dict[str, Any]) -> int | None:
 
 
 def _nested(message: str) -> dict[str, Any] | None:
-    """A message may itself be JSON holding `{"error": {…}}` (overloaded engines, protocol reference §1.4)."""
+    """A message may itself be JSON holding `{"error": {…}}` (overloaded engines, PROTOCOLS.md §1.4)."""
     if not message.lstrip().startswith("{"):
         return None
     try:

@@ -1,4 +1,4 @@
-"""The services' published errors as a table to look up: errors.json (the protocol reference) and openai_errors.json."""
+"""The services' published errors as a table: errors.json (PROTOCOLS.md §1.9, §4.4) and openai_errors.json."""
 
 from __future__ import annotations
 

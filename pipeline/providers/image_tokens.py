@@ -1,7 +1,7 @@
 """How many tokens a picture or a frame list is, by each family's published rule.
 
-The rule is `smart_resize` of qwen_vl_utils 0.0.8, which every figure of the services' pages obeys exactly (protocol
-reference §3.8): sides go to the nearest multiple of the patch, a picture above the cap is scaled down and rounded
+The rule is `smart_resize` of qwen_vl_utils 0.0.8, which every figure of the services' pages obeys exactly (PROTOCOLS.md
+§3.8): sides go to the nearest multiple of the patch, a picture above the cap is scaled down and rounded
 down, one below the minimum scaled up and rounded up. The pages themselves say that sides are rounded up. What is
 expected is counted by the first rule, what may come at most by the larger of the two.
 """

@@ -5,7 +5,7 @@ named in IMAGE or VIDEO for the wire form belongs to the parts, every other one 
 every picture (video); a list gives one value per picture in order, as `detail = ["high", "low"]`. What a part says
 itself goes before the parameters.
 
-| form | on a picture | on frames or a video file | protocol reference |
+| form | on a picture | on frames or a video file | PROTOCOLS.md |
 | --- | --- | --- | --- |
 | native, compatible | min_pixels, max_pixels, enable_rotate | fps, min_pixels, max_pixels, total_pixels | §3.2, §3.5 |
 | qianfan | detail (inside `image_url`) | fps (inside `video_url`) | §4.2 |
@@ -121,7 +121,7 @@ def image_limits(model: Model, local: LocalFiles, parameters: Mapping[str, Any])
 
     A model whose formats are not known is sent COMMON_FORMATS alone. The bound on base64 holds only where base64 is
     sent. `useful_pixels` follows the request: the high-resolution
-    switch and a larger `max_pixels` make the service look closer, so less may be taken away (protocol reference §3.8).
+    switch and a larger `max_pixels` make the service look closer, so less may be taken away (PROTOCOLS.md §3.8).
     """
     limits = _for_sending(model.media, local)
     if limits.formats is None:

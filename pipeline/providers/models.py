@@ -54,7 +54,7 @@ class VideoLimits(_Data, frozen=True):
 
 
 class TokenRule(_Data, frozen=True):
-    """How a family counts pictures (protocol reference §3.8): one token per `patch`×`patch` pixels.
+    """How a family counts pictures (PROTOCOLS.md §3.8): one token per `patch`×`patch` pixels.
 
     Areas are in pixels. `max_pixels` is the default cap, `hard_max_pixels` the one with the high-resolution switch.
     `markers` are added once per picture or video; `markers_counted`: the reply's picture tokens include them.

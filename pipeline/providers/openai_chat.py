@@ -27,9 +27,9 @@ _AUDIO_ENDINGS = ("wav", "mp3", "flac", "aac", "amr", "3gp", "3gpp", "m4a", "ogg
 def chat_body(request: Request, parameters: Mapping[str, Any], form: Form) -> dict[str, Any]:
     """`{model, messages, stream?, stream_options?, …parameters at the top level}`.
 
-    System and assistant turns of texts only are strings, a user turn is a list of parts (protocol reference §3.5, §4.2,
+    System and assistant turns of texts only are strings, a user turn is a list of parts (PROTOCOLS.md §3.5, §4.2,
     trap 61); Qianfan's page writes the text of a second round as a string, and so does this. Nothing but `role` and
-    `content` stands in a message (trap 49). A stream asks for usage unless `stream_options` is given.
+    `content` stands in a message (PROTOCOLS.md trap 49). A stream asks for usage unless `stream_options` is given.
     """
     part_options, rest = options(parameters, form)
     messages: list[dict[str, Any]] = []
@@ -51,8 +51,8 @@ def _message(turn: Turn, part_options: PartOptions, form: Form, *, string: bool)
 
 
 def chat_part(part: Part, part_options: PartOptions, form: Form) -> dict[str, Any]:
-    """One part: `text`, `image_url` (pixel options beside it, `detail` inside it: trap 30), `video`, `video_url` or
-    a sound."""
+    """One part: `text`, `image_url`, `video`, `video_url` or a sound. Pixel options stand beside an `image_url`, and
+    `detail` stands inside it (PROTOCOLS.md trap 30)."""
     chosen = part_options.of(part)
     if isinstance(part, Text):
         return {"type": "text", "text": part.text, **chosen}
@@ -74,7 +74,7 @@ def chat_part(part: Part, part_options: PartOptions, form: Form) -> dict[str, An
 
 
 def _video_file(part: VideoFile, chosen: dict[str, Any], form: Form) -> dict[str, Any]:
-    """`video_url`: the options beside it, for Qianfan inside it (protocol reference §3.5, §4.2)."""
+    """`video_url`: the options beside it, for Qianfan inside it (PROTOCOLS.md §3.5, §4.2)."""
     inner: dict[str, Any] = {"url": media_value(part.media)}
     if form == "qianfan":
         return {"type": "video_url", "video_url": {**inner, **chosen}}
@@ -127,10 +127,10 @@ _NO_FLAG = (None, 0, "0", False)
 
 
 class ChatAccumulator:
-    """Collects a chat answer. A stream's deltas are joined; the chunk with usage has no choices (trap 8). A safety flag
-    that was raised stays raised, with the turn that it is about, whatever a later chunk says.
+    """Collects a chat answer. A stream's deltas are joined; the chunk with usage has no choices (PROTOCOLS.md trap 8).
+    A safety flag that was raised stays raised, with the turn that it is about, whatever a later chunk says.
 
-    whole_needs_reason: a whole answer without a finish reason is taken for a part of one (DashScope, trap 55).
+    whole_needs_reason: a whole answer without a finish reason counts as a part of an answer (PROTOCOLS.md trap 55).
     """
 
     def __init__(self, request: Request, *, whole_needs_reason: bool) -> None:
@@ -190,7 +190,7 @@ class ChatAccumulator:
         return self._finish not in (None, reply_fields.FAILED)
 
     def closed(self) -> bool:
-        """The usage in a chunk of its own comes last (protocol reference §3.6)."""
+        """The usage in a chunk of its own comes last (PROTOCOLS.md §3.6)."""
         return self._closed
 
     def reply(self) -> Reply:
@@ -213,7 +213,7 @@ class ChatAccumulator:
         )
 
     def judge(self, reply: Reply, *, stream: bool) -> Fault | None:
-        """A safety flag (trap 44), a content filter or a refusal in place of an answer; a part of an answer."""
+        """A safety flag (PROTOCOLS.md trap 44), a content filter, a refusal, or a part of an answer."""
         flag = reply.extra.get("flag")
         if flag is not None:
             turn = reply.extra.get("ban_round")

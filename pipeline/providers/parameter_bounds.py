@@ -2,7 +2,7 @@
 
 `max_tokens`, `max_completion_tokens` and `max_new_tokens` mean the same. A job may use any of them: a name that the
 model takes is sent as written, another one is sent under the model's preferred name (`output_names` in models.toml).
-For a model that is not known the name is sent as written (protocol reference, trap 26).
+For a model that is not known the name is sent as written (PROTOCOLS.md trap 26).
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ NAMES = ("max_tokens", "max_completion_tokens", "max_new_tokens")
 def accepted(model: Model, protocol: str) -> tuple[str, ...]:
     """Under which names the model takes the bound over this protocol; () where not known.
 
-    DashScope's native protocol has no `max_completion_tokens` (protocol reference §3.2)."""
+    DashScope's native protocol has no `max_completion_tokens` (PROTOCOLS.md §3.2)."""
     names = model.output_names or ()
     if protocol == "native":
         names = tuple(name for name in names if name != "max_completion_tokens")
@@ -137,7 +137,7 @@ def most_output(parameters: Mapping[str, Any], model: Model) -> int | None:
     """The most output tokens that one answer can have; None without a bound.
 
     The bound is the request's own, else the model's. What Qwen and ERNIE models think comes on top, up to
-    `thinking_budget`, else up to the most that the model thinks (protocol reference §3.2). OpenAI's bound includes it.
+    `thinking_budget`, else up to the most that the model thinks (PROTOCOLS.md §3.2). OpenAI's bound includes it.
     """
     stated, most = asked(parameters), model.max_output_tokens
     bound = stated if most is None else most if stated is None else min(stated, most)

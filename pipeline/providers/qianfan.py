@@ -19,12 +19,12 @@ KEY_ENV = "QIANFAN_API_KEY"
 
 
 def default_endpoint(protocol: str) -> str:
-    """The base URL of the page's OpenAI sample; `https://qianfan.bj.baidubce.com/v2` serves as well (trap 46)."""
+    """The base URL of the page's OpenAI sample. `qianfan.bj.baidubce.com` serves as well (PROTOCOLS.md trap 46)."""
     return DEFAULT_BASE_URLS[protocol]
 
 
 def local_files(model: Model, endpoint: Endpoint) -> LocalFiles:
-    """Base64 `data:` URLs: JPG, JPEG, PNG, BMP of at most 10 MB decoded (protocol reference §4.2)."""
+    """Base64 `data:` URLs: JPG, JPEG, PNG, BMP of at most 10 MB decoded (PROTOCOLS.md §4.2)."""
     return "refuse" if model.urls_only else "base64"
 
 

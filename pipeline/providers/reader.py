@@ -29,7 +29,7 @@ _KEPT_HEAD = 4_096
 
 class WireReader:
     """One response. What it is shows in its first byte, not in its Content-Type: `{` or `[` is JSON, `<` is markup,
-    anything else events, which also come under 4xx (protocol reference §1.4, trap 34). Blanks, byte-order marks and
+    anything else events, which also come under 4xx (PROTOCOLS.md §1.4, trap 34). Blanks, byte-order marks and
     comments before that byte are no part of it, however many."""
 
     def __init__(

@@ -16,7 +16,7 @@ FAILED = "error"
 
 
 OPEN = (None, "null", "")
-"""Finish reasons of an answer that goes on: DashScope writes the string "null" until the end (trap 3)."""
+"""Finish reasons of an answer that goes on: DashScope writes the string "null" until the end (PROTOCOLS.md trap 3)."""
 
 
 def later(before: str | None, reason: object) -> str | None:
@@ -29,7 +29,8 @@ def later(before: str | None, reason: object) -> str | None:
 def judged(reason: str | None, *, needed: bool) -> Fault | None:
     """The fault that an answer with this reason stands for, None for an answer that is as it should be.
 
-    needed: an answer without a reason may be a part of one (DashScope stops a whole answer at 300 s: trap 55).
+    needed: an answer without a reason may be a part of one: DashScope ends a whole answer at 300 s
+    (PROTOCOLS.md trap 55).
     """
     if reason is None:
         return partial() if needed else None
@@ -71,7 +72,7 @@ def read(value: Any) -> Usage:
 
 def read_embedding(value: Any) -> Usage:
     """As `read`, for embeddings: there `input_tokens` may be of the texts alone, beside `image_tokens` that are larger
-    (protocol reference §5.5, capture ds202__emb_new_plural); then the input is their sum."""
+    (PROTOCOLS.md §5.5, capture ds202__emb_new_plural); then the input is their sum."""
     found = read(value)
     total = found.input_tokens
     if total is not None and found.media_tokens is not None and found.media_tokens > total:
@@ -122,7 +123,7 @@ _FENCE = re.compile(r"\s*```([A-Za-z0-9_+-]*)[ \t]*\r?\n(.*?)\r?\n?```\s*", re.D
 
 def read_blocks(words: list[Any]) -> tuple[Block, ...]:
     """Blocks from `ocr_result.words_info`: `{text, location: [x1, y1, … x4, y4]}` in pixels of the picture that was
-    sent (protocol reference §3.10). A location that is not eight numbers gives no polygon; what has no text is left
+    sent (PROTOCOLS.md §3.10). A location that is not eight numbers gives no polygon; what has no text is left
     out."""
     return tuple(
         Block(text=word["text"], score=_number(word.get("score")), polygon=_polygon(word.get("location")))

@@ -20,7 +20,7 @@ _REQUEST_OVERHEAD = 3
 _DEFAULT_SYSTEM = 11
 _TEMPLATE_SLACK = 8
 _TASK_PROMPT = 1_000
-"""More than any prompt that the service puts in for a task of `ocr_options` (protocol reference §3.10)."""
+"""More than any prompt that the service puts in for a task of `ocr_options` (PROTOCOLS.md §3.10)."""
 _CHARACTERS_A_TOKEN = 16
 """More than any running text has, so that a text counted with it is never counted too long."""
 _SHORT = 1_024
@@ -84,7 +84,7 @@ def media_tokens(request: Request, model: Model) -> int | None:
 
 def count(request: Request, model: Model, reading: Reading) -> Count:
     """The input tokens by kind. The frame of a chat: 5 per turn, 3 at the end, 11 for the default system message; at
-    most also 8 for what templates differ by, and what tools, schemas and tasks add (protocol reference §3.8)."""
+    most also 8 for what templates differ by, and what tools, schemas and tasks add (PROTOCOLS.md §3.8)."""
     words = _frame(request, reading)
     media: int | None = 0
     audio: int | None = 0

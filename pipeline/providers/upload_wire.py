@@ -1,7 +1,7 @@
-"""DashScope's upload protocol for local files: certificate, form upload, `oss://` reference (protocol reference §1.7).
+"""DashScope's upload protocol for local files: certificate, form upload, `oss://` reference (PROTOCOLS.md §1.7).
 
-A certificate may serve many files until it expires; every object name carries a unique prefix, since two files of one
-name under one certificate would collide (trap 22). Nothing is read from disk here: the bytes are in `Loaded.body`.
+A certificate may serve many files until it expires. Every object name has a unique prefix, because two files of one
+name under one certificate would collide (PROTOCOLS.md trap 22). No file is read here: the bytes are in `Loaded.body`.
 """
 
 from __future__ import annotations

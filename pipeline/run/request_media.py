@@ -72,9 +72,9 @@ def _part(part: Part, instead: Instead) -> Part:
 FRAMES = 16
 """Frames taken of a video when the job does not say how many: one every few seconds of a usual clip."""
 LEAST_FRAMES = 4
-"""The fewest frames that Qwen-VL takes as one video (protocol reference §3.7)."""
+"""The fewest frames that Qwen-VL takes as one video (PROTOCOLS.md §3.7)."""
 LEAST_FPS, MOST_FPS = 0.1, 10.0
-"""What Qwen-VL takes as the rate of a frame list (protocol reference §3.2); frames of long videos lie farther apart."""
+"""What Qwen-VL takes as the rate of a frame list (PROTOCOLS.md §3.2); frames of long videos lie farther apart."""
 
 
 def to_be_cut(request: Request, context: JobContext) -> dict[Media, Mapping[str, Any]]:

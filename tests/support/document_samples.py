@@ -1,7 +1,7 @@
 """Every sample of the four services' documents as a manifest row under a job.
 
 A sample is named after the capture that holds its request; a sample without a capture says its body itself. Captures of
-one request (the same sample with other answers) stand together. `§` means the protocol reference.
+one request (the same sample with other answers) stand together. `§` means PROTOCOLS.md.
 """
 
 from __future__ import annotations

@@ -21,20 +21,20 @@ Body = dict[str, Any]
 CLIENTS = {"dashscope": with_dashscope, "openai": with_openai, "qianfan": with_qianfan}
 DIFFERENCES = {
     "dashscope": {
-        "factor": "the client sends a factor as given; here its text becomes a number, as the page says (trap 16)",
+        "factor": "the client sends a factor as given; here a text becomes a number (PROTOCOLS.md trap 16)",
         "text or list": "the client sends a string as it is given; the native protocol is documented with lists",
         "upload": "object names differ; and a data: URL is uploaded here, so that base64's 10 MB are no bound (§3.7)",
     },
     "openai": {
-        "null keys": "an answer's model_dump holds null keys; here an earlier turn is its role and content (trap 49)",
+        "null keys": "model_dump holds null keys; here an earlier turn is its role and content (PROTOCOLS.md trap 49)",
         "stream: false": "the page states the default",
-        "stream_options": "a stream asks for its usage here, else its cost would not be known (trap 10)",
+        "stream_options": "a stream asks for its usage here, else its cost would not be known (PROTOCOLS.md trap 10)",
         "text or list": "the client sends a string as it is given; a first question is a list of parts here",
     },
     "qianfan": {
         "extra_parameters": "the client's own mark",
         "stream: false": "the client states the default",
-        "stream_options": "a stream asks for its usage here, else its cost would not be known (trap 10)",
+        "stream_options": "a stream asks for its usage here, else its cost would not be known (PROTOCOLS.md trap 10)",
         "text or list": "the client sends a string as it is given; a first question is a list of parts here",
     },
 }

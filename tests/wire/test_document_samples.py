@@ -29,6 +29,7 @@ from pipeline.types import HttpRequest
 
 STRING = "qianfan__web_search"
 """The one capture of Qianfan whose first question is a string: that SDK sends what it is given."""
+# Traps: rows of PROTOCOLS.md §6.
 NO_ROWS = {
     "ds202__mm_text_equals_local_path": "the SDK uploads a text as a file; a text is never read as a path (trap 23)",
     "ds202__mm_stream_incremental_false_llama": "the SDK sends a parameter that the model refuses (trap 5)",

@@ -20,6 +20,7 @@ from support.captures import (
 from pipeline.errors import Fault
 from pipeline.providers import load, models
 
+# Traps: rows of PROTOCOLS.md §6.
 NOT_OURS = {
     "ds202__mm_text_equals_local_path": "the SDK uploads a text as a file (trap 23); see test_golden_uploads",
     "ds202__mm_stream_incremental_false_llama": "the SDK sends a parameter that the model refuses (trap 5)",

@@ -72,7 +72,7 @@ def test_increments_asked_for_and_cumulative_beyond_doubt(decode):
 
 
 def test_a_last_frame_repeated_without_a_new_token_is_cumulative(decode):
-    """What a server that ignores the wish for increments sends; trap 5."""
+    """What a server that ignores the wish for increments sends; PROTOCOLS.md trap 5."""
     captured = reply_bytes(exchanges("ds202__mm_stream_incremental_false_llama")[0]["server_reply"])
     for model, parameters in (("qwen9-vl-new", {}), ("qwen-vl-max", INCREMENTS), ("qwen3-vl-plus", {})):
         assert decode(captured, model=model, parameters=parameters, stream=True).text == "这是一张照片"

@@ -1,6 +1,6 @@
 """The traps of the services' protocols that show only in a whole request, a whole file or a whole run; and the list.
 
-The traps are the numbered table of the protocol reference; a test that is about one names its number.
+The traps are the numbered table of PROTOCOLS.md; a test that is about one names its number.
 """
 
 from __future__ import annotations
