@@ -11,7 +11,6 @@ import click
 
 from pipeline.cli.options import job_command, optional_job_command
 from pipeline.errors import EXIT_OK, EXIT_USAGE
-from pipeline.providers import NAMES
 
 if TYPE_CHECKING:
     from pipeline.api import Job
@@ -125,7 +124,7 @@ def doctor(load: Callable[[], Job] | None, as_json: bool) -> int:
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--provider", type=click.Choice(NAMES), help="Only the models of this service.")
+@click.option("--provider", help="Only the models of this service.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON array of objects instead of lines.")
 def models(name: str | None, provider: str | None, as_json: bool) -> None:
     """List the models that are known: tasks, limits, prices, retirement. With NAME, all that is known of one."""

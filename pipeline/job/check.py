@@ -10,7 +10,6 @@ from pipeline.job.schema import JobFile, LimitsSection, Section
 from pipeline.job.shape import hints_of
 from pipeline.job.values import allowance, did_you_mean, duration, for_message, looks_like_key, short
 
-PROVIDERS = ("dashscope", "openai", "qianfan")
 MAX_CONCURRENCY = 65_536
 
 
@@ -47,13 +46,6 @@ def check(name: str, job: JobFile) -> None:
 
 def _problems(job: JobFile) -> Iterator[str]:
     provider = job.provider
-    if provider.name not in PROVIDERS:
-        yield (
-            f"provider.name: found {for_message(provider.name)}, expected one of {', '.join(PROVIDERS)}"
-            f"{did_you_mean(provider.name, PROVIDERS)}"
-        )
-    if provider.protocol is not None and provider.name != "dashscope":
-        yield f'provider.protocol: only dashscope has two protocols; take it out for "{provider.name}"'
     if provider.api_key_env is not None and not _is_variable(provider.api_key_env):
         yield (
             f"provider.api_key_env: found {for_message(provider.api_key_env)}, expected the name of an environment "
@@ -61,8 +53,6 @@ def _problems(job: JobFile) -> Iterator[str]:
         )
     if provider.api_key_env is not None and provider.api_key_file is not None:
         yield "provider.api_key_env and provider.api_key_file: set one of them"
-    if provider.workspace is not None and provider.name == "openai":
-        yield 'provider.workspace: only dashscope has workspaces, and qianfan an appid; take it out for "openai"'
     if provider.base_url is not None and not provider.base_url.startswith(("http://", "https://")):
         yield f"provider.base_url: found {for_message(provider.base_url)}, expected http://… or https://…"
     if not provider.model.strip():

@@ -30,7 +30,7 @@ class ManifestSection(Section, frozen=True, kw_only=True):
 class ProviderSection(Section, frozen=True, kw_only=True):
     name: str
     model: str
-    protocol: Literal["native", "openai"] | None = None
+    protocol: str | None = None
     api_key_env: str | None = None
     api_key_file: str | None = None
     base_url: str | None = None

@@ -1,20 +1,44 @@
-"""The services' dialects: Request → HTTP request, HTTP response → Reply or Fault. Pure: no await, no I/O."""
+"""The services' dialects: Request → HTTP request, HTTP response → Reply or Fault. Pure: no await, no I/O.
+
+A provider is a module here, or an object that another distribution names as an entry point of the group
+`pipeline.providers`. A provider declares all that shared code asks: see `Provider` and `DECLARED`.
+"""
 
 from __future__ import annotations
 
-import difflib
+import functools
 import importlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from pipeline.errors import JobError
+from pipeline.job.values import did_you_mean
 
 if TYPE_CHECKING:
     from pipeline.providers.models import Model
     from pipeline.types import Endpoint, HttpRequest, Reader, Request
 
 NAMES = ("dashscope", "openai", "qianfan")
+"""The built-in providers: the modules of these names."""
+GROUP = "pipeline.providers"
+"""The group of entry points under which other distributions name their providers."""
 LocalFiles = Literal["upload", "base64", "refuse"]
+
+DECLARED: Mapping[str, Any] = MappingProxyType(
+    {
+        "ERROR_TABLES": (),  # the error tables that are looked into after the provider's own, by provider name
+        "ERRORS": (),  # the provider's own published errors, in the form of the rows of errors.json
+        "PARAMETERS": "openai",  # the table of parameters.toml that holds the published parameters
+        "OPEN_PARAMETERS": True,  # unknown parameters are passed on, also to a known model
+        "THINKING_ON_TOP": False,  # what a model thinks comes on top of the bound on its output
+        "CURRENCY": "USD",  # of the line that a message proposes for a missing price
+        "PART_FORMS": {},  # by protocol, how the options of a part are written (media_options.Form); else "openai"
+        "FRAME_LISTS": False,  # a list of frames is sent as one video
+    }
+)
+"""What a provider may declare beside `Provider`, with what holds where it declares nothing."""
 
 
 class Provider(Protocol):
@@ -49,10 +73,43 @@ class Provider(Protocol):
         ...
 
 
+_NEEDED = ("PROTOCOLS", "DEFAULT_BASE_URLS", "KEY_ENV", "default_endpoint", "local_files", "check_endpoint", "check",
+           "encode", "reader")  # fmt: skip
+
+
+@functools.cache
 def load(name: str) -> Provider:
-    """The provider module of that name. Raises JobError naming the nearest one."""
-    if name not in NAMES:
-        near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise JobError(f"provider.name: {name!r} is not one of {', '.join(NAMES)}{hint}")
-    return cast("Provider", importlib.import_module(f"pipeline.providers.{name}"))
+    """The provider of that name: a built-in one, else the one of an entry point.
+
+    Raises JobError with the known names, or naming the distribution whose provider cannot be used.
+    """
+    if name in NAMES:
+        return cast("Provider", importlib.import_module(f"pipeline.providers.{name}"))
+    for point in entry_points(group=GROUP, name=name):
+        return _loaded(point)
+    known = names()
+    raise JobError(f"provider.name: {name!r} is not one of {', '.join(known)}{did_you_mean(name, known)}")
+
+
+def names() -> tuple[str, ...]:
+    """The names of all providers: the built-in ones, then those of entry points."""
+    others = sorted(point.name for point in entry_points(group=GROUP) if point.name not in NAMES)
+    return (*NAMES, *others)
+
+
+def declared(name: str, key: str) -> Any:
+    """What the provider of that name declares under a key of DECLARED."""
+    return getattr(load(name), key, DECLARED[key])
+
+
+def _loaded(point: EntryPoint) -> Provider:
+    origin = "an unknown distribution" if point.dist is None else f"{point.dist.name} {point.dist.version}"
+    where = f"provider.name: {point.name!r} is a provider of {origin} ({point.value})"
+    try:
+        found = point.load()
+    except Exception as error:
+        raise JobError(f"{where}, which cannot be loaded: {type(error).__name__}: {error}") from error
+    missing = [name for name in _NEEDED if not hasattr(found, name)]
+    if missing:
+        raise JobError(f"{where}, which lacks {', '.join(missing)}")
+    return cast("Provider", found)

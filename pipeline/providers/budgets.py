@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.providers import declared
 from pipeline.providers.cost import fee
 from pipeline.providers.models import Model
 from pipeline.providers.parameter_bounds import asked, most_output
@@ -41,7 +42,7 @@ def budget_problem(model: Model, task: TaskName, parameters: Mapping[str, Any], 
 
 
 def _no_price(model: Model, task: TaskName, region: Region | None) -> str:
-    currency = (region.currency if region is not None else None) or _usual(model)
+    currency = (region.currency if region is not None else None) or str(declared(model.provider, "CURRENCY"))
     output = "" if task == "embed" else "output = …, "
     line = f'price = {{ input = …, {output}currency = "{currency}" }}  # per 1,000,000 tokens'
     where = "" if region is None else f" in the region {region.name!r} of {region.service}"
@@ -66,10 +67,6 @@ def _no_end(model: Model, parameters: Mapping[str, Any]) -> str:
 
 def _lines(model: Model, table: str | None, line: str) -> str:
     return f'[models."{model.name}"{"." + table if table else ""}]\n{line}'
-
-
-def _usual(model: Model) -> str:
-    return "USD" if model.provider == "openai" else "CNY"
 
 
 def _short(price: Price) -> str:

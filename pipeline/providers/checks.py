@@ -10,7 +10,7 @@ from pipeline.errors import refusal
 from pipeline.providers import LocalFiles
 from pipeline.providers.body import all_media, parts
 from pipeline.providers.faults import model_hint
-from pipeline.providers.media_options import Form, check_part
+from pipeline.providers.media_options import check_part, form_of
 from pipeline.providers.models import Model
 from pipeline.providers.parameters import check_parameters
 from pipeline.providers.tokens import fewest
@@ -85,6 +85,12 @@ def parameters_fit(request: Request, model: Model, endpoint: Endpoint) -> None:
     if problems:
         raise refusal("Parameter", "; ".join(problems))
     _last_fitting = (request.parameters, model, endpoint)
+
+
+def fps_within(request: Request, low: float, high: float) -> None:
+    for part in parts(request):
+        if isinstance(part, Video) and part.fps is not None and not low <= part.fps <= high:
+            raise refusal("Fps", f"fps {part.fps!r} is outside [{low:g}, {high:g}]")
 
 
 def no_frames(request: Request, service: str) -> None:
@@ -226,8 +232,6 @@ def _frames(video: Video, model: Model) -> None:
     fps = video.fps
     if fps is not None and not (math.isfinite(fps) and fps > 0):
         raise refusal("Fps", f"fps {fps!r} is not greater than 0")
-    if fps is not None and model.provider == "dashscope" and not 0.1 <= fps <= 10:
-        raise refusal("Fps", f"fps {fps!r} is outside [0.1, 10]")
 
 
 def _video_file(part: VideoFile, model: Model) -> None:
@@ -242,8 +246,9 @@ def _video_file(part: VideoFile, model: Model) -> None:
         raise refusal("Fps", f"fps {fps!r} is outside {bounds}")
 
 
-def part_options(request: Request, model: Model, endpoint: Endpoint, form: Form) -> None:
+def part_options(request: Request, model: Model, endpoint: Endpoint) -> None:
     """The options of single parts: known to this wire form on such a part, and within their bounds."""
+    form = form_of(endpoint)
     for part in parts(request):
         if part.options:
             if request.task == "embed" and isinstance(part, Text):

@@ -23,6 +23,14 @@ DEFAULT_BASE_URLS: Mapping[str, str] = {
     "openai": "https://dashscope.aliyuncs.com/compatible-mode/v1",
 }
 KEY_ENV = "DASHSCOPE_API_KEY"
+PARAMETERS = "dashscope"
+OPEN_PARAMETERS = False
+THINKING_ON_TOP = True
+CURRENCY = "CNY"
+PART_FORMS = {"native": "native", "openai": "compatible"}
+FRAME_LISTS = True
+FPS = (0.1, 10.0)
+"""What a frame list may say of its rate (PROTOCOLS.md §3.2)."""
 _ANSWER = frozenset({"choices", "data", "output"})
 MAX_BODY = 64 * 1024 * 1024  # PROTOCOLS.md §3.7: above it the gateway answers 413
 
@@ -49,7 +57,8 @@ def check(request: Request, model: Model, endpoint: Endpoint) -> None:
     check_endpoint(model, endpoint)
     checks.common(request, model, endpoint, local_files(model, endpoint))
     checks.parameters_fit(request, model, endpoint)
-    checks.part_options(request, model, endpoint, "native" if endpoint.protocol == "native" else "compatible")
+    checks.part_options(request, model, endpoint)
+    checks.fps_within(request, *FPS)
     if endpoint.protocol != "native":
         checks.no_factors(request)
         checks.one_text(request, "DashScope's OpenAI-compatible mode embeds")

@@ -9,6 +9,8 @@ from typing import Literal
 
 import msgspec
 
+from pipeline.providers import declared
+
 ErrorClass = Literal["retry", "retry_once", "never", "account"]
 _QUOTED = re.compile(r"'([^']+)'")
 _WILD = re.compile(r"xxx|\.\.\.|\(detail\)")
@@ -32,7 +34,8 @@ class ErrorRow(msgspec.Struct, frozen=True):
 def rows(service: str) -> dict[str, tuple[ErrorRow, ...]]:
     """Lower-case code → its rows in the order of the table; a compatible code stands for all rows of its native one.
     Under "" stand the rows without a code, which are known by their words alone."""
-    raw = [row for name in ("errors.json", "openai_errors.json") for row in _read(name) if row["service"] == service]
+    built_in = [row for name in ("errors.json", "openai_errors.json") for row in _read(name)]
+    raw = [row for row in built_in if row["service"] == service] or list(declared(service, "ERRORS"))
     table: dict[str, list[ErrorRow]] = {}
     aliases: dict[str, set[str]] = {}
     for entry in raw:
@@ -41,7 +44,7 @@ def rows(service: str) -> dict[str, tuple[ErrorRow, ...]]:
         for code in _names(entry["code"]) or [""]:
             table.setdefault(code.lower(), []).append(_row(entry, code))
             if service == "dashscope":
-                for alias in _names(entry["compat_code"]):
+                for alias in _names(entry.get("compat_code")):
                     aliases.setdefault(alias.lower(), set()).add(code.lower())
     for alias, natives in aliases.items():
         if alias not in table:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.errors import Fault, FaultKind
-from pipeline.providers import hints
+from pipeline.providers import declared, hints
 from pipeline.providers.error_body import ErrorInfo
 from pipeline.providers.error_table import ErrorRow, rows
 from pipeline.providers.safe_text import clean
@@ -54,7 +54,7 @@ provider.base_url and provider.model"
 def classify(service: str, status: int, info: ErrorInfo) -> tuple[FaultKind, Retry]:
     """The fault's kind and whether another attempt helps.
 
-    service: `dashscope`, `openai` or `qianfan`. status: of HTTP or of the in-stream comment; 2xx counts as not known,
+    service: the provider's name. status: of HTTP or of the in-stream comment; 2xx counts as not known,
     then the code alone decides. Rows are chosen by code, then by the published text they hold, then by status; a
     native code in the text (`<400> InternalError.Algo…: …`) goes before the compatible one. Unknown: 408, 429 and
     5xx are sent again, 401, 402 and 407 are the account's, any other 4xx, 501 and 505 are final (errors.json `rule`).
@@ -122,8 +122,7 @@ def fault(
 
 def _find(service: str, code: str, status: int, message: str) -> ErrorRow | None:
     """The row for a code, or for its ending: `InternalError.Algo.DataInspectionFailed` is a DataInspectionFailed."""
-    others = tuple(name for name in ("openai", "dashscope", "qianfan") if name != service)
-    tables = (service, *others) if service == "openai" else (service,)
+    tables = (service, *declared(service, "ERROR_TABLES"))
     pieces = code.lower().split(".")
     for start in range(len(pieces)):
         for name in tables:
@@ -135,7 +134,7 @@ def _find(service: str, code: str, status: int, message: str) -> ErrorRow | None
 
 def _by_words(service: str, status: int, message: str) -> ErrorRow | None:
     """The row of a server that gives no code of its own, found by the words it publishes."""
-    if service != "openai" or not message:
+    if not message:
         return None
     fitting = [row for row in rows(service).get("", ()) if status in row.http or status < 300]
     return next((row for row in fitting if row.match(message)), None)

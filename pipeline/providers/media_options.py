@@ -23,9 +23,9 @@ from typing import Any, Literal
 import msgspec
 
 from pipeline.errors import refusal
-from pipeline.providers import LocalFiles
+from pipeline.providers import LocalFiles, declared
 from pipeline.providers.models import Model
-from pipeline.types import Audio, Image, MediaLimits, Part, Text, VideoFile
+from pipeline.types import Audio, Endpoint, Image, MediaLimits, Part, Text, VideoFile
 
 Form = Literal["native", "compatible", "openai", "qianfan"]
 
@@ -50,6 +50,12 @@ _ON_ANY: Mapping[Form, frozenset[str]] = {
     "openai": frozenset({"cache_control"}),
     "qianfan": frozenset(),
 }
+
+
+def form_of(endpoint: Endpoint) -> Form:
+    """How the options of a part are written at an endpoint, as its provider declares it."""
+    found: Form = declared(endpoint.provider, "PART_FORMS").get(endpoint.protocol, "openai")
+    return found
 
 
 class PartOptions:

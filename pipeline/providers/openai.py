@@ -17,6 +17,7 @@ from pipeline.types import Endpoint, HttpRequest, Reader, Request
 PROTOCOLS: tuple[str, ...] = ("openai",)
 DEFAULT_BASE_URLS: Mapping[str, str] = {"openai": "https://api.openai.com/v1"}
 KEY_ENV = "OPENAI_API_KEY"
+ERROR_TABLES = ("dashscope", "qianfan")  # gateways pass on the errors of the services behind them
 
 
 def default_endpoint(protocol: str) -> str:
@@ -40,7 +41,7 @@ def check(request: Request, model: Model, endpoint: Endpoint) -> None:
     check_endpoint(model, endpoint)
     checks.common(request, model, endpoint, local_files(model, endpoint))
     checks.parameters_fit(request, model, endpoint)
-    checks.part_options(request, model, endpoint, "openai")
+    checks.part_options(request, model, endpoint)
     checks.no_factors(request)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from pipeline.providers import declared
 from pipeline.providers.edit_distance import meant
 from pipeline.providers.models import Bound, Model
 
@@ -23,8 +24,8 @@ from pipeline.providers.models import Bound, Model
 @functools.cache
 def known_bounds(provider: str, protocol: str | None = None) -> Mapping[str, Bound]:
     """By name. What differs between the protocols of a service is of `protocol`."""
-    tables = _tables()
-    found = {**tables.get("any", {}), **tables.get(provider, {}), **tables.get(f"{provider}:{protocol}", {})}
+    tables, name = _tables(), declared(provider, "PARAMETERS")
+    found = {**tables.get("any", {}), **tables.get(name, {}), **tables.get(f"{name}:{protocol}", {})}
     return msgspec.convert(found, dict[str, Bound])
 
 
@@ -141,7 +142,7 @@ def most_output(parameters: Mapping[str, Any], model: Model) -> int | None:
     """
     stated, most = asked(parameters), model.max_output_tokens
     bound = stated if most is None else most if stated is None else min(stated, most)
-    if bound is None or model.provider == "openai":
+    if bound is None or not declared(model.provider, "THINKING_ON_TOP"):
         return bound
     thought = _most_thought(parameters, model)
     return None if thought is None else bound + thought

@@ -6,9 +6,10 @@ import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline.providers import declared
 from pipeline.providers.cost import several_answers
 from pipeline.providers.edit_distance import meant
-from pipeline.providers.media_options import IMAGE, VIDEO, Form
+from pipeline.providers.media_options import IMAGE, VIDEO, form_of
 from pipeline.providers.models import Bound, Model
 from pipeline.providers.parameter_bounds import NAMES as OUTPUT_NAMES
 from pipeline.providers.parameter_bounds import accepted, known_bounds, outside
@@ -42,7 +43,7 @@ def check_parameters(parameters: Mapping[str, Any], model: Model, endpoint: Endp
             found.extend(f"{path}: {problem}" for problem in _problems(name, value, bound, model, endpoint))
         elif (near := _nearest(endpoint, name, tuple(model.bounds))) is not None:
             found.append(f"{path}: unknown name; did you mean {near!r}?")
-        elif model.known and endpoint.provider != "openai":
+        elif model.known and not declared(endpoint.provider, "OPEN_PARAMETERS"):
             declare = f'[models."{model.name}".bounds] {name} = {{}}'
             found.append(f"{path}: not among the published parameters; if {model.name} takes it, declare it: {declare}")
     stated = [name for name in OUTPUT_NAMES if name in parameters]
@@ -104,7 +105,7 @@ def _problems(name: str, value: Any, bound: Bound, model: Model, endpoint: Endpo
         return [f"{value!r} is outside [0, {most}]"]
     if name == "ocr_options" and model.ocr_options is False:
         return [f"{model.name} is no OCR model; leave it out"]
-    if name in IMAGE[_form(endpoint)] | VIDEO[_form(endpoint)] and isinstance(value, list | tuple):
+    if name in IMAGE[form_of(endpoint)] | VIDEO[form_of(endpoint)] and isinstance(value, list | tuple):
         return [problem for item in value if item is not None for problem in outside(item, bound)]
     if value is None:
         return []
@@ -119,9 +120,3 @@ def _output_problems(value: Any, bound: Bound, model: Model, endpoint: Endpoint)
     if not problems and most is not None and value > most:
         problems = [f"{value!r} is outside [1, {most}]"]
     return problems
-
-
-def _form(endpoint: Endpoint) -> Form:
-    if endpoint.provider == "dashscope":
-        return "native" if endpoint.protocol == "native" else "compatible"
-    return "qianfan" if endpoint.provider == "qianfan" else "openai"

@@ -16,6 +16,11 @@ from pipeline.types import Endpoint, HttpRequest, Reader, Request
 PROTOCOLS: tuple[str, ...] = ("openai",)
 DEFAULT_BASE_URLS: Mapping[str, str] = {"openai": "https://qianfan.baidubce.com/v2"}
 KEY_ENV = "QIANFAN_API_KEY"
+PARAMETERS = "qianfan"
+OPEN_PARAMETERS = False
+THINKING_ON_TOP = True
+CURRENCY = "CNY"
+PART_FORMS = {"openai": "qianfan"}
 
 
 def default_endpoint(protocol: str) -> str:
@@ -40,7 +45,7 @@ def check(request: Request, model: Model, endpoint: Endpoint) -> None:
     checks.no_frames(request, "Qianfan")
     checks.qianfan_extras(request, model)
     checks.parameters_fit(request, model, endpoint)
-    checks.part_options(request, model, endpoint, "qianfan")
+    checks.part_options(request, model, endpoint)
     checks.no_factors(request)
     checks.one_text(request, "Qianfan embeds")
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from pipeline.errors import JobError
-from pipeline.providers import NAMES, models
+from pipeline.providers import load, models, names
 from pipeline.providers import prices as tables
 from pipeline.providers.edit_distance import meant
 from pipeline.providers.models import Model, Tables
@@ -26,9 +26,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def entries(provider: str | None, user_wide: Tables) -> Iterator[Entry]:
-    """All known models of a provider (None: of all), in the order of the data, the user's own last."""
+    """All known models of a provider (None: of all), in the order of the data, the user's own last.
+
+    Raises JobError for a provider that is not known.
+    """
+    if provider is not None:
+        load(provider)
     seen: set[str] = set()
-    for service in NAMES:
+    for service in names():
         for name in models.names(service):
             seen.add(name)
             if provider in (None, service):

@@ -21,6 +21,7 @@ from pipeline.dispatch.uploads import Uploads
 from pipeline.errors import MachineError
 from pipeline.job.values import duration
 from pipeline.media.probe import load_readers
+from pipeline.providers import declared
 from pipeline.providers.error_table import rows
 from pipeline.run.context import JobContext
 from pipeline.run.fetch import Aside, Fetch, Rules
@@ -131,14 +132,11 @@ async def downloads(context: JobContext, aside: Aside) -> AsyncIterator[Fetch | 
         yield Fetch(wire, rules, aside)
 
 
-_SERVICES = ("dashscope", "openai", "qianfan")
-
-
 def ready(context: JobContext) -> None:
     """Blocking; some 50 ms of CPU. Modules of extras that are not installed are passed over."""
     load_retrying()
     if not context.spec.offline:
-        for service in _SERVICES:
+        for service in (context.endpoint.provider, *declared(context.endpoint.provider, "ERROR_TABLES")):
             rows(service)
     load_readers()
     for module in ("numpy", "pybase64", "tinytag", "pipeline.media.coordinates"):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pipeline import providers, tasks
 from pipeline.errors import Fault, JobError
 from pipeline.job.load import LoadedJob, user_models
+from pipeline.job.values import did_you_mean, for_message
 from pipeline.manifest.rows import Shaper
 from pipeline.media.video_frames import require_video
+from pipeline.providers import Provider
 from pipeline.providers.budgets import budget_problem
 from pipeline.providers.edit_distance import meant
 from pipeline.providers.models import check_tables, find, names
@@ -29,7 +31,7 @@ def job_context(spec: LoadedJob, *, keyless: bool = False) -> JobContext:
     own, shared = job.models, user_models()
     check_tables(own)
     check_tables(shared, "user-wide models")
-    provider = providers.load(job.provider.name)
+    provider = _provider(spec)
     place = endpoint(spec, provider, keyless=keyless)
     model = find(job.provider.name, job.provider.model, own, shared, place.base_url)
     try:
@@ -55,6 +57,21 @@ def job_context(spec: LoadedJob, *, keyless: bool = False) -> JobContext:
     if impossible is not None:
         raise spec.fail(impossible)
     return made
+
+
+def _provider(spec: LoadedJob) -> Provider:
+    """The job's provider. Raises JobError where it is not known, or has no such protocol."""
+    section = spec.job.provider
+    try:
+        provider = providers.load(section.name)
+    except JobError as error:
+        raise spec.fail(str(error)) from None
+    known = provider.PROTOCOLS
+    if section.protocol is not None and section.protocol not in known:
+        only = f"{section.name} speaks {known[0]!r} only; take it out" if len(known) == 1 else ""
+        expected = only or f"expected one of {', '.join(known)}{did_you_mean(section.protocol, known)}"
+        raise spec.fail(f"provider.protocol: found {for_message(section.protocol)}; {expected}")
+    return provider
 
 
 def _wrong_dimension(made: JobContext) -> str | None:

@@ -11,6 +11,7 @@ from pipeline.errors import refusal
 from pipeline.media.documents import Document
 from pipeline.media.redact import public
 from pipeline.media.video_frames import FrameList
+from pipeline.providers import declared
 from pipeline.providers.body import all_media, parts
 from pipeline.providers.tokens import estimate
 from pipeline.types import EmbedItem, Image, Loaded, Media, Part, Request, Text, Video, VideoFile
@@ -144,8 +145,8 @@ def _must_be_cut(media: Media, context: JobContext) -> bool:
 
 
 def takes_lists(context: JobContext) -> bool:
-    """Frame lists are DashScope's own form."""
-    return context.endpoint.provider == "dashscope" and context.model.frames is not False
+    """Whether a list of frames can be sent as one video."""
+    return bool(declared(context.endpoint.provider, "FRAME_LISTS")) and context.model.frames is not False
 
 
 def _placed(request: Request, taken: Mapping[Media | Loaded, FrameList], context: JobContext) -> Request:

@@ -7,6 +7,7 @@ import pytest
 from pipeline.errors import JobError
 from pipeline.job.load import load, parse_setting, user_models
 from pipeline.job.values import allowance, duration
+from pipeline.run.make_context import job_context
 
 MINIMAL = """
 task     = "caption"
@@ -72,9 +73,17 @@ def test_a_wrong_key_or_value_is_named_with_its_path(job_file, line, expected):
 
 
 def test_an_unknown_provider_gets_the_nearest_name(job_file):
-    message = refusal(job_file(MINIMAL.replace("dashscope", "dashscop")))
-    assert 'provider.name: found "dashscop"' in message
-    assert 'did you mean "dashscope"?' in message
+    with pytest.raises(JobError) as caught:
+        job_context(load(job_file(MINIMAL.replace("dashscope", "dashscop"))), keyless=True)
+    assert "provider.name: 'dashscop' is not one of dashscope, openai, qianfan" in str(caught.value)
+    assert 'did you mean "dashscope"?' in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "protocol"), [("openai", "native"), ("dashscope", "nativ")])
+def test_a_protocol_that_the_provider_has_not_is_refused(job_file, name, protocol):
+    text = MINIMAL.replace('"dashscope"', f'"{name}"\nprotocol = "{protocol}"')
+    with pytest.raises(JobError, match=f'provider.protocol: found "{protocol}"'):
+        job_context(load(job_file(text)), keyless=True)
 
 
 def test_a_missing_file_proposes_its_neighbour(job_file):

@@ -118,7 +118,7 @@ def test_every_provider_has_the_whole_seam(name):
 
 
 def test_an_unknown_provider_is_refused_with_the_nearest_name():
-    with pytest.raises(JobError, match="'dashscope'"):
+    with pytest.raises(JobError, match='"dashscope"'):
         load("dashscop")
     with pytest.raises(JobError, match="openai"):
         load("os")
