@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import msgspec
 
+from pipeline import tasks
 from pipeline.errors import JobError
 from pipeline.job.load import OFFLINE_SUFFIX, LoadedJob
 from pipeline.job.load import load as load_spec
@@ -30,6 +31,10 @@ class Job:
     """
 
     def __init__(self, spec: LoadedJob) -> None:
+        try:
+            tasks.load(spec.job.task)
+        except JobError as error:
+            raise spec.fail(str(error)) from None
         self.spec = spec
 
     @classmethod

@@ -12,9 +12,11 @@ import msgspec
 
 from pipeline.errors import Fault
 
-TaskName = Literal["caption", "ocr", "embed", "ask"]
-TASKS: tuple[TaskName, ...] = ("caption", "ocr", "embed", "ask")
+TaskName = str
+"""The name of a task: of a module in `pipeline/tasks`, or of an entry point of the group `pipeline.tasks`."""
 
+Capability = Literal["caption", "ocr", "embed", "ask"]
+"""What a model is for, in the words of the model tables."""
 
 MediaKind = Literal["image", "audio", "video"]
 
@@ -254,10 +256,38 @@ class EmbedItem(msgspec.Struct, frozen=True, kw_only=True):
     factor: float | None = None
 
 
+ColumnType = Literal["text", "list of text", "blocks", "vector"]
+"""What a task's column holds. blocks: words with positions. vector: float32, all of one length."""
+
+
+class TaskFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What other packages must know of a task.
+
+    columns: the result's columns of its own. capability: what a model must be able to do. takes_audio: a row may have
+    `audio`. needs_image: a row without an image, frame list or video is refused. asks: the row or the job gives the
+    question. pages: the pages of a document are images of one question, each page is a question of its own, or None: a
+    document is not taken. may_be_empty: an answer without text is right.
+    """
+
+    columns: Mapping[str, ColumnType]
+    capability: Capability
+    takes_audio: bool = False
+    needs_image: bool = True
+    asks: bool = False
+    pages: Literal["together", "each"] | None = None
+    may_be_empty: bool = False
+
+    @property
+    def embeds(self) -> bool:
+        """The answer is a vector, and a request has items instead of turns."""
+        return self.capability == "embed"
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked, independent of any wire protocol.
 
-    `turns` for caption, ocr and ask (a system turn first, if any; the last one is the user's), `items` for embed.
+    `turns` of a conversation (a system turn first, if any; the last one is the user's), or `items` to embed.
+    `capability`: as in TaskFacts; None: the task's own name.
     `follow_ups` are questions still to be asked after this one, each with the answers before it.
     `parameters` stand under the service's own names. `pages`, in a plan alone: the pages of the document that stands
     in the request; each is asked by itself.
@@ -270,7 +300,23 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     follow_ups: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = {}
     stream: bool = False
+    capability: Capability | None = None
     pages: tuple[Loaded, ...] = ()
+
+    @property
+    def needs(self) -> str:
+        """The capability that a model must have, in the words of the model tables."""
+        return self.capability or self.task
+
+    @property
+    def embeds(self) -> bool:
+        """Whether the answer is a vector."""
+        return self.needs == "embed"
+
+    @property
+    def positions(self) -> bool:
+        """Whether a reply may give the positions of words."""
+        return self.needs == "ocr"
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):

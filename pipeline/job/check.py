@@ -57,8 +57,6 @@ def _problems(job: JobFile) -> Iterator[str]:
         yield f"provider.base_url: found {for_message(provider.base_url)}, expected http://… or https://…"
     if not provider.model.strip():
         yield "provider.model: is empty"
-    if job.task == "embed" and (job.prompt.text is not None or job.prompt.system is not None):
-        yield "prompt: an embedding takes no prompt; put the words into the rows' text or contents"
     if job.dedupe.cache is not None and not job.dedupe.equal:
         yield "dedupe.cache: answers are shared only with dedupe.equal = true; take one of them out"
     yield from _bounds(job)

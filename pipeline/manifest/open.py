@@ -21,6 +21,7 @@ from pipeline.manifest.table_files import TableKind, Tables
 from pipeline.manifest.walk import is_glob, split_glob, walk
 from pipeline.media.files import on_disk
 from pipeline.media.paths import PACKED, archive_kind, hub_snapshot, is_packed, root_of
+from pipeline.tasks import facts
 from pipeline.types import Row
 
 ACCEPTED = (
@@ -101,7 +102,7 @@ def _file(path: str, job: JobFile, rules: InputRules) -> Manifest:
 
 def _folder(folder: str, pattern: str | None, spec: str, job: JobFile, rules: InputRules) -> Manifest:
     """A folder (`pattern` None) or what a glob matches in it."""
-    audio, follow = job.task == "embed", rules.derived_ids > 1
+    audio, follow = facts(job.task).embeds, rules.derived_ids > 1
     if job.source.format is not None:
         return _all_files(folder, pattern, spec, job, rules)
     found = contents(folder, pattern, audio=audio, follow=follow)
@@ -151,7 +152,7 @@ def _shards(files: list[str], folder: str, job: JobFile, rules: InputRules, pass
     _refuse_encoding(files[0], job, "archives")
     partitions = Partitions((os.path.relpath(path, folder) for path in files), folder)
     shaper = Shaper(job, folder, rules, partitions)
-    return Shards(files, shaper, passed, audio=job.task == "embed")
+    return Shards(files, shaper, passed, audio=facts(job.task).embeds)
 
 
 def _nearest(path: str) -> str:

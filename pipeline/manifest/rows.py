@@ -12,6 +12,7 @@ from pipeline.job.schema import JobFile
 from pipeline.manifest import fields, list_fields
 from pipeline.manifest.columns import Partitions
 from pipeline.manifest.ids import derived_id, literal_id
+from pipeline.tasks import facts
 from pipeline.types import Problem, Row
 
 Parser = Callable[[Any, str, str], Any]
@@ -70,7 +71,8 @@ class Shaper:
         mapped = {field: name for field in FIELDS if (name := getattr(job.columns, field)) is not None}
         self.mapped = mapped
         self.id_name = mapped.get("id", "id")
-        ours = [field for field in FIELDS if field != "id" and (field != "text" or job.task == "embed")]
+        embeds = facts(job.task).embeds
+        ours = [field for field in FIELDS if field != "id" and (field != "text" or embeds)]
         self.names: dict[str, str] = {f: f for f in ours if f not in mapped and f not in rules.columns}
         self.names.update({mapped[field]: field for field in FIELDS if field in mapped and field != "id"})
 

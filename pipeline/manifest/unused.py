@@ -17,6 +17,7 @@ import msgspec
 
 from pipeline.manifest.kinds import AUDIO, IMAGES, VIDEOS
 from pipeline.media.formats import IMAGE_FORMATS, sniff
+from pipeline.tasks import facts
 from pipeline.types import TaskName
 
 Kind = Literal["image", "audio", "video", "frames"]
@@ -116,6 +117,7 @@ class Unused(msgspec.Struct, frozen=True, kw_only=True):
 
 def find(values: Mapping[str, Any], task: TaskName) -> Unused | None:
     """The column of a row without any medium that names one all the same: the surest by its name or value, or None."""
+    embeds = facts(task).embeds
     by_value: Unused | None = None
     by_link: Unused | None = None
     for column, value in values.items():
@@ -126,7 +128,7 @@ def find(values: Mapping[str, Any], task: TaskName) -> Unused | None:
             return Unused(column=column, kind=kind, direct=_is_direct(value))
         if by_value is None and (found := _kind_of(value, column in PROSE)) is not None:
             by_value = Unused(column=column, kind=found, direct=_is_direct(value))
-        elif by_link is None and task != "embed" and _may_link(column, value):
+        elif by_link is None and not embeds and _may_link(column, value):
             by_link = Unused(column=column, kind=None, direct=True)
     return by_value or by_link
 

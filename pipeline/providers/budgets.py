@@ -10,19 +10,16 @@ from pipeline.providers.cost import fee
 from pipeline.providers.models import Model
 from pipeline.providers.parameter_bounds import asked, most_output
 from pipeline.providers.prices import Price, Region, everywhere
-from pipeline.types import TaskName
-
-PICTURED: tuple[TaskName, ...] = ("caption", "ocr")
-"""Tasks whose rows hold a picture."""
+from pipeline.types import TaskFacts
 
 
-def budget_problem(model: Model, task: TaskName, parameters: Mapping[str, Any], region: Region | None) -> str | None:
+def budget_problem(model: Model, facts: TaskFacts, parameters: Mapping[str, Any], region: Region | None) -> str | None:
     """None where the most that an answer can cost is known, as far as the model and the parameters tell.
 
     Otherwise a sentence, then the lines to add to the job file.
     """
     if model.price is None:
-        return _no_price(model, task, region)
+        return _no_price(model, facts, region)
     if model.price.basis == "units":
         return f"{model.name} bills units that cannot be counted before sending; take budget.max_cost out"
     if (name := fee(parameters, model)) is not None:
@@ -31,9 +28,9 @@ def budget_problem(model: Model, task: TaskName, parameters: Mapping[str, Any], 
             f"what provider.parameters.{name} adds to the bill is not known; take it out, or take budget.max_cost out, "
             f"or, if it adds nothing, add to the job file:\n{own}"
         )
-    if task != "embed" and most_output(parameters, model) is None:
+    if not facts.embeds and most_output(parameters, model) is None:
         return _no_end(model, parameters)
-    if task in PICTURED and model.tokens is None and model.input_limit is None:
+    if facts.needs_image and model.tokens is None and model.input_limit is None:
         return (
             f"how many tokens a picture is for {model.name} is not known; add to the job file the most that the model "
             f"takes:\n{_lines(model, None, 'max_input_tokens = …')}"
@@ -41,9 +38,9 @@ def budget_problem(model: Model, task: TaskName, parameters: Mapping[str, Any], 
     return None
 
 
-def _no_price(model: Model, task: TaskName, region: Region | None) -> str:
+def _no_price(model: Model, facts: TaskFacts, region: Region | None) -> str:
     currency = (region.currency if region is not None else None) or str(declared(model.provider, "CURRENCY"))
-    output = "" if task == "embed" else "output = …, "
+    output = "" if facts.embeds else "output = …, "
     line = f'price = {{ input = …, {output}currency = "{currency}" }}  # per 1,000,000 tokens'
     where = "" if region is None else f" in the region {region.name!r} of {region.service}"
     service = region.service if region is not None else model.provider

@@ -50,7 +50,7 @@ def no_workspace(endpoint: Endpoint) -> None:
 def common(request: Request, model: Model, endpoint: Endpoint, local: LocalFiles) -> None:
     """Task, turns or items, and media against what is known of the model."""
     _task(request, model)
-    if request.task == "embed":
+    if request.embeds:
         _items(request, model)
     else:
         _turns(request, model)
@@ -58,7 +58,7 @@ def common(request: Request, model: Model, endpoint: Endpoint, local: LocalFiles
     for media in all_media(request):
         _reachable(media, model, local)
     input_fits(request, model)
-    if model.stream_only and not request.stream and request.task != "embed":
+    if model.stream_only and not request.stream and not request.embeds:
         raise refusal("StreamOnly", f"{model.name} answers as a stream only; set provider.stream = true")
 
 
@@ -106,7 +106,7 @@ def no_factors(request: Request) -> None:
 
 def one_text(request: Request, who: str) -> None:
     """`/embeddings` of the hosted services takes texts; pictures and fusion are of DashScope's native protocol."""
-    if request.task == "embed" and not (len(request.items) == 1 and isinstance(request.items[0].part, Text)):
+    if request.embeds and not (len(request.items) == 1 and isinstance(request.items[0].part, Text)):
         how = "pictures, sounds and several items go over DashScope's native protocol"
         raise refusal("OneText", f"{who} one text per row; {how}")
 
@@ -142,9 +142,9 @@ def qianfan_extras(request: Request, model: Model) -> None:
 
 
 def _task(request: Request, model: Model) -> None:
-    if model.tasks is None or request.task in model.tasks:
+    if model.tasks is None or request.needs in model.tasks:
         return
-    if request.task == "embed":
+    if request.embeds:
         raise refusal("Task", f"{model.name} gives text, not vectors; choose an embedding model for task 'embed'")
     if model.tasks == ("embed",):
         raise refusal("Task", f"{model.name} gives vectors only; choose another model for task {request.task!r}")
@@ -251,7 +251,7 @@ def part_options(request: Request, model: Model, endpoint: Endpoint) -> None:
     form = form_of(endpoint)
     for part in parts(request):
         if part.options:
-            if request.task == "embed" and isinstance(part, Text):
+            if request.embeds and isinstance(part, Text):
                 raise refusal("Option", f"{', '.join(part.options)}: a text that is embedded has no options")
             check_part(part, form)
             checked = {name: value for name, value in part.options.items() if name not in _OWN_CHECKS}

@@ -143,7 +143,7 @@ def worst_case(request: Request, model: Model) -> float | None:
     price = model.price
     if price is None or price.basis == "units" or fee(request.parameters, model) is not None:
         return None
-    output = 0 if request.task == "embed" else most_output(request.parameters, model)
+    output = 0 if request.embeds else most_output(request.parameters, model)
     if output is None:
         return None
     counted = tokens.count(request, model, "most")

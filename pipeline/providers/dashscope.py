@@ -75,7 +75,7 @@ def encode(request: Request, model: Model, endpoint: Endpoint) -> HttpRequest:
 
 
 def _native(request: Request, parameters: Mapping[str, Any], model: Model) -> tuple[str, dict[str, Any]]:
-    if request.task == "embed":
+    if request.embeds:
         return embeddings.NATIVE_PATH, embeddings.native_body(request, parameters, model)
     if dashscope_native.asks_for_increments(request, model):
         parameters = {**parameters, "incremental_output": True}
@@ -83,7 +83,7 @@ def _native(request: Request, parameters: Mapping[str, Any], model: Model) -> tu
 
 
 def _compatible(request: Request, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    if request.task == "embed":
+    if request.embeds:
         return embeddings.OPENAI_PATH, embeddings.openai_body(request, parameters)
     return CHAT_PATH, chat_body(request, parameters, "compatible")
 
@@ -94,7 +94,7 @@ def _headers(request: Request, endpoint: Endpoint) -> tuple[tuple[str, str], ...
         headers.append(("X-DashScope-WorkSpace", endpoint.workspace))
     if uses_oss(request):
         headers.append(("X-DashScope-OssResourceResolve", "enable"))
-    if endpoint.protocol == "native" and request.stream and request.task != "embed":
+    if endpoint.protocol == "native" and request.stream and not request.embeds:
         headers.append(("X-DashScope-SSE", "enable"))
         headers.append(("Accept", "text/event-stream"))
         headers.append(("X-Accel-Buffering", "no"))
@@ -122,7 +122,7 @@ class _EitherAccumulator:
         self._chosen.add(body, stream=stream)
 
     def _pick(self, body: dict[str, Any]) -> Accumulator:
-        if self._request.task == "embed":
+        if self._request.embeds:
             return VectorAccumulator()
         if "choices" in body and "output" not in body:
             return ChatAccumulator(self._request, whole_needs_reason=True)

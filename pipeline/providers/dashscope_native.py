@@ -165,7 +165,7 @@ class NativeAccumulator:
     """Collects a native answer: one body, or frames in either stream mode."""
 
     def __init__(self, request: Request, *, mode: Mode) -> None:
-        self._task = request.task
+        self._positions = request.positions
         self._text = TextFlow(mode)
         self._thoughts = TextFlow(mode)
         self._has_text = False
@@ -243,7 +243,7 @@ class NativeAccumulator:
             if text:
                 extra["raw_text"] = text
             text = "\n".join(block.text for block in self._blocks)
-        elif self._task == "ocr" and text:
+        elif self._positions and text:
             text, fence = unfenced(text)
             extra.update(fence)
         return Reply(

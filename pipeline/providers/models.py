@@ -15,7 +15,7 @@ from pipeline.errors import JobError
 from pipeline.job.shape import misfit
 from pipeline.providers import prices
 from pipeline.providers.prices import Price
-from pipeline.types import MediaLimits, TaskName
+from pipeline.types import Capability, MediaLimits
 
 Tables = Mapping[str, Mapping[str, Any]]
 
@@ -122,7 +122,7 @@ class Model(_Data, frozen=True):
     name: str
     provider: str
     known: bool = False
-    tasks: tuple[TaskName, ...] | None = None
+    tasks: tuple[Capability, ...] | None = None
     text: bool | None = None
     images: bool | None = None
     frames: bool | None = None

@@ -49,13 +49,13 @@ def encode(request: Request, model: Model, endpoint: Endpoint) -> HttpRequest:
     """The exchange for a request whose media are loaded. Raises Fault as `check` does."""
     check(request, model, endpoint)
     parameters = renamed(request.parameters, model, endpoint.protocol)
-    if request.task == "embed":
+    if request.embeds:
         return post(endpoint, OPENAI_PATH, openai_body(request, parameters))
     return post(endpoint, CHAT_PATH, chat_body(request, parameters, "openai"))
 
 
 def reader(request: Request, model: Model, status: int, headers: Mapping[str, str]) -> Reader:
     """A decoder for one response, whole or streamed."""
-    if request.task == "embed":
+    if request.embeds:
         return WireReader("openai", model, status, headers, VectorAccumulator())
     return WireReader("openai", model, status, headers, ChatAccumulator(request, whole_needs_reason=False))

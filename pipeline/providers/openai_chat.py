@@ -134,7 +134,7 @@ class ChatAccumulator:
     """
 
     def __init__(self, request: Request, *, whole_needs_reason: bool) -> None:
-        self._task = request.task
+        self._positions = request.positions
         self._whole_needs_reason = whole_needs_reason
         self._texts: list[str] = []
         self._thoughts: list[str] = []
@@ -200,7 +200,7 @@ class ChatAccumulator:
         if self._refusals:
             extra["refusal"] = "".join(self._refusals)
         text = "".join(self._texts) if self._texts else None
-        if self._task == "ocr" and text:
+        if self._positions and text:
             text, fence = unfenced(text)
             extra.update(fence)
         return Reply(

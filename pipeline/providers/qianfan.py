@@ -55,13 +55,13 @@ def encode(request: Request, model: Model, endpoint: Endpoint) -> HttpRequest:
     check(request, model, endpoint)
     parameters = renamed(request.parameters, model, endpoint.protocol)
     headers = (("appid", endpoint.workspace),) if endpoint.workspace else ()
-    if request.task == "embed":
+    if request.embeds:
         return post(endpoint, OPENAI_PATH, qianfan_body(request, parameters), headers)
     return post(endpoint, PATH, chat_body(request, parameters, "qianfan"), headers)
 
 
 def reader(request: Request, model: Model, status: int, headers: Mapping[str, str]) -> Reader:
     """A decoder for one response, whole or streamed; all three error shapes, also under HTTP 200."""
-    if request.task == "embed":
+    if request.embeds:
         return WireReader("qianfan", model, status, headers, VectorAccumulator())
     return WireReader("qianfan", model, status, headers, ChatAccumulator(request, whole_needs_reason=False))

@@ -106,7 +106,7 @@ def count(request: Request, model: Model, reading: Reading) -> Count:
 
 
 def _frame(request: Request, reading: Reading) -> int:
-    if reading == "least" or request.task == "embed":
+    if reading == "least" or request.embeds:
         return 0 if reading != "most" else _described(request.parameters)
     system = 0 if request.turns and request.turns[0].role == "system" else _DEFAULT_SYSTEM
     total = _TURN_OVERHEAD * len(request.turns) + _REQUEST_OVERHEAD + system

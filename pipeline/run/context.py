@@ -42,12 +42,12 @@ class JobContext(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def dimension(self) -> int | None:
         """The length of this job's vectors, None if it makes none or their length is not known."""
-        return self.model.dimension(self.spec.job.provider.parameters) if self.spec.job.task == "embed" else None
+        return self.model.dimension(self.spec.job.provider.parameters) if self.task.FACTS.embeds else None
 
     @property
     def upright(self) -> bool:
         """Pictures are turned as their EXIF orientation says: positions of text mean the picture as it is seen."""
-        return self.spec.job.task == "ocr"
+        return self.task.FACTS.capability == "ocr"
 
     def ask(self, row: Row) -> Request:
         """The request of a row without a problem. Raises Fault for one that asks nothing, or not what was meant."""
@@ -75,7 +75,7 @@ class JobContext(msgspec.Struct, frozen=True, kw_only=True):
             return None
         worst = worst_case(request, self.model)
         if worst is None and self.spec.job.budget.max_cost is not None:
-            why = budget_problem(self.model, request.task, request.parameters, region_of(self.endpoint.base_url))
+            why = budget_problem(self.model, self.task.FACTS, request.parameters, region_of(self.endpoint.base_url))
             unknown = "the tokens of its pictures, sounds or videos cannot be counted"
             raise refusal("UnknownCost", f"budget.max_cost cannot be kept for this row: {why or unknown}")
         return worst

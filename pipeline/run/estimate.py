@@ -31,6 +31,7 @@ from pipeline.run.row_preview import asked_for, questions
 from pipeline.run.select import ManifestScan, ManifestScanner, selected
 from pipeline.store import read
 from pipeline.store.upgrade import input_rules
+from pipeline.tasks import facts
 from pipeline.types import Request, Row
 
 LOOKED_AT = 2_000
@@ -96,7 +97,7 @@ def make_estimate(spec: LoadedJob) -> Estimate:
     scan = ManifestScanner(manifest, fingerprinter, spec.output, spec.job.task).scan(
         lambda marks: None, functools.partial(foreseen, context), count_equal=once
     )
-    output = None if spec.job.task == "embed" else _mean_output(spec)
+    output = None if facts(spec.job.task).embeds else _mean_output(spec)
     look = _look(context, manifest, scan, fingerprinter, output)
     if once:
         with answered_before(spec) as before:

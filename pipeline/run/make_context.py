@@ -31,6 +31,10 @@ def job_context(spec: LoadedJob, *, keyless: bool = False) -> JobContext:
     own, shared = job.models, user_models()
     check_tables(own)
     check_tables(shared, "user-wide models")
+    task = tasks.load(job.task)
+    facts = task.FACTS
+    if facts.embeds and (job.prompt.text is not None or job.prompt.system is not None):
+        raise spec.fail("prompt: an embedding takes no prompt; put the words into the rows' text or contents")
     provider = _provider(spec)
     place = endpoint(spec, provider, keyless=keyless)
     model = find(job.provider.name, job.provider.model, own, shared, place.base_url)
@@ -38,21 +42,21 @@ def job_context(spec: LoadedJob, *, keyless: bool = False) -> JobContext:
         provider.check_endpoint(model, place)
     except Fault as fault:
         raise spec.fail(fault.message) from None
-    if model.tasks is not None and job.task not in model.tasks:
+    if model.tasks is not None and facts.capability not in model.tasks:
         raise spec.fail(f"provider.model: {model.name} is for {', '.join(model.tasks)}, not for {job.task}")
     for problem in check_parameters(job.provider.parameters, model, place):
         raise spec.fail(problem)
     if job.media.frames is not None:
         require_video()
     if job.budget.max_cost is not None and not spec.offline:
-        why = budget_problem(model, job.task, job.provider.parameters, region_of(place.base_url))
+        why = budget_problem(model, facts, job.provider.parameters, region_of(place.base_url))
         if why is not None:
             raise spec.fail(f"budget.max_cost cannot be kept: {why}")
     try:
         gate = checks(job.quality)
     except JobError as error:
         raise spec.fail(str(error)) from None
-    made = JobContext(spec=spec, task=tasks.load(job.task), provider=provider, model=model, endpoint=place, checks=gate)
+    made = JobContext(spec=spec, task=task, provider=provider, model=model, endpoint=place, checks=gate)
     impossible = _wrong_dimension(made) or refusal_of_all(made)
     if impossible is not None:
         raise spec.fail(impossible)

@@ -15,7 +15,7 @@ from pipeline.job.schema import JobFile
 from pipeline.manifest.rows import Shaper
 from pipeline.manifest.unused import Unused, find, strong_kind
 from pipeline.providers.body import all_media
-from pipeline.tasks import Task
+from pipeline.tasks import Task, facts
 from pipeline.tasks.prompts import placeholders
 from pipeline.types import Request, Row
 
@@ -24,10 +24,6 @@ MEDIA_FIELDS = frozenset({"image", "images", "frames", "video", "audio", "conten
 
 _QUESTIONS = frozenset({"question", "questions", "query", "instruction", "instructions", "q", "问题", "提问"})
 _WORDS = {"image": "a picture", "audio": "a sound", "video": "a video", "frames": "a video", None: "a picture"}
-_OUTCOME = {
-    "ask": "the question would be sent and paid without the picture",
-    "embed": "the text would be embedded and paid without it",
-}
 
 
 def ask(task: Task, row: Row, job: JobFile) -> Request:
@@ -103,7 +99,7 @@ def question_column(columns: tuple[str, ...]) -> str | None:
 
 
 def _lonely_frame_field(values: Mapping[str, Any], job: JobFile) -> str | None:
-    if job.task == "embed":
+    if facts(job.task).embeds:
         return None
     columns = job.columns
     for column in (columns.fps or "fps", columns.max_frames or "max_frames"):
@@ -134,7 +130,12 @@ def _way_out(*, again: bool = False) -> str:
 
 
 def _outcome(job: JobFile) -> str:
-    return _OUTCOME.get(job.task, "every row would fail without a picture")
+    task = facts(job.task)
+    if task.needs_image:
+        return "every row would fail without a picture"
+    if task.embeds:
+        return "the text would be embedded and paid without it"
+    return "the question would be sent and paid without the picture"
 
 
 def _lower(text: str) -> str:

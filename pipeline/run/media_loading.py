@@ -13,6 +13,7 @@ from pipeline.media.pdf import DPI
 from pipeline.media.redact import public
 from pipeline.run.context import JobContext
 from pipeline.run.request_media import check_count, takes_pages, with_pages
+from pipeline.tasks import facts
 from pipeline.types import Loaded, Media, MediaLimits, Request
 
 
@@ -71,7 +72,7 @@ class MediaLoader:
         for media, found in into.documents.items():
             check_count(found, self._context)
             into.loaded[media] = Loaded(kind="image", source=found.name, sha256=found.sha256)
-            count = 1 if into.request.task == "ocr" else found.pages
+            count = 1 if facts(into.request.task).pages == "each" else found.pages
             pages[media] = tuple(self.page(found, index, into.request) for index in range(count))
         return with_pages(into.request, pages)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pipeline import tasks
 from pipeline.errors import Fault
 from pipeline.job.schema import JobFile
 from pipeline.job.values import did_you_mean, nearest
@@ -49,14 +50,14 @@ def _given(job: JobFile, columns: tuple[str, ...] | None) -> frozenset[str]:
 
 def _forms(context: JobContext) -> list[tuple[frozenset[str], Pieces]]:
     """Every form of row that the task may take, the most usual first: (fields that can give it, pieces of a Row)."""
-    task = context.spec.job.task
+    facts = context.task.FACTS
     every = [(frozenset({"image", "images", "contents"}), pieces) for pieces in _pieces(context, "image")]
     every += [
         (frozenset({field, "contents"}), p) for field in ("frames", "video", "audio") for p in _pieces(context, field)
     ]
-    if task == "embed":
+    if facts.embeds:
         every += [(frozenset({"text", "contents"}), pieces) for pieces in _pieces(context, "text")]
-    if task == "ask":
+    if facts.asks:
         every += [(frozenset({"messages"}), pieces) for pieces in _pieces(context, "messages")]
         every.append((frozenset(), {}))  # the question alone, which the job or the row gives
     return every
@@ -95,7 +96,7 @@ def _local(kind: MediaKind) -> Media:
 def _refused(context: JobContext, pieces: Pieces) -> str | None:
     job = context.spec.job
     # Words of the row take the place of the job's, whose {columns} only a row has.
-    asked = {} if job.task == "embed" else {"prompt": "a question", "system": job.prompt.system and "a role"}
+    asked = {} if context.task.FACTS.embeds else {"prompt": "a question", "system": job.prompt.system and "a role"}
     row = Row(ordinal=0, where="", id="", given=False, **{**asked, **pieces})
     try:
         request = context.task.ask(row, job)
@@ -122,7 +123,7 @@ def _wrong_column(context: JobContext, sent: Pieces) -> str | None:
         column = getattr(job.columns, field)
         if column is None or field == "id":
             continue
-        if field == "text" and job.task != "embed":
+        if field == "text" and not context.task.FACTS.embeds:
             return f"columns.text: texts are for embed; in the prompt of {job.task}, write {{{column}}}"
         forms = _pieces(context, field)
         if forms and all(_refused(context, one) and _refused(context, {**sent, **one}) for one in forms):
@@ -131,7 +132,7 @@ def _wrong_column(context: JobContext, sent: Pieces) -> str | None:
 
 
 def _no_question(job: JobFile, given: frozenset[str], columns: tuple[str, ...]) -> str | None:
-    if job.task != "ask" or job.prompt.text is not None:
+    if not tasks.facts(job.task).asks or job.prompt.text is not None:
         return None
     if not {"prompt", "prompts", "contents"}.isdisjoint(given):
         return None
@@ -143,10 +144,9 @@ def _no_question(job: JobFile, given: frozenset[str], columns: tuple[str, ...]) 
 
 
 def _no_input(job: JobFile, columns: tuple[str, ...]) -> str:
-    wanted = (
-        ("image", "images", "audio", "video", "text") if job.task == "embed" else ("image", "images", "frames", "video")
-    )
-    what = "nothing to embed: no column gives an input" if job.task == "embed" else "no column gives a picture"
+    embeds = tasks.facts(job.task).embeds
+    wanted = ("image", "images", "audio", "video", "text") if embeds else ("image", "images", "frames", "video")
+    what = "nothing to embed: no column gives an input" if embeds else "no column gives a picture"
     near = next((field for field in wanted if nearest(field, columns)), None)
     hint = did_you_mean(near, columns) if near else ""
     way = f'{", ".join(wanted[:-1])} or {wanted[-1]}, or write [columns] {near or wanted[0]} = "…" into the job'

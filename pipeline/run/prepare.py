@@ -37,6 +37,7 @@ from pipeline.run.thread_batcher import ThreadBatcher
 from pipeline.run.work_item import WorkItem, continued
 from pipeline.store.lookup import Turns
 from pipeline.store.records import TurnRecord
+from pipeline.tasks import facts
 from pipeline.tasks.quality import Gate
 from pipeline.types import Loaded, Media, Reader, Reply, Request, Row, Usage
 
@@ -209,7 +210,7 @@ class Preparer:
         loaded = into.loaded
         if into.documents:
             request = await self._loaders.run(self._loader.with_pages, into)
-            work.document = next(iter(into.documents.values())) if request.task == "ocr" else None
+            work.document = next(iter(into.documents.values())) if facts(request.task).pages == "each" else None
         if cut:
             request = await self._cut(work, row, request, cut, loaded, deadline)
         return replaced(request, lambda found: loaded.get(found, found)), loaded

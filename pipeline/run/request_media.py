@@ -14,6 +14,7 @@ from pipeline.media.video_frames import FrameList
 from pipeline.providers import declared
 from pipeline.providers.body import all_media, parts
 from pipeline.providers.tokens import estimate
+from pipeline.tasks import facts
 from pipeline.types import EmbedItem, Image, Loaded, Media, Part, Request, Text, Video, VideoFile
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def blank(media: Media, context: JobContext, count: int | None = None) -> FrameL
 
 def _must_be_cut(media: Media, context: JobContext) -> bool:
     job, takes = context.spec.job, context.model.video
-    if job.task == "embed":
+    if context.task.FACTS.embeds:
         return False
     if job.media.frames is None and (takes or (takes is None and media.url is not None)):
         return False
@@ -183,9 +184,10 @@ def _thinned(cut: FrameList, most: int) -> FrameList:
 
 def takes_pages(request: Request, media: Media) -> bool:
     """Whether a document may stand where `media` stands: as a picture of a question, or as the only one to be read."""
-    if request.task == "ocr":
+    pages = facts(request.task).pages
+    if pages == "each":
         return not request.follow_ups and all_media(request) == [media]
-    return request.task == "ask" and any(
+    return pages == "together" and any(
         isinstance(part, Image) and part.media == media for turn in request.turns for part in turn.parts
     )
 
@@ -195,7 +197,7 @@ def check_count(document: Document, context: JobContext) -> None:
     job, model, pages = context.spec.job, context.model, document.pages
     if pages > job.media.max_pages:
         raise refusal("TooManyPages", f"{document.name}: {pages} pages; media.max_pages allows {job.media.max_pages}")
-    if job.task == "ask" and model.max_images is not None and pages > model.max_images:
+    if context.task.FACTS.pages == "together" and model.max_images is not None and pages > model.max_images:
         raise refusal("TooManyPages", f"{document.name}: {pages} pages; {model.name} takes {model.max_images} pictures")
 
 

@@ -27,6 +27,7 @@ from pipeline.run.request_media import (
     with_pages,
 )
 from pipeline.run.work_item import continued
+from pipeline.tasks import facts
 from pipeline.types import Loaded, Media, Request, Row
 
 
@@ -49,7 +50,7 @@ def asked_for(row: Row, context: JobContext, root: str) -> Request:
         if isinstance(media, Media) and media not in seen:
             seen[media] = _seen(media, request, context, root)
     pages = next((found for found in seen.values() if len(found) > 1), ())
-    if pages and request.task == "ocr":
+    if pages and facts(request.task).pages == "each":
         request = msgspec.structs.replace(replaced(request, lambda _: pages[0]), pages=pages)
     else:
         request = with_pages(request, {media: found for media, found in seen.items() if len(found) > 1})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline.types import TaskName
+from pipeline.tasks import facts
+from pipeline.types import ColumnType, TaskName
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,12 +46,6 @@ COMMON = (
     "extra",
     "stale",
 )
-OWN: dict[TaskName, tuple[str, ...]] = {
-    "caption": ("caption",),
-    "ask": ("answer",),
-    "ocr": ("ocr_text", "blocks"),
-    "embed": ("embedding", "modalities"),
-}
 DEAD = ("fault", "code", "http_status", "message", "row")
 """What a failure has after the common columns."""
 
@@ -68,24 +63,29 @@ MOST_COLUMNS = 2_000
 columns, and no reader opens such a table."""
 
 
+def own(task: TaskName) -> tuple[str, ...]:
+    """The columns of a task's results after the common ones."""
+    return tuple(facts(task).columns)
+
+
 def reserved(task: TaskName) -> frozenset[str]:
     """Names of ours in lower case: a row column of that name is stored as `row_<name>`, alike in both datasets."""
-    return frozenset((*COMMON, *OWN[task], *DEAD, *DISMISSAL, OTHERS))
+    return frozenset((*COMMON, *own(task), *DEAD, *DISMISSAL, OTHERS))
 
 
 def free_name(dataset: str, task: TaskName) -> str:
     """A name that no part of this dataset has as a column: one of ours, reserved, that stands in other datasets."""
     names = schema(dataset, task).names
-    return next(name for name in (*DEAD, *OWN[task]) if name not in names)
+    return next(name for name in (*DEAD, *own(task)) if name not in names)
 
 
 def schema(dataset: str, task: TaskName, dimension: int | None = None) -> pa.Schema:
     """The fixed columns of a dataset, without the row's own. `dimension`: floats of an embedding, None: not known."""
     import pyarrow as pa
 
-    types = _types(dimension)
+    types = _types(task, dimension)
     names = {
-        "results": (*COMMON, *OWN[task]),
+        "results": (*COMMON, *own(task)),
         "failures": (*COMMON, *DEAD),
         "attempts": _ATTEMPTS,
         "turns": _TURNS,
@@ -163,7 +163,7 @@ _RUNS = (
 )
 
 
-def _types(dimension: int | None) -> dict[str, Any]:
+def _types(task: TaskName, dimension: int | None) -> dict[str, Any]:
     import pyarrow as pa
 
     text, whole, small, real = pa.string(), pa.int64(), pa.int32(), pa.float64()
@@ -177,13 +177,16 @@ def _types(dimension: int | None) -> dict[str, Any]:
         small: ("attempt_count", "attempt", "turn", "http_status", "exit_code"),
         real: ("cost",),
         utc: ("started_at", "finished_at", "dismissed_at"),
-        pa.list_(text): ("source", "modalities"),
+        pa.list_(text): ("source",),
         pa.bool_(): ("stale", "undone"),
-        pa.list_(block): ("blocks",),
-        pa.list_(pa.float32()) if dimension is None else pa.list_(pa.float32(), dimension): ("embedding",),
     }
-    types = dict.fromkeys(
-        (*COMMON, *DEAD, *_ATTEMPTS, *_TURNS, *_RUNS, "stamp", "dismissed_reason", *sum(OWN.values(), ())), text
-    )
+    types = dict.fromkeys((*COMMON, *DEAD, *_ATTEMPTS, *_TURNS, *_RUNS, "stamp", "dismissed_reason"), text)
     types.update({name: type_ for type_, names in kinds.items() for name in names})
+    of_task: dict[ColumnType, Any] = {
+        "text": text,
+        "list of text": pa.list_(text),
+        "blocks": pa.list_(block),
+        "vector": pa.list_(pa.float32()) if dimension is None else pa.list_(pa.float32(), dimension),
+    }
+    types.update({name: of_task[type_] for name, type_ in facts(task).columns.items()})
     return types

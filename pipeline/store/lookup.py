@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipeline.store.arrow_schemas import COMMON, DEAD, OWN, schema_of_format
+from pipeline.store.arrow_schemas import COMMON, DEAD, own, schema_of_format
 from pipeline.store.journal import replay, segments
 from pipeline.store.layout import Layout
 from pipeline.store.parts import Part, all_parts, live_parts, read_head, reading_part
@@ -113,7 +113,7 @@ def _record(row: dict[str, Any], task: TaskName) -> AnswerRecord | FailureRecord
     ours["finished_at"] = (ours["finished_at"] - _EPOCH) // _MICROSECOND
     extra = msgspec.json.decode(row["extra"]) if row["extra"] else {}
     if "fault" not in row:
-        return AnswerRecord(**ours, extra=extra, own={name: row[name] for name in OWN[task]})
+        return AnswerRecord(**ours, extra=extra, own={name: row[name] for name in own(task)})
     held = extra.pop("answer", None)
     dead = {name: row[name] for name in DEAD if name != "row"}
     return FailureRecord(**ours, **dead, extra=extra, answer=None if held is None else decode_answer(held))

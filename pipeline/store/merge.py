@@ -23,6 +23,7 @@ from pipeline.store.parts import (
     release_unused,
     writing,
 )
+from pipeline.tasks import facts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,7 +96,7 @@ def _target(dataset_schema: DatasetSchema, parts: Sequence[Part]) -> pa.Schema:
 
 def _holds_vectors(dataset_schema: DatasetSchema) -> bool:
     """In other datasets and tasks, `embedding` may be a row column."""
-    return dataset_schema.task == "embed" and dataset_schema.folder.name == "results"
+    return facts(dataset_schema.task).embeds and dataset_schema.folder.name == "results"
 
 
 def _vector(part: Part) -> Any:

@@ -20,6 +20,7 @@ from pipeline.store.layout import CATALOG_BEGINS, Layout
 from pipeline.store.parts import SCHEMA_PART, refuse_damaged
 from pipeline.store.sql import block, escaped, held, literal, pattern
 from pipeline.store.upgrade import outdated
+from pipeline.tasks import facts
 from pipeline.types import TaskName
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _shown(layout: Layout, task: TaskName, dataset: str, columns: str = "") -> s
 
 
 def _views(task: TaskName, dimension: int | None) -> str:
-    vector = block("vector", dimension=dimension).rstrip() if task == "embed" and dimension else ""
+    vector = block("vector", dimension=dimension).rstrip() if facts(task).embeds and dimension else ""
     versions = f" replace (\n{vector}\n)" if vector else ""
     results = f"w.stale as stale,\n{vector}\n" if vector else "w.stale as stale"
     return block("views", versions=versions, results=results)

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.store import columns
-from pipeline.store.arrow_schemas import COMMON, DEAD, MOST_COLUMNS, OTHERS, OWN, reserved, schema
+from pipeline.store.arrow_schemas import COMMON, DEAD, MOST_COLUMNS, OTHERS, own, reserved, schema
 from pipeline.store.journal import Entry
 from pipeline.store.records import AnswerRecord, AttemptRecord, FailureRecord, Outcome, RunRecord, TurnRecord
+from pipeline.tasks import facts
 from pipeline.types import TaskName
 
 if TYPE_CHECKING:
@@ -59,10 +60,10 @@ def manifest_state_table(entries: Sequence[Entry], task: TaskName) -> pa.Table:
 def results_table(entries: Sequence[Entry], task: TaskName, known: RowTypes) -> tuple[pa.Table, RowTypes]:
     """The answers, and the row's columns as known now (`known` is what was known before)."""
     pairs = [(entry.seq, entry.record) for entry in entries if isinstance(entry.record, AnswerRecord)]
-    dimension = _dimension([record for _, record in pairs]) if task == "embed" else None
+    dimension = _dimension([record for _, record in pairs]) if facts(task).embeds else None
     fixed = schema("results", task, dimension)
     arrays = [_common(name, pairs, task, fixed) for name in COMMON]
-    for name in OWN[task]:
+    for name in own(task):
         values = [record.own.get(name) for _, record in pairs]
         arrays.append(_vectors(values, fixed.field(name).type) if name == "embedding" else _array(values, fixed, name))
     return _with_row_columns(fixed, arrays, pairs, task, known)

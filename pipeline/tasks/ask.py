@@ -6,12 +6,16 @@ from typing import Any
 
 from pipeline.job.schema import JobFile
 from pipeline.tasks.conversation import conversation
-from pipeline.types import Reply, Request, Row
+from pipeline.types import Reply, Request, Row, TaskFacts
+
+FACTS = TaskFacts(
+    columns={"answer": "text"}, capability="ask", takes_audio=True, needs_image=False, asks=True, pages="together"
+)
 
 
 def ask(row: Row, job: JobFile) -> Request:
     """The request that puts the row's question; it has no default prompt."""
-    return conversation("ask", row, job, None)
+    return conversation("ask", FACTS, row, job, None)
 
 
 def columns(reply: Reply, request: Request) -> dict[str, Any]:

@@ -7,12 +7,14 @@ from typing import Any
 from pipeline.job.schema import JobFile
 from pipeline.tasks.conversation import conversation
 from pipeline.tasks.prompts import CAPTION, CAPTION_VIDEO
-from pipeline.types import Frames, Media, Reply, Request, Row
+from pipeline.types import Frames, Media, Reply, Request, Row, TaskFacts
+
+FACTS = TaskFacts(columns={"caption": "text"}, capability="caption")
 
 
 def ask(row: Row, job: JobFile) -> Request:
     """The request that describes the row's pictures."""
-    return conversation("caption", row, job, CAPTION_VIDEO if _is_video(row) else CAPTION)
+    return conversation("caption", FACTS, row, job, CAPTION_VIDEO if _is_video(row) else CAPTION)
 
 
 def _is_video(row: Row) -> bool:

@@ -19,6 +19,7 @@ from pipeline.types import (
     Part,
     Request,
     Row,
+    TaskFacts,
     TaskName,
     Text,
     Turn,
@@ -27,7 +28,7 @@ from pipeline.types import (
 )
 
 
-def conversation(task: TaskName, row: Row, job: JobFile, default: DefaultPrompt | None) -> Request:
+def conversation(task: TaskName, facts: TaskFacts, row: Row, job: JobFile, default: DefaultPrompt | None) -> Request:
     """The request of a row: system, earlier turns, then the row's media, `contents` and prompt as the user's turn.
 
     A prompt of the row or the job stands last. The default prompt is for rows whose `contents` hold no text. Of
@@ -39,10 +40,10 @@ def conversation(task: TaskName, row: Row, job: JobFile, default: DefaultPrompt 
     follow_ups: tuple[str, ...] = ()
     if row.prompts:
         prompt, follow_ups = row.prompts[0], row.prompts[1:]
-    if row.audio and task != "ask":
+    if row.audio and not facts.takes_audio:
         raise refusal("AudioNotTaken", f"`audio` is for embed and ask, not for {task}")
     parts = _own_parts(row)
-    if task != "ask" and not any(not isinstance(part, Text) for part in parts):
+    if facts.needs_image and not any(not isinstance(part, Text) for part in parts):
         raise refusal("NoInput", "the row has no picture: give it `image`, `images`, `frames`, `video` or `contents`")
     if prompt is None and not any(isinstance(part, Text) for part in parts):
         if default is not None:
@@ -55,9 +56,14 @@ def conversation(task: TaskName, row: Row, job: JobFile, default: DefaultPrompt 
     turns += [_earlier(message) for message in row.messages]
     turns.append(Turn(role="user", parts=tuple(parts)))
     return Request(
-        task=task, model=job.provider.model, turns=tuple(turns), follow_ups=follow_ups,
-        parameters=parameters(row, job), stream=job.provider.stream,
-    )  # fmt: skip
+        task=task,
+        capability=facts.capability,
+        model=job.provider.model,
+        turns=tuple(turns),
+        follow_ups=follow_ups,
+        parameters=parameters(row, job),
+        stream=job.provider.stream,
+    )
 
 
 def prompts(row: Row, job: JobFile) -> tuple[str | None, str | None]:

@@ -9,7 +9,28 @@ from typing import Any
 from pipeline.errors import refusal
 from pipeline.job.schema import JobFile
 from pipeline.tasks.conversation import parameters, part_of
-from pipeline.types import Audio, EmbedItem, Frames, Image, Item, Part, Reply, Request, Row, Text, Video, VideoFile
+from pipeline.types import (
+    Audio,
+    EmbedItem,
+    Frames,
+    Image,
+    Item,
+    Part,
+    Reply,
+    Request,
+    Row,
+    TaskFacts,
+    Text,
+    Video,
+    VideoFile,
+)
+
+FACTS = TaskFacts(
+    columns={"embedding": "vector", "modalities": "list of text"},
+    capability="embed",
+    takes_audio=True,
+    needs_image=False,
+)
 
 
 def ask(row: Row, job: JobFile) -> Request:

@@ -7,12 +7,19 @@ from typing import Any
 from pipeline.job.schema import JobFile
 from pipeline.tasks.conversation import conversation
 from pipeline.tasks.prompts import OCR
-from pipeline.types import Reply, Request, Row
+from pipeline.types import Reply, Request, Row, TaskFacts
+
+FACTS = TaskFacts(
+    columns={"ocr_text": "text", "blocks": "blocks"},
+    capability="ocr",
+    pages="each",
+    may_be_empty=True,  # an image may have no text
+)
 
 
 def ask(row: Row, job: JobFile) -> Request:
     """The request that reads the row's picture."""
-    return conversation("ocr", row, job, OCR)
+    return conversation("ocr", FACTS, row, job, OCR)
 
 
 def columns(reply: Reply, request: Request) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import msgspec
 from pipeline.errors import Fault, JobError
 from pipeline.job.shape import misfit
 from pipeline.job.values import did_you_mean
+from pipeline.tasks import facts, load
 from pipeline.types import Reply, Request, Text
 
 IDENTICAL_MEMORY = 4096
@@ -72,7 +73,10 @@ class Gate:
 
     def __call__(self, reply: Reply, request: Request, content: str) -> Fault | None:
         """The fault of a reply that cannot be an answer, or None. `content`: a key of what was asked."""
-        found = self._vector(reply, request, content) if request.task == "embed" else self._text(reply, request)
+        own = getattr(load(request.task), "check", None)
+        found = self._vector(reply, request, content) if request.embeds else self._text(reply, request)
+        if found is None and own is not None:
+            found = own(reply, request)
         if found is None:
             return None
         code, message = found
@@ -82,7 +86,7 @@ class Gate:
         text = reply.text or ""
         if self._checks.truncated and reply.finish_reason == "length":
             return "Truncated", "the answer was cut at the token limit: raise max_tokens, or ask for less"
-        if self._checks.empty and request.task != "ocr" and not text.strip():
+        if self._checks.empty and not facts(request.task).may_be_empty and not text.strip():
             return "EmptyAnswer", "the answer has no text"
         if self._checks.thinking and _THINKING.search(text):
             return "LeakedThinking", "the answer holds the model's thinking: switch thinking off"

@@ -9,6 +9,7 @@ from pipeline.providers import models, reply_fields
 from pipeline.providers.budgets import budget_problem
 from pipeline.providers.cost import cost, expected, worst_case
 from pipeline.providers.prices import region_of
+from pipeline.tasks import facts
 from pipeline.types import Audio, EmbedItem, Image, Loaded, Request, Text, Turn, Usage, VideoFile
 
 CHINA = "https://dashscope.aliyuncs.com/api/v1"
@@ -151,7 +152,7 @@ def test_what_may_cost_a_fee_has_no_known_cost_and_no_budget(provider, name, par
     request = asking(Text("x"), max_tokens=5, **parameters)
     assert cost(Usage(input_tokens=5, output_tokens=5), found, request) == (None, None)
     assert (worst_case(request, found), expected(request, found, 3)) == (None, None)
-    why = budget_problem(found, "ask", request.parameters, None)
+    why = budget_problem(found, facts("ask"), request.parameters, None)
     assert 'cost = "none" }' in why
 
 
@@ -187,15 +188,15 @@ def test_a_user_says_that_a_parameter_costs_nothing():
 )  # fmt: skip
 def test_why_a_budget_cannot_be_kept_is_said_with_the_line(of, task, parameters, expected_words):
     found = models.find(*of)
-    why = budget_problem(found, task, parameters, region_of(CHINA))
+    why = budget_problem(found, facts(task), parameters, region_of(CHINA))
     assert all(word in why for word in expected_words), why
 
 
 def test_a_model_without_an_end_asks_for_a_bound():
     open_end = models.find("openai", "m", {"m": {"price": {"input": 1.0}}})
-    assert "set provider.parameters.max_tokens" in budget_problem(open_end, "ask", {}, None)
-    assert "max_input_tokens = …" in budget_problem(open_end, "caption", {"max_tokens": 5}, None)
-    assert budget_problem(open_end, "ask", {"max_tokens": 5}, None) is None
+    assert "set provider.parameters.max_tokens" in budget_problem(open_end, facts("ask"), {}, None)
+    assert "max_input_tokens = …" in budget_problem(open_end, facts("caption"), {"max_tokens": 5}, None)
+    assert budget_problem(open_end, facts("ask"), {"max_tokens": 5}, None) is None
 
 
 @pytest.mark.parametrize("pictures", [1, 5, 50])

@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 import msgspec
 import pytest
 
+from pipeline import Job
 from pipeline.errors import JobError
 from pipeline.job.load import load
 from pipeline.job.schema import JobFile
@@ -96,8 +97,6 @@ def test_a_value_of_the_wrong_kind_is_told_in_plain_words(tmp_path, kind):
         ("provider.stream", "yes", 'provider.stream: found "yes", expected true or false'),
         ("provider.stream", "true", 'provider.stream: found "true", expected true or false; write it without quotes'),
         ("provider.model", 4, "provider.model: found 4, expected text; write it in quotes"),
-        ("task", "captoin", 'task: found "captoin", expected one of caption, ocr, embed, ask; did you mean "caption"?'),
-        ("task", "Caption", 'did you mean "caption"?'),
         ("media.resize", "of", 'expected one of fit, off; did you mean "off"?'),
         ("provider", "dashscope", 'provider: found "dashscope", expected a table [provider]'),
         ("retry.deadline", [1], "retry.deadline: found a list, expected a number or text"),
@@ -114,6 +113,15 @@ def test_the_words_of_a_wrong_value(tmp_path, key, value, expected):
         load(path, overrides={key: value})
     else:
         assert expected in refusal(path, overrides={key: value})
+
+
+@pytest.mark.parametrize("task", ["captoin", "Caption"])
+def test_an_unknown_task_gets_the_nearest_name(tmp_path, task):
+    path = job_file(tmp_path)
+    with pytest.raises(JobError) as caught:
+        Job.load(path, {"task": task})
+    assert f"{path}: task: {task!r} is not one of caption, ocr, embed, ask" in str(caught.value)
+    assert 'did you mean "caption"?' in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["task", "manifest", "output", "provider"])
