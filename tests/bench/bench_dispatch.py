@@ -16,7 +16,7 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,7 +28,7 @@ from PIL import Image
 HERE = Path(__file__).parent
 PROMPT = "Describe this picture for a search index. " * 24
 
-Client = Callable[[str, str, int, int, BinaryIO], Awaitable[None]]
+Client = Callable[[str, str, int, int, BinaryIO], Coroutine[Any, Any, None]]
 
 
 @functools.cache

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from pipeline.providers.safe_text import hide, reply_without_keys
 from pipeline.types import Block, Reply, Secret
 
 KEY = "sk-fakefakefake0123456789abcdef"
 WORDS = "A white cat sits on a red mat beside an open window. " * 20
-HEAD = {"finish_reason": "stop", "request_id": "7f9c2ba4-e88f-4b7d-ab2c-1c0f5d1a2b3c", "model": "qwen3-vl-plus"}
+HEAD: dict[str, Any] = {
+    "finish_reason": "stop",
+    "request_id": "7f9c2ba4-e88f-4b7d-ab2c-1c0f5d1a2b3c",
+    "model": "qwen3-vl-plus",
+}
 EXTRA = {"reasoning": WORDS, "search": [{"title": "a page", "url": f"https://pages.example/{n}"} for n in range(5)]}
 REPLIES = {
     "caption of 1 KB": Reply(text=WORDS, **HEAD),

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,10 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
+def counted(output: Path, view: str) -> list[Any]:
+    return connect(output, "caption").sql(f"select count(*) from {view}").fetchall()
+
+
 def bench_plan() -> None:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder)
@@ -217,9 +222,7 @@ def bench_plan() -> None:
         spent = time.perf_counter() - began - making
         print(f"plan a million done rows: {spent:.1f} s, peak {before} → {peak()} MB")
         for view in ("results", "failures"):
-            seconds = best(
-                2, lambda view=view: connect(output, "caption").sql(f"select count(*) from {view}").fetchall()
-            )
+            seconds = best(2, partial(counted, output, view))
             print(f"  count {view}: {seconds:.2f} s")
 
 

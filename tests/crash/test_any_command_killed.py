@@ -50,7 +50,8 @@ class Campaign:
         self.exported = folder / "all.csv"
 
     def start(self, command: str, child_processes: ChildProcesses) -> Child:
-        more: list[object] = {"reprocess": ["--where", "true"], "export": [self.exported]}.get(command, [])
+        options: dict[str, list[object]] = {"reprocess": ["--where", "true"], "export": [self.exported]}
+        more = options.get(command, [])
         return child_processes.start(
             command, self.job.path, *more, *(["--quiet"] if command in ("run", "reprocess") else [])
         )

@@ -49,5 +49,5 @@ def test_a_kill_leaves_the_old_record_or_the_new_one(own_runtime: Path) -> None:
         ledger.lease(Ask(most_starts=50.0), grants.append)
         assert grants[0].terms is not None, "the lock of a dead run is still held"
         ledger.pause(0.0001)
-        pause = unpack(path.read_bytes(), boot_id(), time.monotonic()).paused  # type: ignore[union-attr]
+        pause = unpack(path.read_bytes(), boot_id(), time.monotonic()).paused
         ledger.close()

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ WRONG = [
 ]
 
 
-def _command(environment: str, arguments: tuple[str, ...], folder: Path, **options: object):
+def _command(environment: str, arguments: tuple[str, ...], folder: Path, **options: Any):
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "LC_", "LANG"))}
     env = {**kept, "PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(folder), **ENVIRONMENTS[environment]}
     command = [sys.executable, "-m", "pipeline", *arguments]

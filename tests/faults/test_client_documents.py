@@ -118,7 +118,7 @@ def test_too_many_pages_are_refused_with_the_number(
     (tmp_path / "a.pdf").write_bytes(pages_of(*WORDS))
     with serving() as service:
         row = {"id": "a", "image": "a.pdf", **({"prompt": "What?"} if task == "ask" else {})}
-        tables = {"media": media, "models": {CHAT["model"]: model}} if model else {"media": media}
+        tables: dict[str, Any] = {"media": media, "models": {CHAT["model"]: model}} if model else {"media": media}
         code, message = refused(Client(tmp_path, service.url).job([row], task=task, provider=CHAT, **tables))
     assert code == "TooManyPages"
     assert words in message
@@ -223,7 +223,7 @@ def test_without_pypdfium2_the_refusal_says_what_to_install(tmp_path: Path, monk
 def test_thumbnails_inside_a_tiff_are_no_pages(tmp_path: Path) -> None:
     page, small = written_page("ALONE"), written_page("ALONE", 120, 40)
     file = io.BytesIO()
-    small.encoderinfo = {"tiffinfo": {254: 1}}  # type: ignore[attr-defined]
+    small.encoderinfo = {"tiffinfo": {254: 1}}
     page.save(file, "TIFF", save_all=True, append_images=[small])
     assert Image.open(io.BytesIO(file.getvalue())).n_frames == 2  # type: ignore[attr-defined]
     (tmp_path / "a.tif").write_bytes(file.getvalue())

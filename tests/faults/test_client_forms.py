@@ -85,8 +85,8 @@ def test_one_picture_is_asked_about_whole_and_as_a_stream(client: Client, servic
 def test_system_several_pictures_and_earlier_turns_arrive(remote: Client, service: Service, chat: str) -> None:
     provider, path = CHATS[chat]
     earlier = [{"role": "user", "text": "And this?", "image": COFFEE}, {"role": "assistant", "text": "A cup."}]
-    rows = [{"id": "several", "images": [CAT, COFFEE], "prompt": SAID, "system": "Be brief."},
-            {"id": "turns", "messages": earlier, "prompt": "Describe it again."}]  # fmt: skip
+    rows: list[dict[str, Any]] = [{"id": "several", "images": [CAT, COFFEE], "prompt": SAID, "system": "Be brief."},
+                                  {"id": "turns", "messages": earlier, "prompt": "Describe it again."}]  # fmt: skip
     several, turns = remote.answers(rows, provider=provider)
     assert "Picture 2: " in several["answer"]
     assert "Espresso" in turns["answer"]
@@ -256,7 +256,7 @@ def test_pictures_and_sounds_are_embedded_as_one_message_by_servers_that_take_it
     client: Client, service: Service, host: str
 ) -> None:
     sound = str(DATA / "sounds/chime.wav")
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"id": "picture", "image": CAT},
         {"id": "both", "image": f"{host}/photos/chelsea.jpg", "text": "a cat"},
         {"id": "sound", "audio": sound},
@@ -275,7 +275,7 @@ def test_pictures_and_sounds_are_embedded_as_one_message_by_servers_that_take_it
 def test_what_a_text_only_embeddings_does_not_take_is_refused_before_it_is_sent(
     remote: Client, service: Service, provider: dict[str, Any]
 ) -> None:
-    rows = [{"id": "a", "image": CAT}, {"id": "b", "contents": [{"text": "x"}, {"text": "y"}]}]
+    rows: list[dict[str, Any]] = [{"id": "a", "image": CAT}, {"id": "b", "contents": [{"text": "x"}, {"text": "y"}]}]
     summary = remote.job(rows, task="embed", provider=provider).run()
     assert (summary.exit_code, summary.failed, summary.attempts) == (1, 2, 0)
     assert [(group.code, group.rows) for group in summary.failures] == [("Local.OneText", 2)]

@@ -16,7 +16,7 @@ from pipeline.errors import JobError
 
 QWEN = {"name": "dashscope", "model": "qwen3-vl-plus"}
 VECTORS = {"name": "dashscope", "model": "qwen3-vl-embedding", "parameters": {"dimension": 1536}}
-ASK = {"prompt": {"text": "What is this?"}, "provider": QWEN}
+ASK: dict[str, Any] = {"prompt": {"text": "What is this?"}, "provider": QWEN}
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def answer(seen: Seen) -> tuple[int, bytes] | None:
         return None
     if seen.path.endswith("/generation"):
         content = [{"text": "A bar moves."}]
-        choice = {"message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
+        choice: dict[str, Any] = {"message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
         return 200, json.dumps({"output": {"choices": [choice]}, "request_id": "r"}).encode()
     if seen.path.endswith("/chat/completions"):
         choice = {"message": {"role": "assistant", "content": "A bar moves."}, "finish_reason": "stop", "index": 0}

@@ -119,7 +119,7 @@ def test_the_new_sdk_chats_streams_uploads_and_embeds(url: str) -> None:
 
     client = dashscope.Client(api_key="sk-test", base_url=f"{url}/api/v1", max_retries=0)
     content = [{"type": "image_url", "image_url": {"url": f"file://{CAT}"}}, {"type": "text", "text": "Describe it."}]
-    messages = [{"role": "user", "content": content}]
+    messages: list[Any] = [{"role": "user", "content": content}]
     found = client.multimodal.chat.create(model="qwen3-vl-plus", messages=messages)
     assert "cat" in found.choices[0].message.content
     stream = client.multimodal.chat.create(model="qwen3-vl-plus", messages=messages, stream=True)
@@ -134,7 +134,7 @@ def test_the_new_sdk_raises_on_a_wrong_key_and_a_retired_model(url: str) -> None
     import dashscope
     from dashscope.v2 import errors
 
-    messages = [{"role": "user", "content": "Describe it."}]
+    messages: list[Any] = [{"role": "user", "content": "Describe it."}]
     wrong = dashscope.Client(api_key="sk-wrong", base_url=f"{url}/api/v1", max_retries=0)
     with pytest.raises(errors.AuthenticationError):
         wrong.multimodal.chat.create(model="qwen3-vl-plus", messages=messages)

@@ -150,6 +150,7 @@ def test_no_more_is_read_than_the_bound() -> None:
 def test_a_stop_ends_the_thread_though_it_finds_no_row() -> None:
     stop = Stop()
     ended: list[bool] = []
+    loop: asyncio.AbstractEventLoop
 
     def source(going: Callable[[], bool]) -> Iterator[int]:
         yield 0
@@ -176,6 +177,5 @@ def test_a_stop_ends_the_thread_though_it_finds_no_row() -> None:
                 beside.cancel_scope.cancel()
         return stopped
 
-    loop: asyncio.AbstractEventLoop
     assert asyncio.run(main()).reason == "signal"
     assert ended == [True]

@@ -45,7 +45,12 @@ def test_a_vector_of_another_length_is_suspect(tmp_path: Path, server: VectorSer
         ran = job(tmp_path, server, "abc").run()
     else:
         before = server.answer
-        server.answer = lambda asked: (setattr(server, "length", 6 if len(server.asked) == 2 else 4), before(asked))[1]
+
+        def longer_at_last(asked: Any) -> Any:
+            server.length = 6 if len(server.asked) == 2 else 4
+            return before(asked)
+
+        server.answer = longer_at_last  # type: ignore[method-assign]
         ran = job(tmp_path, server, "abc").run()
     assert ran.exit_code == 1
     found = job(tmp_path, server, "abc").connect().sql("select id, fault, code, message from failures").fetchall()

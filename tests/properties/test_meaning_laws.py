@@ -100,7 +100,7 @@ PLAIN_VALUES = st.one_of(
     st.sampled_from(["", "a cat", "He lost photo.jpg in the sea", "3.14", "https://example.com/page.html", "v1.2"]),
     st.lists(st.integers(), max_size=3),
 )
-TASKS = st.sampled_from(["ask", "ask", "embed", "caption", "ocr"])
+TASKS: st.SearchStrategy[TaskName] = st.sampled_from(["ask", "ask", "embed", "caption", "ocr"])
 
 
 @st.composite

@@ -48,7 +48,7 @@ topics = st.sampled_from(TOPICS)
 moods = st.dictionaries(st.sampled_from([*IDS, *TOPICS]), st.sampled_from(sorted(MOODS)), max_size=5)
 edits = st.lists(st.tuples(ids, st.sampled_from([*TOPICS, None])), max_size=3)
 asks = st.tuples(st.sampled_from(("m1", "m1", "m2")), st.sampled_from([*TEMPLATES, TEMPLATES[2]]))
-breaks = st.builds(
+breaks: st.SearchStrategy[dict[str, Any]] = st.builds(
     dict,
     call=st.sampled_from(["*", "write", "replace", "fdatasync", "unlink"]),
     nth=st.integers(1, 40),

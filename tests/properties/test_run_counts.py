@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def test_every_line_is_counted_once(server: CountingServer, nights: list[Any], b
         job.write(prompt="Say {topic}", concurrency=2, more=f"[retry]\nattempts = 1\n{price}{budget}")
         for rows, command, options, faults, changed in nights:
             job.rows({"image": fields["url"], **fields} if "url" in fields else fields for fields in rows)
-            server.script = lambda asked, n, faults=faults: told(asked, faults)
+            server.script = partial(lambda faults, asked, n: told(asked, faults), faults)
             if command == "dismiss":
                 job.job().dismiss("length(id) < 2", "no use")
             if command == "reprocess":

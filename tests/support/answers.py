@@ -91,8 +91,10 @@ def _written(rng: Random, value: Any) -> bytes:
 
 def _noise(rng: Random) -> dict[str, Any]:
     """Fields beside an answer that mean nothing."""
-    fields = [("code", None), ("code", ""), ("message", ""), ("error", None), ("error", {}), ("object", "x"),
-              ("note", "n"), ("request_id", "r"), ("created", 1), ("code", 200)]  # fmt: skip
+    fields: list[tuple[str, Any]] = [
+        ("code", None), ("code", ""), ("message", ""), ("error", None), ("error", {}), ("object", "x"), ("note", "n"),
+        ("request_id", "r"), ("created", 1), ("code", 200),
+    ]  # fmt: skip
     return dict(rng.sample(fields, rng.randint(0, 3)))
 
 

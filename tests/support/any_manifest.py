@@ -48,7 +48,7 @@ def texts(draw: st.DrawFn, form: str) -> str:
         if form in ("csv", "tsv"):
             line = csv_line(record, delimiter, draw(st.booleans()))
         elif form == "txt":
-            line = record.get("image", "")
+            line = record.get("image") or ""
         else:
             line = json.dumps(record, ensure_ascii=draw(st.booleans()))
         if draw(st.integers(0, 3)) == 0:  # a piece is lost, or something comes between

@@ -127,7 +127,7 @@ def _media(url: str, kind: MediaKind = "image") -> Loaded:
 def comparable(body: dict[str, Any]) -> dict[str, Any]:
     """A body with what may differ taken out: a missing `parameters`, `stream: false`, the request for usage in a
     stream, a factor's spelling, a text as a string or as a list of one part, null keys of a message, SDK marks."""
-    plain = json.loads(json.dumps(body))
+    plain: dict[str, Any] = json.loads(json.dumps(body))
     plain.pop("extra_parameters", None)
     plain.pop("stream_options", None)
     if plain.get("stream") is False:

@@ -164,7 +164,8 @@ class Client:
 
 
 def found(job: Job, sql: str) -> list[dict[str, Any]]:
-    return job.query(sql).read_all().to_pylist()
+    rows: list[dict[str, Any]] = job.query(sql).read_all().to_pylist()
+    return rows
 
 
 def failures(job: Job) -> list[dict[str, Any]]:

@@ -79,7 +79,7 @@ def with_dashscope(sample: Documented, service: Service, patch: pytest.MonkeyPat
         return
 
     def ask(turns: list[Any]) -> Any:
-        found = dashscope.MultiModalConversation.call(messages=turns, stream=sample.stream, **common)
+        found: Any = dashscope.MultiModalConversation.call(messages=turns, stream=sample.stream, **common)
         return list(found) if sample.stream else found.output.choices[0].message
 
     sample.rounds(ask)

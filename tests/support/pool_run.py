@@ -54,7 +54,7 @@ class PoolRun:
             wall=anyio.current_time,
             **self._pool,
         )
-        source = rows if hasattr(rows, "poll") else iter(range(rows) if isinstance(rows, int) else rows)
+        source: Any = rows if hasattr(rows, "poll") else iter(range(rows) if isinstance(rows, int) else rows)
         self.stopped = await self.pool.run(source, self._prepare, self._done)
         self.took = anyio.current_time() - self.began
         return self

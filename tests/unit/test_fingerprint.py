@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pipeline.job.fingerprint import Question, fingerprint
 
-PLAIN = {"task": "caption", "provider": "dashscope", "model": "qwen3-vl-plus", "media": [["image", "a" * 64]]}
+PLAIN: dict[str, Any] = {
+    "task": "caption",
+    "provider": "dashscope",
+    "model": "qwen3-vl-plus",
+    "media": [["image", "a" * 64]],
+}
 
 
 @pytest.mark.parametrize(
@@ -73,6 +80,6 @@ def test_everything_that_changes_the_answer_changes_the_fingerprint(change):
 
 
 def test_pictures_have_an_order():
-    pictures = [["image", "a" * 64], ["image", "b" * 64]]
+    pictures: list[list[str]] = [["image", "a" * 64], ["image", "b" * 64]]
     one, other = ({**PLAIN, "media": media} for media in (pictures, pictures[::-1]))
     assert fingerprint(Question(**one)) != fingerprint(Question(**other))

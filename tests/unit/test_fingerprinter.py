@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -91,7 +92,7 @@ GOLDEN = [
         "d54e8357de45e031ded9250e7506ec3d",
     ),
 ]
-DIFFERENT = [
+DIFFERENT: list[dict[str, Any]] = [
     {"contents": [{"text": "a"}, {"image": URL}]},
     {"contents": [{"image": URL}, {"text": "a"}]},
     {"contents": [{"image": URL, "detail": "low"}, {"text": "a"}]},
@@ -176,7 +177,7 @@ def test_a_row_as_json_texts_has_the_same_fingerprint(row):
 
 
 def test_how_frames_are_taken_counts_for_rows_with_videos_alone():
-    scenes = {"media": {"frames": 8, "frames_by": "scene"}}
+    scenes: dict[str, Any] = {"media": {"frames": 8, "frames_by": "scene"}}
     for row in ({"video": VIDEO}, {"contents": [{"video": VIDEO}]}, {"messages": [{"role": "user", "video": VIDEO}]}):
         assert early({**row, "prompt": "a"}, job("ask")) != early({**row, "prompt": "a"}, job("ask", **scenes))
     assert early({"image": URL}) == early({"image": URL}, job(**scenes))
@@ -221,7 +222,7 @@ def test_a_stamp_stands_for_the_question_too(tmp_path: Path):
 def test_frames_are_sampled_before_they_count():
     (row,) = from_table([{"frames": [f"{URL}{n}" for n in range(9)], "max_frames": 3}], job(), "/").rows()
     pictures = expand_frames(row).frames.images
-    assert [media.url[-1] for media in pictures] == ["0", "4", "8"]
+    assert [(media.url or "")[-1] for media in pictures] == ["0", "4", "8"]
 
 
 def test_a_row_that_asks_nothing_keeps_its_identity_while_it_is_written_the_same():

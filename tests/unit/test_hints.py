@@ -150,7 +150,7 @@ def test_waits_are_never_shorter_than_asked_and_never_pass_the_deadline() -> Non
 def test_a_lone_fault_waits_a_second_at_most_unless_more_was_asked() -> None:
     rng = random.Random(1)
     for kind in ("throttled", "transient"):
-        fault = Fault(kind, "E", "once more", retry="yes")  # type: ignore[arg-type]
+        fault = Fault(kind, "E", "once more", retry="yes")
         for made in range(1, 40):
             past = Past(attempts=made, once=0, remaining=1e9)
             for asked, most in ((None, 1.0), (5.0, 5.25)):

@@ -25,7 +25,7 @@ def shard(path: Path, pictures: list[tuple[bytes | None, str | None] | None], **
     pq.write_table(pa.table({"image": pa.array(rows, KIND), **more}), path, row_group_size=2)
 
 
-def read(path: Path, **rules: int) -> list[Row]:
+def read(path: Path, **rules: Any) -> list[Row]:
     return list(open_manifest(str(path), job_of(), InputRules(**rules)).rows())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -84,7 +85,7 @@ def test_a_value_of_the_wrong_kind_is_told_in_plain_words(tmp_path, kind):
     value, shown = FOUND[kind]
     path = job_file(tmp_path)
     for key in keys(JobFile):
-        judged(lambda key=key: loaded(path, key, value), key, shown)
+        judged(partial(loaded, path, key, value), key, shown)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +271,7 @@ def model_keys() -> list[str]:
 def test_a_wrong_value_of_a_model_is_told_in_plain_words(kind):
     value, shown = FOUND[kind]
     for key in model_keys():
-        judged(lambda key=key: find("dashscope", "mine", {"mine": {key: value}}), f"models.mine.{key}", shown)
+        judged(partial(find, "dashscope", "mine", {"mine": {key: value}}), f"models.mine.{key}", shown)
 
 
 def test_a_wrong_price_is_told_with_its_path():
@@ -286,4 +287,4 @@ def test_a_wrong_price_is_told_with_its_path():
 def test_a_wrong_value_of_a_check_is_told_in_plain_words(kind):
     value, shown = FOUND[kind]
     for key in Checks.__struct_fields__:
-        judged(lambda key=key: checks({key: value}), f"quality.{key}", shown)
+        judged(partial(checks, {key: value}), f"quality.{key}", shown)

@@ -59,7 +59,8 @@ def test_without_any_limit_everything_is_granted_at_once() -> None:
 def test_a_ceiling_holds_for_what_arrives_late(per_second: float) -> None:
     """A second (or the time of one start, where it is longer) never holds more than the ceiling allows, although one
     start may be as late as allowed and another one punctual."""
-    record, times, now = Record(), [], 0.0
+    times: list[float] = []
+    record, now = Record(), 0.0
     while len(times) < 2 * per_second + 3:
         grant = record.lease(now, Ask(tokens=wanted(50), most_starts=per_second))
         times += [now + slot for slot in grant.slots]

@@ -21,7 +21,7 @@ def row_of(fields: dict[str, Any], task: TaskName = "ask") -> Row:
 
 
 def kinds(items: tuple[Item, ...]) -> list[str]:
-    found = []
+    found: list[str] = []
     for item in items:
         content = item.content
         found.append("text" if isinstance(content, str) else "frames" if isinstance(content, Frames) else content.kind)

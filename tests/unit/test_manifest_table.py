@@ -20,7 +20,7 @@ from pipeline.manifest.replayable import replayable_row
 from pipeline.media.load import load
 from pipeline.types import MediaLimits
 
-VALUES = {"id": ["a", "b"], "image": ["x.jpg", "https://h/y.jpg"], "n": [1, 2]}
+VALUES: dict[str, list[Any]] = {"id": ["a", "b"], "image": ["x.jpg", "https://h/y.jpg"], "n": [1, 2]}
 
 
 def generated() -> Iterator[dict[str, Any]]:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -147,7 +147,7 @@ def test_metadata_does_not_travel_with_what_is_written_anew() -> None:
         ({"max_encoded_bytes": 1600}, "TooLarge"),
     ],
 )
-def test_resize_off_refuses_what_fit_repairs(limits: dict[str, object], code: str) -> None:
+def test_resize_off_refuses_what_fit_repairs(limits: dict[str, Any], code: str) -> None:
     body = encoded(drawn())
     with pytest.raises(Fault, match=rf"Local\.{code}: .*the model takes"):
         fitted(body, "off", **limits)

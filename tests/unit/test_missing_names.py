@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from support.manifests import job_of, rows_of, written
@@ -35,7 +36,7 @@ def refused(media: Media) -> str:
 
 
 @pytest.mark.parametrize("forms", [("NFD", "NFC"), ("NFC", "NFD")])
-def test_the_other_normal_form_of_a_name_is_taken(tmp_path: Path, forms: tuple[str, str]) -> None:
+def test_the_other_normal_form_of_a_name_is_taken(tmp_path: Path, forms: tuple[Literal["NFD", "NFC"], ...]) -> None:
     there, asked = (unicodedata.normalize(form, "é/ñandú.jpg") for form in forms)
     written(tmp_path, there, BODY)
     media = of(tmp_path / asked)
@@ -91,7 +92,7 @@ def test_nothing_is_proposed_where_nothing_is_near(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("forms", [("NFD", "NFC"), ("NFC", "NFD")])
-def test_folders_and_globs_are_found_in_either_form(tmp_path: Path, forms: tuple[str, str]) -> None:
+def test_folders_and_globs_are_found_in_either_form(tmp_path: Path, forms: tuple[Literal["NFD", "NFC"], ...]) -> None:
     there, asked = (unicodedata.normalize(form, "é") for form in forms)
     written(tmp_path, f"{there}/{there}1.jpg", BODY)
     written(tmp_path, "m.jsonl", f'{{"id": "a", "frames": "{asked}"}}\n{{"id": "b", "frames": "{asked}/{asked}*.jpg"}}')

@@ -72,7 +72,7 @@ def test_what_needs_a_language_model_is_not_pretended() -> None:
 
 
 def test_text_in_every_drawn_picture_is_read() -> None:
-    scores = {"en": [], "zh": []}
+    scores: dict[str, list[float]] = {"en": [], "zh": []}
     for line in (DATA / "texts/truth.jsonl").read_text().splitlines():
         truth = json.loads(line)
         wanted = "".join("".join(truth["lines"]).split())
@@ -163,7 +163,8 @@ def test_every_class_has_one_name_and_the_dogs_are_dogs() -> None:
 
 
 def test_the_weights_reader_refuses_anything_but_a_state_dict(tmp_path: Path) -> None:
-    parts = [pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, {}, OrderedDict(a=Path))]
+    values: list[Any] = [0x1950A86A20F9469CFC6C, 1001, {}, OrderedDict(a=Path)]
+    parts = [pickle.dumps(value, 2) for value in values]
     (tmp_path / "evil.pth").write_bytes(b"".join(parts))
     with pytest.raises(pickle.UnpicklingError, match="not part of a state dict"):
         graph.read_state_dict(tmp_path / "evil.pth")

@@ -53,7 +53,7 @@ SERVER = ("openai", "any/model")
         (SERVER, "openai", {"min_tokens": 9, "max_tokens": 8}, "min_tokens: 9 is more than the bound"),
     ],
 )  # fmt: skip
-def test_a_value_outside_the_published_range_is_named(of, protocol, parameters, expected):
+def test_a_value_outside_the_published_range_is_named(of: tuple[str, str], protocol, parameters, expected):
     found = problems(*of, protocol, **parameters)
     assert any(expected in problem for problem in found), found
 
@@ -70,7 +70,7 @@ def test_a_value_outside_the_published_range_is_named(of, protocol, parameters, 
         (SERVER, "openai", {"seed": -5, "temperature": 3, "detail": "original", "response_format": {"type": "regex"}}),
     ],
 )
-def test_what_the_services_take_is_not_refused(of, protocol, parameters):
+def test_what_the_services_take_is_not_refused(of: tuple[str, str], protocol, parameters):
     assert problems(*of, protocol, **parameters) == []
 
 
@@ -85,7 +85,7 @@ SEVERAL = [
 @pytest.mark.parametrize(
     ("of", "protocol"), [(QWEN, "native"), (QWEN, "openai"), (ERNIE, "openai"), (SERVER, "openai")]
 )
-def test_asking_for_several_answers_at_once_is_refused(of, protocol, parameters):
+def test_asking_for_several_answers_at_once_is_refused(of: tuple[str, str], protocol, parameters):
     found = problems(*of, protocol, **parameters)
     assert any("asks for several answers at once" in problem and "[dedupe]" in problem for problem in found), found
 

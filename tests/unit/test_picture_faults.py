@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -164,7 +165,7 @@ def test_each_reason_against_a_file_has_a_name_of_its_own() -> None:
     flat = bytearray(whole)
     flat[16:24] = b"\0" * 8
     flat[29:33] = zlib.crc32(bytes(flat[12:29])).to_bytes(4, "big")
-    found = [code(lambda b=body: probe(inline(b))) for body in (b"words", whole.replace(b"IHDR", b"IHDX"), whole[:30])]
+    found = [code(partial(probe, inline(body))) for body in (b"words", whole.replace(b"IHDR", b"IHDX"), whole[:30])]
     assert found == ["NotAPicture", "DamagedPicture", "TruncatedPicture"]
     assert code(lambda: probe(inline(bytes(flat)))) == "DamagedPicture"
 

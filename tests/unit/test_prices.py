@@ -27,7 +27,7 @@ def test_every_price_has_amounts_a_date_and_a_source(service, region, name):
     assert price.source
     assert (price.currency, price.region) == (place.currency, region)
     assert 0 <= age(price, datetime.date(2026, 11, 27)) < 1000
-    tiers = price.tiers or (Tier(up_to=1, input=price.input, output=price.output, cached=price.cached),)
+    tiers = price.tiers or (Tier(up_to=1, input=price.input or 0.0, output=price.output, cached=price.cached),)
     for tier in tiers:
         assert 0 < tier.input < 100
         assert tier.output is None or tier.input <= tier.output

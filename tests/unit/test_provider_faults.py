@@ -7,8 +7,8 @@ from importlib import resources
 
 import pytest
 
-from pipeline.providers import faults, models
-from pipeline.providers.error_body import ErrorInfo, find
+from pipeline.providers import error_body, faults, models
+from pipeline.providers.error_body import ErrorInfo
 
 ROWS = json.loads(resources.files("pipeline.providers").joinpath("errors.json").read_text("utf-8"))["rows"]
 BLOCKED = {
@@ -22,6 +22,12 @@ BLOCKED = {
 }
 GONE = {"ModelNotFound", "Model.NotExist", "model_not_supported", "model_offline"}
 THROTTLING = {"ModelServingError"}
+
+
+def find(body) -> ErrorInfo:
+    found = error_body.find(body)
+    assert found is not None
+    return found
 
 
 def names(value):
@@ -184,7 +190,7 @@ def test_traps_41_and_65_every_error_shape_is_read(body, code, message, request_
     [{}, [], None, "x", 3, {"choices": [], "code": None}, {"choices": [1], "error": {}}, {"output": {}, "code": "200"}],
 )
 def test_what_is_no_error_is_not_read_as_one(body):
-    assert find(body) is None
+    assert error_body.find(body) is None
 
 
 def test_a_native_code_in_the_words_goes_before_the_compatible_one():

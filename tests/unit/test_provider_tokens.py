@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -21,7 +23,7 @@ def picture(width=None, height=None):
 
 
 def asking(*parts, model="qwen-vl-max", system=None, **parameters):
-    turns = (Turn(role="user", parts=tuple(parts)),)
+    turns: tuple[Turn, ...] = (Turn(role="user", parts=tuple(parts)),)
     if system:
         turns = (Turn(role="system", parts=(Text(system),)), *turns)
     return Request(task="ask", model=model, turns=turns, parameters=parameters)
@@ -34,7 +36,7 @@ def asking(*parts, model="qwen-vl-max", system=None, **parameters):
         ((100, 100), 16), ((1920, 1080), 1222), ((3840, 2160), 1222), ((3000, 4000), 1230),
     ],
 )  # fmt: skip
-def test_trap_13_pictures_count_as_printed_under_the_default_cap(size, count):
+def test_trap_13_pictures_count_as_printed_under_the_default_cap(size: tuple[int, int], count):
     assert image_tokens(*size, OLD) == count
 
 
@@ -42,7 +44,7 @@ def test_trap_13_pictures_count_as_printed_under_the_default_cap(size, count):
     ("size", "count"),
     [((3000, 4000), 15301), ((1024, 1024), 1369), ((1920, 1080), 2691), ((3840, 2160), 10549), ((512, 512), 324)],
 )
-def test_the_high_resolution_switch_lifts_the_cap(size, count):
+def test_the_high_resolution_switch_lifts_the_cap(size: tuple[int, int], count):
     assert image_tokens(*size, OLD, high_resolution=True) == count
 
 
@@ -54,7 +56,7 @@ def test_frames_count_in_pairs_under_a_falling_cap(frames, count):
 @pytest.mark.parametrize(
     ("size", "count"), [((512, 512), 361), ((3000, 2000), 1247), ((1024, 1024), 1225), ((28, 28), 4), ((800, 600), 638)]
 )
-def test_at_most_a_picture_counts_by_the_larger_rule(size, count):
+def test_at_most_a_picture_counts_by_the_larger_rule(size: tuple[int, int], count):
     assert image_tokens(*size, OLD, reading="most") == count
 
 
@@ -67,7 +69,7 @@ def test_at_most_frames_count_by_the_largest_of_them():
 @pytest.mark.parametrize("marked", [MAX, models.find("dashscope", "qwen3-vl-plus")])
 def test_media_tokens_are_those_of_the_reply(marked):
     asked = asking(Image(picture(3000, 2000)), Image(picture(1024, 1024)), Text("这些是什么"))
-    stated = sum(image_tokens(*size, marked.tokens) for size in [(3000, 2000), (1024, 1024)])
+    stated = sum(image_tokens(*size, marked.tokens) for size in [(3000, 2000), (1024, 1024)])  # type: ignore[misc]
     assert tokens.media_tokens(asked, marked) == stated
     assert tokens.media_tokens(asking(Image(picture(3000, 2000)), Text("x")), MAX) == 1247
     assert tokens.media_tokens(asking(Text("x")), MAX) == 0
@@ -88,6 +90,7 @@ def test_four_large_frames_are_1440_tokens_and_an_odd_frame_counts_as_a_pair():
 
 def test_the_32_pixel_families_count_their_markers_in():
     assert image_tokens(6000, 3000, OCR, max_pixels=8_388_608) == 64 * 128 + 2
+    assert OCR is not None
     older = msgspec.structs.replace(OCR, patch=28, max_pixels=6_422_528)
     assert image_tokens(1500, 1734, older) == 54 * 62 + 2
     assert image_tokens(1024, 1024, NEW) == 32 * 32 + 2
@@ -139,6 +142,7 @@ def test_text_counts_with_its_bytes_at_most():
 
 def test_a_printed_sample_costs_what_its_price_says():
     amount, currency = cost.cost(Usage(input_tokens=1270, output_tokens=54), MAX)
+    assert amount is not None
     assert (round(amount, 8), currency) == (0.02648, "CNY")
 
 
@@ -161,7 +165,10 @@ def test_the_worst_case_is_never_below_what_an_answer_can_cost():
 
 
 def test_the_worst_case_is_unknown_without_a_bound_on_input_or_output():
-    priced = {"m": {"price": {"input": 1.0}}, "n": {"price": {"input": 1.0}, "max_output_tokens": 10}}
+    priced: dict[str, dict[str, Any]] = {
+        "m": {"price": {"input": 1.0}},
+        "n": {"price": {"input": 1.0}, "max_output_tokens": 10},
+    }
     open_end = models.find("openai", "m", priced)
     assert cost.worst_case(asking(Text("x"), model="m"), open_end) is None
     assert cost.worst_case(asking(Text("x"), model="m", max_tokens=5), open_end) is not None

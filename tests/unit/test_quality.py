@@ -19,7 +19,7 @@ def vector(*numbers: float) -> Reply:
 def code(gate: Gate, reply: Reply, request: Request = CAPTION, content: str = "a") -> str | None:
     fault = gate(reply, request, content)
     assert fault is None or (fault.kind == "suspect" and fault.reply is reply)
-    return fault and fault.code
+    return None if fault is None else fault.code
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ PARTS = [
     {"video": "v.mp4", "fps": 0.5},
     {"audio": "s.wav"},
 ]
-ROWS = {
+ROWS: dict[str, dict[str, Any]] = {
     "contents": {"contents": PARTS},
     "contents as JSON": {"contents": json.dumps(PARTS)},
     "video": {"video": ["v.mp4", "https://h/w.mp4", "/abs/x.mp4"], "fps": 2, "max_frames": 8},

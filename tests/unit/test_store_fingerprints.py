@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,15 +50,16 @@ def test_an_index_is_loaded_from_parts_old_and_merged(tmp_path: Path) -> None:
     for _ in range(2):
         index = FingerprintIndex.load(Layout(tmp_path))
         found = {number: index.get(fingerprint(number)) for number in range(90)}
-        kept = outcomes(Layout(tmp_path), "caption", [seq for seq in found.values() if seq])
+        seqs = [seq for seq in found.values() if seq]
+        kept = outcomes(Layout(tmp_path), "caption", seqs)
         # Of equal questions the first answer counts: its row is the one that bought it.
-        assert [kept[seq].id for seq in found.values()] == [f"{'ab'[n >= 50]}{n}" for n in range(90)]
+        assert [kept[seq].id for seq in seqs] == [f"{'ab'[n >= 50]}{n}" for n in range(90)]
         assert index.get(fingerprint("failed")) is None
         compact(tmp_path, "caption", run_id="c")
 
 
 def test_outcomes_are_found_in_journal_and_parts(tmp_path: Path) -> None:
-    polished = {"extra": {"flag": [1]}, "finish_reason": "stop", "request_id": "q", "tier": "realtime"}
+    polished: dict[str, Any] = {"extra": {"flag": [1]}, "finish_reason": "stop", "request_id": "q", "tier": "realtime"}
     with Store.open(tmp_path, "caption", run_id="r") as store:
         seqs = [store.answer(answer("a", "A", columns={"tier": 5}, **polished))]
         seqs.append(store.failure(failure("b", "B", "suspect", answer={"caption": "held"}, shared_with="z")))

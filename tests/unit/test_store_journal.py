@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.store_disk import Hooked
@@ -34,7 +35,7 @@ def ids(path: Path) -> list[str]:
 
 def test_records_come_back_as_they_were(tmp_path: Path) -> None:
     log = journal(tmp_path)
-    kept = [answer("a", own={"embedding": b"\0\1"}), failure("b", row={"x": [1]}), attempt("c", cost=0.5)]
+    kept: list[Any] = [answer("a", own={"embedding": b"\0\1"}), failure("b", row={"x": [1]}), attempt("c", cost=0.5)]
     assert [log.append(record) for record in kept] == [1, 2, 3]
     entries = list(replay(segments(tmp_path)[0]))
     assert [entry.seq for entry in entries] == [1, 2, 3]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,8 +42,13 @@ def test_a_condition_that_is_not_sql_is_told_in_duckdbs_words(tmp_path: Path) ->
 
 def test_accept_makes_the_held_back_answer_the_rows_answer(tmp_path: Path) -> None:
     when = dt.datetime(2026, 11, 21, 6)
-    more = {"columns": {"when": when, "ID": 7}, "extra": {"flag": 1}, "cost": 0.5, "source": ("/p/a.jpg",)}
-    held = {"answer": {"caption": "cut off"}, "fault": "suspect", "stamp": "s1"}
+    more: dict[str, Any] = {
+        "columns": {"when": when, "ID": 7},
+        "extra": {"flag": 1},
+        "cost": 0.5,
+        "source": ("/p/a.jpg",),
+    }
+    held: dict[str, Any] = {"answer": {"caption": "cut off"}, "fault": "suspect", "stamp": "s1"}
     keep(tmp_path, failure("a", "A", **held, **more), failure("b", fault="suspect"), failure("c", fault="rejected"))
     with Store.open(tmp_path, "caption", run_id="r") as store:
         assert accept(store, "code = 'Local.Test'") == 1
@@ -55,7 +61,7 @@ def test_accept_makes_the_held_back_answer_the_rows_answer(tmp_path: Path) -> No
 
 def test_accept_keeps_vectors_to_the_last_bit_and_what_they_answer(tmp_path: Path) -> None:
     floats = np.array([0.1, -0.0, 3.4e38], "<f4")
-    held = {"embedding": floats.tobytes(), "modalities": ["image"]}
+    held: dict[str, Any] = {"embedding": floats.tobytes(), "modalities": ["image"]}
     keep(tmp_path, failure("a", "X", fault="suspect", answer=held, manifest_fingerprint="A"), task="embed")
     with Store.open(tmp_path, "embed", run_id="r") as store:
         assert accept(store) == 1

@@ -16,13 +16,14 @@ SOON = 10.0
 
 def together(*calls: Callable[[], Any]) -> list[Any]:
     """What each gave or raised, all asked at once of one set of loaders."""
-    loaders, outcomes = ThreadBatcher(), [None] * len(calls)
+    outcomes: list[Any] = [None] * len(calls)
+    loaders = ThreadBatcher()
 
     async def one(at: int) -> None:
         try:
             outcomes[at] = await loaders.run(calls[at])
         except Exception as error:
-            outcomes[at] = error  # type: ignore[call-overload]
+            outcomes[at] = error
 
     async def main() -> None:
         async with anyio.create_task_group() as group:
@@ -112,7 +113,8 @@ def test_a_caller_that_is_cancelled_takes_nobody_along(leaving: int) -> None:
 
 
 def test_what_nobody_waits_for_any_more_is_not_begun() -> None:
-    started, go_on, made = threading.Event(), threading.Event(), []
+    made: list[Any] = []
+    started, go_on = threading.Event(), threading.Event()
 
     async def main() -> None:
         loaders, leaving = ThreadBatcher(most=1), anyio.CancelScope()

@@ -44,7 +44,7 @@ def test_refusals_of_one_moment_pause_once_and_set_the_concurrency_back_once(vir
             account.settle(Ticket(ticket.at - 0.1, 0, None), fault)
         return account.cooldown.count, account.rate or 0.0
 
-    assert virtual(main)[0] == 1  # type: ignore[operator]
+    assert virtual(main)[0] == 1
 
 
 def test_a_pause_of_our_own_outlasts_a_second_and_grows_to_a_minute() -> None:

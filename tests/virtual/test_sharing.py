@@ -39,7 +39,7 @@ class Shared:
     """A pool over rows with questions. Even rows are known early, odd ones when they are prepared; `kept` questions
     have an answer of an earlier run, those in `lost` cannot be found any more; what is 3 modulo 5 is refused."""
 
-    def __init__(self, questions: list[int], kept: set[int], lost: set[int], seed: int, **more: int) -> None:
+    def __init__(self, questions: list[int], kept: set[int], lost: set[int], seed: int, **more: Any) -> None:
         self.questions = questions
         self.luck = random.Random(seed)
         self.lost = lost

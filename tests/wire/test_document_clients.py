@@ -127,7 +127,7 @@ def service() -> Iterator[Service]:
 
 def documented(sample: Sample, folder: Path) -> Documented:
     if not sample.captures:
-        theirs = {"path": sample.path, "headers": [], "body_json": sample.body}
+        theirs: dict[str, Any] = {"path": sample.path, "headers": [], "body_json": sample.body}
         if sample.provider.get("stream"):
             theirs["headers"] = [["X-DashScope-SSE", "enable"]]
     else:

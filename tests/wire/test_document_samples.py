@@ -157,7 +157,7 @@ def test_the_embedded_service_answers_every_sample(
     rows = [{"id": f"{number:02}", **filled(hosted(form, host), marks)} for number, form in enumerate(forms)]
     one = samples[0]
     client = Client(asking.folder, service.url)
-    tables = {"provider": one.provider, "prompt": one.prompt, "dedupe": {"equal": False}}
+    tables: dict[str, Any] = {"provider": one.provider, "prompt": one.prompt, "dedupe": {"equal": False}}
     if one.unserved:
         summary = client.job(rows, task=one.task, **tables).run()
         assert [group.message for group in summary.failures] == [one.unserved]

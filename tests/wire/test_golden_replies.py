@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from support.captures import NAMES, asked, exchanges, header_table, provider_of, reply_bytes
@@ -89,12 +91,12 @@ def decoded(name, exchange, decode, cut=None):
     provider = provider_of(request["path"])[0] if request else "dashscope"
     task = "embed" if "emb" in name or name.startswith("seed4") else "ask"
     model = request["body_json"]["model"] if request else "multimodal-embedding-one-peace-v1"
-    parameters = {}
+    parameters: Mapping[str, Any] = {}
     if request and "video_url" not in name and task == "ask":
         parameters = asked(request).parameters
     body = reply_bytes(reply)
     chunks = [body] if cut is None else [body[i : i + cut] for i in range(0, len(body), cut)]
-    headers = header_table(list((reply.get("headers") or {}).items()))
+    headers = header_table([[*pair] for pair in (reply.get("headers") or {}).items()])
     return decode(
         chunks,
         provider=provider,

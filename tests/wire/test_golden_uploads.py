@@ -37,6 +37,7 @@ def fields(http):
     for piece in http.body.split(b"--" + boundary)[1:-1]:
         head, _, value = piece.strip(b"\r\n").partition(b"\r\n\r\n")
         disposition = re.search(r"Content-Disposition: (.*)", head.decode())
+        assert disposition is not None
         found.append((disposition[1].strip(), value))
     return found
 
@@ -56,7 +57,9 @@ def test_the_form_has_the_captured_fields_in_the_captured_order(name):
     given = certificate(name)
     forms = [e["request"] for e in exchanges(name) if e["request"].get("multipart")]
     for captured in forms:
-        filename = re.search(r'filename="(.*)"', captured["multipart"][-1]["content_disposition"])[1]
+        named = re.search(r'filename="(.*)"', captured["multipart"][-1]["content_disposition"])
+        assert named is not None
+        filename = named[1]
         http = upload_wire.upload_request(given, picture(filename), "u1")
         assert http.method == "POST"
         assert "authorization" not in header_table(http.headers)

@@ -9,6 +9,7 @@ asked again by itself; `cut` is asked again by itself; `error` goes by the error
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ def frame(provider, form, letter, number):
         return b"data: still working\n\n"
     if letter == "E":
         error = {"code": ERRORS[provider], "message": "slow down"}
-        body = error if form == "native" else {"error": error}
+        body: dict[str, Any] = error if form == "native" else {"error": error}
         return b"event:error\ndata:" + json.dumps(body).encode() + b"\n\n"
     if letter == "U":
         return b'data: {"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3},"id":"r"}\n\n'
