@@ -9,12 +9,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from blockbuster import BlockBuster
 from hypothesis import settings
 from support.commands import ChildProcesses
 from support.counting_server import CountingServer
 
 settings.register_profile("no deadline", deadline=None)  # a slow machine is no fault of an example
 settings.load_profile("no deadline")
+
+# Where code on the event loop may wait for the disk, by the end of the file's path.
+BLOCKING = {
+    "pipeline/run/local.py": {"execute", "execute_reprocess", "_execute"},  # before the first row and after the last
+    "pipeline/dispatch/http.py": {"open_transport"},  # the certificates, before the first row
+    "pipeline/store/journal.py": {"append"},  # a write into the page cache; the sync is in a thread
+    "pipeline/dispatch/ledger_file.py": {"_change"},  # 4 KB in the runtime folder, under a lock that is not waited for
+    "pipeline/report/progress.py": {"update"},  # the progress line
+    "pipeline/report/metrics.py": {"update"},  # a small file every few seconds
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that is asked for more rounds may last as long as they take."""
+    if "PIPELINE_CRASH_ROUNDS" in os.environ:
+        for item in items:
+            item.add_marker(pytest.mark.timeout(0))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,6 +41,18 @@ def hang_up_ends() -> Iterator[None]:
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def event_loop_goes_on() -> Iterator[None]:
+    """A call of `pipeline` that blocks the event loop of a run in this process raises BlockingError."""
+    watch = BlockBuster("pipeline")
+    for function in watch.functions.values():
+        for file, names in BLOCKING.items():
+            function.can_block_in(file, names)
+    watch.activate()
+    yield
+    watch.deactivate()
 
 
 @pytest.fixture(scope="session")
