@@ -17,7 +17,7 @@ def touch(folder: Path, *names: str) -> None:
 
 
 def opened(path: Path | str, task: str = "caption") -> Manifest:
-    return open_manifest(str(path), job_of(task))  # type: ignore[arg-type]
+    return open_manifest(str(path), job_of(task))
 
 
 def read(manifest: Manifest) -> list[str]:

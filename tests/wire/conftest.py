@@ -29,7 +29,7 @@ def decode() -> Decode:
         complete: bool = True,
         stream: bool = False,
     ) -> Reply | Fault:
-        request = Request(task=task, model=model, parameters=parameters or {}, stream=stream)  # type: ignore[arg-type]
+        request = Request(task=task, model=model, parameters=parameters or {}, stream=stream)
         reader = load(provider).reader(request, models.find(provider, model), status, headers or {})
         for chunk in [body] if isinstance(body, bytes) else body:
             reader.feed(chunk)
