@@ -1,13 +1,18 @@
-"""Whether answers take longer because too many are in flight."""
+"""How many requests are in flight at once: as many as help, fewer when answers take longer because of them."""
 
 from __future__ import annotations
 
+import math
 from typing import Literal
+
+from pipeline.dispatch.start import FIRST, FIRST_SLOTS, MOST, ramped
 
 LEAST_ROUND = 16.0
 FADE = 1.02
 """The best round fades by a fiftieth a round, so that a service that became slower is not taken for crowded forever."""
 YES, MUCH = 2.0, 3.0
+PACED_SECONDS = 10.0
+"""A rate that the user gives paces the starts: enough slots for answers that take as long is harmless."""
 
 
 class Rounds:
@@ -30,3 +35,67 @@ class Rounds:
         self._count, self._sum = 0, 0.0
         self._state = "much" if mean > MUCH * self.best else "yes" if mean > YES * self.best else ""
         return self._state
+
+
+class Concurrency:
+    """The slots: doubled every round trip until answers queue or a limit shows, one more a round trip from then on.
+
+    named: the user's number, which is used whatever happens. latency: seconds an answer takes, 0 before the first.
+    """
+
+    def __init__(self, named: int | None, ceiling: float | None) -> None:
+        self.named = named is not None
+        self.doubling = named is None
+        self.latency = 0.0
+        self._top = named or MOST
+        self.slots = float(named or min(self._top, FIRST_SLOTS + (ceiling or 0.0) * PACED_SECONDS))
+        self._rounds = Rounds()
+        self._from = self._began = math.inf
+
+    def limit(self, now: float, rate: float | None) -> int:
+        """Requests in flight at most. rate: starts per second, which are never held back."""
+        if self.named:
+            return ramped(self._top, now - self._from)
+        if not self.latency:
+            return int(self.slots + FIRST * max(0.0, now - self._began))
+        if self.doubling or rate is None or self._rounds.best is None:
+            return int(self.slots)
+        return min(self._top, max(int(self.slots), int(1.5 * rate * self._rounds.best) + 4))
+
+    def ramp(self, now: float) -> float:
+        """Seconds until `limit` has grown by itself; infinite when it does not."""
+        if self.named:
+            return 0.05 if self.limit(now, None) < self._top else math.inf
+        return math.inf if self.latency else 1 / FIRST
+
+    def recall(self, latency: float) -> None:
+        """An earlier run found how long answers take."""
+        self.latency = self._rounds.best = max(latency, 1e-3)
+
+    def began(self, now: float) -> None:
+        """A request starts."""
+        if math.isinf(self._began):
+            self._began = now
+        if math.isinf(self._from):
+            self._from = now
+
+    def resumed(self, at: float) -> None:
+        """Begins gently again at that time."""
+        self._from = at
+
+    def answered(self, latency: float, in_flight: int, *, slot_bound: bool, rate_bound: bool) -> None:
+        """More slots while they are what holds us back, fewer when answers take several times as long as they could."""
+        if not self.latency and not self.named:
+            self.slots = max(self.slots, min(self._top, in_flight))
+        self.latency += (latency - self.latency) * (0.1 if self.latency else 1.0)
+        if not self.named:
+            self._grow(latency, slot_bound, rate_bound)
+
+    def _grow(self, latency: float, slot_bound: bool, rate_bound: bool) -> None:
+        queueing = self._rounds.queueing(latency, self.slots)
+        if queueing == "much":
+            self.slots = max(4.0, self.slots * 0.85)
+        if not queueing and (slot_bound or (self.doubling and rate_bound)):
+            self.slots = min(self._top, self.slots + (1.0 if self.doubling else 1.0 / self.slots))
+        if queueing or self.slots >= self._top:
+            self.doubling = False

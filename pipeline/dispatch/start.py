@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
-FIRST = 16.0
-"""Starts per second until the first answer says how long answers take."""
+FIRST, FIRST_SLOTS = 16.0, 2
+"""Starts per second, and requests in flight at first, until an answer says how long answers take."""
+MOST = 1024
+"""Requests in flight, where the user names no number."""
 GROWTH = 2.5
 """A try is so many times the most that was taken in one second."""
 TRY_SECONDS = 1.0
