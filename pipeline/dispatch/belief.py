@@ -19,8 +19,7 @@ LIKELY = 0.6
 FREED = 0.02
 """Chance that a limit that changes is gone."""
 JUMPS = 0.03
-"""Chance in each second that a limit changes, by up to a factor of 4."""
-JUMP_REACH = 1.4
+"""Chance in each second that a limit changes, to any on the ladder."""
 USUAL = 0.02
 """How likely each share of chance is, compared with the first share, which is nearly none."""
 SHARE = 0.03
@@ -59,7 +58,6 @@ class Belief:
         self._weights = self._way * self._usual * np.ones(len(self._offsets))
         self._weights *= (1 - unlimited) / len(self._offsets)
         self._weights[:, :, -1:] += self._way * self._usual * unlimited
-        self._jump = int(JUMP_REACH / LADDER_STEP)
         self._leak = leak
 
     @property
@@ -119,12 +117,9 @@ class Belief:
         """Time passed in which anything may have changed. load: the highest load of late."""
         weights, part = self._weights, min(1.0, seconds)
         total = weights.sum(axis=2, keepdims=True)
-        sums = np.cumsum(weights[:, :, :-1], axis=2)
-        sums = np.pad(sums, ((0, 0), (0, 0), (self._jump + 1, self._jump)), mode="edge")
-        sums[:, :, : self._jump + 1] = 0.0
-        near = sums[:, :, 2 * self._jump + 1 :] - sums[:, :, : -2 * self._jump - 1]
-        near *= (1 - FREED) * total / np.maximum(near.sum(axis=2, keepdims=True), 1e-300)
-        jumped = np.concatenate((near, FREED * total), axis=2)
+        jumped = np.empty_like(weights)
+        jumped[:, :, :-1] = (1 - FREED) * total / (weights.shape[2] - 1)
+        jumped[:, :, -1:] = FREED * total
         weights = (1 - JUMPS * part) * weights + JUMPS * part * jumped
         new = NEW_CHANCE * part
         weights = (1 - new) * weights + new * self._usual * weights.sum(axis=1, keepdims=True)

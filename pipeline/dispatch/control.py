@@ -22,7 +22,7 @@ import math
 from pipeline.dispatch.answers import Answers, Limits
 from pipeline.dispatch.found import Learnt
 from pipeline.dispatch.minute import PROBE, Minute
-from pipeline.dispatch.rounds import Concurrency
+from pipeline.dispatch.rounds import Concurrency, Usual
 from pipeline.dispatch.sends import MINUTE, Sends, Sent
 from pipeline.dispatch.start import FIRST, FIRST_SLOTS, Start
 
@@ -37,8 +37,6 @@ GROWTH = 0.1
 """The rate is at most so far above what was taken of late: no second refuses more than a tenth of the quota."""
 GAIN = 1.4
 """Starts per round trip for each slot while the slots double: 2 ln 2, what even pacing needs to double them."""
-LATE = 1.25
-"""Refusals take up to a quarter longer than their mean."""
 LEARN_SECONDS = 0.1
 """Answers are learnt together for so long: 10 updates a second, of some 100 µs each, once a limit was seen."""
 RECENT_SECONDS = 5.0
@@ -67,7 +65,8 @@ class RateController:
         self._limit = self._most_slots = math.inf
         self._chance = 0.0
         self._refusals = self._quiet = self._told = 0
-        self._recent = self._refusal_takes = 0.0
+        self._recent = 0.0
+        self._refusal_takes = Usual()
         self._kept: tuple[Limits | None, float] = None, 0.0
         self._learnt_at = -math.inf
 
@@ -144,7 +143,7 @@ class RateController:
     def throttled(self, now: float, started: float, *, busy: bool = False) -> bool:
         """The service refused a request for its rate, or for how many are in flight. `busy`: it did not name a quota.
         True where nothing at all is taken any more, and no quota can be why: an outage."""
-        self._refusal_takes += (now - started - self._refusal_takes) * (0.2 if self._refusal_takes else 1.0)
+        self._refusal_takes.add(now - started)
         self._refusals += 1
         sent = self._sends.ended(started, refused=True)
         if sent is not None:
@@ -159,7 +158,7 @@ class RateController:
 
     def _hear(self, now: float) -> None:
         """Takes what is known by now of the requests, in the order of sending."""
-        for sent in self._sends.told(now - (LATE * self._refusal_takes or self._concurrency.latency)):
+        for sent in self._sends.told(now - (self._refusal_takes.most or self._concurrency.latency)):
             taken, chance = sent.sent - sent.refused, 0.0
             if taken:
                 if self._minute.taken(self._sends.in_minute):

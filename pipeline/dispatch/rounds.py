@@ -11,6 +11,8 @@ LEAST_ROUND = 16.0
 FADE = 1.02
 """The best round fades by a fiftieth a round, so that a service that became slower is not taken for crowded forever."""
 YES, MUCH = 2.0, 3.0
+DEVIATIONS = 4.0
+"""RFC 6298, section 2: the timeout lies so many mean deviations above the mean."""
 PACED_SECONDS = 10.0
 """A rate that the user gives paces the starts: enough slots for answers that take as long is harmless."""
 
@@ -35,6 +37,24 @@ class Rounds:
         self._count, self._sum = 0, 0.0
         self._state = "much" if mean > MUCH * self.best else "yes" if mean > YES * self.best else ""
         return self._state
+
+
+class Usual:
+    """How long something takes, in seconds, as RFC 6298 measures round trips: the mean, and the mean deviation."""
+
+    def __init__(self) -> None:
+        self.mean = self._deviation = 0.0
+
+    def add(self, seconds: float) -> None:
+        if not self.mean:
+            self.mean, self._deviation = seconds, seconds / 2
+        self._deviation += (abs(seconds - self.mean) - self._deviation) / 4
+        self.mean += (seconds - self.mean) / 8
+
+    @property
+    def most(self) -> float:
+        """Nearly none takes longer."""
+        return self.mean + DEVIATIONS * self._deviation
 
 
 class Concurrency:
