@@ -16,15 +16,11 @@ EDGE = 0.004
 """How far from a limit, relatively, a service may take or refuse: requests arrive up to 10 ms later than they start."""
 LIKELY = 0.6
 """Chance that the limit in use is too high. While the limit is unsure, a lower rate would teach nothing new."""
-FREED = 0.02
-"""Chance that a limit that changes is gone."""
 JUMPS = 0.03
 """Chance in each second that a limit changes, to any on the ladder."""
-USUAL = 0.02
-"""How likely each share of chance is, compared with the first share, which is nearly none."""
-SHARE = 0.03
-"""How likely a service refuses by share, before an answer is seen. It is low: at one load, refusals by share and by
-chance look alike."""
+RARE = 0.02
+"""How likely something rare is before an answer is seen: each share of chance, compared with nearly none; a service
+that refuses by share; a limit that is gone once it changes. At one load, refusals by share and by chance look alike."""
 NEW_CHANCE = 0.004
 """Chance in each second that the share of chance refusals changes, or the way of counting."""
 KNOWN = 0.05
@@ -51,10 +47,10 @@ class Belief:
         self._center = math.log(load)
         self._offsets = np.arange(-LADDER_REACH, LADDER_REACH, LADDER_STEP)
         self._chances = np.array(chances)[None, :, None]
-        usual = np.full(len(chances), USUAL)
+        usual = np.full(len(chances), RARE)
         usual[0] = 1.0
         self._usual = (usual / usual.sum())[None, :, None]
-        self._way = np.array([1 - SHARE, SHARE] if ways == 2 else [1.0])[:, None, None]
+        self._way = np.array([1 - RARE, RARE] if ways == 2 else [1.0])[:, None, None]
         self._weights = self._way * self._usual * np.ones(len(self._offsets))
         self._weights *= (1 - unlimited) / len(self._offsets)
         self._weights[:, :, -1:] += self._way * self._usual * unlimited
@@ -118,8 +114,8 @@ class Belief:
         weights, part = self._weights, min(1.0, seconds)
         total = weights.sum(axis=2, keepdims=True)
         jumped = np.empty_like(weights)
-        jumped[:, :, :-1] = (1 - FREED) * total / (weights.shape[2] - 1)
-        jumped[:, :, -1:] = FREED * total
+        jumped[:, :, :-1] = (1 - RARE) * total / (weights.shape[2] - 1)
+        jumped[:, :, -1:] = RARE * total
         weights = (1 - JUMPS * part) * weights + JUMPS * part * jumped
         new = NEW_CHANCE * part
         weights = (1 - new) * weights + new * self._usual * weights.sum(axis=1, keepdims=True)

@@ -18,10 +18,8 @@ BELOW = 0.01
 """Of the limit, as a margin: requests arrive up to 10 ms after they start."""
 NEAR = 0.97
 """Of the limit: a refusal from here on is the minute's."""
-HORIZON = 1.0
-"""Seconds in which what is left of the minute is used up."""
-RAISE, RAISE_SECONDS = 0.05, 120.0
-"""A limit that was not touched for so long is tried so much higher, then twice as much: a try costs some refusals."""
+RAISE = 0.05
+"""A limit that was not touched for two minutes is tried so much higher, then twice as much: a try costs refusals."""
 
 
 class Minute:
@@ -81,7 +79,8 @@ class Minute:
         return self.fell
 
     def rate(self, now: float, in_minute: float) -> float:
-        """Starts per second. in_minute: what was taken and may yet be taken."""
+        """Starts per second: what is left of the minute is used up within a second. in_minute: what was taken and may
+        yet be taken."""
         if self.row >= WALL and not self._walled:
             return SLOW
         if math.isinf(self.limit):
@@ -89,10 +88,10 @@ class Minute:
         if self._walled:
             return PROBE
         allowed = self._allowed * (1 - BELOW)
-        if now - self._raised_at >= RAISE_SECONDS and in_minute >= NEAR * allowed:
+        if now - self._raised_at >= 2 * MINUTE and in_minute >= NEAR * allowed:
             self._allowed *= 1 + self._raise
             self._raise, self._raised_at = 2 * self._raise, now
-        return max(PROBE, min(self._allowed / MINUTE, (allowed - in_minute) / HORIZON))
+        return max(PROBE, min(self._allowed / MINUTE, (allowed - in_minute) / SECOND))
 
     def _read(self, now: float, in_minute: float) -> None:
         self.limit = self._allowed = in_minute

@@ -7,7 +7,6 @@ from typing import Literal
 
 from pipeline.dispatch.start import FIRST, FIRST_SLOTS, MOST, ramped
 
-LEAST_ROUND = 16.0
 FADE = 1.02
 """The best round fades by a fiftieth a round, so that a service that became slower is not taken for crowded forever."""
 YES, MUCH = 2.0, 3.0
@@ -30,7 +29,7 @@ class Rounds:
         """`yes` when answers take twice as long as in the best round, `much` once at the end of a round over three."""
         self._count += 1
         self._sum += latency
-        if self._count < max(LEAST_ROUND, limit):
+        if self._count < max(FIRST, limit):
             return "yes" if self._state else ""
         mean = self._sum / self._count
         self.best = mean if self.best is None else min(self.best * FADE, mean)
