@@ -15,16 +15,13 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A table of the job file; unknown keys are refused."""
 
 
-TableFormat = Literal["jsonl", "json", "csv", "tsv", "parquet", "txt"]
-
-
 class ManifestSection(Section, frozen=True, kw_only=True):
     """`encoding`: of the text, by Python's name; unset = UTF-8, or what a byte order mark says. `format`: whatever the
     name's ending says."""
 
     path: str
     encoding: str | None = None
-    format: TableFormat | None = None
+    format: str | None = None
 
 
 class ProviderSection(Section, frozen=True, kw_only=True):

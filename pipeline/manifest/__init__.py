@@ -1,8 +1,9 @@
-"""Rows in: one reader per format; and media: probed, loaded, fitted to the model's limits."""
+"""Manifests: tables, lists, archives and folders of media, read as a stream of rows."""
 
 from __future__ import annotations
 
 from pipeline.manifest.from_python import from_table
 from pipeline.manifest.open import Manifest, open_manifest
+from pipeline.manifest.table_formats import BadLine, TableFormat
 
-__all__ = ["Manifest", "from_table", "open_manifest"]
+__all__ = ["BadLine", "Manifest", "TableFormat", "from_table", "open_manifest"]

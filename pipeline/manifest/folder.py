@@ -6,29 +6,27 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 from pipeline.errors import ManifestError
 from pipeline.manifest.columns import above, columns_of
 from pipeline.manifest.kinds import Kind, PassedOver, kind_of
 from pipeline.manifest.rows import FIELDS
-from pipeline.manifest.table_files import TableKind
+from pipeline.manifest.table_formats import BUILT_IN, TableFormat, format_of
 from pipeline.manifest.walk import Found, walk
 from pipeline.media.paths import PACKED, archive_kind, is_packed
 from pipeline.types import Media, Problem, Row
 
-_BESIDE: tuple[TableKind, ...] = ("json", "txt")
-"""What lies beside tables, pictures and archives (notes, settings): the parts of a table only where a glob names them,
-or, of JSON, where nothing else is there."""
+_ORDER = {name: place for place, name in enumerate(BUILT_IN)}
 
 
 class Contents:
     """`medium`: the first picture or (wanted) sound, as its path below the folder; with it nothing else was looked for.
-    `tables`, `archives`: absolute paths in order."""
+    `tables` (by the name of their format), `archives`: absolute paths in order."""
 
     def __init__(self) -> None:
         self.medium: str | None = None
-        self.tables: dict[TableKind, list[str]] = {}
+        self.tables: dict[str, list[str]] = {}
+        self.formats: dict[str, TableFormat] = {}
         self.archives: list[str] = []
         self.passed = PassedOver()
         self._seen: set[Kind | None] = set()
@@ -43,10 +41,11 @@ class Contents:
             self.passed.file(relative)
         elif archive_kind(relative) is not None:
             self.archives.append(path)
-        elif kind in (None, "video", "audio", "image"):
+        elif kind is not None or (form := format_of(relative)) is None:
             self.passed.file(relative)
         else:
-            self.tables.setdefault(cast("TableKind", kind), []).append(path)
+            self.formats[form.name] = form
+            self.tables.setdefault(form.name, []).append(path)
 
     def leave_archives(self) -> None:
         """Passes over the archives."""
@@ -54,17 +53,16 @@ class Contents:
             self.passed.file(path)
         self.archives = []
 
-    def table_kinds(self, pattern: str | None) -> list[TableKind]:
-        """The kinds of table that the manifest may be made of. Passes over what lies beside them."""
-        order: tuple[TableKind, ...] = ("parquet", "jsonl", "csv", "tsv", "json", "txt")
-        kinds = [kind for kind in order if kind in self.tables]
+    def table_formats(self, pattern: str | None) -> list[TableFormat]:
+        """The formats of which the manifest may be made. All other tables are counted as passed over."""
+        formats = sorted(self.formats.values(), key=lambda form: _ORDER.get(form.name, len(_ORDER)))
         if pattern is not None:
-            return kinds
-        main = [kind for kind in kinds if kind not in _BESIDE]
-        if not main and not self.archives and "json" in kinds:
-            main = ["json"]
-        for kind in kinds:
-            for path in () if kind in main else self.tables[kind]:
+            return formats
+        main = [form for form in formats if form.in_folder == "always"]
+        if not main and not self.archives:
+            main = [form for form in formats if form.in_folder == "alone"]
+        for form in formats:
+            for path in () if form in main else self.tables[form.name]:
                 self.passed.file(path)
         return main
 

@@ -1,4 +1,4 @@
-"""Which file names are images, audio, videos and tables, and the count of files that are passed over."""
+"""Which file names are images, audio and videos, and the count of files that are passed over."""
 
 from __future__ import annotations
 
@@ -6,113 +6,31 @@ import re
 from collections import Counter
 from typing import Literal
 
-from pipeline.job.schema import TableFormat
 
-# The picture formats of the services' input lists, and those that people's folders hold besides (GIF, HEIC, AVIF):
-# these become rows too, so that a format nobody takes is a failure with a reason and not a file that silently vanished.
-IMAGES = frozenset(
-    (
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".apng",
-        ".webp",
-        ".gif",
-        ".bmp",
-        ".dib",
-        ".tif",
-        ".tiff",
-        ".ico",
-        ".icns",
-        ".jp2",
-        ".j2k",
-        ".jpf",
-        ".jpx",
-        ".j2c",
-        ".jpc",
-        ".sgi",
-        ".rgb",
-        ".rgba",
-        ".bw",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".heic",
-        ".heif",
-        ".avif",
-        ".pdf",
-    )
+def _suffixes(names: str) -> frozenset[str]:
+    return frozenset(f".{name}" for name in names.split())
+
+
+# The image formats that the services take, and those that folders often hold besides (GIF, HEIC, AVIF): a file in a
+# format that no service takes becomes a failure with a reason, and does not vanish without a word.
+IMAGES = _suffixes(
+    "jpg jpeg jpe jfif png apng webp gif bmp dib tif tiff ico icns jp2 j2k jpf jpx j2c jpc sgi rgb rgba bw ppm "
+    "pgm pbm heic heif avif pdf"
 )
-AUDIO = frozenset(
-    (
-        ".wav",
-        ".mp3",
-        ".flac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".m4a",
-        ".aac",
-        ".aif",
-        ".aiff",
-        ".amr",
-        ".wma",
-    )
-)
-VIDEOS = frozenset(
-    (
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".qt",
-        ".3gp",
-        ".3g2",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".wmv",
-        ".asf",
-        ".flv",
-        ".f4v",
-        ".mpg",
-        ".mpeg",
-        ".mpe",
-        ".vob",
-        ".ts",
-        ".mts",
-        ".m2ts",
-        ".ogv",
-    )
-)
-TABLES: dict[str, TableFormat] = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "json",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".txt": "txt",
-    ".parquet": "parquet",
-    ".pq": "parquet",
+AUDIO = _suffixes("wav mp3 flac ogg oga opus m4a aac aif aiff amr wma")
+VIDEOS = _suffixes("mp4 m4v mov qt 3gp 3g2 mkv webm avi wmv asf flv f4v mpg mpeg mpe vob ts mts m2ts ogv")
+
+Kind = Literal["image", "audio", "video"]
+_KINDS: dict[str, Kind] = {
+    **dict.fromkeys(IMAGES, "image"),
+    **dict.fromkeys(AUDIO, "audio"),
+    **dict.fromkeys(VIDEOS, "video"),
 }
-
-Kind = Literal["image", "audio", "video"] | TableFormat
 
 
 def kind_of(name: str) -> Kind | None:
-    """What a file name's ending stands for, upper or lower case (`.csv.gz` and the like too); None for others."""
-    suffix = suffix_of(name)
-    if suffix == ".gz":
-        inner = TABLES.get(suffix_of(name[:-3]))
-        return None if inner == "parquet" else inner
-    if suffix in IMAGES:
-        return "image"
-    if suffix in AUDIO:
-        return "audio"
-    if suffix in VIDEOS:
-        return "video"
-    return TABLES.get(suffix)
+    """The kind of media by the ending of a file name, upper or lower case; None for other endings."""
+    return _KINDS.get(suffix_of(name))
 
 
 def suffix_of(name: str) -> str:

@@ -7,7 +7,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 from pipeline.errors import ManifestError
 from pipeline.job.schema import JobFile
@@ -17,17 +17,13 @@ from pipeline.manifest.kinds import PassedOver, kind_of
 from pipeline.manifest.rows import CURRENT_RULES, InputRules, Shaper
 from pipeline.manifest.shards import Shards
 from pipeline.manifest.sql import SqlManifest, is_query
-from pipeline.manifest.table_files import TableKind, Tables
+from pipeline.manifest.table_files import Tables
+from pipeline.manifest.table_formats import TableFormat, accepted, format_named, format_of
 from pipeline.manifest.walk import is_glob, split_glob, walk
 from pipeline.media.files import on_disk
 from pipeline.media.paths import PACKED, archive_kind, hub_snapshot, is_packed, root_of
 from pipeline.tasks import facts
 from pipeline.types import Row
-
-ACCEPTED = (
-    "a .jsonl, .json, .csv, .tsv, .parquet or .txt file, a .tar or .zip archive, a folder or a glob of these, "
-    "a folder or a glob of pictures, or sql: and a query"
-)
 
 
 class Manifest(Protocol):
@@ -85,19 +81,22 @@ def _file(path: str, job: JobFile, rules: InputRules) -> Manifest:
     if not Path(path).exists():
         raise ManifestError(f"{path}: a link that leads nowhere ({os.readlink(path)})")  # noqa: PTH115 - the text as it is
     if not Path(path).is_file():
-        raise ManifestError(f"{path}: neither a file nor a folder; expected {ACCEPTED}")
+        raise ManifestError(f"{path}: neither a file nor a folder; expected {accepted()}")
     if job.source.format is None and archive_kind(path) is not None:
         return _shards([path], str(Path(path).parent), job, rules, PassedOver())
-    kind = job.source.format or kind_of(path)
+    if job.source.format is not None and not is_packed(path):
+        return _tables([path], format_named(job.source.format), str(Path(path).parent), job, rules)
     if is_packed(path):
         raise ManifestError(f"{path}: not read{PACKED}")
+    kind = kind_of(path)
     if kind == "video":
         raise ManifestError(f"{path}: this is one video, not a table; name it in the field `video` of a table's row")
-    if kind in ("image", "audio"):
+    if kind is not None:
         raise ManifestError(f"{path}: this is one {kind}, not a table; name its folder, or a glob that matches it")
-    if kind is None:
-        raise ManifestError(f"{path}: unknown kind of manifest; expected {ACCEPTED}")
-    return _tables([path], cast("TableKind", kind), str(Path(path).parent), job, rules)
+    form = format_of(path)
+    if form is None:
+        raise ManifestError(f"{path}: unknown kind of manifest; expected {accepted()}")
+    return _tables([path], form, str(Path(path).parent), job, rules)
 
 
 def _folder(folder: str, pattern: str | None, spec: str, job: JobFile, rules: InputRules) -> Manifest:
@@ -109,18 +108,19 @@ def _folder(folder: str, pattern: str | None, spec: str, job: JobFile, rules: In
     if found.medium is not None:
         _refuse_encoding(spec, job, "pictures")
         return ImageFolder(folder, pattern, audio, found.medium, follow=follow)
-    kinds = found.table_kinds(pattern)
-    if kinds and not follow:  # an output of 0.1.0 read these tables, and no archive
+    formats = found.table_formats(pattern)
+    if formats and not follow:  # an output of 0.1.0 read these tables, and no archive
         found.leave_archives()
-    if len(kinds) > 1 or (kinds and found.archives):
-        ending = kinds[0] if len(kinds) > 1 else found.archives[0][-3:]
+    if len(formats) > 1 or (formats and found.archives):
+        kinds = [form.name for form in formats]
+        ending = formats[0].suffixes[0][1:] if len(formats) > 1 else found.archives[0][-3:]
         more = " and archives" if found.archives else ""
         raise ManifestError(f"{spec}: holds {' and '.join(kinds)} files{more}; choose with a glob such as *.{ending}")
     if found.archives:
         return _shards(found.archives, folder, job, rules, found.passed)
-    if kinds:
-        return _tables(found.tables[kinds[0]], kinds[0], folder, job, rules, found.passed)
-    raise ManifestError(f"{spec}: {found.lack(pattern)}; expected {ACCEPTED}")
+    if formats:
+        return _tables(found.tables[formats[0].name], formats[0], folder, job, rules, found.passed)
+    raise ManifestError(f"{spec}: {found.lack(pattern)}; expected {accepted()}")
 
 
 def _all_files(folder: str, pattern: str | None, spec: str, job: JobFile, rules: InputRules) -> Manifest:
@@ -133,7 +133,7 @@ def _all_files(folder: str, pattern: str | None, spec: str, job: JobFile, rules:
             files.append(found.path)
     if not files:
         raise ManifestError(f"{spec}: there is no file")
-    return _tables(files, cast("TableKind", job.source.format), folder, job, rules, passed)
+    return _tables(files, format_named(job.source.format or ""), folder, job, rules, passed)
 
 
 def _refuse_encoding(spec: str, job: JobFile, what: str) -> None:
@@ -142,10 +142,10 @@ def _refuse_encoding(spec: str, job: JobFile, what: str) -> None:
 
 
 def _tables(
-    files: list[str], kind: TableKind, folder: str, job: JobFile, rules: InputRules, passed: PassedOver | None = None
+    files: list[str], form: TableFormat, folder: str, job: JobFile, rules: InputRules, passed: PassedOver | None = None
 ) -> Tables:
     partitions = Partitions((os.path.relpath(path, folder) for path in files), folder)
-    return Tables(files, kind, Shaper(job, root_of(folder, job), rules, partitions), folder, passed)
+    return Tables(files, form, Shaper(job, root_of(folder, job), rules, partitions), folder, passed)
 
 
 def _shards(files: list[str], folder: str, job: JobFile, rules: InputRules, passed: PassedOver) -> Manifest:

@@ -1,4 +1,4 @@
-"""A table in one or several files of one kind, read as one stream of rows."""
+"""A table in one or several files of one format, read as one stream of rows."""
 
 from __future__ import annotations
 
@@ -6,39 +6,13 @@ import difflib
 import hashlib
 import os
 import zlib
-from collections.abc import Callable, Generator, Iterator
-from typing import Protocol
+from collections.abc import Iterator
 
 from pipeline.errors import ManifestError
-from pipeline.job.schema import TableFormat
-from pipeline.manifest.csv_text import CsvReader, TsvReader
-from pipeline.manifest.json_file import JsonReader
-from pipeline.manifest.jsonl import JsonlReader
 from pipeline.manifest.kinds import PassedOver
-from pipeline.manifest.parquet import ParquetReader
 from pipeline.manifest.rows import Shaper
-from pipeline.manifest.text_list import ListReader
+from pipeline.manifest.table_formats import TableFormat
 from pipeline.types import Row
-
-TableKind = TableFormat
-
-
-class Reader(Protocol):
-    """One format. Made from the files and the shaper, it raises ManifestError if one of them cannot be read at all."""
-
-    columns: tuple[str, ...] | None
-
-    def read(self, path: str, name: str, start: int, first: int, prefix: str) -> Generator[Row, None, int]: ...
-
-
-_READERS: dict[TableKind, Callable[[list[str], Shaper, str | None], Reader]] = {
-    "jsonl": JsonlReader,
-    "json": JsonReader,
-    "csv": CsvReader,
-    "tsv": TsvReader,
-    "parquet": ParquetReader,
-    "txt": ListReader,
-}
 
 
 class Tables:
@@ -49,13 +23,13 @@ class Tables:
     """
 
     def __init__(
-        self, files: list[str], kind: TableKind, shaper: Shaper, folder: str, passed: PassedOver | None = None
+        self, files: list[str], form: TableFormat, shaper: Shaper, folder: str, passed: PassedOver | None = None
     ) -> None:
         self.root = shaper.base
         self._folder = folder
         self._files = files
         self._passed = passed or PassedOver()
-        self._reader = _READERS[kind](files, shaper, shaper.encoding)
+        self._reader = form.open(files, shaper, shaper.encoding)
         columns = self._reader.columns
         self.schema_columns = None if columns is None else shaper.also(columns)
         if self.schema_columns is not None:

@@ -1,0 +1,188 @@
+"""The table formats: each one is a reader with the endings of its files. Other distributions bring further ones.
+
+A distribution brings a format by an entry point of the group `pipeline.formats` that names a TableFormat. Entry points
+are looked up only for an ending or a `manifest.format` that is not built in.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Callable, Generator, Iterator, Mapping
+from importlib.metadata import entry_points
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from pipeline.errors import ManifestError
+from pipeline.manifest.arrow_rows import plain, values_of
+from pipeline.manifest.csv_text import CsvReader, TsvReader
+from pipeline.manifest.json_file import JsonReader
+from pipeline.manifest.jsonl import JsonlReader
+from pipeline.manifest.kinds import suffix_of
+from pipeline.manifest.parquet import ParquetReader
+from pipeline.manifest.rows import Shaper
+from pipeline.manifest.text_list import ListReader
+from pipeline.types import Row
+
+GROUP = "pipeline.formats"
+
+
+class Reader(Protocol):
+    """Reads the files of one manifest. A reader is made from the files, the shaper and the encoding (None: not given),
+    and raises ManifestError if one of the files cannot be read at all.
+
+    `columns`: the names of all columns where the format gives them, else None. `read` gives the rows of one file from
+    the ordinal `start` on; `first` is the ordinal of the file's first row. `read` returns the ordinal after the last
+    row.
+    """
+
+    columns: tuple[str, ...] | None
+
+    def read(self, path: str, name: str, start: int, first: int, prefix: str) -> Generator[Row, None, int]: ...
+
+
+class BadLine(msgspec.Struct, frozen=True):
+    """A line that cannot be read. The line becomes a failure with this message."""
+
+    message: str
+
+
+Lines = Callable[[str, str | None], Iterator[Any]]
+"""Gives the lines of a file: (path, `manifest.encoding` or None) → for each line the pair (line number from 1, mapping
+of the columns) or (line number, BadLine); or instead pyarrow.RecordBatch objects, whose rows are counted from 1."""
+
+
+class TableFormat(msgspec.Struct, frozen=True, kw_only=True):
+    """A table format. Either `lines` or `reader` is given; `lines` is enough for most formats.
+
+    `name` is the value of `manifest.format`. `suffixes` are the endings of its files, in lower case and with the dot.
+    `packed`: files that also end in `.gz` are unpacked by the reader. `in_folder`: when files of the format in a folder
+    are the table: "always"; "alone" = if nothing else is there; "named" = only if a glob names them.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    reader: Callable[[list[str], Shaper, str | None], Reader] | None = None
+    lines: Lines | None = None
+    packed: bool = False
+    in_folder: Literal["always", "alone", "named"] = "always"
+
+    def open(self, files: list[str], shaper: Shaper, encoding: str | None) -> Reader:
+        """A reader of these files. Raises ManifestError if one of them cannot be read at all."""
+        if self.reader is not None:
+            return self.reader(files, shaper, encoding)
+        return _LinesReader(self, shaper, encoding)
+
+
+_BUILT_IN = (
+    TableFormat(name="parquet", suffixes=(".parquet", ".pq"), reader=ParquetReader),
+    TableFormat(name="jsonl", suffixes=(".jsonl", ".ndjson"), reader=JsonlReader, packed=True),
+    TableFormat(name="csv", suffixes=(".csv",), reader=CsvReader, packed=True),
+    TableFormat(name="tsv", suffixes=(".tsv",), reader=TsvReader, packed=True),
+    TableFormat(name="json", suffixes=(".json",), reader=JsonReader, packed=True, in_folder="alone"),
+    TableFormat(name="txt", suffixes=(".txt",), reader=ListReader, packed=True, in_folder="named"),
+)
+BUILT_IN = {form.name: form for form in _BUILT_IN}
+"""Name → format. Where a folder holds several formats, messages name them in this order."""
+_BY_SUFFIX = {suffix: form for form in _BUILT_IN for suffix in form.suffixes}
+
+
+def format_of(name: str) -> TableFormat | None:
+    """The format of a file by the ending of its name (`.csv.gz` too), upper or lower case; None for other endings."""
+    suffix = suffix_of(name)
+    packed = suffix == ".gz"
+    if packed:
+        suffix = suffix_of(name[:-3])
+    found = _BY_SUFFIX.get(suffix)
+    if found is None and suffix:
+        found = next((form for form in _installed()[0].values() if suffix in form.suffixes), None)
+    return None if found is None or (packed and not found.packed) else found
+
+
+def format_named(name: str) -> TableFormat:
+    """The format of a name in the job. Raises ManifestError for an unknown name."""
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    installed, broken = _installed()
+    if name in installed:
+        return installed[name]
+    known = [*BUILT_IN, *installed]
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"; did you mean {near[0]!r}?".replace("'", '"') if near else ""
+    raise ManifestError(
+        f'manifest.format: found "{name}", expected one of {", ".join(known)}{hint} '
+        f"(an installed package may bring further formats by the entry-point group {GROUP}){broken}"
+    )
+
+
+def accepted() -> str:
+    """All that a manifest may be, for messages."""
+    installed, broken = _installed()
+    suffixes = [suffix for form in (*_BUILT_IN, *installed.values()) for suffix in form.suffixes]
+    return (
+        f"a {', '.join(suffixes[:-1])} or {suffixes[-1]} file, a .tar or .zip archive, a folder or a glob of these, "
+        f"a folder or a glob of images, or sql: and a query{broken}"
+    )
+
+
+@functools.cache
+def _installed() -> tuple[dict[str, TableFormat], str]:
+    """(name → format of other distributions, a text that names the entry points that cannot be loaded)."""
+    found: dict[str, TableFormat] = {}
+    broken = ""
+    for point in entry_points(group=GROUP):
+        try:
+            form = point.load()
+            if not isinstance(form, TableFormat) or (form.reader is None) == (form.lines is None):
+                raise TypeError("expected a TableFormat with either `reader` or `lines`")
+            found.setdefault(form.name, form)
+        except Exception as error:  # code of another distribution may raise anything
+            brought = point.dist.name if point.dist is not None else "an installed package"
+            broken += f"; the format {point.name} of {brought} cannot be loaded: {type(error).__name__}: {error}"
+    return found, broken
+
+
+class _LinesReader:
+    """Makes rows of what the function `lines` of a format gives."""
+
+    columns: tuple[str, ...] | None = None
+
+    def __init__(self, form: TableFormat, shaper: Shaper, encoding: str | None) -> None:
+        assert form.lines is not None
+        self._name = form.name
+        self._lines = form.lines
+        self._shaper = shaper
+        self._encoding = encoding
+
+    def read(self, path: str, name: str, start: int, first: int, prefix: str) -> Generator[Row, None, int]:
+        """The rows of one file, as Reader says."""
+        ordinal = first
+        for number, values in self._numbered(path):
+            if ordinal >= start:
+                where, line_id = f"{name}:{number}", f"{prefix}{number}"
+                if isinstance(values, BadLine):
+                    yield self._shaper.bad(ordinal, where, line_id, "BadLine", values.message)
+                else:
+                    yield self._shaper.row(ordinal, where, line_id, values)
+            ordinal += 1
+        return ordinal
+
+    def _numbered(self, path: str) -> Iterator[tuple[int, BadLine | Mapping[str, Any]]]:
+        """(line number, values that JSON could hold, or why the line is bad). Raises ManifestError if `lines` fails."""
+        number = 0
+        try:
+            for found in self._lines(path, self._encoding):
+                if isinstance(found, tuple):
+                    number, values = found
+                    yield number, values if isinstance(values, BadLine) else plain(dict(values))
+                else:
+                    for values in values_of(found):
+                        number += 1
+                        yield number, values
+        except (OSError, ManifestError):
+            raise
+        except Exception as error:  # code of another distribution may raise anything
+            where = f"behind line {number}" if number else "at its beginning"
+            reason = f"{type(error).__name__}: {error}"
+            raise ManifestError(f"{path}: the reader of the format {self._name} failed {where}: {reason}") from error
