@@ -117,7 +117,8 @@ _NAMES = frozenset({"image", "images", "video", "audio", "frames"})
 
 
 class CsvReader:
-    """RFC 4180 with `,`, `;`, tab or `|` (whichever the header uses most), quoted newlines, CRLF, UTF-8.
+    """CSV (RFC 4180): the first line names the columns; the delimiter is `,`, `;`, tab or `&#124;`, whichever the
+    header uses most; a quoted cell may hold line breaks.
 
     An empty cell is no value. The types are those of the first file's sample; a later cell that does not fit its
     column's type stays text.
@@ -178,7 +179,7 @@ class CsvReader:
 
 
 class TsvReader(CsvReader):
-    """CSV with tabs alone; where quoting is broken, the quotes of a line are plain characters."""
+    """CSV with tabs as delimiters. In a line with broken quoting, the quotes are plain characters."""
 
     delimiter = "\t"
 

@@ -90,8 +90,9 @@ _LISTS = frozenset({"messages", "contents"})
 
 
 class JsonReader:
-    """A row an item of the array; the place in the array stands for the line. Files that hold one object a line are
-    read as JSONL."""
+    """An array of objects. A file with one object a line is read as JSONL.
+
+    In messages and ids, the item's place in the array (from 1) is used in the place of a line number."""
 
     columns: tuple[str, ...] | None = None
 

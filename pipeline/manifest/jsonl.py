@@ -22,7 +22,7 @@ _FIRST = {b"[": "a list", b'"': "a text", b"t": "true", b"f": "false", b"n": "nu
 
 
 class JsonlReader:
-    """One JSON object a line; blank lines, CRLF and a byte order mark are passed over."""
+    """One JSON object a line. Blank lines and a byte order mark are ignored."""
 
     columns: tuple[str, ...] | None = None
 

@@ -13,7 +13,7 @@ from pipeline.types import Frames, FrameSource, Item, Media, Message
 
 _IMAGE_OPTIONS = ("detail", "min_pixels", "max_pixels", "enable_rotate", "cache_control")
 _VIDEO_OPTIONS = ("min_pixels", "max_pixels", "total_pixels", "cache_control")
-_OPTIONS: dict[str, tuple[str, ...]] = {
+PART_OPTIONS: dict[str, tuple[str, ...]] = {
     "image": _IMAGE_OPTIONS,
     "text": ("cache_control",),
     "frames": _VIDEO_OPTIONS,
@@ -23,10 +23,10 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
 """Kind of a part → the services' options of such a part (PROTOCOLS.md §3.2, §3.5, §4.2). `fps` and `max_frames` of
 frames are ours: how far apart the frames were taken, and how many of them are sent."""
 
-_ITEM_KEYS = tuple(dict.fromkeys([*_OPTIONS, "factor", "fps", "max_frames", *sum(_OPTIONS.values(), ())]))
+_ITEM_KEYS = tuple(dict.fromkeys([*PART_OPTIONS, "factor", "fps", "max_frames", *sum(PART_OPTIONS.values(), ())]))
 _MEDIA_KEYS = ("image", "images", "frames", "fps", "max_frames", "video", "audio", "contents")
-_MESSAGE_KEYS = ("role", "text", *_MEDIA_KEYS)
-_ROLES = ("system", "user", "assistant")
+MESSAGE_KEYS = ("role", "text", *_MEDIA_KEYS)
+ROLES = ("system", "user", "assistant")
 
 
 def contents(value: Any, name: str, base: str) -> tuple[Item, ...]:
@@ -39,7 +39,7 @@ def contents(value: Any, name: str, base: str) -> tuple[Item, ...]:
 
 def messages(value: Any, name: str, base: str) -> tuple[Message, ...]:
     """Earlier turns in order: role, text, and the pictures, frames, videos, sounds or `contents` of the turn."""
-    tables = _tables(value, name, _MESSAGE_KEYS)
+    tables = _tables(value, name, MESSAGE_KEYS)
     return tuple(_message(turn, f"{name}[{index}]", base) for index, turn in enumerate(tables))
 
 
@@ -113,17 +113,17 @@ def _unknown_key(name: str, key: str, keys: tuple[str, ...]) -> Exception:
 
 
 def _item(table: dict[str, Any], name: str, base: str) -> Item:
-    kinds = [key for key in _OPTIONS if key in table]
+    kinds = [key for key in PART_OPTIONS if key in table]
     if len(kinds) != 1:
         found = " and ".join(kinds) or "none"
-        raise refusal("BadField", f"{name}: found {found}, expected exactly one of {', '.join(_OPTIONS)}")
+        raise refusal("BadField", f"{name}: found {found}, expected exactly one of {', '.join(PART_OPTIONS)}")
     kind = kinds[0]
     factor = fields.number(table["factor"], f"{name}.factor") if "factor" in table else None
     ours = ("fps", "max_frames") if kind == "frames" else ()
     options = {key: _plain(value) for key, value in table.items() if key not in (kind, "factor", *ours)}
     for key in options:
-        if key not in _OPTIONS[kind]:
-            raise _unknown_key(name, key, (*ours, *_OPTIONS[kind], "factor"))
+        if key not in PART_OPTIONS[kind]:
+            raise _unknown_key(name, key, (*ours, *PART_OPTIONS[kind], "factor"))
     return Item(content=_content(kind, table, name, base), factor=factor, options=options)
 
 
@@ -145,7 +145,7 @@ def _content(kind: str, table: dict[str, Any], name: str, base: str) -> Media | 
 
 def _message(table: dict[str, Any], name: str, base: str) -> Message:
     role = table.get("role")
-    if role not in _ROLES:
+    if role not in ROLES:
         raise fields.bad_field(f"{name}.role", role, "system, user or assistant")
     role = cast("Literal['system', 'user', 'assistant']", role)
     words = fields.text(table["text"], f"{name}.text", base) if "text" in table else None

@@ -24,7 +24,7 @@ _BATCH_ROWS = 4096
 
 
 class ParquetReader:
-    """Types are kept as `arrow_rows` says; each part has its own schema."""
+    """Parquet. The types of columns are kept; each file has a schema of its own."""
 
     def __init__(self, files: list[str], shaper: Shaper, encoding: str | None) -> None:
         if encoding is not None:

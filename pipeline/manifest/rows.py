@@ -31,7 +31,26 @@ _PARSERS: dict[str, tuple[str, Parser]] = {
     "messages": ("messages", list_fields.messages),
 }
 _FRAME_FIELDS = frozenset({"frames", "video", "fps", "max_frames"})
-FIELDS = ("id", *_PARSERS, "frames", "video", "fps", "max_frames")
+FIELDS = {
+    "id": "the name of the row, as text exactly as it is written; without it, the path of the image in a folder, list "
+    "or archive, else a hash of the row's fields",
+    "image": "a path (relative to the folder of the manifest), or a URL (`file:`, `http:`, `https:`, `data:`, "
+    "`oss:`); or a list of them",
+    "images": "the same; the images of `image` come first",
+    "audio": "as `image`, for audio files: for `embed`, and for `ask` where the model hears",
+    "text": "a text to embed, for `embed` alone; in other tasks an ordinary column",
+    "contents": "the parts of the input in the order in which they are sent: a list of tables, described below",
+    "prompt": "the question; used instead of the prompt of the job",
+    "prompts": "a list of questions that are asked one after the other, each with the answers before it",
+    "system": "the system message; used instead of that of the job",
+    "parameters": "a table of parameters of the service; they are used before those of the job",
+    "messages": "earlier turns of the conversation: a list of tables, described below",
+    "frames": "images that are the frames of one video: a list in order, a folder or a glob",
+    "video": "the path or URL of a video file, or a list of them",
+    "fps": "frames a second: at which `frames` were taken, or which the service reads from `video`",
+    "max_frames": "the most frames that are sent of `frames` (taken evenly), or read from `video`",
+}
+"""The fields of a row, each with its meaning. In CSV, lists and tables are JSON text."""
 LATER_FIELDS = frozenset({"video", "prompts"})
 """Fields that 0.1.0 did not know: in an output that began with 0.1.0 no derived id covers them."""
 _BOXES = frozenset({bytes, dict, list})

@@ -18,8 +18,9 @@ _LONGEST_ID = 1_024
 
 
 class ListReader:
-    """One reference a line, blanks around it and blank lines passed over. Its ending says whether it is a picture, a
-    sound or a video. The id is the path, or the URL without its signature."""
+    """A list of paths or URLs, each in a line of its own. The ending says whether it is an image, audio or video.
+
+    Blanks around a line and blank lines are ignored. The id is the path, or the URL without its signature."""
 
     def __init__(self, files: list[str], shaper: Shaper, encoding: str | None) -> None:
         self._shaper = shaper
