@@ -6,7 +6,7 @@ import csv
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from pipeline.manifest.lines import MAX_LINE_BYTES
+from pipeline.manifest.lines import MAX_LINE_BYTES, TOO_LONG
 
 LOOKED_AT = 1_000
 """Lines of a broken record that are looked at, to tell whether they are rows of their own."""
@@ -16,8 +16,9 @@ WHOLE = 0.9
 Line = tuple[int, str | None]
 
 
-Record = tuple[int, list[str], tuple[str, str] | None]
-"""(number of the first line, cells, None), or (number, no cells, (code, message)) for a record that is no row."""
+CsvRecord = tuple[list[str], tuple[str, str] | None]
+Record = tuple[int, CsvRecord]
+"""(number of the first line, (cells, None)), or (number, ([], (code, message))) for a record that is not a row."""
 
 
 class _TooLong(Exception):
@@ -70,7 +71,7 @@ class Records:
                 reader = self._reader()  # the old one ended with its lines
                 continue
             if len(cells) == width and len(taken) == 1 and taken[0][0] != self._tail:
-                yield taken[0][0], cells, None
+                yield taken[0][0], (cells, None)
             elif cells:
                 yield from self._doubted(cells)
                 reader = self._reader() if self._back else reader
@@ -100,11 +101,11 @@ class Records:
             if first is not None and first.count('"') % 2:
                 yield self._bad(number, "the line belongs to the broken one before it")
             else:
-                yield number, cells, None
+                yield number, (cells, None)
         elif len(cells) == self._width and self._is_doubtful(cells):
             yield from self._reread(f"lines {number} to {last} would be one name: {_OPEN}")
         elif len(cells) == self._width:
-            yield number, cells, None
+            yield number, (cells, None)
         else:
             found = f"has {len(cells)} cells, the header {self._width}"
             where = "the line" if number == last else f"the record of lines {number} to {last}"
@@ -118,7 +119,7 @@ class Records:
     def _broken(self, error: Exception) -> Iterator[Record]:
         number, text = self._taken[0]
         if text is None:
-            yield number, [], ("LineTooLong", f"the line is longer than {MAX_LINE_BYTES:,} bytes")
+            yield number, ([], ("LineTooLong", TOO_LONG))
         elif split := self._split():
             yield from split
         elif len(self._taken) == 1 and not _is_open(error):
@@ -162,10 +163,10 @@ class Records:
         if len(cells) != self._width:
             return []
         self._back.extendleft(reversed(self._taken[1:]))
-        return [(number, cells, None)]
+        return [(number, (cells, None))]
 
     def _bad(self, number: int, message: str) -> Record:
-        return number, [], ("BadLine", message)
+        return number, ([], ("BadLine", message))
 
 
 _OPEN = "a quote is opened and not closed in this line"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import IO, Any
 
 import msgspec
 
 from pipeline.errors import ManifestError
 from pipeline.manifest.fields import spans_lines
-from pipeline.manifest.jsonl import Decoded, JsonlReader
+from pipeline.manifest.jsonl import JsonlReader
 from pipeline.manifest.lines import MAX_LINE_BYTES, open_bytes, refuse_other
+from pipeline.manifest.record_reader import BadLine
 from pipeline.manifest.rows import Shaper
 from pipeline.types import Row
 
@@ -89,39 +90,32 @@ _LISTS = frozenset({"messages", "contents"})
 """Fields of a row that are lists of tables; such a list under another name is likely the table itself."""
 
 
-class JsonReader:
+class JsonReader(JsonlReader):
     """An array of objects. A file with one object a line is read as JSONL.
 
     In messages and ids, the item's place in the array (from 1) is used in the place of a line number."""
 
-    columns: tuple[str, ...] | None = None
-
     def __init__(self, files: list[str], shaper: Shaper, encoding: str | None) -> None:
-        self._shaper = shaper
-        self._encoding = encoding
-        lined = []
         for path in files:
             refuse_other(path, encoding)
-            if not _is_array(path, encoding):
-                lined.append(path)
-        self._lined = frozenset(lined)
-        self._lines = JsonlReader(lined, shaper, encoding)
+        self._lined = [path for path in files if not _is_array(path, encoding)]
+        super().__init__(self._lined, shaper, encoding)
 
-    def read(self, path: str, name: str, start: int, first: int, prefix: str) -> Generator[Row, None, int]:
-        """Rows of one file, `first` the ordinal of its first; returns the ordinal behind its last."""
+    def records(self, path: str) -> Iterator[tuple[int, Any]]:
         if path in self._lined:
-            return (yield from self._lines.read(path, name, start, first, prefix))
-        ordinal, decoded = first, Decoded(self._shaper, self._encoding)
-        with open_bytes(path, self._encoding) as file:
+            yield from super().records(path)
+            return
+        with open_bytes(path, self.encoding) as file:
             for number, (item, problem) in enumerate(items(file, path), 1):
-                if ordinal >= start:
-                    where, line_id = f"{name}:{number}", f"{prefix}{number}"
-                    if problem is None:
-                        yield decoded.row(ordinal, where, line_id, item, "item")
-                    else:
-                        yield self._shaper.bad(ordinal, where, line_id, "BadLine", problem)
-                ordinal += 1
-        return ordinal
+                yield number, item if problem is None else BadLine(problem)
+
+    def row_maker(self, path: str) -> Callable[[int, str, str, Any], Row]:
+        return super().row_maker(path) if path in self._lined else self._item
+
+    def _item(self, ordinal: int, where: str, line_id: str, record: bytes | BadLine) -> Row:
+        if isinstance(record, BadLine):
+            return self.shaper.bad(ordinal, where, line_id, "BadLine", record.message)
+        return self.row("item", ordinal, where, line_id, record)
 
 
 def _is_array(path: str, encoding: str | None) -> bool:

@@ -24,6 +24,8 @@ _MARKS = (
 )
 """Byte order marks: a text that begins with one says its encoding itself."""
 _CHUNK = 1 << 18
+_BLANK = frozenset(b" \t\r\n\v\f")
+TOO_LONG = f"the line is longer than {MAX_LINE_BYTES:,} bytes"
 
 
 def lines(path: str, encoding: str | None = None) -> Iterator[tuple[int, bytes | None]]:
@@ -43,6 +45,13 @@ def lines(path: str, encoding: str | None = None) -> Iterator[tuple[int, bytes |
                 yield number, None
             else:
                 yield number, line
+
+
+def filled_lines(path: str, encoding: str | None) -> Iterator[tuple[int, bytes | None]]:
+    """The same without blank lines."""
+    for number, line in lines(path, encoding):
+        if line is None or (line and (line[0] not in _BLANK or line.strip())):
+            yield number, line
 
 
 def open_bytes(path: str, encoding: str | None = None) -> IO[bytes]:

@@ -8,49 +8,23 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 import msgspec
 
 from pipeline.errors import ManifestError
-from pipeline.manifest.arrow_rows import plain, values_of
 from pipeline.manifest.csv_text import CsvReader, TsvReader
 from pipeline.manifest.json_file import JsonReader
 from pipeline.manifest.jsonl import JsonlReader
 from pipeline.manifest.kinds import suffix_of
 from pipeline.manifest.parquet import ParquetReader
+from pipeline.manifest.record_reader import Lines, LinesReader, Reader
 from pipeline.manifest.rows import Shaper
 from pipeline.manifest.text_list import ListReader
-from pipeline.types import Row
 
 GROUP = "pipeline.formats"
-
-
-class Reader(Protocol):
-    """Reads the files of one manifest. A reader is made from the files, the shaper and the encoding (None: not given),
-    and raises ManifestError if one of the files cannot be read at all.
-
-    `columns`: the names of all columns where the format gives them, else None. `read` gives the rows of one file from
-    the ordinal `start` on; `first` is the ordinal of the file's first row. `read` returns the ordinal after the last
-    row.
-    """
-
-    columns: tuple[str, ...] | None
-
-    def read(self, path: str, name: str, start: int, first: int, prefix: str) -> Generator[Row, None, int]: ...
-
-
-class BadLine(msgspec.Struct, frozen=True):
-    """A line that cannot be read. The line becomes a failure with this message."""
-
-    message: str
-
-
-Lines = Callable[[str, str | None], Iterator[Any]]
-"""Gives the lines of a file: (path, `manifest.encoding` or None) → for each line the pair (line number from 1, mapping
-of the columns) or (line number, BadLine); or instead pyarrow.RecordBatch objects, whose rows are counted from 1."""
 
 
 class TableFormat(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +46,8 @@ class TableFormat(msgspec.Struct, frozen=True, kw_only=True):
         """A reader of these files. Raises ManifestError if one of them cannot be read at all."""
         if self.reader is not None:
             return self.reader(files, shaper, encoding)
-        return _LinesReader(self, shaper, encoding)
+        assert self.lines is not None
+        return LinesReader(self.name, self.lines, shaper, encoding)
 
 
 _BUILT_IN = (
@@ -141,48 +116,3 @@ def _installed() -> tuple[dict[str, TableFormat], str]:
             brought = point.dist.name if point.dist is not None else "an installed package"
             broken += f"; the format {point.name} of {brought} cannot be loaded: {type(error).__name__}: {error}"
     return found, broken
-
-
-class _LinesReader:
-    """Makes rows of what the function `lines` of a format gives."""
-
-    columns: tuple[str, ...] | None = None
-
-    def __init__(self, form: TableFormat, shaper: Shaper, encoding: str | None) -> None:
-        assert form.lines is not None
-        self._name = form.name
-        self._lines = form.lines
-        self._shaper = shaper
-        self._encoding = encoding
-
-    def read(self, path: str, name: str, start: int, first: int, prefix: str) -> Generator[Row, None, int]:
-        """The rows of one file, as Reader says."""
-        ordinal = first
-        for number, values in self._numbered(path):
-            if ordinal >= start:
-                where, line_id = f"{name}:{number}", f"{prefix}{number}"
-                if isinstance(values, BadLine):
-                    yield self._shaper.bad(ordinal, where, line_id, "BadLine", values.message)
-                else:
-                    yield self._shaper.row(ordinal, where, line_id, values)
-            ordinal += 1
-        return ordinal
-
-    def _numbered(self, path: str) -> Iterator[tuple[int, BadLine | Mapping[str, Any]]]:
-        """(line number, values that JSON could hold, or why the line is bad). Raises ManifestError if `lines` fails."""
-        number = 0
-        try:
-            for found in self._lines(path, self._encoding):
-                if isinstance(found, tuple):
-                    number, values = found
-                    yield number, values if isinstance(values, BadLine) else plain(dict(values))
-                else:
-                    for values in values_of(found):
-                        number += 1
-                        yield number, values
-        except (OSError, ManifestError):
-            raise
-        except Exception as error:  # code of another distribution may raise anything
-            where = f"behind line {number}" if number else "at its beginning"
-            reason = f"{type(error).__name__}: {error}"
-            raise ManifestError(f"{path}: the reader of the format {self._name} failed {where}: {reason}") from error
