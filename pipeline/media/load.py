@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -176,3 +177,16 @@ def preview_pages(limits: MediaLimits, found: Document, resize: Literal["fit", "
         Loaded(kind="image", source=page_name(found.name, index), url="", width=width, height=height, page=index + 1)
         for index, (width, height) in enumerate(previewed(found, limits, resize))
     ]
+
+
+def original_coordinates(loaded: Loaded, polygon: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """Converts (x, y) points from pixels of the image that was sent to pixels of the original image with its EXIF
+    orientation applied.
+
+    Both images are upright, so that only the scale differs. If a size is unknown, the points are returned unchanged.
+    """
+    width, height = loaded.original_width, loaded.original_height
+    if not (loaded.width and loaded.height and width and height):
+        return tuple((x, y) for x, y in polygon)
+    across, down = width / loaded.width, height / loaded.height
+    return tuple((x * across, y * down) for x, y in polygon)

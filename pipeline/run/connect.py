@@ -139,7 +139,7 @@ def ready(context: JobContext) -> None:
         for service in (context.endpoint.provider, *declared(context.endpoint.provider, "ERROR_TABLES")):
             rows(service)
     load_readers()
-    for module in ("numpy", "pybase64", "tinytag", "pipeline.media.coordinates"):
+    for module in ("numpy", "pybase64", "tinytag", "pipeline.media.load"):
         import_module(module)
     if context.spec.job.media.frames is not None and find_spec("av") is not None:
         with suppress(ImportError):

@@ -225,7 +225,7 @@ def _shared_extra(extra: Mapping[str, Any], loaded: tuple[Loaded, ...]) -> dict[
 
 def _blocks(blocks: tuple[Block, ...], loaded: tuple[Loaded, ...]) -> list[dict[str, Any]]:
     """Polygons in pixels of the original picture; a request with several pictures cannot tell whose they are."""
-    from pipeline.media.coordinates import original_coordinates
+    from pipeline.media.load import original_coordinates
 
     image = loaded[0] if len(loaded) == 1 else None
     return [
