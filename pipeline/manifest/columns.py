@@ -24,7 +24,8 @@ _TRUTH = {"true": True, "false": False, "True": True, "False": False, "TRUE": Tr
 
 
 def infer(names: list[str], rows: Iterable[list[str]]) -> Mapping[str, Callable[[str], Any]]:
-    """A converter a column, text → value; a cell that does not fit its column's type comes back as text."""
+    """Returns a converter for each column (text → value). A cell that does not fit the type of its column stays
+    text."""
     kinds: list[set[str]] = [set() for _ in names]
     for cells in rows:
         for kind, cell in zip(kinds, cells, strict=True):
@@ -78,7 +79,7 @@ def _integer(cell: str) -> int | None:
 
 
 def _decimal(cell: str) -> float | None:
-    """15 digits survive the way through a double."""
+    """Returns the number if it has at most 15 digits, which a double keeps exactly; else None."""
     digits = re.split("[eE]", cell, maxsplit=1)[0].replace(".", "").strip("-0")
     return float(cell) if len(digits) <= 15 and _DECIMAL.fullmatch(cell) else None
 
@@ -98,7 +99,7 @@ def _time(cell: str) -> datetime.datetime | None:
 
 
 def refuse_repeated(names: Sequence[str]) -> None:
-    """Raises ValueError, in words, for a name that stands twice: its values could not be told apart."""
+    """Raises ValueError, with a message for the user, if a column name is given twice."""
     repeated = next((name for name, count in Counter(names).items() if count > 1 and name), None)
     if repeated is not None:
         places = [str(place) for place, name in enumerate(names, 1) if name == repeated]
@@ -106,7 +107,7 @@ def refuse_repeated(names: Sequence[str]) -> None:
 
 
 def positioned(names: Sequence[str]) -> list[str]:
-    """`names` with `column_N` (N from 1) for each empty one; an underscore behind it where that name is taken."""
+    """Returns `names` with `column_N` (N from 1) for each empty name; if that name is taken, underscores are added."""
     taken = set(names)
     found = []
     for place, name in enumerate(names, 1):
@@ -138,8 +139,8 @@ def columns_of(path: str) -> dict[str, str | None]:
 
 
 def above(folder: str) -> str:
-    """The folders `name=value` at the end of a folder's path, with a slash behind each: one partition named alone has
-    the columns that its name says."""
+    """Returns the folders `name=value` at the end of a folder's path, each with a slash after it. They are needed if
+    the manifest is a single partition."""
     parts = folder.split("/")
     first = len(parts)
     while first > 0 and "=" in parts[first - 1]:
@@ -148,8 +149,8 @@ def above(folder: str) -> str:
 
 
 class Partitions:
-    """The columns of a table's files, by each file's path below the manifest's folder. A column has a type other than
-    text where the values of all files have it."""
+    """The columns that the folders of a table's files give. A column has a type other than text only if the values of
+    all files fit that type."""
 
     def __init__(self, names: Iterable[str], folder: str) -> None:
         self._above = above(folder)
@@ -162,7 +163,7 @@ class Partitions:
         self._last: tuple[str, Mapping[str, Any]] = ("", {})
 
     def of(self, name: str) -> Mapping[str, Any]:
-        """The columns of one file."""
+        """Returns the columns of one file, given by its path below the manifest's folder."""
         last, values = self._last
         if last != name or not values:
             found = columns_of(self._above + name)

@@ -1,4 +1,4 @@
-"""The records of CSV text, line by line; a broken one costs its own lines and none behind them."""
+"""The records of CSV text. A broken record does not affect the lines after it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class _TooLong(Exception):
 class Records:
     """The records of `lines`, blank ones left out, with `width` cells each.
 
-    An unclosed quote makes one record of all lines up to the next quote. Such a record is not believed: its first line
-    is a failure, and its other lines are read again where nearly all of them are whole rows; else (a broken text of
-    several lines) each of them is a failure, but for the last, which is read again. So it is with the lines of a record
-    that is whole, but has such rows in one of the cells `one_line` (names of files). `literal`: a broken line is split
-    at each delimiter, quotes kept.
+    An unclosed quote joins all lines up to the next quote into one record. The first line of such a record is a
+    failure. If nearly all of its other lines are whole rows, they are read again. Otherwise (a broken text of several
+    lines) each of them is a failure, except the last, which is read again. The same is done with a whole record if one
+    of the cells `one_line` (names of files) contains such rows. `literal`: a broken line is split at each delimiter,
+    and keeps its quotes.
     """
 
     def __init__(
@@ -77,7 +77,8 @@ class Records:
                 reader = self._reader() if self._back else reader
 
     def _reader(self) -> Iterator[list[str]]:
-        """`strict`, so that an unclosed quote is an error and not a cell of half the file."""
+        """Returns a strict reader: an unclosed quote is an error. A lenient reader would put half the file into one
+        cell."""
         return csv.reader(self._fed(), delimiter=self._delimiter, strict=True, skipinitialspace=self._spaced)
 
     def _fed(self) -> Iterator[str]:
@@ -94,7 +95,7 @@ class Records:
             yield text
 
     def _doubted(self, cells: list[str]) -> Iterator[Record]:
-        """A record that is CSV, but does not look like a row."""
+        """Gives the records for valid CSV that does not look like a row."""
         number, first = self._taken[0]
         last = self._taken[-1][0]
         if len(self._taken) == 1 and len(cells) == self._width:
@@ -112,7 +113,7 @@ class Records:
             yield from self._split() or [self._bad(line, f"{where} {found}") for line, _ in self._taken]
 
     def _is_doubtful(self, cells: list[str]) -> bool:
-        """Whether the name of a file holds lines that are rows."""
+        """Returns whether a cell with the name of a file contains lines that are rows."""
         between = self._between()
         return bool(between) and any("\n" in cells[place] for place in self._one_line) and self._are_rows(between)
 
@@ -129,7 +130,8 @@ class Records:
             yield from self._reread(_OPEN)
 
     def _reread(self, message: str) -> Iterator[Record]:
-        """The first of the lines taken is a failure, the last is read anew; so are those between, or they fail too."""
+        """Reads the lines of a broken record again, except the first, which is a failure. The lines between the first
+        and the last are failures too unless they are rows."""
         (number, _), *rest = self._taken
         between = self._between()
         yield self._bad(number, message)
@@ -157,7 +159,8 @@ class Records:
         return len(cells) == self._width
 
     def _split(self) -> list[Record]:
-        """The first line cut at its delimiters, where that gives a row and quotes may be plain characters."""
+        """Returns the first line split at its delimiters if quotes may be plain characters and the split gives a row;
+        else nothing."""
         number, text = self._taken[0]
         cells = (text or "").rstrip("\r\n").split(self._delimiter) if self._literal else []
         if len(cells) != self._width:

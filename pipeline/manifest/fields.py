@@ -1,4 +1,4 @@
-"""The simple fields of a manifest line: media references, texts, numbers, tables, and JSON as programs write it."""
+"""Parses the simple fields of a manifest line: media references, texts, numbers, tables and JSON."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _NONE = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|(?<![\w.+-])-?(?:NaN|Infinity)(?!
 
 
 def without_none(text: bytes) -> bytes | None:
-    """JSON with null for NaN, Infinity and -Infinity, which Python, pandas and JavaScript tools write for numbers that
-    are none; None where it has none of them outside texts."""
+    """Returns the JSON with null for NaN, Infinity and -Infinity, which Python, pandas and JavaScript tools write.
+    Returns None if there is none of these outside texts."""
     if b"NaN" not in text and b"Infinity" not in text:
         return None
     count = 0
@@ -38,7 +38,7 @@ def without_none(text: bytes) -> bytes | None:
 
 
 def spans_lines(head: bytes) -> bool:
-    """Whether the first thing in the beginning of a file is a JSON object over several lines."""
+    """Returns whether the beginning of a file is a JSON object that spans several lines."""
     head = head.lstrip()
     first, newline, rest = head.partition(b"\n")
     if not newline or not first.startswith(b"{"):
@@ -64,34 +64,34 @@ _JSON_LIST = re.compile(r"\s*\[\s*[\"\]]")
 
 
 def bad_field(name: str, found: Any, expected: str) -> Fault:
-    """The refusal for a value of the wrong kind: which field, what was found, what was expected."""
+    """Returns the Fault for a value of the wrong type. The message names the field, the value and the expected type."""
     return refusal("BadField", f"{name}: found {described(found)}, expected {expected}")
 
 
 def images(value: Any, name: str, base: str) -> tuple[Media, ...]:
-    """One or several pictures."""
+    """Parses one image or a list of images."""
     return _media(value, name, base, "image")
 
 
 def audio(value: Any, name: str, base: str) -> tuple[Media, ...]:
-    """One or several sounds."""
+    """Parses one audio file or a list of audio files."""
     return _media(value, name, base, "audio")
 
 
 def videos(value: Any, name: str, base: str) -> tuple[Media, ...]:
-    """One or several video files."""
+    """Parses one video file or a list of video files."""
     return _media(value, name, base, "video")
 
 
 def text(value: Any, name: str, base: str) -> str:
-    """A text, never looked at as a path."""
+    """Parses a text."""
     if type(value) is not str:
         raise bad_field(name, value, "text")
     return value
 
 
 def table(value: Any, name: str, base: str) -> Mapping[str, Any]:
-    """A table of parameters, or its JSON text."""
+    """Parses a table, which may be given as JSON text."""
     value = from_json(value, name)
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise bad_field(name, value, "a table")
@@ -99,7 +99,7 @@ def table(value: Any, name: str, base: str) -> Mapping[str, Any]:
 
 
 def from_json(value: Any, name: str) -> Any:
-    """A list or table as it is; a text is read as JSON (that is how a CSV cell holds one)."""
+    """Returns a list or table unchanged, and parses a text as JSON (a CSV cell holds lists and tables as JSON)."""
     if type(value) is not str:
         return value
     try:
@@ -131,12 +131,12 @@ def _is_too_deep(value: Any) -> bool:
 
 
 def text_or_list(value: Any, name: str) -> Any:
-    """A text as it is, unless it is a list of texts written in JSON."""
+    """Parses a JSON list of texts, and returns any other text unchanged."""
     return from_json(value, name) if type(value) is str and _JSON_LIST.match(value) else value
 
 
 def number(value: Any, name: str) -> float:
-    """A finite number above 0, or its text."""
+    """Parses a finite number above 0, which may be given as text."""
     if isinstance(value, str):
         try:
             value = float(value)
@@ -148,7 +148,7 @@ def number(value: Any, name: str) -> float:
 
 
 def count(value: Any, name: str) -> int:
-    """A whole number of at least 1, or its text."""
+    """Parses a whole number of at least 1, which may be given as text."""
     found = number(value, name)
     if found != int(found):
         raise bad_field(name, value, "a whole number of at least 1")
@@ -165,8 +165,8 @@ def _media(value: Any, name: str, base: str, kind: MediaKind) -> tuple[Media, ..
 
 
 def one(value: Any, name: str, base: str, kind: MediaKind) -> Media:
-    """One picture, sound or video: a reference, or (in Parquet and Python tables) its bytes, alone or as a table of
-    `bytes` and `path` as Hugging Face data sets have it: then the path is only its name."""
+    """Parses one image, audio or video. The value is a reference, or (in Parquet and from Python) the bytes, or a table
+    of `bytes` and `path`, as in Hugging Face data sets. In such a table the path is only a name."""
     ref = "data:,"
     if isinstance(value, Mapping) and "bytes" in value and value.keys() <= {"bytes", "path"}:
         path = value.get("path")

@@ -20,7 +20,8 @@ _ORDER = {name: place for place, name in enumerate(BUILT_IN)}
 
 
 class Contents:
-    """`medium`: the first picture or (wanted) sound, as its path below the folder; with it nothing else was looked for.
+    """What a folder contains. `medium`: the path of the first image or (for `embed`) audio file; if there is one, the
+    search ended there.
     `tables` (by the name of their format), `archives`: absolute paths in order."""
 
     def __init__(self) -> None:
@@ -33,7 +34,7 @@ class Contents:
         self._packed = False
 
     def add(self, relative: str, path: str) -> None:
-        """Counts in one file that is no medium."""
+        """Adds one file that is neither an image nor a wanted audio file."""
         kind = kind_of(relative)
         self._seen.add(kind)
         self._packed = self._packed or is_packed(relative)
@@ -48,7 +49,7 @@ class Contents:
             self.tables.setdefault(form.name, []).append(path)
 
     def leave_archives(self) -> None:
-        """Passes over the archives."""
+        """Counts the archives as passed over."""
         for path in self.archives:
             self.passed.file(path)
         self.archives = []
@@ -67,7 +68,7 @@ class Contents:
         return main
 
     def lack(self, pattern: str | None) -> str:
-        """Why this is no manifest."""
+        """Returns the reason why the folder is not a manifest."""
         if self._packed:
             return f"holds packed archives{PACKED}"
         if "video" in self._seen:
@@ -90,11 +91,11 @@ def contents(folder: str, pattern: str | None, *, audio: bool, follow: bool) -> 
 
 
 class ImageFolder:
-    """The pictures (and with `audio` the sounds) below `root`, or those that match `pattern` there.
+    """The images (with `audio` also the audio files) below `root`, or those that match `pattern`.
 
-    Folders named `key=value` are columns of type text; `first`, the path of one file below `root`, says which there
-    are. Links that the folder holds are followed, wherever they lead: the user named the folder. `follow` False: links
-    to folders are passed over, as an output that began with 0.1.0 did.
+    Folders named `key=value` are columns of type text. `first`, the path of one file below `root`, gives their names.
+    Links in the folder are followed to any place, because the user named the folder. If `follow` is False, links to
+    folders are passed over, as 0.1.0 did.
     """
 
     def __init__(self, root: str, pattern: str | None, audio: bool, first: str = "", *, follow: bool = True) -> None:
@@ -109,7 +110,7 @@ class ImageFolder:
         self._passed: PassedOver | None = None
 
     def rows(self, start: int = 0) -> Iterator[Row]:
-        """Rows in natural order; files that are neither picture nor (wanted) sound are passed over and counted."""
+        """Gives the rows in natural order. All other files are counted as passed over."""
         ordinal, passed = 0, PassedOver()
         for found in self._listed(passed):
             kind = kind_of(found.relative)
@@ -122,7 +123,7 @@ class ImageFolder:
         self._passed = passed
 
     def passed_over(self) -> dict[str, int]:
-        """What the last whole reading passed over, by kind; without one, the folder is listed."""
+        """Returns the counts of the last complete reading, by kind. If there was none, the folder is listed."""
         if self._passed is None:
             passed = PassedOver()
             for found in self._listed(passed):
@@ -132,7 +133,8 @@ class ImageFolder:
         return self._passed.counts()
 
     def identity(self) -> str:
-        """Over the names of the files: a picture's own change is seen by its stamp, not here."""
+        """Returns a hash of the names of the files. A changed image does not change this hash; see
+        row_media.stat_key."""
         digest = hashlib.sha256()
         for found in self._listed(PassedOver()):
             digest.update(os.fsencode(found.relative) + b"\n")

@@ -1,7 +1,7 @@
-"""The ids of rows: given ids keep their spelling, the others are hashes.
+"""The ids of rows. A given id keeps its spelling; without an id, a path or a hash is used.
 
-The path is the id. It is often no more than a file's name, which may come again for another picture: then the id of
-each row but the first has a piece of the row's hash behind it.
+If a table gives the paths of its images, the path is the id. If several rows have the same path, a part of the row's
+hash is added to the id of each row except the first.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ if TYPE_CHECKING:
 
 
 def literal_id(value: Any, literal: str | None, name: str) -> str | None:
-    """The id as text: `literal` (its spelling in the file) where given, else the value's own text; None for no id.
+    """Returns the id as text: `literal` (its spelling in the file) if given, else the text of the value.
 
-    An empty text and a number that is none (NaN) are no id. Raises Fault `Local.BadField` for a truth value, a list, a
-    table or bytes.
+    Returns None for an empty text and for NaN. Raises Fault `Local.BadField` for a boolean, a list, a table or bytes.
     """
     if type(value) is str:
         return value or None
@@ -41,17 +40,18 @@ def literal_id(value: Any, literal: str | None, name: str) -> str | None:
 
 
 def derived_id(fields: Mapping[str, Any]) -> str:
-    """32 hex digits: half of the SHA-256 over the row's input fields as written, in canonical JSON.
+    """Returns 32 hex digits: half of the SHA-256 of the row's fields as written, in canonical JSON.
 
-    `fields` are ours alone, under our own names, so that neither `[columns]` nor a further column changes the id. A row
-    that has none of ours (a prompt from its columns alone) is hashed over its columns, or all such rows were one.
+    `fields` are the fields under their own names, so that neither `[columns]` nor another column changes the id. If a
+    row has no fields (its prompt comes from columns alone), its columns are hashed; otherwise all such rows would have
+    one id.
     """
     canonical = msgspec.json.encode(fields, order="sorted", enc_hook=str)
     return hashlib.sha256(canonical).hexdigest()[:32]
 
 
 def described(value: Any) -> str:
-    """A value as a message may show it: its type in JSON's words, numbers and truth values themselves."""
+    """Returns a value for a message: its JSON type; for numbers, booleans and short texts also the value."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -71,7 +71,7 @@ HASH_DIGITS = 12
 
 
 def column_of(schema: pa.Schema, names: Mapping[str, str], id_name: str) -> str | None:
-    """The column that gives the ids; None where there is none, or where the table has ids. `names`: column → field."""
+    """Returns the column whose paths are the ids, or None. `names`: column → field."""
     import pyarrow as pa
 
     if id_name in schema.names:
@@ -85,7 +85,7 @@ def column_of(schema: pa.Schema, names: Mapping[str, str], id_name: str) -> str 
 
 
 def paths_in(batches: Iterable[pa.RecordBatch], column: str) -> Iterator[str | None]:
-    """The paths in a column of record batches."""
+    """Gives the paths in a column of record batches."""
     import pyarrow.compute as pc
 
     for batch in batches:
@@ -105,7 +105,7 @@ class PathIds:
         self._first: dict[int, int] = dict(zip(found[again].tolist(), first[again].tolist(), strict=True))
 
     def named(self, row: Row, values: Mapping[str, Any]) -> Row:
-        """The row with its path as the id, if it has one."""
+        """Returns the row with its path as the id if the row has a path and no given id."""
         value = values.get(self._column)
         path = value.get("path") if isinstance(value, Mapping) else None
         if row.given or not path:

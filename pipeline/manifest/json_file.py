@@ -25,8 +25,8 @@ BEHIND = "text stands behind the end of the array"
 
 
 def items(file: IO[bytes], path: str) -> Iterator[tuple[bytes, str | None]]:
-    """The items of the array that `file` (at its beginning) holds, as they are written: (item, None), or at the end
-    (rest, what is wrong with the file).
+    """Gives the items of the array in `file`, undecoded, as (item, None). If the file is damaged, the last pair is
+    (rest of the file, reason).
 
     Raises ManifestError for an item that is longer than a line may be.
     """
@@ -34,7 +34,8 @@ def items(file: IO[bytes], path: str) -> Iterator[tuple[bytes, str | None]]:
 
 
 class _Items:
-    """`place`: up to where tokens are read; `depth`: of brackets that are open there, the array's own left out."""
+    """Splits an array into items. `_place`: where the next token begins. `_depth`: the number of open brackets there,
+    without that of the array."""
 
     def __init__(self, file: IO[bytes], path: str) -> None:
         self._file = file
@@ -61,7 +62,7 @@ class _Items:
                 raise ManifestError(f"{self._path}: item {self._count + 1} is longer than {MAX_LINE_BYTES:,} bytes")
 
     def _parsed(self) -> Generator[tuple[bytes, str | None], None, bool]:
-        """The items that are whole; whether the array ends with them. What is behind them stays."""
+        """Gives the complete items in the text, and returns whether the array ends. The rest of the text is kept."""
         text, begin, ended = self._text, 0, False
         for token in _TOKEN.finditer(text, self._place):
             mark = token[0]
@@ -119,7 +120,7 @@ class JsonReader(JsonlReader):
 
 
 def _is_array(path: str, encoding: str | None) -> bool:
-    """Whether a file is an array of objects; False for one object a line. Raises ManifestError for anything else."""
+    """Returns True for an array of objects, False for one object a line. Raises ManifestError for anything else."""
     with open_bytes(path, encoding) as file:
         head = file.read(_HEAD_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
     if head.startswith(b"["):
@@ -133,7 +134,7 @@ def _is_array(path: str, encoding: str | None) -> bool:
 
 
 def _problem(head: bytes) -> str | None:
-    """Why a file that is one object is no table, with the way out."""
+    """Returns why a file with a single object is not a table, and what the user can do; None if it is a table."""
     several = head.strip().count(b"\n") > 0
     one = "this is one object over several lines, or several such objects, and no array of them; jq -s . makes an array"
     try:

@@ -1,4 +1,4 @@
-"""Reads JSONL: a row a line, decoded one at a time; a line that cannot be read becomes a row with a problem.
+"""Reads JSONL, line by line. A line that cannot be read becomes a row with a problem.
 
 Measured: 3 µs a row of {id, image URL, category}, Row included (reading and decoding about 1 µs of it).
 """
@@ -65,7 +65,7 @@ class JsonlReader(RecordReader[Any]):
 
 
 def _check(path: str, encoding: str | None) -> None:
-    """Raises ManifestError for a file that cannot be JSONL at all: another encoding, a JSON array, a binary."""
+    """Raises ManifestError for a file that is not JSONL: another encoding, a JSON array, binary data."""
     with open_bytes(path, encoding) as file:
         head = file.read(_HEAD_BYTES)
     head = head.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -86,7 +86,7 @@ def _check(path: str, encoding: str | None) -> None:
 
 
 def _literal_decoder(id_name: str) -> Any:
-    """A function that gives the id's own spelling (`1e3`, `1.0`, `-0`) where decoding makes a number of it."""
+    """Returns a function that gives the spelling of a numeric id (`1e3`, `1.0`, `-0`), which decoding would lose."""
     shape = msgspec.defstruct("Identified", [("id", msgspec.Raw)], rename={"id": id_name})
     decoder = msgspec.json.Decoder(shape)
 

@@ -34,7 +34,8 @@ def kind_of(name: str) -> Kind | None:
 
 
 def suffix_of(name: str) -> str:
-    """The ending with its dot, in lower case; "" without one (`.jpg` alone has none: it is a hidden file)."""
+    """Returns the ending with its dot, in lower case. Returns "" for none; `.jpg` alone is a hidden file without
+    ending."""
     dot = name.rfind(".")
     return name[dot:].lower() if dot > name.rfind("/") + 1 else ""
 
@@ -47,7 +48,7 @@ _OTHER = "other"
 
 
 class PassedOver:
-    """Counts by kind: an ending such as `.svg`, `hidden`, the name of a service folder, or words of the caller."""
+    """Counts files by kind. A kind is an ending such as `.svg`, or another word such as `hidden`."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -58,10 +59,10 @@ class PassedOver:
         self.add("no ending" if not suffix else suffix if _PLAIN_ENDING.fullmatch(suffix) else _OTHER)
 
     def add(self, kind: str, count: int = 1) -> None:
-        """Counts `count` entries of a kind, together with all rare kinds where there are too many."""
+        """Adds `count` entries of a kind. If there are too many kinds, the entry is counted as `other`."""
         known = kind in self._counts or len(self._counts) < MOST_KINDS
         self._counts[kind if known else _OTHER] += count
 
     def counts(self) -> dict[str, int]:
-        """Kind → how many, the most first, then by name."""
+        """Returns kind → count, the highest count first."""
         return dict(sorted(self._counts.items(), key=lambda item: (-item[1], item[0])))

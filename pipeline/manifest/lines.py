@@ -1,4 +1,4 @@
-"""The lines of text files as UTF-8, whatever their compression and encoding: numbered, of bounded length."""
+"""Reads the numbered lines of text files as UTF-8, from any encoding and from gzip. Bounds the length of a line."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ TOO_LONG = f"the line is longer than {MAX_LINE_BYTES:,} bytes"
 
 
 def lines(path: str, encoding: str | None = None) -> Iterator[tuple[int, bytes | None]]:
-    """The lines of a file with their numbers from 1, in UTF-8 without a byte order mark; None for one that is too long.
+    """Gives (number from 1, line in UTF-8) for each line, without a byte order mark. A line that is too long is None.
 
-    What is not of the `encoding` (None: UTF-8) stays as bytes that are not UTF-8.
+    Bytes that are not valid in `encoding` (None: UTF-8) become bytes that are not valid UTF-8.
     """
     with open_bytes(path, encoding) as file:
         number = 0
@@ -48,14 +48,14 @@ def lines(path: str, encoding: str | None = None) -> Iterator[tuple[int, bytes |
 
 
 def filled_lines(path: str, encoding: str | None) -> Iterator[tuple[int, bytes | None]]:
-    """The same without blank lines."""
+    """Gives the same as `lines`, without blank lines."""
     for number, line in lines(path, encoding):
         if line is None or (line and (line[0] not in _BLANK or line.strip())):
             yield number, line
 
 
 def open_bytes(path: str, encoding: str | None = None) -> IO[bytes]:
-    """A file for reading as UTF-8, unpacked if its name ends in `.gz`; the line ends of old Macs become newlines."""
+    """Opens a file for reading as UTF-8. A file whose name ends in `.gz` is unpacked. A lone CR becomes a newline."""
     file = _unpacked(path)
     try:
         head = file.peek(_CHUNK)
@@ -75,7 +75,7 @@ def _unpacked(path: str) -> io.BufferedReader:
 
 
 class _Recoded(io.RawIOBase):
-    """A text as UTF-8. What is broken becomes a byte that is not UTF-8, so that its line is told apart."""
+    """Converts a text to UTF-8. Invalid bytes become a byte that is not UTF-8, so that their line can be recognised."""
 
     def __init__(self, file: IO[bytes], encoding: str) -> None:
         self._file = file
@@ -130,7 +130,7 @@ _TRADITIONAL = frozenset(
 def refuse_other(path: str, encoding: str | None) -> None:
     """Raises ManifestError, with the likely encoding, for a file of which most lines are not UTF-8.
 
-    One such line among others is a failure of its own. An `encoding` that is told is believed.
+    A single such line is only a failure of that line. If an `encoding` is given, nothing is checked.
     """
     if encoding is not None:
         return
@@ -144,7 +144,7 @@ def refuse_other(path: str, encoding: str | None) -> None:
 
 
 def hint(text: bytes) -> str:
-    """ "; it looks like gb18030: …", as far as that can be told."""
+    """Returns the end of a message that names the likely encoding of `text` and the key to set."""
     name = guess(text)
     if name is None:
         return '; say what it is: [manifest] encoding = "…" in the job'
@@ -152,14 +152,14 @@ def hint(text: bytes) -> str:
 
 
 def not_encoded(line: bytes, encoding: str | None) -> str:
-    """What is wrong with a line that is not of the encoding in which the file is read."""
+    """Returns the message for a line that is not valid in the encoding of the file."""
     return f"the line is not UTF-8{hint(line)}" if encoding is None else f"the line is not {encoding}"
 
 
 def guess(text: bytes) -> str | None:
-    """The likely encoding of a text that is not UTF-8, by Python's name; None where nothing speaks for one.
+    """Returns the likely encoding of a text that is not UTF-8, by Python's name, or None.
 
-    Texts of one byte a letter are told by where their high bytes stand, the others by their most frequent characters.
+    Single-byte encodings are recognised by the distribution of the high bytes, others by the most frequent characters.
     """
     runs = _HIGH.findall(text)
     if not runs:

@@ -1,4 +1,4 @@
-"""What a manifest is: finds its files by name, folder or glob, tells their kind, and reads them as rows."""
+"""Opens a manifest: finds the files by name, folder or glob, and chooses the reader for them."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class Manifest(Protocol):
 
 
 def open_manifest(spec: str, job: JobFile, rules: InputRules = CURRENT_RULES, folder: str = "/") -> Manifest:
-    """The manifest at an absolute path: a file, a folder or a glob; told apart by what is there and by the ending. Or
-    `sql:` and a query, whose paths begin in `folder` (the job's).
+    """Opens the manifest at an absolute path (a file, a folder or a glob), or `sql:` and a query. Relative paths in a
+    query begin in `folder`, the folder of the job.
 
-    A folder that holds a picture (or, for `embed`, a sound) anywhere is a folder of pictures, whatever else lies in it;
-    otherwise its Parquet, JSONL or CSV files are the parts of one table. `rules`: as the output began. Raises
-    ManifestError if it cannot be read.
+    A folder that contains an image (or, for `embed`, an audio file) at any depth is a folder of images. Otherwise its
+    tables of one format are the parts of one table. `rules`: how the output read its manifest from its beginning.
+    Raises ManifestError if the manifest cannot be read.
     """
     if is_query(spec):
         if job.source.encoding is not None or job.source.format is not None:
@@ -100,7 +100,7 @@ def _file(path: str, job: JobFile, rules: InputRules) -> Manifest:
 
 
 def _folder(folder: str, pattern: str | None, spec: str, job: JobFile, rules: InputRules) -> Manifest:
-    """A folder (`pattern` None) or what a glob matches in it."""
+    """Opens a folder, or (with `pattern`) the files that match a glob in the folder."""
     audio, follow = facts(job.task).embeds, rules.derived_ids > 1
     if job.source.format is not None:
         return _all_files(folder, pattern, spec, job, rules)
@@ -124,7 +124,7 @@ def _folder(folder: str, pattern: str | None, spec: str, job: JobFile, rules: In
 
 
 def _all_files(folder: str, pattern: str | None, spec: str, job: JobFile, rules: InputRules) -> Manifest:
-    """The files of a folder or glob whose format the job says, whatever they are called."""
+    """Opens all files of a folder or glob as tables of the format that the job gives."""
     passed, files = PassedOver(), list[str]()
     for found in walk(folder, pattern, passed, follow=rules.derived_ids > 1):
         if Path(found.path).name.startswith("_"):
@@ -156,7 +156,7 @@ def _shards(files: list[str], folder: str, job: JobFile, rules: InputRules, pass
 
 
 def _nearest(path: str) -> str:
-    """A hint: the name nearest to a misspelt one, or the first folder on the way that is missing."""
+    """Returns a hint for a missing path: a similar name, or the first folder of the path that is missing."""
     missing = Path(path)
     while not missing.parent.is_dir() and missing.parent != missing:
         missing = missing.parent

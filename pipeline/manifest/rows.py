@@ -1,4 +1,4 @@
-"""From the fields of one manifest line to a Row; whatever is wrong with the line becomes the row's problem."""
+"""Makes a Row of the fields of one manifest line. An error in the line becomes the problem of the row."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class Shaper:
         return {**values, **fields} if fields else values, rest
 
     def _is_ours(self, name: str) -> bool:
-        """Whether a line's column of this name is a field."""
+        """Returns whether a column of this name is a field."""
         return name in self.names or name == self.id_name
 
     def also(self, columns: tuple[str, ...]) -> tuple[str, ...]:
@@ -186,7 +186,7 @@ class Shaper:
         return derived_id(ours or values)
 
     def bad(self, ordinal: int, where: str, line: str, name: str, message: str) -> Row:
-        """A row for a line that could not be read at all."""
+        """Returns the row for a line that cannot be read."""
         return Row(
             ordinal=ordinal, where=where, id=line, given=False, problem=Problem(code=f"Local.{name}", message=message)
         )

@@ -16,10 +16,9 @@ from pipeline.types import Row
 
 
 class Tables:
-    """The rows of `files` (absolute paths, in order) below `folder`.
+    """A table in `files` (absolute paths, in order) below `folder`.
 
-    `passed`: what was passed over when the files were looked for. Raises ManifestError at once for a file that cannot
-    be read.
+    `passed`: the files that are not part of the table. Raises ManifestError at once if a file cannot be read.
     """
 
     def __init__(
@@ -36,7 +35,7 @@ class Tables:
             check_mapping(shaper, self.schema_columns, files[0] if len(files) == 1 else folder)
 
     def identity(self) -> str:
-        """Over each file's path, size, time of change and inode."""
+        """Returns a hash of each file's path, size, modification time and inode."""
         digest = hashlib.sha256()
         for path in self._files:
             try:
@@ -47,12 +46,12 @@ class Tables:
         return digest.hexdigest()
 
     def passed_over(self) -> dict[str, int]:
-        """What lies among the files and is no table, by kind."""
+        """Returns the counts of the files that are not part of the table, by kind."""
         return self._passed.counts()
 
     def rows(self, start: int = 0) -> Iterator[Row]:
-        """The rows of all files in order; a row's `where` is the file's path below the manifest's folder and its line
-        (of Parquet: its row), both from 1."""
+        """Gives the rows of all files in order. A row's `where` is the file's path below the manifest's folder and the
+        number of the line (in Parquet, of the row) from 1."""
         ordinal = 0
         for path in self._files:
             name = os.path.relpath(path, self._folder)

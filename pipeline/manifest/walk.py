@@ -53,7 +53,7 @@ class Found(NamedTuple):
 
 
 def is_glob(text: str) -> bool:
-    """Whether a path holds a wildcard (`*`, `?`, `[`)."""
+    """Returns whether a path contains a wildcard (`*`, `?`, `[`)."""
     return _MAGIC.search(text) is not None
 
 
@@ -78,7 +78,7 @@ def split_glob(path: str) -> tuple[str, str]:
 
 
 def passed_kind(name: str) -> str | None:
-    """As what a name is passed over that nobody asked for; None for a name that is not."""
+    """Returns the kind under which a name is passed over; None if the name is not passed over."""
     if name.startswith("."):
         return "hidden"
     return name if name in SERVICE_FOLDERS else None
@@ -123,7 +123,7 @@ class _Walk:
                 yield from self._walk(path, relative + "/", depth + 1, (*above, place), inside_link=inner)
 
     def _entered(self, path: str, above: tuple[Place, ...], is_link: bool, inside_link: bool) -> Place | None:
-        """The place of a folder that is to be walked, else None."""
+        """Returns the device and inode of a folder that is to be walked, else None."""
         if not is_link:
             return _place(path)
         if not self._follow:
@@ -185,7 +185,7 @@ class _Pattern:
         return level is not None and level.fullmatch(_composed(name)) is not None
 
     def names(self, depth: int, name: str) -> bool:
-        """Whether the pattern names at this depth what is passed over otherwise."""
+        """Returns whether the pattern names a hidden name or service folder at this depth explicitly."""
         if depth >= len(self._parts):
             return False
         part = self._parts[depth]
