@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def one_by_one(array: pa.Array) -> list[Any]:
-    """The values of a column in Python; each that Python's types cannot hold, as its text."""
+    """Returns the values of a column. A value that no Python type can hold becomes its text."""
     return [_value(scalar) for scalar in array]
 
 
@@ -212,7 +212,7 @@ def _struct_of(fields: dict[str, Callable[[Any], Any]]) -> Callable[[Any], Any]:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON would hold it, datetimes and picture bytes excepted."""
+    """Returns a value as JSON would hold it. Datetimes and the bytes of images stay."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -52,7 +52,7 @@ class ObjectSpool:
         self._file.flush()
 
     def read(self) -> Iterator[Any]:
-        """All rows, one chunk in memory at a time; several readers may take turns."""
+        """Gives all rows, one chunk in memory at a time. Several readers may read alternately."""
         for offset, length in self._chunks:
             with self._lock:
                 self._file.seek(offset)
@@ -87,7 +87,7 @@ class ArrowSpool:
         self._file.flush()
 
     def read(self) -> Iterator[pa.RecordBatch]:
-        """All batches, one in memory at a time."""
+        """Gives all batches, one in memory at a time."""
         import pyarrow as pa
 
         for place, length in self._places:
@@ -153,15 +153,15 @@ class MemoryManifest:
             check_mapping(shaper, columns, "the table")
 
     def identity(self) -> str:
-        """The same for the life of this object: what it was made from is held or was copied."""
+        """Returns a text that stays the same for the life of this object, because its rows are held or were copied."""
         return self._identity
 
     def passed_over(self) -> dict[str, int]:
-        """Nothing: every row given is read."""
+        """Returns no counts, because all given rows are read."""
         return {}
 
     def rows(self, start: int = 0) -> Iterator[Row]:
-        """The rows in order; `where` is "row N" from 1."""
+        """Gives the rows in order. `where` is "row N" from 1."""
         ids = self._ids() if self._ids is not None else None
         for ordinal, values in enumerate(self._source()):
             if ordinal < start:

@@ -66,7 +66,7 @@ class ParquetReader:
             return first + int(meta.num_rows)
 
     def _paths(self, column: str) -> Iterator[str | None]:
-        """The paths of all rows; nothing else is read."""
+        """Gives the paths of all rows. Only the column of paths is read."""
         for name in self._files:
             with _opened(name) as file:
                 if f"{column}.path" not in {file.schema.column(place).path for place in range(len(file.schema))}:
@@ -78,7 +78,7 @@ class ParquetReader:
 
 
 def _groups_from(file: pq.ParquetFile, skip: int) -> tuple[list[int], int]:
-    """The row groups to read if `skip` rows need not be, and how many rows stand before them."""
+    """Returns the row groups to read if the first `skip` rows are not needed, and the number of rows before them."""
     before = 0
     for group in range(file.metadata.num_row_groups):
         count = file.metadata.row_group(group).num_rows

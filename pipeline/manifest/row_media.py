@@ -37,7 +37,7 @@ def expand(frames: Frames) -> tuple[Media, ...]:
 
 
 def sample(images: tuple[Media, ...], most: int | None) -> tuple[Media, ...]:
-    """At most `most` of the pictures, evenly spread, the first and the last among them (of one: the first)."""
+    """Returns at most `most` of the images, evenly spread, with the first and the last. If `most` is 1, the first."""
     count = len(images)
     if most is None or count <= most:
         return images
@@ -81,14 +81,14 @@ def _check_name(path: str) -> None:
 
 
 def row_media(row: Row) -> Iterator[Media]:
-    """In the order of the row's request: earlier turns first. Frames that are not listed yet are passed over."""
+    """Gives all media in the order of the request: earlier turns first. Frames that are not listed yet are left out."""
     if row.frames is None and not (row.messages or row.audio or row.contents or row.videos):
         return iter(row.images)
     return chain(message_media(row), own_media(row))
 
 
 def own_media(row: Row) -> Iterator[Media]:
-    """Of the row's own question: images, frames, audio, contents, videos."""
+    """Gives the media of the row's own question: images, frames, audio, contents, videos."""
     yield from row.images
     if row.frames is not None:
         yield from _expand_frames(row.frames)
@@ -98,14 +98,14 @@ def own_media(row: Row) -> Iterator[Media]:
 
 
 def message_media(row: Row) -> Iterator[Media]:
-    """Of the earlier turns."""
+    """Gives the media of the earlier turns."""
     for message in row.messages:
         yield from message.images
         yield from _of_items(message.items)
 
 
 def has_unlisted_frames(row: Row) -> bool:
-    """Whether a folder or glob of frames must be listed before the row's media are known."""
+    """Returns whether a folder or glob of frames must be listed before the row's media are known."""
     if row.frames is not None and isinstance(row.frames.images, FrameSource):
         return True
     if not row.contents and not row.messages:
@@ -115,7 +115,7 @@ def has_unlisted_frames(row: Row) -> bool:
 
 
 def expand_frames(row: Row) -> Row:
-    """The row with all frames listed and sampled. Raises Fault where a folder cannot be listed."""
+    """Returns the row with all frames listed and sampled. Raises Fault if a folder cannot be listed."""
     changed: dict[str, object] = {}
     if row.frames is not None and _must_be_listed(row.frames):
         changed["frames"] = _expanded(row.frames)

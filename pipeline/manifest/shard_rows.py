@@ -1,4 +1,4 @@
-"""Makes a row of the members of one stem in an open archive."""
+"""Makes rows of the stems of an open archive."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _INPUTS = frozenset({"image", "images", "audio", "video", "text", "prompt", "pro
 
 
 class ShardRows:
-    """One open archive: makes rows of its stems. `name`: the archive's path below the manifest's folder."""
+    """Makes rows of the stems of one open archive. `name`: the archive's path below the manifest's folder."""
 
     def __init__(self, archive: Archive, path: str, name: str, shaper: Shaper, kinds: tuple[MediaKind, ...]) -> None:
         self.archive = archive
@@ -35,14 +35,16 @@ class ShardRows:
         self._from_texts = not _INPUTS.isdisjoint(shaper.mapped)
 
     def is_row(self, stem: Stem) -> bool:
-        """Whether a stem holds an input: a picture or sound, or a text that `[columns]` makes one."""
+        """Returns whether a stem contains an input: an image, an audio file, or a text that `[columns]` makes an
+        input."""
         return any(
             kind_of(entry.name) in self._kinds or (self._from_texts and is_sidecar(ending))
             for ending, entry in stem.members
         )
 
     def row(self, ordinal: int, stem: Stem) -> Row:
-        """The row of a stem: its id is the reference of its picture (of its stem, where there are several)."""
+        """Returns the row of a stem. The id is the reference of its image, or of the stem if there are several
+        images."""
         where = f"{self._name}#{stem.name}"
         media = {kind: self._media(stem, kind) for kind in self._kinds}
         inputs = [member for found in media.values() for member in found]
@@ -67,7 +69,7 @@ class ShardRows:
         )
 
     def _values(self, media: Mapping[MediaKind, list[tuple[str, Entry]]]) -> dict[str, Any]:
-        """The fields of a row: `image` (`images`, where there are several), `audio`."""
+        """Returns the fields of a row: `image` (`images` if there are several) and `audio`."""
         values: dict[str, Any] = {}
         for kind, found in media.items():
             refs = [self._reference(entry) for _, entry in found]
@@ -78,18 +80,19 @@ class ShardRows:
         return values
 
     def broken(self, ordinal: int, damage: DamagedArchive) -> Row:
-        """The row that stands for what cannot be read behind a damage."""
+        """Returns the failed row that stands for the part of the archive after a damage."""
         line = f"line:{self._name}@{damage.offset}"
         message = f"{self._name}: the archive is damaged, and what lies behind cannot be read: {damage.reason}"
         return self._shaper.bad(ordinal, self._name, line, "DamagedArchive", message)
 
     def _media(self, stem: Stem, kind: MediaKind) -> list[tuple[str, Entry]]:
-        """The pictures or sounds of a stem: those right behind it (`000.jpg`), else all (`000.left.jpg`)."""
+        """Returns the images or audio files of a stem: those named by the stem alone (`000.jpg`), else all
+        (`000.left.jpg`)."""
         found = [(ending, entry) for ending, entry in stem.members if kind_of(entry.name) == kind]
         return [member for member in found if "." not in member[0]] or found
 
     def _columns(self, stem: Stem, inputs: list[tuple[str, Entry]]) -> dict[str, Any]:
-        """The texts as columns; other pictures, and any that `[columns]` names by its ending, as references."""
+        """Returns the texts as columns. Other images, and those that `[columns]` names by ending, are references."""
         taken = {ending for ending, _ in inputs if ending not in self._mapped}
         others = {
             ending: self._reference(entry)
@@ -112,7 +115,7 @@ class ShardRows:
 
 
 def is_used(ending: str, entry: Entry) -> bool:
-    """Whether a member of a row is an input or a column."""
+    """Returns whether a member of a row is an input or a column."""
     return is_sidecar(ending) or kind_of(entry.name) in ("image", "audio", "video")
 
 
@@ -129,6 +132,6 @@ def _unwritable(name: str) -> str | None:
 
 
 def _shown(id_: str, entry: Entry) -> str:
-    """An id that cannot be written, made one that can."""
+    """Returns an id with escapes for characters that cannot be written. A long id is shortened."""
     shown = id_.encode(errors="surrogateescape").decode(errors="backslashreplace")
     return shown if len(shown) <= MAX_NAME else f"{shown[:200]}…@{entry.offset}"

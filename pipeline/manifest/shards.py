@@ -1,4 +1,4 @@
-"""Reads archives as a manifest: the members of one stem are a row, in the order of the archive.
+"""Reads archives as a manifest. The members of one stem are a row. Rows have the order of the archive.
 
 Nothing is unpacked: the headers are read, and the small texts beside the pictures. Measured: 45 µs of CPU a row of a
 picture and a JSON text in a tar, 35 in a zip; 13 MB for 200,000 members of one archive (tests/bench/bench_archives.py).
@@ -47,7 +47,8 @@ class Shards:
                 pass
 
     def rows(self, start: int = 0) -> Iterator[Row]:
-        """The rows of all archives in order. An archive that is damaged ends in a row that says so.
+        """Gives the rows of all archives in order. The last row of a damaged archive is a failure that names the
+        damage.
 
         Raises ManifestError for an archive that changed since it was first opened.
         """
@@ -71,7 +72,7 @@ class Shards:
         self._passed = passed
 
     def passed_over(self) -> dict[str, int]:
-        """What the last whole reading passed over, by kind; without one, the archives are read."""
+        """Returns the counts of the last complete reading, by kind. If there was none, the archives are read."""
         if self._passed is None:
             for _ in self.rows():
                 pass
@@ -79,7 +80,7 @@ class Shards:
         return self._passed.counts()
 
     def identity(self) -> str:
-        """Over each archive's path, size, time of change and inode."""
+        """Returns a hash of each archive's path, size, modification time and inode."""
         digest = hashlib.sha256()
         for path in self._files:
             with self._opened(path) as archive:

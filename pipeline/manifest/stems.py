@@ -1,4 +1,4 @@
-"""The members of an archive by stem, as in webdataset: one stem is one row, its small files are columns.
+"""Groups the members of an archive by stem, as webdataset does: a stem is a row, and its small files are columns.
 
 The stem is a member's path up to the first dot of its name. Where each member of a stem is a picture or sound with
 more dots in its name (`shot 1.2.jpg`, `shot 1.3.jpg`), nothing says that they belong together: each is a row.
@@ -23,14 +23,14 @@ MOST_MEMBERS = 1_000
 
 
 class Stem(msgspec.Struct, frozen=True, kw_only=True):
-    """The members of one row in order: (what stands behind the stem and its dot, the entry)."""
+    """The members of one row in order: (the name after the stem and its dot, the entry)."""
 
     name: str
     members: tuple[tuple[str, Entry], ...]
 
 
 def wanted(entries: Iterable[Entry], passed: PassedOver) -> Iterator[Entry]:
-    """The plain files among the entries; hidden ones, links and special ones are passed over and counted."""
+    """Gives the plain files. Hidden files, links and special files are counted as passed over."""
     for entry in entries:
         if entry.kind == "folder":
             continue
@@ -50,7 +50,7 @@ def _passed_kind(name: str) -> str | None:
 
 
 def stems(entries: Iterable[Entry]) -> Iterator[Stem]:
-    """The rows of entries of which those of one stem lie side by side. A name that comes twice begins a new row."""
+    """Gives the stems of entries in which members of one stem are adjacent. A repeated name begins a new row."""
     key, members = "", dict[str, Entry]()
     for entry in entries:
         own, ending = split(entry.name)
@@ -64,7 +64,7 @@ def stems(entries: Iterable[Entry]) -> Iterator[Stem]:
 
 
 def split(name: str) -> tuple[str, str]:
-    """A member's name as (stem, ending without its first dot); the ending keeps its case."""
+    """Splits a member's name into (stem, ending without its first dot). The ending keeps its case."""
     folder, slash, last = name.rpartition("/")
     stem, _, ending = last.partition(".")
     return folder + slash + stem, ending
@@ -92,7 +92,7 @@ NUMBERS = frozenset({"cls", "cls2", "class", "count", "index", "inx", "id", "sco
 
 
 def is_sidecar(ending: str) -> bool:
-    """Whether an ending (behind the stem) is that of a text, a number or JSON."""
+    """Returns whether an ending (after the stem) is that of a text, a number or JSON."""
     last = ending.rpartition(".")[2].lower()
     return last == "json" or last in TEXTS or last in NUMBERS
 

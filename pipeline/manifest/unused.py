@@ -1,4 +1,4 @@
-"""Finds a picture, sound or video that a row names in a column which nothing uses.
+"""Finds an image, audio or video that a row names in a column which is not used.
 
 A column counts by its name, when the name is like one of our fields (`img`, `photo_url`, `Image`, 图片), or by its
 value, when the value is a reference: a path or URL that ends as media do, `data:image/…`, `oss://…`, the bytes of a
@@ -135,7 +135,7 @@ def find(values: Mapping[str, Any], task: TaskName) -> Unused | None:
 
 @functools.lru_cache(maxsize=4_096)
 def strong_kind(column: str) -> Kind | None:
-    """What a column names by its name alone; None for every name that is not like one of our fields for media."""
+    """Returns the kind of media that the name of a column says; None if the name is not similar to a media field."""
     words = _words(column)
     kinds = [_NOUNS.get(word) or _MISSPELT.get(word) for word in words]
     place = max((place for place, kind in enumerate(kinds) if kind is not None), default=None)
@@ -157,7 +157,7 @@ def _is_link(column: str) -> Literal["link", "number"] | None:
 
 
 def _words(column: str) -> tuple[str, ...]:
-    """The words of a name in lower case, without digits: `imageURL_2` is (image, url)."""
+    """Returns the words of a name in lower case, without digits: (image, url) for `imageURL_2`."""
     text = column
     for chinese, word in _CHINESE.items():
         text = text.replace(chinese, f" {word} ")
@@ -170,7 +170,7 @@ def _words(column: str) -> tuple[str, ...]:
 
 
 def _has_value(value: Any) -> bool:
-    """Whether a value can be a medium: words, bytes, a list or table with one; numbers and truth values cannot."""
+    """Returns whether a value can be media: text, bytes, or a list or table with these; not a number or boolean."""
     if isinstance(value, str):
         return value.strip().lower() not in _NO_VALUE
     if value is None or isinstance(value, (bool, int, float)):
@@ -189,7 +189,7 @@ def _is_direct(value: Any) -> bool:
 
 
 def _kind_of(value: Any, prose: bool = False) -> Kind | None:
-    """The kind of a value that is a reference or holds one."""
+    """Returns the kind of a value that is a reference or contains a reference."""
     if isinstance(value, str):
         return kind_of_text(value, prose)
     if isinstance(value, (int, float)):
@@ -241,7 +241,7 @@ def kind_of_text(text: str, prose: bool = False) -> Kind | None:
 
 
 def _kind_of_all(kinds: Iterator[Kind | None]) -> Kind | None:
-    """The first kind, if every line has one."""
+    """Returns the first kind if each line has a kind."""
     first = next(kinds, None)
     return first if first is not None and all(kind is not None for kind in kinds) else None
 
@@ -261,7 +261,7 @@ def _kind_of_line(text: str) -> Kind | None:
 
 
 def _decoded(text: str) -> Any:
-    """The list or table that a cell holds as JSON, or as Python writes a list of texts."""
+    """Returns the list or table in a cell, written as JSON or as a Python list of texts."""
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):

@@ -46,7 +46,7 @@ SERVICE_FOLDERS = frozenset(
 
 
 class Found(NamedTuple):
-    """One file: its absolute path and its path relative to the folder that was walked, with forward slashes."""
+    """One file: its absolute path, and its path below the walked folder with forward slashes."""
 
     path: str
     relative: str
@@ -71,7 +71,7 @@ def walk(
 
 
 def split_glob(path: str) -> tuple[str, str]:
-    """An absolute glob as (the folder before the first wildcard, the pattern below it)."""
+    """Splits an absolute glob into (the folder before the first wildcard, the pattern below that folder)."""
     parts = path.split("/")
     first = next(index for index, part in enumerate(parts) if is_glob(part))
     return "/".join(parts[:first]) or "/", "/".join(parts[first:])
@@ -89,7 +89,7 @@ Place = tuple[int, int]
 
 
 class _Walk:
-    """One walk. `_linked`: the folders that were reached through a link inside a linked folder."""
+    """The state of a walk. `_linked`: the folders that were reached through a link inside a linked folder."""
 
     def __init__(self, match: _Pattern | None, passed: PassedOver, follow: bool) -> None:
         self._match = match
