@@ -33,7 +33,7 @@ relaxed = settings(max_examples=rounds(100), deadline=None, derandomize=True, su
 
 def opened(case: AnyManifest, path: Path) -> Manifest:
     job = job_of("ask")
-    section = ManifestSection(path=str(path), **case.section)  # type: ignore[arg-type]
+    section = ManifestSection(path=str(path), **case.section)
     return open_manifest(str(path), Schema(task=job.task, manifest=section, output="o", provider=job.provider))
 
 

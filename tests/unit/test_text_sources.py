@@ -18,7 +18,7 @@ from pipeline.types import Row, TaskName
 def told(path: Path, encoding: str | None = None, form: str | None = None, task: TaskName = "caption") -> list[Row]:
     """The rows of a manifest with a [manifest] section."""
     job = job_of(task)
-    section = ManifestSection(path=str(path), encoding=encoding, format=form)  # type: ignore[arg-type]
+    section = ManifestSection(path=str(path), encoding=encoding, format=form)
     found = JobFile(task=job.task, manifest=section, output="o", provider=job.provider)
     return list(open_manifest(str(path), found).rows())
 

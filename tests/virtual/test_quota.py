@@ -12,8 +12,7 @@ from support.pool_run import PoolRun
 from support.scripted import Answer, SlidingQuota
 
 from pipeline.dispatch.account import Limits
-from pipeline.dispatch.start import FIRST_SLOTS
-from pipeline.dispatch.start import FIRST
+from pipeline.dispatch.start import FIRST, FIRST_SLOTS
 from pipeline.errors import Fault
 from pipeline.types import Answered, Failed
 
