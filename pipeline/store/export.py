@@ -19,9 +19,11 @@ ENDINGS = (".parquet", ".csv", ".jsonl")
 def export(output: Path, task: TaskName, dest: Path, *, files: Files = DISK, safe_csv: bool = False) -> int:
     """Writes `results` to `dest`, Parquet, CSV or JSONL by its ending, in one step; returns the number of rows.
 
-    Parquet keeps all types, vectors as fixed-size lists; CSV has lists as JSON text; JSONL has them as lists and
-    `extra` as an object. safe_csv: in CSV, `'` before every text and column name that begins like a formula, so that no
-    spreadsheet runs it. Raises JobError for another ending, StoreError and MachineError.
+    Parquet keeps all types: vectors are fixed-size lists, or plain lists where one is missing. CSV has lists as JSON
+    text; JSONL has them as lists and `extra` as an object. safe_csv: in CSV, `'` before every text and column name that
+    begins like a formula, so that no spreadsheet runs it.
+
+    Raises JobError for another ending, StoreError and MachineError.
     """
     ending = dest.suffix.lower()
     if ending not in ENDINGS:
@@ -38,7 +40,11 @@ def export(output: Path, task: TaskName, dest: Path, *, files: Files = DISK, saf
 def _parquet(files: Files, connection: Any, dest: Path) -> int:
     import pyarrow as pa
 
-    batches = reader(connection.sql("select * from results"), ROW_GROUP)
+    # Before version 26, pyarrow does not support NULL among vectors of one length: such vectors become plain lists.
+    vectors = dict(zip(*_described(connection), strict=True)).get("embedding", "").startswith("FLOAT[")
+    missing = vectors and connection.sql("select 1 from results where embedding is null limit 1").fetchall()
+    chosen = "* replace (embedding::float[] as embedding)" if missing else "*"
+    batches = reader(connection.sql(f"select {chosen} from results"), ROW_GROUP)
     rows = 0
     with writing(files, dest, batches.schema) as writer:
         for batch in batches:
@@ -50,9 +56,7 @@ def _parquet(files: Files, connection: Any, dest: Path) -> int:
 def _text(files: Files, connection: Any, dest: Path, ending: str, safe: bool) -> int:
     import duckdb
 
-    described = connection.sql("select * from results limit 0")
-    columns = zip(described.columns, described.types, strict=True)
-    chosen = [_column(name, str(type_), ending, safe) for name, type_ in columns]
+    chosen = [_column(name, type_, ending, safe) for name, type_ in zip(*_described(connection), strict=True)]
     options = "format csv, header" if ending == ".csv" else "format json"
     temporary = dest.with_name(f".{dest.name}.tmp")
     target = literal(str(temporary))
@@ -65,6 +69,12 @@ def _text(files: Files, connection: Any, dest: Path, ending: str, safe: bool) ->
     files.rename(temporary, dest)
     files.sync_folder(dest.parent)
     return rows
+
+
+def _described(connection: Any) -> tuple[list[str], list[str]]:
+    """The names and the SQL types of the columns of `results`."""
+    described = connection.sql("select * from results limit 0")
+    return described.columns, [str(type_) for type_ in described.types]
 
 
 def _column(name: str, type_: str, ending: str, safe: bool) -> str:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.errors import StoreError
 from pipeline.machine import pass_on
-from pipeline.store import vectors
 from pipeline.store.arrow_schemas import FORMAT, READABLE, schema
 from pipeline.store.disk import Files, replacing, write_all
 from pipeline.types import TaskName
@@ -91,9 +90,8 @@ def release_unused() -> None:
 
 
 class PartWriter:
-    """Writes one Parquet file. Text is dictionary-coded and zstd; vectors are neither, since random mantissas do not
-    compress, and go to disk as they are (see vectors.py): 4,000 of 1536 floats take 20 ms of CPU, pyarrow's defaults
-    80 ms and DuckDB's COPY 150 ms, for files of one size, none of them synced (tests/bench/bench_store.py)."""
+    """Writes one Parquet file. Text is dictionary-coded and compressed by zstd. Vectors are stored as plain floats
+    without statistics: random mantissas do not compress, and nobody compares whole vectors."""
 
     def __init__(self, files: Files, fd: int, columns: pa.Schema) -> None:
         import pyarrow as pa
@@ -102,11 +100,8 @@ class PartWriter:
         columns = columns.with_metadata({_FORMAT_KEY: str(FORMAT).encode()})
         leaves = [leaf for field in columns if not _is_vector(field.type) for leaf in _leaves(field.name, field.type)]
         self._sink = _Sink(files, fd)
-        self._groups = 0
-        self._chunks: dict[int, list[vectors.Chunk]] = {}
-        self._file = pa.PythonFile(self._sink, mode="w")
         self._writer = pq.ParquetWriter(
-            self._file,
+            pa.PythonFile(self._sink, mode="w"),
             columns,
             compression=dict.fromkeys(leaves, "zstd"),  # a column not named here stays uncompressed
             use_dictionary=leaves,
@@ -116,34 +111,16 @@ class PartWriter:
 
     def write(self, table: pa.Table, row_group: int) -> None:
         """Adds the rows, `row_group` of them to a row group."""
-        for first in range(0, table.num_rows, row_group):
-            self._write_group(table.slice(first, row_group))
+        self._writer.write_table(table, row_group_size=max(1, min(row_group, table.num_rows)))
 
     def close(self) -> None:
         """Ends the file; nothing is synced."""
-        self._sink.flush()
-        self._sink.holds = True
         self._writer.close()
-        self._sink.end(vectors.footer(self._sink.held(), self._chunks))
+        self._sink.flush()
 
     def let_go(self) -> None:
         """Writes nothing from here on: pyarrow ends a forgotten file later, when the descriptor may be another's."""
         self._sink.open = False
-
-    def _write_group(self, rows: pa.Table) -> None:
-        import pyarrow as pa
-
-        raw = [at for at, field in enumerate(rows.schema) if vectors.plain_floats(field, rows.column(at))]
-        rest = rows
-        for at in raw:
-            field = rows.schema.field(at)
-            rest = rest.set_column(at, field, pa.nulls(rows.num_rows, field.type))
-        self._writer.write_table(rest, row_group_size=max(1, rows.num_rows))
-        for at in raw:
-            place, field = self._file.tell(), rows.schema.field(at)
-            chunk = vectors.write_chunk(self._file.write, place, field, rows.column(at))
-            self._chunks.setdefault(self._groups, []).append(chunk)
-        self._groups += 1
 
 
 def write_part(files: Files, path: Path, table: pa.Table) -> None:
@@ -255,7 +232,7 @@ def _leaves(path: str, type_: Any) -> list[str]:
 
 
 class _Sink:
-    """What pyarrow writes to: a file object over one descriptor, which gathers small writes."""
+    """A file object for pyarrow over one descriptor. Small writes are gathered."""
 
     closed = False
 
@@ -263,41 +240,22 @@ class _Sink:
         self._files = files
         self._fd = fd
         self._size = 0
-        self._held: list[bytes] = []
-        self._waiting = 0
-        self.holds = False
+        self._buffer = bytearray()
         self.open = True
 
     def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
-        size = view.nbytes
-        self._size += size
-        if self.holds or size < _BUFFER // 4:
-            self._held.append(bytes(view))
-            self._waiting += size
-            if not self.holds and self._waiting >= _BUFFER:
-                self._spill()
-        else:
-            self._spill()
-            if self.open:
-                write_all(self._files, self._fd, view)
-        return size
-
-    def held(self) -> bytes:
-        """What was written since `holds` was set."""
-        return b"".join(self._held)
-
-    def end(self, data: bytes) -> None:
-        """Puts `data` in the place of what is held."""
-        self._held = [data]
-        self._spill()
+        self._size += view.nbytes
+        if view.nbytes < _BUFFER // 4:
+            self._buffer += view
+        if len(self._buffer) >= _BUFFER or view.nbytes >= _BUFFER // 4:
+            self.flush()
+        if view.nbytes >= _BUFFER // 4 and self.open:
+            write_all(self._files, self._fd, view)
+        return view.nbytes
 
     def flush(self) -> None:
-        if not self.holds:
-            self._spill()
-
-    def _spill(self) -> None:
-        data, self._held, self._waiting = b"".join(self._held), [], 0
+        data, self._buffer = bytes(self._buffer), bytearray()
         if data and self.open:
             write_all(self._files, self._fd, data)
 
@@ -305,7 +263,7 @@ class _Sink:
         return self._size
 
     def close(self) -> None:
-        """The descriptor is closed by whoever opened it."""
+        """Does nothing: the owner of the descriptor closes the descriptor."""
 
     def readable(self) -> bool:
         return False

@@ -1,6 +1,6 @@
 """Measures the store: appending, sealing against pyarrow's defaults and DuckDB's COPY, and planning a million rows.
 
-python tests/bench/bench_store.py [append|seal|plan]
+python tests/bench/bench_store.py [append|seal|embed|plan]
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,6 +26,7 @@ from pipeline.store.arrow_schemas import schema
 from pipeline.store.diff import ManifestDiff
 from pipeline.store.disk import DISK, Files
 from pipeline.store.journal import replay, segments
+from pipeline.store.maintenance import compact
 from pipeline.store.parts import part_name, write_part
 from pipeline.store.read import connect
 from pipeline.store.record_tables import results_table
@@ -226,7 +228,27 @@ def bench_plan() -> None:
             print(f"  count {view}: {seconds:.2f} s")
 
 
+def bench_embed(rows: int = 100_000, step: int = 2_000) -> None:
+    """Seals and merges vectors as a bulk run does: CPU a row, and the peak memory of the process."""
+    with tempfile.TemporaryDirectory() as folder:
+        records, before, began = vectors(step), peak(), time.process_time()
+        with Store.open(Path(folder), "embed", run_id="r", files=Unsynced()) as store:
+            for first in range(0, rows, step):
+                for number, record in enumerate(records, first):
+                    store.answer(msgspec.structs.replace(record, id=f"images/2026/11/{number:08d}.jpg"))
+                    if store.seal_due():
+                        store.seal()
+        print(
+            f"write {rows} vectors: {(time.process_time() - began) / rows * 1e6:.1f} µs a row, {before} → {peak()} MB"
+        )
+        before, began = peak(), time.process_time()
+        done = compact(Path(folder), "embed", run_id="r", files=Unsynced())
+        spent = (time.process_time() - began) / rows * 1e6
+        print(f"  compact {done.before} → {done.after} parts: {spent:.1f} µs a row, {before} → {peak()} MB")
+
+
+BENCHES = {"append": bench_append, "seal": bench_seal, "embed": bench_embed, "plan": bench_plan}
+
 if __name__ == "__main__":
-    chosen = sys.argv[1:] or ["append", "seal", "plan"]
-    for choice in chosen:
-        {"append": bench_append, "seal": bench_seal, "plan": bench_plan}[choice]()
+    for choice in sys.argv[1:] or BENCHES:
+        BENCHES[choice]()
