@@ -6,7 +6,7 @@ manifest line → Row → Request → HttpRequest ═ wire ═ Reply → Answer 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -260,6 +260,14 @@ ColumnType = Literal["text", "list of text", "blocks", "vector"]
 """What a task's column holds. blocks: words with positions. vector: float32, all of one length."""
 
 
+class TaskColumn(NamedTuple):
+    """A column of a task's results. `meaning` is one sentence for the reference."""
+
+    name: str
+    type: ColumnType
+    meaning: str
+
+
 class TaskFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What other packages must know of a task.
 
@@ -269,7 +277,7 @@ class TaskFacts(msgspec.Struct, frozen=True, kw_only=True):
     document is not taken. may_be_empty: an answer without text is right.
     """
 
-    columns: Mapping[str, ColumnType]
+    columns: tuple[TaskColumn, ...]
     capability: Capability
     takes_audio: bool = False
     needs_image: bool = True

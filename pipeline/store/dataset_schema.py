@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.store.arrow_schemas import FORMAT, reserved, schema, schema_of_format
 from pipeline.store.columns import EXACT, arrow_type, sql_type, stored_names
+from pipeline.store.datasets import FORMAT, declared, reserved, schema
 from pipeline.store.disk import Files
 from pipeline.store.parts import SCHEMA_PART, holds_beyond, read_head, write_part
 from pipeline.store.record_tables import RowTypes
@@ -43,7 +43,7 @@ class DatasetSchema:
         if not path.exists():
             return cls(folder, task, {}, None)
         found, format_ = read_head(path)
-        fixed = set(schema_of_format(folder.name, task, format_).names)
+        fixed = {column.name for column in declared(folder.name, task, format_)}
         row = {
             field.name: None if field.metadata == _UNSETTLED else sql_type(field.type)
             for field in found

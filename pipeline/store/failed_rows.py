@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipeline.store.arrow_schemas import COMMON, OTHERS, reserved
+from pipeline.store.datasets import OTHERS, reserved
 from pipeline.store.read import connect, picked, query
-from pipeline.store.record_tables import decode_answer
+from pipeline.store.record_tables import decode_answer, outcome_fields
 from pipeline.store.records import AnswerRecord
 from pipeline.store.sql import block, reader
 from pipeline.types import TaskName
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
 
 DEFAULT = "fault in ('throttled', 'transient', 'malformed')"
 """What `reprocess` sends when nothing else is said."""
-
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_MICROSECOND = dt.timedelta(microseconds=1)
 
 
 class FailedRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,11 +85,11 @@ def condition(where: str) -> str:
     return f"(\n{where}\n)"
 
 
-def _rows(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[tuple[dict[str, Any], str | None, str | None]]:
+def _rows(batch: pa.RecordBatch, known: Sequence[str]) -> Iterator[tuple[dict[str, Any], str | None, str | None]]:
     """Each failure with what `current` says of it. Names are DuckDB's: Arrow's end at a NUL."""
     *columns, manifest_fingerprints, stamps = [column.to_pylist() for column in batch.columns]
     for values, answer, stamp in zip(zip(*columns, strict=True), manifest_fingerprints, stamps, strict=True):
-        yield dict(zip(names, values, strict=False)), answer, stamp
+        yield dict(zip(known, values, strict=False)), answer, stamp
 
 
 def _accepted(
@@ -101,13 +97,10 @@ def _accepted(
 ) -> AnswerRecord:
     extra = msgspec.json.decode(failure["extra"])
     answer = decode_answer(extra.pop("answer"))
-    common = {name: failure[name] for name in COMMON if name not in ("seq", "task", "stale", "extra")}
-    common["finished_at"] = (common["finished_at"] - _EPOCH) // _MICROSECOND
-    common["source"] = tuple(common["source"] or ())
     columns = {name: value for name, value in failure.items() if name.lower() not in ours}
     columns |= msgspec.json.decode(failure.get(OTHERS) or "{}")
     return AnswerRecord(
-        **common,
+        **outcome_fields(failure),
         extra=extra,
         own=answer,
         columns=columns,

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline.errors import StoreError
-from pipeline.store.arrow_schemas import DERIVED_IDS, FORMAT, READABLE
+from pipeline.store.datasets import DERIVED_IDS, FORMAT, READABLE
 from pipeline.store.disk import Files, replacing, write_all
 from pipeline.types import TaskName
 

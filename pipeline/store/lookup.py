@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipeline.store.arrow_schemas import COMMON, DEAD, own, schema_of_format
+from pipeline.store.datasets import FAILURE_COLUMNS, column_names, declared, task_columns
 from pipeline.store.journal import replay, segments
 from pipeline.store.layout import Layout
 from pipeline.store.parts import Part, all_parts, live_parts, read_head, reading_part
 from pipeline.store.read import connect, query
-from pipeline.store.record_tables import decode_answer
+from pipeline.store.record_tables import decode_answer, micros, outcome_fields
 from pipeline.store.records import AnswerRecord, FailureRecord, TurnRecord
 from pipeline.store.sql import block
 from pipeline.types import TaskName
@@ -24,10 +23,6 @@ if TYPE_CHECKING:
 
 TRIES = 3
 """A segment that was sealed, or a part that was merged, between the listing and the reading is looked for again."""
-
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_MICROSECOND = dt.timedelta(microseconds=1)
-_OURS = frozenset(("seq", "task", "stale", "extra", *DEAD))
 
 
 def outcomes(layout: Layout, task: TaskName, seqs: Collection[int]) -> dict[int, AnswerRecord | FailureRecord]:
@@ -78,12 +73,12 @@ def _in_part(
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    names = schema_of_format(dataset, task, read_head(part.path)[1]).names
-    columns = [name for name in names if name not in ("row", "source")]
+    known = [column.name for column in declared(dataset, task, read_head(part.path)[1])]
+    columns = [name for name in known if name not in ("row", "source")]
     values = pa.array(wanted, pa.int64())
     with reading_part(part.path), pq.ParquetFile(part.path, pre_buffer=False) as file:
         for number in range(file.num_row_groups):
-            if not _may_hold(file.metadata.row_group(number), names.index("seq"), wanted):
+            if not _may_hold(file.metadata.row_group(number), known.index("seq"), wanted):
                 continue
             seqs = file.read_row_group(number, ["seq"], use_threads=False).column(0)
             places = pc.indices_nonzero(pc.is_in(seqs, value_set=values))
@@ -109,13 +104,12 @@ def _records(table: pa.Table, task: TaskName) -> Iterator[tuple[int, AnswerRecor
 
 
 def _record(row: dict[str, Any], task: TaskName) -> AnswerRecord | FailureRecord:
-    ours = {name: row[name] for name in COMMON if name in row and name not in _OURS}
-    ours["finished_at"] = (ours["finished_at"] - _EPOCH) // _MICROSECOND
+    ours = outcome_fields(row)
     extra = msgspec.json.decode(row["extra"]) if row["extra"] else {}
     if "fault" not in row:
-        return AnswerRecord(**ours, extra=extra, own={name: row[name] for name in own(task)})
+        return AnswerRecord(**ours, extra=extra, own={name: row[name] for name in column_names(task_columns(task))})
     held = extra.pop("answer", None)
-    dead = {name: row[name] for name in DEAD if name != "row"}
+    dead = {name: row[name] for name in column_names(FAILURE_COLUMNS) if name != "row"}
     return FailureRecord(**ours, **dead, extra=extra, answer=None if held is None else decode_answer(held))
 
 
@@ -154,6 +148,6 @@ def unfinished_turns(output: Path, task: TaskName) -> Turns:
 
 def _turn(row: Mapping[str, Any]) -> TurnRecord:
     fields = {name: row[name] for name in TurnRecord.__struct_fields__}
-    fields["finished_at"] = round(row["finished_at"].timestamp() * 1e6)
+    fields["finished_at"] = micros(row["finished_at"])
     fields["extra"] = msgspec.json.decode(row["extra"] or "{}")
     return TurnRecord(**fields)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipeline.store.arrow_schemas import DATASETS, schema
 from pipeline.store.dataset_schema import DatasetSchema
+from pipeline.store.datasets import DATASETS, schema
 from pipeline.store.disk import DISK, Files, machine
 from pipeline.store.failed_rows import condition
 from pipeline.store.layout import Layout

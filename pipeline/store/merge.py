@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.store import columns
-from pipeline.store.arrow_schemas import FORMAT
 from pipeline.store.dataset_schema import DatasetSchema
+from pipeline.store.datasets import FORMAT
 from pipeline.store.disk import Files
 from pipeline.store.parts import (
     ROW_GROUP,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.errors import StoreError
 from pipeline.machine import pass_on
-from pipeline.store.arrow_schemas import FORMAT, READABLE, schema
+from pipeline.store.datasets import FORMAT, READABLE, schema
 from pipeline.store.disk import Files, replacing, write_all
 from pipeline.types import TaskName
 

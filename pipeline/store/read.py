@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import QueryError
 from pipeline.machine import machine_error_of
-from pipeline.store.arrow_schemas import DATASETS, FORMAT, free_name, schema
 from pipeline.store.dataset_schema import DatasetSchema
+from pipeline.store.datasets import DATASETS, FORMAT, free_name, schema
 from pipeline.store.disk import DISK, Files, machine, replacing, write_all
 from pipeline.store.layout import CATALOG_BEGINS, Layout
 from pipeline.store.parts import SCHEMA_PART, refuse_damaged

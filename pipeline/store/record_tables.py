@@ -1,13 +1,15 @@
-"""Records into Arrow tables: the columns of every dataset from the records of one journal segment."""
+"""Converts the records of one journal segment into the Arrow tables of the datasets."""
 
 from __future__ import annotations
 
 import base64
+import datetime as dt
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.store import columns
-from pipeline.store.arrow_schemas import COMMON, DEAD, MOST_COLUMNS, OTHERS, own, reserved, schema
+from pipeline.store.datasets import MOST_COLUMNS, OTHERS, OUTCOME_COLUMNS, column_names, reserved, schema, task_columns
 from pipeline.store.journal import Entry
 from pipeline.store.records import AnswerRecord, AttemptRecord, FailureRecord, Outcome, RunRecord, TurnRecord
 from pipeline.tasks import facts
@@ -20,83 +22,83 @@ RowTypes = Mapping[str, str | None]
 """Stored name of a row column → the type it is read as; None as long as every value was None."""
 
 
-def attempts_table(entries: Sequence[Entry], task: TaskName) -> pa.Table:
-    records = [entry.record for entry in entries if isinstance(entry.record, AttemptRecord)]
-    return _table(schema("attempts", task), lambda name: [getattr(record, name) for record in records])
+RECORDS = {"results": AnswerRecord, "failures": FailureRecord, "attempts": AttemptRecord, "turns": TurnRecord}
+"""The record that a row of the dataset is made from. `current` is made from the outcomes."""
+
+_FIELDS = [name for name in column_names(OUTCOME_COLUMNS) if name not in ("seq", "task", "stale", "extra")]
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
-def turns_table(entries: Sequence[Entry], task: TaskName) -> pa.Table:
-    """The answers to questions of conversations, each under its `seq`."""
-    pairs = [(entry.seq, entry.record) for entry in entries if isinstance(entry.record, TurnRecord)]
+def sealed_table(dataset: str, entries: Sequence[Entry], task: TaskName, known: RowTypes) -> tuple[pa.Table, RowTypes]:
+    """The rows of one dataset from the entries of one journal segment, and the types of the row's own columns.
 
-    def column(name: str) -> list[Any]:
-        if name == "seq":
-            return [seq for seq, _ in pairs]
-        if name == "extra":
-            return [_as_json(record.extra) for _, record in pairs]
-        return [getattr(record, name) for _, record in pairs]
-
-    return _table(schema("turns", task), column)
-
-
-def runs_table(records: Sequence[RunRecord], task: TaskName) -> pa.Table:
-    def column(name: str) -> list[Any]:
-        return [task if name == "task" else getattr(record, name) for record in records]
-
-    return _table(schema("runs", task), column)
+    `known`: the types before these rows. Only results and failures have columns of the row.
+    """
+    if dataset == "current":
+        return _manifest_state(entries, task), known
+    pairs: list[tuple[int, Any]] = [(seq, record) for seq, record in entries if type(record) is RECORDS[dataset]]
+    dimension = _dimension([record for _, record in pairs]) if dataset == "results" and facts(task).embeds else None
+    fixed = schema(dataset, task, dimension)
+    arrays = _arrays(fixed, pairs, dataset, task)
+    if dataset in ("results", "failures"):
+        return _with_row_columns(fixed, arrays, pairs, task, known)
+    return _table(fixed, arrays), known
 
 
-def manifest_state_table(entries: Sequence[Entry], task: TaskName) -> pa.Table:
-    """What the outcomes say of their manifest rows: the row's own fingerprint and stamp, under the outcome's `seq`."""
-    marks = [
-        (entry.seq, entry.record.id, entry.record.manifest_fingerprint or entry.record.fingerprint, entry.record.stamp)
-        for entry in entries
-        if isinstance(entry.record, Outcome) and (entry.record.manifest_fingerprint or entry.record.stamp)
+def runs_table(record: RunRecord, task: TaskName) -> pa.Table:
+    fixed = schema("runs", task)
+    return _table(fixed, _arrays(fixed, [(0, record)], "runs", task))
+
+
+def _manifest_state(entries: Sequence[Entry], task: TaskName) -> pa.Table:
+    """The manifest row's own fingerprint and the stamp of each outcome that names one, under the outcome's `seq`."""
+    import pyarrow as pa
+
+    rows = [
+        {"seq": seq, "id": record.id, "fingerprint": record.manifest_fingerprint or record.fingerprint}
+        | {"stamp": record.stamp}
+        for seq, record in entries
+        if isinstance(record, Outcome) and (record.manifest_fingerprint or record.stamp)
     ]
-    order = {"seq": 0, "id": 1, "fingerprint": 2, "stamp": 3}
-    return _table(schema("current", task), lambda name: [mark[order[name]] for mark in marks])
+    return pa.Table.from_pylist(rows, schema("current", task))
 
 
-def results_table(entries: Sequence[Entry], task: TaskName, known: RowTypes) -> tuple[pa.Table, RowTypes]:
-    """The answers, and the row's columns as known now (`known` is what was known before)."""
-    pairs = [(entry.seq, entry.record) for entry in entries if isinstance(entry.record, AnswerRecord)]
-    dimension = _dimension([record for _, record in pairs]) if facts(task).embeds else None
-    fixed = schema("results", task, dimension)
-    arrays = [_common(name, pairs, task, fixed) for name in COMMON]
-    for name in own(task):
-        values = [record.own.get(name) for _, record in pairs]
-        arrays.append(_vectors(values, fixed.field(name).type) if name == "embedding" else _array(values, fixed, name))
-    return _with_row_columns(fixed, arrays, pairs, task, known)
+def _arrays(fixed: pa.Schema, pairs: Sequence[tuple[int, Any]], dataset: str, task: TaskName) -> list[pa.Array]:
+    """One array for each declared column: a field of the record of the same name, or what `_values` makes."""
+    import pyarrow as pa
+
+    arrays = []
+    own = column_names(task_columns(task)) if dataset == "results" else ()
+    for field in fixed:
+        if field.name in own:
+            values = [record.own.get(field.name) for _, record in pairs]
+        else:
+            values = _values(field.name, pairs, task)
+        is_vector = field.name in own and field.name == "embedding"
+        arrays.append(_vectors(values, field.type) if is_vector else pa.array(values, field.type))
+    return arrays
 
 
-def failures_table(entries: Sequence[Entry], task: TaskName, known: RowTypes) -> tuple[pa.Table, RowTypes]:
-    """The dead letters, with a held-back answer under `answer` in `extra`; and the row's columns as known now."""
-    pairs = [(entry.seq, entry.record) for entry in entries if isinstance(entry.record, FailureRecord)]
-    fixed = schema("failures", task)
-    arrays = [_common(name, pairs, task, fixed) for name in COMMON]
-    for name in DEAD:
-        values = [_as_json(record.row) if name == "row" else getattr(record, name) for _, record in pairs]
-        arrays.append(_array(values, fixed, name))
-    return _with_row_columns(fixed, arrays, pairs, task, known)
-
-
-def _common(name: str, pairs: Sequence[tuple[int, Any]], task: TaskName, fixed: pa.Schema) -> pa.Array:
-    if name == "seq":
-        values: list[Any] = [seq for seq, _ in pairs]
-    elif name == "task":
-        values = [task] * len(pairs)
-    elif name == "stale":
-        values = [False] * len(pairs)
-    elif name == "extra":
-        values = [_as_json(_extra(record)) for _, record in pairs]
-    else:
-        values = [getattr(record, name) for _, record in pairs]
-    return _array(values, fixed, name)
+def _values(name: str, pairs: Sequence[tuple[int, Any]], task: TaskName) -> list[Any]:
+    match name:
+        case "seq":
+            return [seq for seq, _ in pairs]
+        case "task":
+            return [task] * len(pairs)
+        case "stale":
+            return [False] * len(pairs)
+        case "extra":
+            return [_as_json(_extra(record)) for _, record in pairs]
+        case "row":
+            return [_as_json(record.row) for _, record in pairs]
+    return [getattr(record, name) for _, record in pairs]
 
 
 def _extra(record: Any) -> Mapping[str, Any]:
+    """`extra`, with the answer that a quality check held back under `answer`."""
     answer = record.answer if isinstance(record, FailureRecord) else None
-    return record.extra if answer is None else {**record.extra, "answer": encode_answer(answer)}
+    extra: Mapping[str, Any] = record.extra
+    return extra if answer is None else {**extra, "answer": encode_answer(answer)}
 
 
 def encode_answer(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,20 +111,31 @@ def decode_answer(answer: Mapping[str, Any]) -> dict[str, Any]:
     return {name: base64.b64decode(v) if name == "embedding" else v for name, v in answer.items()}
 
 
+def outcome_fields(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that answers and failures have in common, `extra` excepted, from a row of a part or of a view.
+
+    Columns that the row does not have are left out: the record has their defaults.
+    """
+    fields = {name: row[name] for name in _FIELDS if name in row}
+    fields["finished_at"] = micros(row["finished_at"])
+    if "source" in row:
+        fields["source"] = tuple(row["source"] or ())
+    return fields
+
+
+def micros(moment: dt.datetime) -> int:
+    """µs since the epoch of a moment with a time zone."""
+    return (moment - _EPOCH) // dt.timedelta(microseconds=1)
+
+
 def _as_json(value: Mapping[str, Any]) -> str | None:
     return columns.json_text(value) if value else None
 
 
-def _array(values: list[Any], fixed: pa.Schema, name: str) -> pa.Array:
+def _table(fixed: pa.Schema, arrays: list[pa.Array]) -> pa.Table:
     import pyarrow as pa
 
-    return pa.array(values, fixed.field(name).type)
-
-
-def _table(fixed: pa.Schema, column: Any) -> pa.Table:
-    import pyarrow as pa
-
-    return pa.Table.from_arrays([_array(column(name), fixed, name) for name in fixed.names], schema=fixed)
+    return pa.Table.from_arrays(arrays, schema=fixed)
 
 
 def _dimension(records: Sequence[AnswerRecord]) -> int | None:
@@ -136,19 +149,12 @@ def _vectors(values: Sequence[bytes | None], type_: Any) -> pa.Array:
     """The raw float32 bytes side by side are the array's buffer: no float becomes a Python object."""
     import pyarrow as pa
 
-    missing = [value is None for value in values]
-    if pa.types.is_fixed_size_list(type_):
-        blank = bytes(type_.list_size * 4)
-        joined = b"".join([blank if value is None else value for value in values])
-        floats = pa.Array.from_buffers(pa.float32(), len(joined) // 4, [None, pa.py_buffer(joined)])
-        mask = pa.array(missing) if any(missing) else None
-        return pa.FixedSizeListArray.from_arrays(floats, type=type_, mask=mask)
     joined = b"".join([value or b"" for value in values])
     floats = pa.Array.from_buffers(pa.float32(), len(joined) // 4, [None, pa.py_buffer(joined)])
-    offsets = [0]
-    for value in values:
-        offsets.append(offsets[-1] + len(value or b"") // 4)
-    mask = pa.array(missing) if any(missing) else None
+    if pa.types.is_fixed_size_list(type_):  # no vector is missing (`_dimension`)
+        return pa.FixedSizeListArray.from_arrays(floats, type=type_)
+    offsets = [0, *itertools.accumulate(len(value or b"") // 4 for value in values)]
+    mask = pa.array([value is None for value in values]) if None in values else None
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), floats, mask=mask)
 
 

@@ -13,8 +13,8 @@ import msgspec
 
 from pipeline.errors import StoreError
 from pipeline.store import columns
-from pipeline.store.arrow_schemas import DATASETS, FORMAT
 from pipeline.store.dataset_schema import DatasetSchema
+from pipeline.store.datasets import DATASETS, FORMAT
 from pipeline.store.diff import ManifestState
 from pipeline.store.disk import DISK, Files, machine, replacing, write_all
 from pipeline.store.journal import Journal, segments
@@ -153,7 +153,7 @@ class Store:
         dimension = self.schemas["results"].dimension
         while self._waiting:
             with machine("seal a part", self.layout.output):
-                seal_segment(self.files, self.layout, self.task, self.schemas, self._waiting[0])
+                seal_segment(self.files, self.schemas, self._waiting[0])
             self._waiting.pop(0)
         if self.schemas["results"].dimension != dimension:
             write_catalog(self.layout, self.task, self.schemas["results"].dimension, self.files)
@@ -225,7 +225,7 @@ class Store:
         self.place.check()
         path = self.layout.runs / part_name(self._run_seq, self._run_seq)
         with machine("write the run", self.layout.runs):
-            write_part(self.files, path, runs_table([record], self.task))
+            write_part(self.files, path, runs_table(record, self.task))
 
     def _prepare(self, dimension: int | None) -> None:
         layout, files = self.layout, self.files
@@ -268,7 +268,7 @@ class Store:
         for path in segments(self.layout.journal):
             # A kill leaves bytes that only the page cache holds: a part must not outlive the journal it came from.
             self.files.datasync_path(path)
-            last = max(last, seal_segment(self.files, self.layout, self.task, self.schemas, path))
+            last = max(last, seal_segment(self.files, self.schemas, path))
         return last
 
 

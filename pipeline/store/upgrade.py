@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pipeline.errors import StoreError
 from pipeline.manifest.rows import CURRENT_RULES, LATER_FIELDS, InputRules
-from pipeline.store.arrow_schemas import FORMAT, free_name, schema, schema_of_format
 from pipeline.store.columns import sql_type
 from pipeline.store.dataset_schema import DatasetSchema
+from pipeline.store.datasets import FORMAT, declared, free_name
 from pipeline.store.disk import Files
 from pipeline.store.layout import Layout
 from pipeline.store.merge import merge
@@ -35,17 +35,17 @@ def upgrade(files: Files, dataset_schema: DatasetSchema) -> None:
 def outdated(dataset_schema: DatasetSchema) -> str:
     """The columns of a dataset that no run has brought up yet, as this version names them: a list for SQL over the
     relation `rows_`, which has the name of the part in the column `free_name`. Raises StoreError."""
-    before = set(schema_of_format(dataset_schema.folder.name, dataset_schema.task, dataset_schema.format).names)
     old = {new: name for name, new in dataset_schema.renamed.items()}
     new_parts = [
         part.path.name for part in live_parts(all_parts(dataset_schema.folder)) if read_head(part.path)[1] == FORMAT
     ]
-    ours = set(schema(dataset_schema.folder.name, dataset_schema.task).names)
+    ours = declared(dataset_schema.folder.name, dataset_schema.task)
+    added = {column.name for column in ours if column.since > dataset_schema.format}
     part = free_name(dataset_schema.folder.name, dataset_schema.task)
     columns = []
     for field in dataset_schema.schema():
         name = _quoted(field.name)
-        if field.name in ours - before:
+        if field.name in added:
             columns.append(f"null::{sql_type(field.type)} as {name}")
         elif field.name in old:
             columns.append(

@@ -6,10 +6,15 @@ from typing import Any
 
 from pipeline.job.schema import JobFile
 from pipeline.tasks.conversation import conversation
-from pipeline.types import Reply, Request, Row, TaskFacts
+from pipeline.types import Reply, Request, Row, TaskColumn, TaskFacts
 
 FACTS = TaskFacts(
-    columns={"answer": "text"}, capability="ask", takes_audio=True, needs_image=False, asks=True, pages="together"
+    columns=(TaskColumn("answer", "text", "The answer, text or JSON."),),
+    capability="ask",
+    takes_audio=True,
+    needs_image=False,
+    asks=True,
+    pages="together",
 )
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from pipeline.job.schema import JobFile
 from pipeline.tasks.conversation import conversation
 from pipeline.tasks.prompts import CAPTION, CAPTION_VIDEO
-from pipeline.types import Frames, Media, Reply, Request, Row, TaskFacts
+from pipeline.types import Frames, Media, Reply, Request, Row, TaskColumn, TaskFacts
 
-FACTS = TaskFacts(columns={"caption": "text"}, capability="caption")
+FACTS = TaskFacts(columns=(TaskColumn("caption", "text", "The text that the model wrote."),), capability="caption")
 
 
 def ask(row: Row, job: JobFile) -> Request:

@@ -19,6 +19,7 @@ from pipeline.types import (
     Reply,
     Request,
     Row,
+    TaskColumn,
     TaskFacts,
     Text,
     Video,
@@ -26,7 +27,10 @@ from pipeline.types import (
 )
 
 FACTS = TaskFacts(
-    columns={"embedding": "vector", "modalities": "list of text"},
+    columns=(
+        TaskColumn("embedding", "vector", "The vector: as many floats as the model gives."),
+        TaskColumn("modalities", "list of text", "What the vector was made of, as `image`."),
+    ),
     capability="embed",
     takes_audio=True,
     needs_image=False,

@@ -7,10 +7,13 @@ from typing import Any
 from pipeline.job.schema import JobFile
 from pipeline.tasks.conversation import conversation
 from pipeline.tasks.prompts import OCR
-from pipeline.types import Reply, Request, Row, TaskFacts
+from pipeline.types import Reply, Request, Row, TaskColumn, TaskFacts
 
 FACTS = TaskFacts(
-    columns={"ocr_text": "text", "blocks": "blocks"},
+    columns=(
+        TaskColumn("ocr_text", "text", "The text in the image."),
+        TaskColumn("blocks", "blocks", "The pieces of the text; `polygon`: pixels of the original image, upright."),
+    ),
     capability="ocr",
     pages="each",
     may_be_empty=True,  # an image may have no text

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.store import AnswerRecord, Store
-from pipeline.store.arrow_schemas import schema
+from pipeline.store.datasets import schema
 from pipeline.store.diff import ManifestDiff
 from pipeline.store.disk import DISK, Files
 from pipeline.store.journal import replay, segments

@@ -12,7 +12,7 @@ import pytest
 from support.counted_job import CountedJob
 from support.counting_server import CountingServer, Told
 
-from pipeline.store.arrow_schemas import DATASETS, schema
+from pipeline.store.datasets import DATASETS, schema
 
 OURS = {name for dataset in DATASETS for name in schema(dataset, "ask").names} - {"id"}
 NAMES = [*sorted(OURS), "ID", "Id", "part_", "answers_", "stamp_", "rows_", "dt", "embedding", "other_columns",

@@ -22,9 +22,13 @@ import json
 
 from pipeline.tasks.conversation import conversation
 from pipeline.tasks.prompts import DefaultPrompt
-from pipeline.types import TaskFacts
+from pipeline.types import TaskColumn, TaskFacts
 
-FACTS = TaskFacts(columns={"tags": "list of text", "said": "text"}, capability="caption", needs_image=False)
+FACTS = TaskFacts(
+    columns=(TaskColumn("tags", "list of text", "Labels."), TaskColumn("said", "text", "The reply.")),
+    capability="caption",
+    needs_image=False,
+)
 PROMPT = DefaultPrompt(1, "Give labels for this picture as a JSON list.")
 
 

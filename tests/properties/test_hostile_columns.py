@@ -20,8 +20,7 @@ from support.store_disk import rounds
 from support.store_records import answer, failure, keep
 
 from pipeline.store import FailureRecord, Store
-from pipeline.store.arrow_schemas import COMMON, DATASETS, DEAD, schema
-from pipeline.store.arrow_schemas import own as own_columns
+from pipeline.store.datasets import DATASETS, FAILURE_COLUMNS, OUTCOME_COLUMNS, column_names, schema, task_columns
 from pipeline.store.export import export
 from pipeline.store.failed_rows import accept
 from pipeline.store.maintenance import compact
@@ -143,7 +142,10 @@ def suspect(id_: str, columns: Mapping[str, Any]) -> FailureRecord:
 def compare(views: Any, view: str, wanted: Mapping[str, Mapping[str, Any]]) -> None:
     """The view has these rows, each with its own columns' values under their names and nothing else beside ours."""
     relation = views.sql(f"select * from {view} order by seq")
-    fixed = (*COMMON, *(own_columns("caption") if view == "results" else DEAD))
+    fixed = (
+        *column_names(OUTCOME_COLUMNS),
+        *column_names(task_columns("caption") if view == "results" else FAILURE_COLUMNS),
+    )
     assert tuple(relation.columns[: len(fixed)]) == fixed
     assert len({name.lower() for name in relation.columns}) == len(relation.columns)
     found = relation.fetchall()

@@ -88,7 +88,7 @@ def test_a_reader_that_listed_the_folder_before_the_merge_reads_it_after(tmp_pat
 def test_a_thousand_nights_leave_few_parts_without_anyone_asking(tmp_path: Path) -> None:
     keep(tmp_path)
     known = DatasetSchema.load(tmp_path / "attempts", "caption")
-    from pipeline.store.arrow_schemas import schema
+    from pipeline.store.datasets import schema
     from pipeline.store.merge import auto_compact
     from pipeline.store.parts import part_name, write_part
 

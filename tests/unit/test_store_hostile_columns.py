@@ -11,7 +11,7 @@ import pytest
 from support.store_records import answer, failure, keep, rows
 
 from pipeline.store import Store
-from pipeline.store.arrow_schemas import MOST_COLUMNS, OTHERS
+from pipeline.store.datasets import MOST_COLUMNS, OTHERS
 from pipeline.store.failed_rows import accept
 from pipeline.store.maintenance import compact
 from pipeline.store.read import connect

@@ -17,7 +17,7 @@ from support.store_records import WHEN, answer, attempt, failure, keep, rows, st
 
 from pipeline.errors import StoreError
 from pipeline.store import AnswerRecord
-from pipeline.store.arrow_schemas import COMMON
+from pipeline.store.datasets import OUTCOME_COLUMNS, column_names
 from pipeline.store.maintenance import compact
 from pipeline.store.parts import Part, all_parts, live_parts, part_name, read_schema
 
@@ -37,7 +37,7 @@ def test_a_results_part_has_the_columns_of_the_contract_in_order_with_true_types
     keep(tmp_path, answer("a", cost=0.5, source=("/p/a.jpg",), extra={"flag": 1}, columns={"category": "x"}))
     schema = pq.read_schema(the_part(tmp_path))
     assert schema.names == [*RESULT_COLUMNS, "caption", "category"]
-    assert tuple(RESULT_COLUMNS) == COMMON
+    assert tuple(RESULT_COLUMNS) == column_names(OUTCOME_COLUMNS)
     assert schema.field("finished_at").type == pa.timestamp("us", tz="UTC")
     assert schema.field("seq").type == pa.int64()
     assert schema.field("attempt_count").type == pa.int32()
