@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline.store.columns import EXACT, arrow_type, sql_type, stored_names
 from pipeline.store.datasets import FORMAT, declared, reserved, schema
 from pipeline.store.disk import Files
-from pipeline.store.parts import SCHEMA_PART, holds_beyond, read_head, write_part
+from pipeline.store.part_writer import write_part
+from pipeline.store.parts import SCHEMA_PART, all_parts, live_parts, read_head, reading_part
 from pipeline.store.record_tables import RowTypes
 from pipeline.types import TaskName
 
@@ -78,7 +79,7 @@ class DatasetSchema:
         now_real = [name for name, type_ in row.items() if type_ == "DOUBLE" and self.row.get(name) == "BIGINT"]
         return {
             **row,
-            **dict.fromkeys((name for name in now_real if holds_beyond(self.folder, name, EXACT)), "VARCHAR"),
+            **dict.fromkeys((name for name in now_real if _holds_beyond(self.folder, name, EXACT)), "VARCHAR"),
         }
 
     def schema(self) -> pa.Schema:
@@ -90,3 +91,19 @@ class DatasetSchema:
             metadata = None if type_ else _UNSETTLED
             fields.append(pa.field(name, arrow_type(type_ or "VARCHAR"), metadata=metadata))
         return pa.schema(fields)
+
+
+def _holds_beyond(folder: Path, column: str, limit: int) -> bool:
+    """A part of the folder holds a number beyond ±limit in this column, by its statistics. Raises StoreError."""
+    import pyarrow.parquet as pq
+
+    for part in live_parts(all_parts(folder)):
+        with reading_part(part.path):
+            meta = pq.read_metadata(part.path)
+        for group in range(meta.num_row_groups):
+            for place in range(meta.num_columns):
+                found = meta.row_group(group).column(place)
+                numbers = found.statistics if found.path_in_schema == column else None
+                if numbers is not None and numbers.has_min_max and max(numbers.max, -numbers.min) > limit:
+                    return True
+    return False

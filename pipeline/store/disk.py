@@ -94,6 +94,12 @@ def replacing(files: Files, path: Path) -> Iterator[int]:
     files.sync_folder(path.parent)
 
 
+def remove_temporary(files: Files, folder: Path) -> None:
+    """Deletes the temporary files of `replacing` that a killed run left. Raises OSError."""
+    for path in folder.glob(".*.tmp"):
+        files.unlink(path)
+
+
 @contextlib.contextmanager
 def machine(what: str, path: Path) -> Iterator[None]:
     """Turns the machine's refusals into one message: what was tried, where, why, what to do, what is kept."""

@@ -8,9 +8,10 @@ from typing import Any
 from pipeline.errors import JobError, MachineError
 from pipeline.job.values import FORMULA, inert
 from pipeline.store.disk import DISK, Files, machine
-from pipeline.store.parts import ROW_GROUP, writing
+from pipeline.store.part_writer import writing
+from pipeline.store.parts import ROW_GROUP
 from pipeline.store.read import connect
-from pipeline.store.sql import literal, reader
+from pipeline.store.sql import literal, quoted, reader
 from pipeline.types import TaskName
 
 ENDINGS = (".parquet", ".csv", ".jsonl")
@@ -78,16 +79,12 @@ def _described(connection: Any) -> tuple[list[str], list[str]]:
 
 
 def _column(name: str, type_: str, ending: str, safe: bool) -> str:
-    quoted = _quoted(name)
+    ident = quoted(name)
     if ending == ".jsonl":
-        return f"try_cast(extra as json) as {quoted}" if name == "extra" else quoted
+        return f"try_cast(extra as json) as {ident}" if name == "extra" else ident
     nested = type_.endswith("]") or type_.startswith(("STRUCT", "MAP"))
-    shown = _quoted(inert(name)) if safe else quoted
+    shown = quoted(inert(name)) if safe else ident
     if safe and type_ == "VARCHAR":
         signs = ", ".join(f"chr({ord(sign)})" for sign in FORMULA)
-        return f"case when {quoted}[1] in ({signs}) then chr(39) || {quoted} else {quoted} end as {shown}"
-    return f"to_json({quoted}) as {shown}" if nested else f"{quoted} as {shown}"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+        return f"case when {ident}[1] in ({signs}) then chr(39) || {ident} else {ident} end as {shown}"
+    return f"to_json({ident}) as {shown}" if nested else f"{ident} as {shown}"

@@ -11,18 +11,8 @@ from pipeline.store import columns
 from pipeline.store.dataset_schema import DatasetSchema
 from pipeline.store.datasets import FORMAT
 from pipeline.store.disk import Files
-from pipeline.store.parts import (
-    ROW_GROUP,
-    Part,
-    all_parts,
-    live_parts,
-    part_name,
-    read_head,
-    read_schema,
-    reading_part,
-    release_unused,
-    writing,
-)
+from pipeline.store.part_writer import release_unused, writing
+from pipeline.store.parts import ROW_GROUP, Part, all_parts, live_parts, part_name, read_head, read_schema, reading_part
 from pipeline.tasks import facts
 
 if TYPE_CHECKING:

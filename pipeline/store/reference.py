@@ -9,10 +9,11 @@ from pipeline.store.datasets import (
     DISMISSAL_COLUMNS,
     FAILURE_COLUMNS,
     OUTCOME_COLUMNS,
-    TASK_COLUMNS,
     Column,
     declared,
+    task_columns,
 )
+from pipeline.tasks import NAMES
 
 PAGE = Path(__file__).with_name("README.md")
 HEAD = """# The output folder
@@ -86,7 +87,7 @@ def reference() -> str:
 def columns(view: str) -> Sequence[Column]:
     """The columns of a view, those of every task where the tasks differ; without the columns of another view."""
     if view == "results":
-        return (*OUTCOME_COLUMNS, *(column for own in TASK_COLUMNS.values() for column in own))
+        return (*OUTCOME_COLUMNS, *(column for task in NAMES for column in task_columns(task)))
     if view == "failures":
         return (*OUTCOME_COLUMNS, *FAILURE_COLUMNS)
     if view in ("versions", "dismissed"):
@@ -101,7 +102,7 @@ def _section(view: str) -> str:
 
 
 def _meaning(column: Column) -> str:
-    tasks = [task for task, own in TASK_COLUMNS.items() if column in own]
+    tasks = [task for task in NAMES if column in task_columns(task)]
     return f"`{tasks[0]}`: {column.meaning}" if tasks else column.meaning
 
 

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 
 from pipeline.store.dataset_schema import DatasetSchema
 from pipeline.store.disk import Files
-from pipeline.store.journal import Entry, replay
-from pipeline.store.parts import all_parts, part_name, release_unused, write_part
+from pipeline.store.journal import Entry, replay, segments
+from pipeline.store.part_writer import release_unused, write_part
+from pipeline.store.parts import all_parts, part_name
 from pipeline.store.record_tables import sealed_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DATASETS = ("current", "results", "failures", "attempts", "turns")
+SEALED = ("current", "results", "failures", "attempts", "turns")
 """`current` first: an answer with changed settings must never be visible without the question that it answers."""
 
 
@@ -32,11 +33,24 @@ def seal_segment(files: Files, known: dict[str, DatasetSchema], path: Path) -> i
     last = max((entry.seq for entry in entries), default=0)
     if entries:
         first = min(entry.seq for entry in entries)
-        for dataset in DATASETS:
+        for dataset in SEALED:
             _seal_dataset(files, known[dataset], entries, (first, last))
         release_unused()
     files.unlink(path)
     files.sync_folder(path.parent)
+    return last
+
+
+def seal_journal(files: Files, known: dict[str, DatasetSchema], journal: Path) -> int:
+    """Seals every segment that a run left which did not end. Returns the highest `seq` in them, 0 without records.
+
+    Raises OSError and StoreError.
+    """
+    last = 0
+    for path in segments(journal):
+        # After a kill, only the page cache may have the last bytes: a part must not outlive the segment it is made of.
+        files.datasync_path(path)
+        last = max(last, seal_segment(files, known, path))
     return last
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 @functools.cache
 def _blocks() -> dict[str, str]:
-    text = files("pipeline.store").joinpath("views.sql").read_text("utf-8")
+    folder = files("pipeline.store")
+    text = "\n".join(folder.joinpath(name).read_text("utf-8") for name in ("views.sql", "diff.sql", "maintenance.sql"))
     found = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
     return dict(zip(found[1::2], found[2::2], strict=True))
 
@@ -37,6 +38,11 @@ def block(name: str, **values: str | int) -> str:
 def literal(text: str) -> str:
     """The inside of an SQL string."""
     return text.replace("'", "''")
+
+
+def quoted(name: str) -> str:
+    """The name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def pattern(folder: str) -> str:

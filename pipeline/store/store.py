@@ -16,17 +16,18 @@ from pipeline.store import columns
 from pipeline.store.dataset_schema import DatasetSchema
 from pipeline.store.datasets import DATASETS, FORMAT
 from pipeline.store.diff import ManifestState
-from pipeline.store.disk import DISK, Files, machine, replacing, write_all
-from pipeline.store.journal import Journal, segments
+from pipeline.store.disk import DISK, Files, machine, remove_temporary, replacing, write_all
+from pipeline.store.journal import Journal
 from pipeline.store.layout import Layout
 from pipeline.store.lock import Place, locked
 from pipeline.store.merge import auto_compact, remove_replaced
-from pipeline.store.parts import all_parts, part_name, write_manifest_state, write_part
+from pipeline.store.part_writer import write_manifest_state, write_part
+from pipeline.store.parts import all_parts, part_name
 from pipeline.store.read import write_catalog
 from pipeline.store.record_tables import runs_table
 from pipeline.store.records import AnswerRecord, AttemptRecord, FailureRecord, Record, RunRecord, TurnRecord
-from pipeline.store.seal import seal_segment
-from pipeline.store.upgrade import upgrade
+from pipeline.store.seal import seal_journal, seal_segment
+from pipeline.store.upgrade import load_schemas
 from pipeline.types import TaskName
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ class Store:
         found = layout.check(self.task)
         for folder in (layout.journal, *(layout.dataset(name) for name in DATASETS)):
             files.mkdir(folder)
-            _sweep(files, folder)
+            remove_temporary(files, folder)
             remove_replaced(files, folder, self._now)
         if found is None:
             for folder in (layout.runs, layout.output):
@@ -245,39 +246,17 @@ class Store:
         if found is None or found.format < FORMAT:
             # First of all: from here on no older version touches the folder.
             layout.write_format(files, self.task, found)
-        self._load_schemas(dimension)
+        self.schemas = load_schemas(files, layout, self.task, dimension)
         last = max((part.last for name in DATASETS for part in all_parts(layout.dataset(name))), default=0)
-        last = max(last, self._recover())
+        last = max(last, seal_journal(files, self.schemas, layout.journal))
         self.journal = Journal(layout.journal, files, last + 1)
         self.place = Place(layout.output, layout.journal)
         self._exit.callback(self.place.close)
         self._since = self._clock()
         write_catalog(layout, self.task, self.schemas["results"].dimension, files)
 
-    def _load_schemas(self, dimension: int | None) -> None:
-        for name in DATASETS:
-            dataset_schema = self.schemas[name] = DatasetSchema.load(self.layout.dataset(name), self.task)
-            upgrade(self.files, dataset_schema)
-            # Another length than that of the vectors so far counts from the first vector on: it hides the earlier ones.
-            first = name == "results" and dataset_schema.dimension is None
-            dataset_schema.learn(self.files, dataset_schema.row, dimension if first else None)
-
-    def _recover(self) -> int:
-        """Seals what a run that did not end left behind. Returns the highest `seq` in it."""
-        last = 0
-        for path in segments(self.layout.journal):
-            # A kill leaves bytes that only the page cache holds: a part must not outlive the journal it came from.
-            self.files.datasync_path(path)
-            last = max(last, seal_segment(self.files, self.schemas, path))
-        return last
-
 
 def _plain(record: AnswerRecord | FailureRecord) -> AnswerRecord | FailureRecord:
     """The record with the row's columns as a part can hold them."""
     plain = columns.plain(record.columns)
     return record if plain is record.columns else msgspec.structs.replace(record, columns=plain)
-
-
-def _sweep(files: Files, folder: Path) -> None:
-    for path in folder.glob(".*.tmp"):
-        files.unlink(path)

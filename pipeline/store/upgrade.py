@@ -13,15 +13,30 @@ from pipeline.errors import StoreError
 from pipeline.manifest.rows import CURRENT_RULES, LATER_FIELDS, InputRules
 from pipeline.store.columns import sql_type
 from pipeline.store.dataset_schema import DatasetSchema
-from pipeline.store.datasets import FORMAT, declared, free_name
+from pipeline.store.datasets import DATASETS, FORMAT, declared, free_name
 from pipeline.store.disk import Files
 from pipeline.store.layout import Layout
 from pipeline.store.merge import merge
 from pipeline.store.parts import all_parts, live_parts, read_head
+from pipeline.store.sql import quoted
 from pipeline.types import TaskName
 
 
-def upgrade(files: Files, dataset_schema: DatasetSchema) -> None:
+def load_schemas(files: Files, layout: Layout, task: TaskName, dimension: int | None) -> dict[str, DatasetSchema]:
+    """The columns of every dataset, each brought up to this version's format.
+
+    `dimension`: floats of the embeddings that the run will write. Raises OSError and StoreError.
+    """
+    schemas = {name: DatasetSchema.load(layout.dataset(name), task) for name in DATASETS}
+    for known in schemas.values():
+        _upgrade(files, known)
+        # A dimension other than that of the earlier vectors counts from the first new vector on: it hides the earlier.
+        first = known.folder.name == "results" and known.dimension is None
+        known.learn(files, known.row, dimension if first else None)
+    return schemas
+
+
+def _upgrade(files: Files, dataset_schema: DatasetSchema) -> None:
     """Brings one dataset up to this version's format. Raises OSError and StoreError."""
     if dataset_schema.format == FORMAT:
         return
@@ -44,12 +59,12 @@ def outdated(dataset_schema: DatasetSchema) -> str:
     part = free_name(dataset_schema.folder.name, dataset_schema.task)
     columns = []
     for field in dataset_schema.schema():
-        name = _quoted(field.name)
+        name = quoted(field.name)
         if field.name in added:
             columns.append(f"null::{sql_type(field.type)} as {name}")
         elif field.name in old:
             columns.append(
-                f"{_renamed(name, _quoted(old[field.name]), sql_type(field.type), part, new_parts)} as {name}"
+                f"{_renamed(name, quoted(old[field.name]), sql_type(field.type), part, new_parts)} as {name}"
             )
         else:
             columns.append(f"rows_.{name}")
@@ -62,10 +77,6 @@ def _renamed(new: str, old: str, type_: str, part: str, new_parts: list[str]) ->
     listing = ", ".join(f"'{name}'" for name in new_parts)
     chosen = f"case when parse_filename(rows_.{part}) in ({listing}) then rows_.{new}::varchar"
     return f"try_cast({chosen} else rows_.{old}::varchar end as {type_})"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def input_rules(output: Path, task: TaskName) -> InputRules:

@@ -7,7 +7,7 @@ import pytest
 from support.store_records import answer, attempt, failure
 
 from pipeline.store import Store
-from pipeline.store.datasets import OUTCOME_COLUMNS, TASK_COLUMNS
+from pipeline.store.datasets import OUTCOME_COLUMNS, task_columns
 from pipeline.store.reference import EXAMPLES, MEANINGS, PAGE, columns, reference
 
 
@@ -41,6 +41,6 @@ def test_the_page_has_every_view(views):
 def test_a_view_has_the_columns_and_types_of_the_page(views, view):
     relation = views.sql(f"select * from {view}")
     types = [str(type_).replace("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ") for type_ in relation.types]
-    declared = (*OUTCOME_COLUMNS, *TASK_COLUMNS["caption"]) if view == "results" else columns(view)
+    declared = (*OUTCOME_COLUMNS, *task_columns("caption")) if view == "results" else columns(view)
     found = list(zip(relation.columns, types, strict=True))
     assert found == [(column.name, column.type) for column in declared]

@@ -90,7 +90,8 @@ def test_a_thousand_nights_leave_few_parts_without_anyone_asking(tmp_path: Path)
     known = DatasetSchema.load(tmp_path / "attempts", "caption")
     from pipeline.store.datasets import schema
     from pipeline.store.merge import auto_compact
-    from pipeline.store.parts import part_name, write_part
+    from pipeline.store.part_writer import write_part
+    from pipeline.store.parts import part_name
 
     most = files = 0
     table = schema("attempts", "caption").empty_table()

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.store.disk import DISK
-from pipeline.store.parts import writing
+from pipeline.store.part_writer import writing
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "parts"
 
