@@ -1,7 +1,8 @@
-"""The clock of the event loop, and deadlines that a sleep of the process does not use up.
+"""The clock of the event loop, and deadlines that are moved when the process has slept.
 
-A stopped process (SIGSTOP, a frozen container, a paused virtual machine) wakes with every timer overdue. Overdue timers
-run in the order in which they were due: one that is always due soon is the first of them, and moves the others.
+A process that was stopped (SIGSTOP, a frozen container, a paused virtual machine) wakes with every timer overdue.
+Overdue timers run in the order in which they were due. A short timer that always runs is the first of them, and moves
+the others.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import anyio
 
 
 def now() -> float:
-    """The seconds of `anyio.current_time`, which takes ten times as long (1.4 µs) to find its event loop library."""
+    """Returns the seconds of `anyio.current_time`, which takes ten times as long (1.4 µs) to find its library."""
     try:
         return asyncio.get_running_loop().time()
     except RuntimeError:  # trio runs
@@ -25,14 +26,14 @@ def now() -> float:
 
 TICK_SECONDS = 0.5
 LATE_SECONDS = 1.0
-"""A tick that is this late was slept over. A loop that is merely busy for as long gains nothing but time."""
+"""If a tick is this late, the process slept. If the loop was only busy for so long, timeouts get more time."""
 
 
 class Sleeper(Protocol):
-    """Whoever has timers of another kind."""
+    """An object with timers of its own."""
 
     def slept(self, seconds: float) -> None:
-        """The process slept for so long: timers that are overdue by it begin anew. Called before they run."""
+        """The process slept for `seconds`: restarts the overdue timers. Called before overdue timers run."""
         ...
 
 
@@ -40,25 +41,25 @@ _timed: WeakSet[anyio.CancelScope] = WeakSet()
 _sleepers: WeakSet[Sleeper] = WeakSet()
 
 
-def tell(sleeper: Sleeper) -> None:
-    """`sleeper` is told of every sleep that is noticed, as long as it lives."""
+def add_sleeper(sleeper: Sleeper) -> None:
+    """Calls `sleeper.slept` after each sleep that is noticed, as long as `sleeper` lives."""
     _sleepers.add(sleeper)
 
 
 def timed(deadline: float, *, shield: bool = False) -> anyio.CancelScope:
-    """A scope that is cancelled at `deadline` (of anyio's clock), or as much later as the process slept."""
+    """Returns a scope that is cancelled at `deadline` (of anyio's clock), or later by the time that the process
+    slept."""
     scope = anyio.CancelScope(deadline=deadline, shield=shield)
     _timed.add(scope)
     return scope
 
 
 @contextmanager
-def noticed(slept: Callable[[float], None]) -> Iterator[Callable[[], None]]:
-    """Moves the deadlines of `timed` scopes after a sleep, and tells `slept` its seconds. On asyncio alone; elsewhere
-    nothing is noticed.
+def sleep_noticed(slept: Callable[[float], None]) -> Iterator[Callable[[], None]]:
+    """After a sleep, moves the deadlines of `timed` scopes and calls `slept` with the seconds. Works on asyncio only.
 
-    Yields a function that looks at once, for a decision that hangs on a deadline: what was ready to run when the
-    process was stopped runs before any timer.
+    Yields a function that checks at once. A decision that depends on a deadline calls this function first, because
+    tasks that were ready when the process was stopped run before any timer.
     """
     try:
         loop = asyncio.get_running_loop()
@@ -68,12 +69,12 @@ def noticed(slept: Callable[[float], None]) -> Iterator[Callable[[], None]]:
     handle: asyncio.TimerHandle
     due = 0.0
 
-    def wind() -> None:
+    def schedule() -> None:
         nonlocal handle, due
         due = loop.time() + TICK_SECONDS
         handle = loop.call_at(due, tick)
 
-    def look() -> None:
+    def check() -> None:
         late = loop.time() - due
         if late >= LATE_SECONDS:
             handle.cancel()
@@ -82,15 +83,15 @@ def noticed(slept: Callable[[float], None]) -> Iterator[Callable[[], None]]:
             for sleeper in list(_sleepers):
                 sleeper.slept(late)
             slept(late)
-            wind()
+            schedule()
 
     def tick() -> None:
-        look()
+        check()
         handle.cancel()
-        wind()
+        schedule()
 
-    wind()
+    schedule()
     try:
-        yield look
+        yield check
     finally:
         handle.cancel()

@@ -30,7 +30,7 @@ import yarl
 
 from pipeline.dispatch.addresses import PublicResolver, is_private, is_valid, private_address
 from pipeline.dispatch.bodies import BodyLimit, Held, unpacked
-from pipeline.dispatch.clock import now, tell, timed
+from pipeline.dispatch.clock import add_sleeper, now, timed
 from pipeline.dispatch.descriptors import exhausted
 from pipeline.dispatch.transport import (
     MAX_RESPONSE_BYTES,
@@ -139,7 +139,7 @@ class _Connector(aiohttp.TCPConnector):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._known: WeakSet[Any] = WeakSet()
-        tell(self)
+        add_sleeper(self)
 
     def slept(self, seconds: float) -> None:
         """What arrived in a sleep has not been read yet: the silence is counted from now on."""

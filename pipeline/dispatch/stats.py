@@ -8,8 +8,8 @@ import anyio
 import msgspec
 
 if TYPE_CHECKING:
-    from pipeline.dispatch.call import PoolContext
     from pipeline.dispatch.memory import MemoryLimit
+    from pipeline.dispatch.pool_context import PoolContext
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

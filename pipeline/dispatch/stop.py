@@ -104,6 +104,7 @@ class FirstCalls(Generic[T]):
 
     def __init__(self, most: int) -> None:
         self.refusal: Fault | None = None
+        self.withheld = anyio.Event()
         self._most = most
         self._count = 0
         self._held: list[tuple[T, Failed]] = []
@@ -120,6 +121,7 @@ class FirstCalls(Generic[T]):
             return [(item, ending)]
         if isinstance(ending, Failed) and ending.fault.kind == "rejected" and self._is_like(ending.fault):
             self._held.append((item, ending))
+            self.withheld.set()
             self._count += 1
             if self.refusal is None and self._count >= self._most:
                 self.refusal = ending.fault

@@ -14,7 +14,7 @@ import msgspec
 from pipeline import Job
 from pipeline.dispatch.account import Account, Limits
 from pipeline.dispatch.http import open_transport
-from pipeline.dispatch.pool import run
+from pipeline.dispatch.pool import Pool
 from pipeline.dispatch.prepared_request import Policy, PreparedRequest
 from pipeline.providers import openai
 from pipeline.providers.models import find
@@ -79,7 +79,8 @@ async def fan_out(base: str, kind: str, rows: int, concurrency: int, prompt: str
         watch = Stopwatch()
         async with open_transport() as transport:
             account = Account(Limits(concurrency=concurrency))
-            await run(iter(range(rows)), ask, done, transport=transport, account=account, policy=Policy())
+            pool: Pool[int] = Pool(transport=transport, account=account, policy=Policy())
+            await pool.run(iter(range(rows)), ask, done)
         watch.stop()
         return watch
 

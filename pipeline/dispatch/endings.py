@@ -1,0 +1,105 @@
+"""The ending of each row: whether a fault fails the row or stops the run, and when the ending is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import anyio
+
+from pipeline.dispatch.call import Call
+from pipeline.dispatch.pool_context import PoolContext
+from pipeline.dispatch.settlement import INTERRUPTED
+from pipeline.dispatch.stop import Circuit, FirstCalls
+from pipeline.errors import Fault, MachineError
+from pipeline.machine import SHORT
+from pipeline.types import Answered, Ending, Failed, Left
+
+T = TypeVar("T")
+
+QUIET_SECONDS = 1.0
+"""For so long no attempt may end and none may be in flight before withheld refusals are recorded."""
+
+
+class Endings(Generic[T]):
+    """The endings of a pool's rows.
+
+    done: called once for each row, in the loop's thread. A MachineError from `done` stops the run. on_bug: called with
+    any other error of `done` for a row that was withheld.
+    """
+
+    def __init__(
+        self, context: PoolContext[T], done: Callable[[T, Ending], None], on_bug: Callable[[Exception], None]
+    ) -> None:
+        policy = context.policy
+        self._context = context
+        self._done = done
+        self._on_bug = on_bug
+        self._circuit = Circuit(policy.circuit_ratio, policy.circuit_min_calls)
+        self._first_calls: FirstCalls[T] = FirstCalls(policy.circuit_refusals)
+
+    def on_answer(self) -> None:
+        """Counts a row that was answered."""
+        self._circuit.ended(None)
+
+    def of_fault(self, call: Call[T] | None, fault: Fault) -> Ending:
+        """A fault is the row's failure. If the fault stops the run, the row is left. call: None if the row was not
+        prepared."""
+        attempts = tuple(call.attempts) if call is not None else ()
+        stop = self._context.stop
+        if fault.code == INTERRUPTED or (call is not None and call.put_off):
+            return Left(attempts=attempts)
+        if fault.code == SHORT:
+            stop.drain("machine", message=fault.message)
+            return Left(attempts=attempts)
+        if fault.kind == "account":
+            stop.drain("account", message=fault.message, fault=fault)
+            return Left(attempts=attempts)
+        # Rows with faults of their own fail later than others are answered. At the end of a run all such rows come
+        # together, and say nothing about the service.
+        of_the_service = not (self._context.ending and call is not None and call.isolated)
+        if attempts and of_the_service and self._circuit.ended(fault):
+            stop.drain("circuit", message=self._circuit.message(fault), fault=fault)
+        return Failed(fault=fault, attempts=attempts)
+
+    def end(self, item: T, ending: Ending) -> None:
+        """Records the ending of a row, unless the ending is withheld until the first calls are known."""
+        first_calls = self._first_calls
+        for known_item, known in first_calls.ended(item, ending):
+            self._record(known_item, known)
+        if first_calls.refusal is not None:
+            self._context.stop.drain("circuit", message=first_calls.message(), fault=first_calls.refusal)
+
+    def record_withheld(self, *, left: bool) -> None:
+        """Records the withheld refusals of the first calls: as rows that are left, or as failures."""
+        try:
+            for item, ending in self._first_calls.rest(left=left):
+                self._record(item, ending)
+        except Exception as error:
+            self._on_bug(error)
+
+    async def release_when_quiet(self) -> None:
+        """Records withheld refusals when nothing is in flight that could show whether the job is wrong.
+
+        Other rows may wait for the outcome of a withheld row. They must not wait for ever.
+        """
+        context, first_calls = self._context, self._first_calls
+        while True:
+            await first_calls.withheld.wait()
+            first_calls.withheld = anyio.Event()
+            while first_calls.holds:
+                attempts = context.counters.attempts
+                await anyio.sleep(QUIET_SECONDS)
+                busy = context.in_flight or context.counters.waiting_retries or context.account.admission.waiting
+                if not busy and attempts == context.counters.attempts:
+                    self.record_withheld(left=False)
+
+    def _record(self, item: T, ending: Ending) -> None:
+        counters = self._context.counters
+        counters.answered += isinstance(ending, Answered)
+        counters.failed += isinstance(ending, Failed)
+        counters.left += isinstance(ending, Left)
+        try:
+            self._done(item, ending)
+        except MachineError as error:
+            self._context.stop.drain("machine", message=str(error))

@@ -1,0 +1,87 @@
+"""The account of one attempt: the fault of a request that was cut off, tokens, price, and the row of the attempts
+table."""
+
+from __future__ import annotations
+
+import datetime
+
+from pipeline.dispatch.attempt import AttemptResult
+from pipeline.dispatch.budget import Budget
+from pipeline.dispatch.prepared_request import Cost, Policy, PreparedRequest
+from pipeline.dispatch.transport import total_timeout
+from pipeline.errors import Fault, refusal
+from pipeline.types import Attempt, Usage
+
+INTERRUPTED = "Local.Interrupted"
+
+LONGEST_PAUSE = 3600.0
+"""Seconds. A run does not wait for a service that asks for more: a person must decide."""
+LONGEST_SHOWN_PAUSE = 10 * 365 * 86_400.0
+"""Seconds. `datetime` cannot show every number that a service may send."""
+
+
+def worst_cost(prepared: PreparedRequest, budget: Budget) -> float:
+    """Returns the most that one attempt can cost, 0 if no price is known. Raises Fault if a budget needs the price."""
+    worst = prepared.worst_cost
+    if worst is None and budget.max_cost is not None:
+        raise refusal(
+            "UnknownPrice",
+            "a budget is set and the price of this request is not known: "
+            "set a price for the model, or remove budget.max_cost",
+        )
+    return worst or 0.0
+
+
+def cost_of(prepared: PreparedRequest, usage: Usage) -> Cost:
+    """Returns (amount, currency), (None, None) if the service counted nothing."""
+    return (None, None) if usage == Usage() else prepared.price(usage)
+
+
+def used_tokens(result: AttemptResult) -> int | None:
+    """Returns input and output tokens as the service counted them; 0 if the attempt was free; None if unknown."""
+    usage = result.usage
+    if usage.input_tokens is not None:
+        return usage.input_tokens + (usage.output_tokens or 0)
+    return 0 if result.free else None
+
+
+def cut_off_fault(policy: Policy, *, after_deadline: bool, after_total: bool) -> Fault:
+    """Returns the fault of a request that was cancelled in flight."""
+    if after_deadline:
+        message = f"the row's deadline of {policy.deadline:g} s (retry.deadline) came during this attempt"
+        return Fault("transient", "Local.Deadline", message)
+    if after_total:
+        return total_timeout(policy.timeouts.total)
+    return Fault("transient", INTERRUPTED, "the run was stopped during this attempt")
+
+
+def resumable(fault: Fault) -> bool:
+    """Whether a call can go on after the fault: a stop did not cut the attempt off, and the fault is no reason to
+    stop."""
+    return fault.code != INTERRUPTED and fault.kind != "account"
+
+
+def long_pause_message(wall: float, seconds: float) -> str:
+    """For people. wall: seconds since the epoch, now. seconds: the pause that the service asks for."""
+    until = datetime.datetime.fromtimestamp(wall + min(seconds, LONGEST_SHOWN_PAUSE))
+    return (
+        f"the service asks for a pause until {until:%Y-%m-%d %H:%M} ({seconds / 3600:,.0f} h), longer than "
+        "an hour: the rows that are left are for a later run"
+    )
+
+
+def attempt_record(number: int, started: float, seconds: float, result: AttemptResult, cost: Cost) -> Attempt:
+    """Returns the row of the attempts table. started: seconds since the epoch. seconds: how long the attempt took."""
+    fault = result.fault
+    return Attempt(
+        attempt=number,
+        started_at=round(started * 1e6),
+        latency_ms=round(seconds * 1000),
+        http_status=(fault.http_status if fault else None) or result.status,
+        fault=fault.kind if fault else None,
+        code=fault.code if fault else None,
+        request_id=result.request_id,
+        usage=result.usage,
+        cost=cost[0],
+        currency=cost[1],
+    )
