@@ -1,24 +1,17 @@
-"""The only file that knows httpx: real HTTP on asyncio, aiohttp carrying it.
+"""Real HTTP on asyncio, carried by aiohttp.
 
-The choice, measured side by side on a shared 2-core machine, 1 KB prompts, 20 ms latency, CPU per exchange in µs at
-16 / 64 / 256 connections: httpx's client over httpx-aiohttp 336 / 347 / 399; httpx's request handed to that transport
-without the client around it 215 / 184 / 204; aiohttp alone 129 / 107 / 137. All three are flat in the number of
-connections; httpx's own pool is not (8 ms at 64), so it is never used. Building httpx's request and response costs as
-much as sending, so that aiohttp's are used as they are: a row of the fan-out came from 383 to 240 µs. What httpx still
-gives is its repair of URLs and its TLS defaults, and a move to its successor touches this file alone.
+CPU per exchange in µs at 16 / 64 / 256 connections, on a shared 2-core machine, 1 KB prompts, 20 ms latency: httpx's
+client over httpx-aiohttp 336 / 347 / 399; httpx's request over that transport without the client 215 / 184 / 204;
+aiohttp alone 129 / 107 / 137. httpx's own connection pool takes 8 ms at 64 connections. With aiohttp alone, a row of
+the pool takes 240 µs instead of 383. Only the repair of URLs and the TLS defaults come from httpx.
 """
 
 from __future__ import annotations
 
-import os
-import ssl
-import urllib.request
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import lru_cache
-from ipaddress import ip_address
-from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 from weakref import WeakSet
@@ -31,39 +24,39 @@ import yarl
 from pipeline.dispatch.addresses import PublicResolver, is_private, is_valid, private_address
 from pipeline.dispatch.bodies import BodyLimit, Held, unpacked
 from pipeline.dispatch.clock import add_sleeper, now, timed
-from pipeline.dispatch.descriptors import exhausted
+from pipeline.dispatch.http_environment import environment_proxies, proxy_for, tls_context
+from pipeline.dispatch.http_faults import shortage_of, wire_fault, write_timeout
 from pipeline.dispatch.transport import (
     MAX_RESPONSE_BYTES,
     Timeouts,
-    read_timeout,
     redirect,
     stale_connection,
     too_large,
 )
-from pipeline.errors import Fault, JobError
-from pipeline.machine import is_scarce, pass_on, shortage
-from pipeline.providers.faults import PROXY_HINT, PROXY_PASSWORD
+from pipeline.errors import Fault
 from pipeline.types import HttpRequest
 from pipeline.version import version
 
 KEEP_ALIVE_SECONDS = 30.0
-"""Below the idle times after which load balancers hang up (60 s is common), so that few connections go stale."""
+"""Shorter than the idle time after which load balancers close connections (60 s is common)."""
 
 UNBLOCKED_BYTES = 32 * 1024
-"""A body that asyncio's write buffer (64 KiB) takes at once: writing it cannot hang, and needs no timer."""
+"""asyncio's write buffer (64 KiB) takes such a body at once: the write cannot block, and needs no timer."""
 
 _reused: ContextVar[bool] = ContextVar("_reused", default=False)
 
 
 @asynccontextmanager
 async def open_transport(*, max_response: int = MAX_RESPONSE_BYTES, private: bool = True) -> AsyncIterator[Http]:
-    """Real HTTP for as long as the block lasts; needs asyncio. `private`: addresses of this machine and its networks
-    may be asked; else they are refused (Fault `Local.PrivateAddress`), by name, by number and where DNS leads to them.
-    Behind a proxy, the proxy looks names up.
+    """Opens HTTP for as long as the block lasts; needs asyncio.
+
+    max_response: bytes. private: requests to addresses of this machine and its networks are allowed. Otherwise such
+    requests are refused (Fault `Local.PrivateAddress`), also if a name resolves to such an address. Behind a proxy, the
+    proxy resolves names.
 
     Proxies come from HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY (never for loopback), certificate authorities
     from SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE, else certifi's. The number of connections
-    is bounded by admission alone. Raises JobError for a proxy that is not spoken here.
+    is bounded by admission alone. Raises JobError for an unsupported proxy and for authorities that cannot be read.
     """
     http = Http(max_response, private)
     try:
@@ -80,8 +73,8 @@ class Http:
         self._max_response = max_response
         self._private = private
         self._body_limit = BodyLimit()
-        self._context = _tls()
-        self._proxies = _proxies()
+        self._context = tls_context()
+        self._proxies = environment_proxies()
         known = frozenset(urlsplit(proxy).hostname or "" for proxy in self._proxies.values())
         resolver = None if private else PublicResolver(known)
         connector = _Connector(limit=0, ssl=self._context, keepalive_timeout=KEEP_ALIVE_SECONDS, resolver=resolver)
@@ -102,7 +95,7 @@ class Http:
         )
 
     async def _send(self, request: HttpRequest, timeouts: Timeouts) -> aiohttp.ClientResponse:
-        """The response's head."""
+        """Returns the head of the response. Raises Fault."""
         _reused.set(False)
         try:
             if len(request.body) <= UNBLOCKED_BYTES:
@@ -110,13 +103,13 @@ class Http:
             with timed(now() + timeouts.connect + timeouts.write + timeouts.read):
                 return await self._request(request, timeouts)
         except Exception as error:
-            fault = _shortage(error) or _fault(error, timeouts)
+            fault = shortage_of(error) or wire_fault(error, timeouts)
             if fault is None:
                 raise
             if fault.code == "Local.Disconnected" and _reused.get():
                 raise stale_connection() from None
             raise fault from None
-        raise _write_timeout(timeouts.write)
+        raise write_timeout(timeouts.write)
 
     async def _request(self, request: HttpRequest, timeouts: Timeouts) -> aiohttp.ClientResponse:
         url = _url(request.url)
@@ -129,12 +122,12 @@ class Http:
             data=request.body or None,
             allow_redirects=False,
             timeout=_stages(timeouts),
-            proxy=_proxy_for(request.url, self._proxies),
+            proxy=proxy_for(request.url, self._proxies),
         )
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Notes for the request under way whether its connection has served one before."""
+    """Records for the current request whether its connection has served an earlier request."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -142,9 +135,9 @@ class _Connector(aiohttp.TCPConnector):
         add_sleeper(self)
 
     def slept(self, seconds: float) -> None:
-        """What arrived in a sleep has not been read yet: the silence is counted from now on."""
+        """Data that arrived during the sleep is not read yet: read timeouts begin anew."""
         for protocol in list(self._known):
-            # aiohttp has no public word for a timer that runs; without it, a sleep costs the answers that it met.
+            # aiohttp has no public method for this. Without it, a sleep fails the requests in flight.
             if getattr(protocol, "_read_timeout_handle", None) is not None:
                 protocol.start_timeout()
 
@@ -158,7 +151,7 @@ class _Connector(aiohttp.TCPConnector):
 
 
 class _Exchange:
-    """The block of one exchange, and in it the response."""
+    """The context manager of one exchange, which is also the response."""
 
     status = 0
     headers: Mapping[str, str] = {}
@@ -204,7 +197,7 @@ class _Exchange:
                     raise too_large(self._max_response)
                 yield chunk
         except aiohttp.ClientError as error:
-            fault = _fault(error, self._timeouts)
+            fault = wire_fault(error, self._timeouts)
             if fault is not None and fault.code == "Local.ReadTimeout":
                 raise fault from None
             return
@@ -213,7 +206,7 @@ class _Exchange:
 
 @lru_cache(maxsize=64)
 def _url(text: str) -> yarl.URL:
-    """A valid URL to the byte (yarl would decode what need not be encoded); in others what is not is encoded."""
+    """Returns a valid URL unchanged (yarl would decode some characters); encodes invalid characters of other URLs."""
     try:
         return yarl.URL(text if is_valid(text) else str(httpx.URL(text)), encoded=True)
     except (httpx.InvalidURL, ValueError) as error:
@@ -233,106 +226,3 @@ def _headers(response: aiohttp.ClientResponse) -> Mapping[str, str]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
-
-
-def _shortage(error: Exception) -> Fault | None:
-    """The fault where this machine had no descriptor or no memory for the connection."""
-    if is_scarce(error) or (isinstance(error, aiohttp.ClientConnectorDNSError) and exhausted()):
-        return shortage(error)
-    return None
-
-
-def _fault(error: Exception, timeouts: Timeouts) -> Fault | None:
-    """The fault for an error of the wire, None for a bug. aiohttp's own class says more than httpx's."""
-    cause = error.__cause__ if isinstance(error, httpx.TransportError) and error.__cause__ else error
-    match cause:
-        case aiohttp.ClientConnectorCertificateError():
-            return Fault("account", "Local.CertificateRefused", f"{cause.host}: {cause.certificate_error}")
-        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return _of_proxy(cause)
-        case aiohttp.ClientConnectorError():
-            return _transient("ConnectFailed", f"{cause.host}:{cause.port}: {_words(cause.os_error)}")
-        case aiohttp.ConnectionTimeoutError():
-            return _transient("ConnectTimeout", f"no connection within {timeouts.connect:g} s (timeouts.connect)")
-        case aiohttp.SocketTimeoutError():
-            return read_timeout(timeouts.read)
-        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
-            return Fault("rejected", "Local.InvalidUrl", "the address is not an http(s) URL: correct provider.base_url")
-        case aiohttp.ClientConnectionError() | ConnectionError():
-            return _transient("Disconnected", f"the server hung up before answering: {_words(cause)}")
-        case aiohttp.ClientPayloadError() | aiohttp.ClientResponseError():
-            return Fault("malformed", "Local.NotHttp", f"the answer is not HTTP: {type(cause).__name__}", retry="yes")
-        case httpx.TransportError() | aiohttp.ClientError() | OSError():
-            return _transient("ConnectFailed", _words(cause))
-    return None
-
-
-def _of_proxy(error: aiohttp.ClientError) -> Fault:
-    if getattr(error, "status", None) == PROXY_PASSWORD:
-        return Fault("account", "Local.ProxyFailed", f"the proxy refused the connection (HTTP 407): {PROXY_HINT}")
-    return _transient("ProxyFailed", f"the proxy refused the connection: {_words(error)}")
-
-
-def _transient(name: str, message: str) -> Fault:
-    return Fault("transient", f"Local.{name}", message, retry="yes")
-
-
-def _write_timeout(seconds: float) -> Fault:
-    return _transient("WriteTimeout", f"the request could not be sent within {seconds:g} s (timeouts.write)")
-
-
-def _words(error: BaseException) -> str:
-    return (str(error) or type(error).__name__)[:200]
-
-
-def _tls() -> ssl.SSLContext:
-    """Verifies host and chain; the authorities as the environment names them."""
-    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        place = os.environ.get(name)
-        if place:
-            return _authorities(name, place)
-    return httpx.create_ssl_context()
-
-
-def _authorities(name: str, place: str) -> ssl.SSLContext:
-    """Raises JobError for a file that is not there, or holds no certificates."""
-    try:
-        if Path(place).is_dir():
-            return ssl.create_default_context(capath=place)
-        return ssl.create_default_context(cafile=place)
-    except OSError as error:  # an SSLError is one
-        pass_on(error)
-        reason = error.strerror or error
-        raise JobError(f"{name} names {place}, from which no certificates can be read: {reason}") from None
-
-
-def _proxies() -> dict[str, str]:
-    """Scheme → proxy URL, from the environment. Raises JobError for schemes other than http and https."""
-    found: dict[str, str] = {}
-    for scheme, address in urllib.request.getproxies_environment().items():
-        if scheme == "no" or not address:
-            continue
-        if "://" not in address:
-            address = f"http://{address}"
-        if not address.startswith(("http://", "https://")):
-            kind = address.split("://")[0]
-            raise JobError(f"{scheme.upper()}_PROXY names a {kind} proxy; only http and https proxies are supported")
-        found[scheme] = address
-    return found
-
-
-def _proxy_for(url: str, proxies: Mapping[str, str]) -> str | None:
-    if not proxies:
-        return None
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if _loopback(host) or urllib.request.proxy_bypass_environment(host):  # type: ignore[attr-defined]
-        return None
-    return proxies.get(parts.scheme) or proxies.get("all")
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
