@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 import anyio
@@ -20,9 +20,6 @@ from pipeline.errors import Fault, FaultKind
 from pipeline.machine import SHORT
 from pipeline.providers.hints import NOTHING, Hints
 from pipeline.types import Secret
-
-if TYPE_CHECKING:
-    from pipeline.dispatch.shared_quota import SharedQuota
 
 USUAL_WINDOW = 60.0
 NEXT_WINDOW = 0.75
@@ -48,6 +45,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int | None = None
 
 
+class PauseListener(Protocol):
+    """Tells other runs of the account about its pauses."""
+
+    def settled(self, now: float) -> None:
+        """An attempt ended, and may have paused the account."""
+
+    def keep_pause(self) -> None:
+        """The account's pause concerns this run alone."""
+
+
 class Account:
     """The state of one (provider, host, key, model), shared by every job of this process that uses it.
 
@@ -68,7 +75,7 @@ class Account:
         self.connection_limit: int | None = None
         self.slots = Slots()
         self._granted = float("-inf")
-        self.shared: SharedQuota | None = None
+        self.shared: PauseListener | None = None
         self._window = 0.0
         self.admission = Admission(
             self.requests, self.tokens, limit=self._limit, pause=self.cooldown.wait, ramp=self.controller.ramp

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 import anyio
 import anyio.lowlevel
 
+from pipeline.dispatch import settlement
 from pipeline.dispatch.account import wait_asked
 from pipeline.dispatch.attempt import AttemptResult, send_once
 from pipeline.dispatch.clock import now, timed
@@ -15,17 +16,6 @@ from pipeline.dispatch.limiter import Ticket
 from pipeline.dispatch.pool_context import PoolContext
 from pipeline.dispatch.prepared_request import PreparedRequest
 from pipeline.dispatch.retry import Again, GiveUp, Past, decide, retrying
-from pipeline.dispatch.settlement import (
-    INTERRUPTED,
-    LONGEST_PAUSE,
-    attempt_record,
-    cost_of,
-    cut_off_fault,
-    long_pause_message,
-    resumable,
-    used_tokens,
-    worst_cost,
-)
 from pipeline.dispatch.transport import STALE
 from pipeline.errors import Fault
 from pipeline.types import Attempt, Reply
@@ -82,7 +72,7 @@ class Call(Generic[T]):
 
     def may_retry(self, fault: Fault) -> bool:
         """Whether `go_on` would send the request again."""
-        return self._deadline is not None and resumable(fault) and isinstance(self._decide(fault), Again)
+        return self._deadline is not None and settlement.resumable(fault) and isinstance(self._decide(fault), Again)
 
     async def _attempt(self) -> Reply:
         """Makes one attempt, and a second one at once if the connection of the first was stale: a stale connection is
@@ -98,7 +88,7 @@ class Call(Generic[T]):
     async def _attempt_once(self) -> Reply:
         """Reserves the cost, waits for admission, sends, settles and records. Raises Fault, Spent."""
         context = self._context
-        worst = worst_cost(self.prepared, context.budget)
+        worst = settlement.worst_cost(self.prepared, context.budget)
         await context.budget.reserve(worst)
         settled: float | None = 0.0
         try:
@@ -108,11 +98,12 @@ class Call(Generic[T]):
             settled = None
             started = context.wall()
             result = await self._send(ticket, started)
-            cost, currency = cost_of(self.prepared, result.usage)
-            settled = 0.0 if result.free else cost
+            cost = settlement.cost_of(self.prepared, result.usage)
+            settled = 0.0 if result.free else cost[0]
         finally:
             context.budget.settle(worst, settled)
-        attempt = attempt_record(len(self.attempts) + 1, started, self._ended_at - ticket.at, result, (cost, currency))
+        seconds = self._ended_at - ticket.at
+        attempt = settlement.attempt_record(len(self.attempts) + 1, started, seconds, result, cost)
         self._record(attempt, free=result.free)
         if result.fault is not None:
             raise result.fault
@@ -194,21 +185,20 @@ class Call(Generic[T]):
             context.in_flight.discard(scope)
         self._ended_at = ended = now()
         if result is None:
-            after_total = ended >= ticket.at + timeouts.total
-            fault = cut_off_fault(context.policy, after_deadline=ended >= self._due(), after_total=after_total)
-            result = AttemptResult(fault=fault)
+            result = AttemptResult(fault=settlement.cut_off_fault(context.policy, ended, ticket.at, self._due()))
         self._settle(ticket, result)
         return result
 
     def _settle(self, ticket: Ticket, result: AttemptResult) -> None:
         context, account, fault = self._context, self._context.account, result.fault
         self._throttled, self._wait_asked = False, None
-        if fault is not None and fault.code in (INTERRUPTED, STALE):
+        if fault is not None and fault.code in (settlement.INTERRUPTED, STALE):
             account.abandon(ticket)
             return
         context.silence.attempt_ended(self._ended_at, fault)
+        used = settlement.used_tokens(result)
         taken_as = account.settle(
-            ticket, fault, used=used_tokens(result), hints=result.hints, now=self._ended_at, isolated=self.isolated
+            ticket, fault, used=used, hints=result.hints, now=self._ended_at, isolated=self.isolated
         )
         self._throttled = taken_as == "throttled"
         self.isolated |= taken_as == "transient" and account.refusals.answering(self._ended_at, ticket.at)
@@ -216,9 +206,9 @@ class Call(Generic[T]):
             account.retries.answered()
         self._wait_asked = wait_asked(fault, result.hints) if fault is not None else None
         pause = self._wait_asked if fault is not None else result.hints.used_up
-        if pause is not None and pause > LONGEST_PAUSE:
+        if pause is not None and pause > settlement.LONGEST_PAUSE:
             self.put_off = True
-            context.stop.drain("circuit", message=long_pause_message(context.wall(), pause))
+            context.stop.drain("circuit", message=settlement.long_pause_message(context.wall(), pause))
 
     def _record(self, attempt: Attempt, *, free: bool) -> None:
         self.attempts.append(attempt)
@@ -248,24 +238,15 @@ class Call(Generic[T]):
         self._granted = False
 
     def _decide(self, fault: Fault) -> Again | GiveUp:
-        account = self._context.account
-        past = Past(
-            attempts=len(self.attempts) - self._earlier_attempts,
-            once=self._once,
-            remaining=self._due() - anyio.current_time(),
-            throttled=self._throttled,
-        )
-        return decide(
-            fault,
-            past,
-            attempts=self._context.policy.attempts,
-            retry_after=self._wait_asked,
-            rng=account.rng,
-            isolated=not account.cooldown.streak,
-        )
+        account, attempts = self._context.account, self._context.policy.attempts
+        made = len(self.attempts) - self._earlier_attempts
+        remaining = self._due() - anyio.current_time()
+        past = Past(attempts=made, once=self._once, remaining=remaining, throttled=self._throttled)
+        asked, isolated = self._wait_asked, not account.cooldown.streak
+        return decide(fault, past, attempts=attempts, retry_after=asked, rng=account.rng, isolated=isolated)
 
     def _wants_more(self, error: BaseException) -> bool:
-        if not isinstance(error, Fault) or not resumable(error):
+        if not isinstance(error, Fault) or not settlement.resumable(error):
             return False
         self._decision = self._decide(error.without_traceback())
         if isinstance(self._decision, Again) and error.retry in ("once", "upload"):

@@ -13,12 +13,27 @@ from pipeline.dispatch.settlement import INTERRUPTED
 from pipeline.dispatch.stop import Circuit, FirstCalls
 from pipeline.errors import Fault, MachineError
 from pipeline.machine import SHORT
-from pipeline.types import Answered, Ending, Failed, Left
+from pipeline.types import Answered, Attempt, Ending, Failed, Left
 
 T = TypeVar("T")
 
 QUIET_SECONDS = 1.0
 """For so long no attempt may end and none may be in flight before withheld refusals are recorded."""
+
+
+class Row(Generic[T]):
+    """A row that was read from the source. taken: its bytes of the memory limit. call: None until it is prepared."""
+
+    __slots__ = ("call", "item", "taken")
+
+    def __init__(self, item: T, taken: int) -> None:
+        self.item = item
+        self.taken = taken
+        self.call: Call[T] | None = None
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        return tuple(self.call.attempts) if self.call is not None else ()
 
 
 class Endings(Generic[T]):
@@ -42,10 +57,9 @@ class Endings(Generic[T]):
         """Counts a row that was answered."""
         self._circuit.ended(None)
 
-    def of_fault(self, call: Call[T] | None, fault: Fault) -> Ending:
-        """A fault is the row's failure. If the fault stops the run, the row is left. call: None if the row was not
-        prepared."""
-        attempts = tuple(call.attempts) if call is not None else ()
+    def of_fault(self, row: Row[T], fault: Fault) -> Ending:
+        """A fault is the row's failure. If the fault stops the run, the row is left."""
+        call, attempts = row.call, row.attempts
         stop = self._context.stop
         if fault.code == INTERRUPTED or (call is not None and call.put_off):
             return Left(attempts=attempts)

@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 from pipeline.dispatch.account import Account
 from pipeline.dispatch.budget import Budget, Spent
 from pipeline.dispatch.call import Call
-from pipeline.dispatch.endings import Endings
+from pipeline.dispatch.endings import Endings, Row
 from pipeline.dispatch.memory import MemoryLimit, relaxed_gc
 from pipeline.dispatch.pool_context import PoolContext, watch_silence, watch_sleep
 from pipeline.dispatch.prefetch import NOT_READY, Inline, Mark, Source
@@ -34,21 +34,6 @@ _JOB_IS_WRONG = ("account", "circuit")
 LEAST_AHEAD = 8
 MOST_AHEAD = 128
 LEAST_RETRIES_ASIDE = 256
-
-
-class _Row(Generic[T]):
-    """A row that was read from the source. `taken`: its bytes of the memory limit."""
-
-    __slots__ = ("call", "item", "taken")
-
-    def __init__(self, item: T, taken: int) -> None:
-        self.item = item
-        self.taken = taken
-        self.call: Call[T] | None = None
-
-    @property
-    def attempts(self) -> tuple[Attempt, ...]:
-        return tuple(self.call.attempts) if self.call is not None else ()
 
 
 class Pool(Generic[T]):
@@ -153,7 +138,7 @@ class Pool(Generic[T]):
                     self._exhausted = self._context.ending = True
                     self._memory.release(taken)
                 else:
-                    row = _Row(item, taken)
+                    row = Row(item, taken)
                     await self._process(row, self._first(row))
                     if row.call is None:  # Thousands of rows may be refused one after the other without a wait.
                         await anyio.lowlevel.checkpoint()
@@ -163,7 +148,7 @@ class Pool(Generic[T]):
             self._workers -= 1
             self._end_if_over()
 
-    async def _retry_aside(self, row: _Row[T], fault: Fault) -> None:
+    async def _retry_aside(self, row: Row[T], fault: Fault) -> None:
         """The retries of a row in a task of their own: a row that waits for a retry holds no slot and no worker."""
         assert row.call is not None
         try:
@@ -174,7 +159,7 @@ class Pool(Generic[T]):
             self._context.counters.waiting_retries -= 1
             self._end_if_over()
 
-    async def _first(self, row: _Row[T]) -> Reply | None:
+    async def _first(self, row: Row[T]) -> Reply | None:
         """Prepares the row and makes the first attempt of each question. Returns None if another task ends the row."""
         prepared = await self._ask(row.item)
         if prepared is None:
@@ -195,13 +180,13 @@ class Pool(Generic[T]):
         self._group.start_soon(self._retry_aside, row, first)
         return None
 
-    async def _process(self, row: _Row[T], step: Awaitable[Reply | None]) -> None:
+    async def _process(self, row: Row[T], step: Awaitable[Reply | None]) -> None:
         """Awaits `step` and ends the row by its result. A result of None leaves the row to another task."""
         ending: Ending
         try:
             reply = await step
         except Fault as fault:
-            ending = self._endings.of_fault(row.call, fault.without_traceback())
+            ending = self._endings.of_fault(row, fault.without_traceback())
         except Spent:
             self._stop.drain("budget", message=self._context.budget.message())
             ending = Left(attempts=row.attempts)
@@ -219,7 +204,7 @@ class Pool(Generic[T]):
             ending = Answered(reply=reply, attempts=row.attempts)
         self._end(row, ending)
 
-    def _end(self, row: _Row[T], ending: Ending) -> None:
+    def _end(self, row: Row[T], ending: Ending) -> None:
         self._memory.release(row.taken)
         self._endings.end(row.item, ending)
 

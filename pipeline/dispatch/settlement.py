@@ -45,12 +45,12 @@ def used_tokens(result: AttemptResult) -> int | None:
     return 0 if result.free else None
 
 
-def cut_off_fault(policy: Policy, *, after_deadline: bool, after_total: bool) -> Fault:
-    """Returns the fault of a request that was cancelled in flight."""
-    if after_deadline:
+def cut_off_fault(policy: Policy, ended: float, admitted: float, due: float) -> Fault:
+    """Returns the fault of a request that was cancelled in flight. Times are of anyio's clock; due: the deadline."""
+    if ended >= due:
         message = f"the row's deadline of {policy.deadline:g} s (retry.deadline) came during this attempt"
         return Fault("transient", "Local.Deadline", message)
-    if after_total:
+    if ended >= admitted + policy.timeouts.total:
         return total_timeout(policy.timeouts.total)
     return Fault("transient", INTERRUPTED, "the run was stopped during this attempt")
 

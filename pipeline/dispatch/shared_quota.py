@@ -34,11 +34,17 @@ class SharedQuota:
         self._users: list[Limits] = []
         self._lowest: dict[str, float] = {}
         self._most = _per_second(account.limits)
-        self._rate = LeasedRate(ledger, account.admission, most=self._most, heard=self._heard, clock=clock)
+        self._rate = LeasedRate(ledger, account.admission, most=self._most, on_terms=self._on_terms, clock=clock)
         self._rate.per_second = account.rate
         self._put(self._rate, self._rate.tokens)
         account.shared = self
         self._rate.look(clock())
+
+    @classmethod
+    def of(cls, account: Account, ledger: Callable[[], Ledger]) -> SharedQuota:
+        """Returns the account's shared quota, over a new ledger if the account has none. Raises LedgerError."""
+        found = account.shared
+        return found if isinstance(found, SharedQuota) else cls(account, ledger())
 
     def join(self, limits: Limits) -> None:
         """A job of this process begins: its ceilings count too."""
@@ -107,7 +113,7 @@ class SharedQuota:
             return  # told again at the next look
         self._until = until
 
-    def _heard(self, terms: Terms) -> None:
+    def _on_terms(self, terms: Terms) -> None:
         now, account = self._clock(), self._account
         until = now + terms.paused
         if terms.paused and until > self._until + SAME_PAUSE:

@@ -70,7 +70,7 @@ async def shared_quota(context: JobContext, account: Account) -> AsyncIterator[S
         yield None
         return
     try:
-        shared = account.shared or SharedQuota(account, FileLedger(ledger_path(_account_key(context))))
+        shared = SharedQuota.of(account, lambda: FileLedger(ledger_path(_account_key(context))))
     except LedgerError as error:
         yield without_ledger(str(error))
         return
