@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -69,3 +70,15 @@ class PoolRun:
 
     def count(self, kind: type) -> int:
         return sum(isinstance(ending, kind) for ending in self.endings.values())
+
+
+def run_for(virtual: Callable[[Callable[[], Any]], Any], one: PoolRun, seconds: float) -> None:
+    """Runs over endless rows on the virtual clock, and cuts the run off after `seconds`."""
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(one.run, itertools.count())
+            await anyio.sleep(seconds)
+            one.stop.request_stop("until", 0)
+
+    virtual(main)

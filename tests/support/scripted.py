@@ -115,6 +115,22 @@ def prepared(row: int, *, body: bytes = b"", usage: Usage = UNKNOWN, **more: Any
     )
 
 
+REFUSED = Fault("transient", "Local.ConnectFailed", "127.0.0.1:9: connection refused", retry="yes")
+DROPPED = Fault("transient", "Local.Disconnected", "the server hung up before answering", retry="yes")
+
+
+def outage(first: float, last: float) -> Callable[[int, float], Answer]:
+    """Answers in half a second; refuses connections from `first` to `last` seconds after the first request."""
+    began: list[float] = []
+
+    def script(row: int, now: float) -> Answer:
+        began.append(now)
+        down = first <= now - began[0] < last
+        return Answer(fault=REFUSED, status=0, latency=0.0) if down else Answer(latency=0.5)
+
+    return script
+
+
 class SlidingQuota:
     """A service that takes `count` requests in any `seconds`, and refuses the rest without counting them."""
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.scripted import Answer
+from support.scripted import DROPPED, Answer
 
 from pipeline.dispatch.account import Limits
 from pipeline.dispatch.prepared_request import Policy
-from pipeline.errors import Fault
 from pipeline.types import Answered, Failed, Left
-
-DROPPED = Fault("transient", "Local.Disconnected", "the server hung up before answering", retry="yes")
 
 
 @pytest.mark.parametrize("concurrency", [None, 4, 64])

@@ -6,9 +6,8 @@ import itertools
 import random
 from typing import Any
 
-import anyio
 import pytest
-from support.pool_run import PoolRun
+from support.pool_run import PoolRun, run_for
 from support.scripted import Answer, SlidingQuota
 
 from pipeline.dispatch.account import Limits
@@ -23,14 +22,7 @@ PER_SECOND = 50
 
 def two_minutes(virtual: Any, one: PoolRun, since: float) -> list[bool]:
     """Runs for two minutes; whether each request sent from `since` seconds on was taken."""
-
-    async def main() -> None:
-        async with anyio.create_task_group() as group:
-            group.start_soon(one.run, itertools.count())
-            await anyio.sleep(SECONDS)
-            one.stop.request_stop("until", 0)
-
-    virtual(main)
+    run_for(virtual, one, SECONDS)
     return [sent.status == 200 for sent in one.wire.sent if sent.at - one.began >= since]
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from typing import Any
 
-import anyio
 import pytest
-from support.pool_run import PoolRun
+from support.pool_run import PoolRun, run_for
 from support.scripted import Answer, SlidingQuota
 
 from pipeline.dispatch.found import Learnt
@@ -25,14 +23,7 @@ def begun_with(virtual: Any, learnt: Learnt, quota: SlidingQuota) -> list[int]:
 
     one = PoolRun(script)
     one.account.recall(learnt)
-
-    async def main() -> None:
-        async with anyio.create_task_group() as group:
-            group.start_soon(one.run, itertools.count())
-            await anyio.sleep(SECONDS)
-            one.stop.request_stop("until", 0)
-
-    virtual(main)
+    run_for(virtual, one, SECONDS)
     taken = [sent.at - one.began for sent in one.wire.sent if sent.status == 200]
     return [sum(second <= at < second + 1 for at in taken) for second in range(SECONDS)]
 

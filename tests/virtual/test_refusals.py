@@ -6,13 +6,11 @@ import random
 from typing import Any
 
 import pytest
-from support.scripted import Answer, SlidingQuota
+from support.scripted import REFUSED, Answer, SlidingQuota
 
 from pipeline.dispatch.account import Limits
-from pipeline.errors import Fault
 from pipeline.types import Answered
 
-REFUSED = Fault("transient", "Local.ConnectFailed", "127.0.0.1:9: connection refused", retry="yes")
 BUSY = {"503": Answer(status=503), "529": Answer(status=529), "refused connection": Answer(fault=REFUSED, status=0)}
 
 SLOWER = 5.0

@@ -6,14 +6,12 @@ import random
 from typing import Any
 
 import pytest
-from support.scripted import Answer
+from support.scripted import DROPPED, Answer, outage
 
 from pipeline.dispatch.account import Limits
 from pipeline.dispatch.prepared_request import Policy
-from pipeline.errors import Fault
 from pipeline.types import Answered, Failed
 
-DROPPED = Fault("transient", "Local.Disconnected", "the server hung up before answering", retry="yes")
 FAULTS = {"dropped": Answer(fault=DROPPED, status=0, latency=2.0), "500": Answer(status=500, latency=2.0)}
 
 
@@ -54,16 +52,8 @@ def test_rows_that_always_fail_hold_up_no_runs_end(pool_run: Any, rows: int, lat
 
 @pytest.mark.parametrize("concurrency", [8, 64])
 def test_a_service_that_is_back_after_7_s_is_used_at_once(pool_run: Any, concurrency: int) -> None:
-    refused = Fault("transient", "Local.ConnectFailed", "connection refused", retry="yes")
-    began: list[float] = []
-
-    def script(row: int, now: float) -> Answer:
-        began.append(now)
-        down = 3.0 <= now - began[0] < 10.0
-        return Answer(fault=refused, status=0, latency=0.001) if down else Answer(latency=0.5)
-
     rows = 40 * concurrency
-    result = pool_run(script, rows, limits=Limits(concurrency=concurrency))
+    result = pool_run(outage(3.0, 10.0), rows, limits=Limits(concurrency=concurrency))
     assert result.count(Answered) == rows
     assert result.took <= 7.0 + 40 * 0.5 + 16.0
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import pytest
-from support.scripted import Answer
+from support.scripted import DROPPED, REFUSED, Answer, outage
 
 from pipeline.dispatch.account import Limits
 from pipeline.dispatch.prepared_request import Policy
@@ -14,7 +15,6 @@ from pipeline.dispatch.transport import Timeouts
 from pipeline.errors import Fault
 from pipeline.types import Answered, Failed, Left
 
-REFUSED = Fault("transient", "Local.ConnectFailed", "127.0.0.1:9: connection refused", retry="yes")
 NO_ROUTE = Fault("transient", "Local.ConnectTimeout", "no connection within 10 s", retry="yes")
 
 
@@ -36,27 +36,14 @@ def test_a_dead_port_ends_the_run_within_three_minutes(
 
 @pytest.mark.parametrize("concurrency", [1, 64])
 def test_an_outage_of_30_s_in_the_middle_loses_nothing(pool_run: Any, concurrency: int) -> None:
-    began: list[float] = []
-
-    def script(row: int, now: float) -> Answer:
-        began.append(now)
-        down = 20.0 <= now - began[0] < 50.0
-        return Answer(fault=REFUSED, status=0, latency=0.0) if down else Answer(latency=0.5)
-
     rows = 100 * concurrency
-    result = pool_run(script, rows, limits=Limits(concurrency=concurrency))
+    result = pool_run(outage(20.0, 50.0), rows, limits=Limits(concurrency=concurrency))
     assert result.stopped.reason == "finished"
     assert result.count(Answered) == rows
 
 
 def test_a_network_that_dies_in_the_middle_keeps_what_came(pool_run: Any) -> None:
-    began: list[float] = []
-
-    def script(row: int, now: float) -> Answer:
-        began.append(now)
-        return Answer(fault=REFUSED, status=0, latency=0.0) if now - began[0] >= 20.0 else Answer(latency=0.5)
-
-    result = pool_run(script, itertools.count(), limits=Limits(concurrency=8))
+    result = pool_run(outage(20.0, math.inf), itertools.count(), limits=Limits(concurrency=8))
     assert result.stopped.reason == "circuit"
     assert 140.0 <= result.took < 200.0
     assert result.count(Answered) >= 8 * 38
@@ -102,9 +89,8 @@ def test_a_blip_before_a_long_pause_stops_nothing(pool_run: Any) -> None:
 
 def test_a_server_that_takes_connections_is_not_silent(pool_run: Any) -> None:
     """It answered once, and drops each connection since."""
-    dropped = Fault("transient", "Local.Disconnected", "the server hung up before answering", retry="yes")
     result = pool_run(
-        lambda row, now: Answer() if row == 0 else Answer(fault=dropped, status=0, latency=0.1),
+        lambda row, now: Answer() if row == 0 else Answer(fault=DROPPED, status=0, latency=0.1),
         4,
         policy=Policy(circuit_min_calls=1000),
     )
