@@ -1,4 +1,4 @@
-"""Everything that one account's senders share: admission, adaptation, cool-down, retry budget."""
+"""The state that all attempts of an account share: admission, adaptation, cool-down, retry budget."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from pipeline.types import Secret
 
 USUAL_WINDOW = 60.0
 NEXT_WINDOW = 0.75
-"""Of a window's requests: so much more is granted in the next window, and never by requests that overtook others."""
+"""Share of a window's requests. A larger grant belongs to the next window; responses that arrive in another order
+differ by less."""
 
 
 class AccountKey(msgspec.Struct, frozen=True, kw_only=True):
-    """What a service counts quotas by. account: the name of an account that several keys share; without one each key
-    is taken for an account."""
+    """The unit of a service's quota. account: the name of an account that several keys share. Without it,
+    each key is an account."""
 
     provider: str
     host: str
@@ -38,7 +39,7 @@ class AccountKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Ceilings: requests and tokens per minute, attempts in flight. None = found by adapting."""
+    """Ceilings: requests and tokens per minute, attempts in flight. None = found by adaptation."""
 
     rpm: float | None = None
     tpm: float | None = None
@@ -58,8 +59,8 @@ class PauseListener(Protocol):
 class Account:
     """The state of one (provider, host, key, model), shared by every job of this process that uses it.
 
-    room: how many attempts may be in flight by what this machine has for them; None = not known to be bounded. shared:
-    the quota that other runs use too, where there is one.
+    connection_limit: how many attempts this machine's descriptors allow in flight, None = no known bound. shared: the
+    quota that other runs use too, if there is one.
     """
 
     def __init__(self, limits: Limits | None = None, *, rng: random.Random | None = None, burst: float = 1.0) -> None:
@@ -99,11 +100,12 @@ class Account:
         now: float | None = None,
         isolated: bool = False,
     ) -> FaultKind | None:
-        """An attempt is over: its slot is free, its tokens are settled, and what it taught is kept. Returns as what
-        its fault was taken: a server that answers others and not this one is taken as throttling.
+        """An attempt has ended: frees the slot, settles the tokens and learns from the result.
+
+        Returns the kind by which the fault was handled: a busy server that answers other requests counts as throttling.
 
         fault: None for an answer. used: tokens as the service counted them. hints: of the response's headers.
-        isolated: the row has failed before while others were answered, so that its fault says nothing of them.
+        isolated: the row failed earlier while others were answered, so that its fault says nothing about the service.
         """
         now = anyio.current_time() if now is None else now
         kind = self._taken_as(now, ticket, fault)
@@ -131,18 +133,18 @@ class Account:
         return self.controller.rate
 
     def recall(self, learnt: Learnt) -> None:
-        """An earlier run found the quota: this one begins there, unless the account is in use already."""
+        """Begins with the quota that an earlier run found, unless the account is in use already."""
         if not self.admission.admitted:
             self.controller.recall(learnt)
             self.requests.per_second = self.rate
 
     def pause_until(self, now: float, until: float) -> None:
-        """Other runs of the account were told to pause until then."""
+        """Another run of the account paused until `until`."""
         self.cooldown.until = max(self.cooldown.until, until)
         self.controller.resumed(self.cooldown.until)
 
     def abandon(self, ticket: Ticket) -> None:
-        """An attempt was cut off by us: its slot is free, nothing is learnt."""
+        """An attempt was cut off by a stop or was not sent: frees the slot and learns nothing."""
         self.controller.lost(ticket.at)
         self.admission.release(ticket)
 
@@ -152,7 +154,7 @@ class Account:
         return min(found, self.connection_limit or found, self.slots.most or found)
 
     def _limit(self, now: float) -> int:
-        """While pauses follow each other without a sign of life, one request at a time asks for it."""
+        """After two pauses with no answer between them, one request at a time is sent."""
         return 1 if self.cooldown.streak > 1 else self.limit(now)
 
     def _taken_as(self, now: float, ticket: Ticket, fault: Fault | None) -> FaultKind | None:
@@ -172,7 +174,7 @@ class Account:
         self.cooldown.on_success(now, ticket.at)
 
     def _throttled(self, now: float, ticket: Ticket, asked: float | None, *, busy: bool) -> None:
-        """A wait that the service asks for while it takes others is the row's own, and no pause of all."""
+        """If the service asks for a wait while it answers others, only the row waits, not the account."""
         self.throttled += 1
         down = self.controller.throttled(now, ticket.at, busy=busy)
         isolated = self._isolated(now, ticket)
@@ -210,8 +212,11 @@ class Account:
             self.controller.resumed(self.cooldown.until)
 
     def _grant(self, now: float, ticket: Ticket, hints: Hints) -> None:
-        """What a gateway's window still holds may be sent at once. Each response names the last attempt that fits; the
-        least of them counts, for requests overtake each other, until one names most of a window more."""
+        """The requests that a gateway's window still allows may be sent at once.
+
+        Each response names the last attempt that fits. The lowest number counts, because responses arrive in another
+        order, until a response names a much higher number: a new window has begun.
+        """
         if hints.slots:
             self.slots.named(hints.slots)
         if not hints.scoped or hints.remaining is None or self.limits.rpm:
@@ -224,9 +229,9 @@ class Account:
         self.requests.grant(now, self._granted - self.admission.admitted)
 
     def _learn(self, hints: Hints) -> None:
-        """A published limit becomes a ceiling. Its window is the shortest usual one that the resets seen fit into."""
+        """A published limit becomes a ceiling. Its window is the shortest usual one that all resets so far fit into."""
         if not hints.limit or self.limits.rpm or (hints.remaining or 0) > hints.limit:
-            return  # more is left than there is: such a limit is not believed
+            return  # more requests are left than the limit: such a limit is wrong
         if hints.reset is None:
             self._window = max(self._window, USUAL_WINDOW)
         else:
@@ -235,19 +240,18 @@ class Account:
 
 
 def wait_asked(fault: Fault, hints: Hints) -> float | None:
-    """Seconds that the service asked us to wait: as the fault says, as the headers say, or until the reset of what is
-    used up."""
+    """Returns the seconds for which the service asked to wait: by the fault, or by the headers."""
     return hints.wait if fault.retry_after is None else fault.retry_after
 
 
 class Accounts:
-    """The accounts of a process; one lives as long as somebody uses it."""
+    """The accounts of a process. An account exists as long as a job uses it."""
 
     def __init__(self) -> None:
         self._accounts: WeakValueDictionary[AccountKey, Account] = WeakValueDictionary()
 
     def get(self, key: AccountKey, limits: Limits) -> Account:
-        """The account of `key`; `limits` count for the first one who asks."""
+        """Returns the account of `key`. Only the `limits` of the first call count."""
         account = self._accounts.get(key)
         if account is None:
             account = self._accounts[key] = Account(limits)

@@ -1,4 +1,4 @@
-"""Addresses on the wire: URLs byte for byte, and which hosts are private."""
+"""Addresses: whether a URL is valid as it is, and whether a host is private."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _NAT64 = ip_network("64:ff9b::/96")  # RFC 6052: an IPv4 address in the last 32 
 
 
 def is_valid(url: str) -> bool:
-    """Whether every character of an http(s) URL may stand where it stands: then it goes out as it is."""
+    """Whether every character of an http(s) URL is allowed at its place, so that the URL is sent unchanged."""
     return _VALID.fullmatch(url) is not None
 
 
 def is_private(address: str) -> bool:
     """Whether an IP address belongs to this machine, its networks or no network at all (IANA's special-purpose
-    registries, as Python's ipaddress has them), also where it stands inside an IPv6 address."""
+    registries, as Python's ipaddress has them). IPv4 addresses inside IPv6 addresses are checked too."""
     try:
         found: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
     except ValueError:
@@ -43,7 +43,7 @@ def is_private(address: str) -> bool:
 
 
 def private_address(host: str, address: str) -> Fault:
-    """The refusal for a host at a private address."""
+    """Returns the refusal of a host at a private address."""
     where = host if host == address else f"{host} ({address})"
     return refusal(
         "PrivateAddress",
@@ -53,7 +53,7 @@ def private_address(host: str, address: str) -> Fault:
 
 
 class PublicResolver(aiohttp.abc.AbstractResolver):
-    """Looks names up, and refuses those that stand for private addresses alone. `proxies` are hosts that may."""
+    """Resolves names, and refuses names that have private addresses only. proxies: hosts that are always allowed."""
 
     def __init__(self, proxies: frozenset[str]) -> None:
         self._inner = aiohttp.ThreadedResolver()

@@ -1,6 +1,6 @@
-"""One trip on the wire: the request goes out, the answer is read, and what came of it is written down.
+"""One attempt: sends the request, reads the answer, and returns the result.
 
-This is the border that a service's words pass: the key goes no further, in whatever field it is said back.
+Text of the service passes through here: the API key is removed from every field of the result.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ NEVER_SENT = frozenset(
 
 
 REST_SECONDS = 2.0
-"""How long the rest of a stream is waited for once its answer is whole: usage, end mark and the end of the connection
-follow at once, while some servers keep the connection open with comments for ever."""
+"""How long the end of a stream is awaited after its answer is complete. Usually usage, end mark and the end of the
+connection follow at once. Some servers keep the connection open for ever and send comments."""
 
 
 class AttemptResult(msgspec.Struct, kw_only=True):
-    """What one trip came to: a reply, a fault, or a fault with the reply it is about."""
+    """The result of one attempt: a reply, a fault, or a fault with the reply that the fault is about."""
 
     reply: Reply | None = None
     fault: Fault | None = None
@@ -37,7 +37,7 @@ class AttemptResult(msgspec.Struct, kw_only=True):
 
     @property
     def usage(self) -> Usage:
-        """As the service counted; empty when it did not."""
+        """The usage as the service counted it; empty if the service did not count."""
         reply = self.reply or (self.fault.reply if self.fault else None)
         return reply.usage if reply else Usage()
 
@@ -49,8 +49,8 @@ class AttemptResult(msgspec.Struct, kw_only=True):
 
     @property
     def free(self) -> bool:
-        """It cost nothing: it never left, it left on a connection that the service had closed, or the service refused
-        it for its form or its rate."""
+        """Whether the attempt cost nothing: the request was not sent, was sent on a connection that the service had
+        closed, or was refused by the service with a 4xx or for its rate."""
         fault = self.fault
         if fault is None or fault.reply is not None:
             return False
@@ -59,7 +59,10 @@ class AttemptResult(msgspec.Struct, kw_only=True):
 
 
 async def send_once(transport: Transport, prepared: PreparedRequest, timeouts: Timeouts, wall: float) -> AttemptResult:
-    """Sends and reads to the end; every fault is a value. `wall`: seconds since the epoch, for dates in headers."""
+    """Sends the request and reads the answer to its end. A Fault is returned, not raised.
+
+    wall: seconds since the epoch, for dates in headers.
+    """
     result = AttemptResult()
     try:
         async with transport.exchange(prepared.request, timeouts) as exchange:
@@ -75,8 +78,10 @@ async def send_once(transport: Transport, prepared: PreparedRequest, timeouts: T
 
 
 async def _received(exchange: Exchange, reader: Reader) -> Fault | None:
-    """Feeds the reader until the body ends. Returns what ended it before: a silence, a bound; the reader may have an
-    answer all the same. A stream whose answer is whole is left when nothing of it comes any more."""
+    """Feeds the reader until the body ends. Returns the Fault that ended the body early, else None.
+
+    The reader may have a complete answer all the same. A stream with a complete answer is left after a short silence.
+    """
     chunks = exchange.chunks()
     try:
         async for chunk in chunks:
@@ -103,7 +108,8 @@ def _reader(prepared: PreparedRequest, exchange: Exchange) -> Reader:
 
 
 def _reply(reader: Reader, exchange: Exchange, broken: Fault | None) -> Reply:
-    """The answer, also of a body that did not end, if it is whole. What the service said goes before `broken`."""
+    """Returns the answer, if it is complete, also of a body that was cut. A fault of the service is raised before
+    `broken`."""
     try:
         return reader.end(complete=exchange.complete and broken is None)
     except Fault as fault:
@@ -116,6 +122,6 @@ def _reply(reader: Reader, exchange: Exchange, broken: Fault | None) -> Reply:
 
 
 def _undecodable(status: int, error: Exception) -> Fault:
-    """Whatever a decoder leaks is the answer's fault, never the run's end."""
+    """Returns the fault for any error of a decoder: a bad answer never ends the run."""
     message = clean(f"the answer cannot be understood: {type(error).__name__}: {error}", 300)
     return Fault("malformed", "Local.Undecodable", message, http_status=status, retry="yes")

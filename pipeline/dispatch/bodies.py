@@ -1,4 +1,4 @@
-"""What may come in: bodies that are packed are unpacked in small steps, and all of them together have a bound."""
+"""Response bodies: decompression in small steps, and a bound on the bytes of all bodies together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FREE = 1024 * 1024
 """Bytes of a body that are not counted: no usual answer is larger."""
 
 MOST_HELD = 128 * 1024 * 1024
-"""Bytes beyond FREE of all bodies under way."""
+"""Bytes beyond FREE of all bodies that are being read."""
 
 _PACKED = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 """Content codings that are unpacked, with zlib's window bits for each. Others are only names (`utf-8`, `none`)."""
@@ -25,9 +25,9 @@ _UNKNOWN = frozenset({"br", "zstd", "compress", "x-compress"})
 
 
 async def unpacked(source: AsyncIterator[bytes], coding: str) -> AsyncIterator[bytes]:
-    """A body whose header says it is encoded, though it was asked for as it is. `coding`: Content-Encoding.
+    """Decodes a compressed body. The request asked for an uncompressed one. coding: the Content-Encoding header.
 
-    Raises Fault `malformed` for what is not as encoded, and for codings that are not known here.
+    Raises Fault `malformed` for damaged data, and for codings that are not supported.
     """
     names = [name.strip().lower() for name in coding.split(",")]
     for name in names:
@@ -54,7 +54,7 @@ class _Unpacker:
         self._begun = False
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """What the chunk unpacks to, at most STEP bytes at once."""
+        """Yields the unpacked chunk in pieces of at most STEP bytes."""
         while chunk:
             if self._reader.eof:  # another member of a gzip file
                 self._reader = zlib.decompressobj(self._bits)
@@ -77,16 +77,16 @@ def _malformed(why: str) -> Fault:
 
 
 class BodyLimit:
-    """Bounds the bytes of all bodies under way. Over the bound one body at a time goes on; the others wait."""
+    """Bounds the bytes of all bodies that are being read. Over the bound, one body at a time is read."""
 
     def __init__(self, most: int = MOST_HELD) -> None:
         self._most = most
         self._held = 0
         self._alone: Held | None = None
-        self._freed: anyio.Event | None = None  # made where a body waits: most never do
+        self._freed: anyio.Event | None = None  # made when the first body waits: most runs need none
 
     async def acquire(self, body: Held, size: int) -> None:
-        """`size` bytes more of a body have come. Waits while there is no room for more."""
+        """Counts `size` further bytes of a body. Waits while the bound is exceeded."""
         counted = max(0, min(size, body.size + size - FREE))
         body.size += size
         body.counted += counted
@@ -99,7 +99,7 @@ class BodyLimit:
                 await self._freed.wait()
 
     def release(self, body: Held) -> None:
-        """The body is over."""
+        """The body has ended."""
         self._held -= body.counted
         body.counted = 0
         if self._alone is body:
@@ -110,7 +110,7 @@ class BodyLimit:
 
 
 class Held:
-    """What is held of one body: `size` in bytes, and `counted` of it in the room."""
+    """The bytes of one body: `size` in all, `counted` of them against the bound."""
 
     __slots__ = ("counted", "size")
 

@@ -1,4 +1,4 @@
-"""Money: the worst case of every attempt is reserved before it is sent, so that the ceiling is hard."""
+"""Money: the worst case of each attempt is reserved before the attempt is sent, so that the ceiling is never passed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ ROUNDING = 1e-9
 
 
 class Spent(Exception):
-    """The next attempt does not fit, and nothing in flight could still give back enough."""
+    """The next attempt does not fit, and no attempt in flight can give money back."""
 
 
 class Budget:
     """One run's money, in the currency of the price.
 
     At any moment `spent + reserved <= max_cost`. Reservations are served in order; one that does not fit waits for
-    settlements, and raises `Spent` once nothing is reserved any more. max_cost None counts without a ceiling.
+    settlements, and raises `Spent` when nothing is reserved any more. max_cost: None = no ceiling.
     """
 
     def __init__(self, max_cost: float | None = None) -> None:
@@ -39,7 +39,7 @@ class Budget:
         self._open += 1
 
     def settle(self, worst: float, cost: float | None) -> None:
-        """An attempt is over and came to `cost`; None = not known: it stays charged at its worst case."""
+        """An attempt has ended and cost `cost`. None = not known: the worst case is charged."""
         self.reserved = max(0.0, self.reserved - worst)
         self._open -= 1
         if not self._open:

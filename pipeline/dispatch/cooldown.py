@@ -5,19 +5,19 @@ from __future__ import annotations
 import random
 
 BASE_SECONDS = 1.0
-"""The least pause: a service that counts by the second has forgotten the refused ones' second after it."""
+"""The shortest pause: a service that counts by the second counts anew after it."""
 CAP_SECONDS = 60.0
 RESET_CAP_SECONDS = 3600.0
 OUTAGE_FAULTS = 5
-"""Transient faults in a row, nothing else between them, that make an outage of bad luck (at 5 % each: 3 in 10^7)."""
+"""Consecutive transient faults that make an outage. By chance, at 5 % each, five in a row come 3 times in 10^7."""
 
 
 class Cooldown:
-    """What holds every sender of an account back.
+    """The pause of all attempts of an account.
 
-    `until` is on the pipeline's clock. `streak` counts pauses without a sign of life between them; each doubles the
-    next, up to 60 s, plus a jitter of up to a half. Faults of requests that started before the last pause belong to
-    the episode which that pause answered.
+    `until` is on the pipeline's clock. `streak` counts pauses with no answer between them. Each pause doubles the next,
+    up to 60 s, plus a jitter of up to a half. Faults of requests that started before the last pause are part of the
+    episode that caused this pause.
     """
 
     def __init__(self, rng: random.Random) -> None:
@@ -35,7 +35,7 @@ class Cooldown:
         return max(0.0, self.until - now)
 
     def pause(self, now: float, seconds: float, started: float) -> bool:
-        """The service asked for `seconds` in answer to a request that started at `started`. True for a new pause."""
+        """The service asked a request that started at `started` to wait for `seconds`. Returns True for a new pause."""
         self.until = max(self.until, now + seconds)
         if started < self._began:
             return False
@@ -43,9 +43,10 @@ class Cooldown:
         return True
 
     def pause_until_reset(self, now: float, seconds: float, started: float) -> bool:
-        """The service took a request that started at `started` and said that it was the last one for `seconds`. True
-        for a new hold: what was in flight when it began says the same, and is not asked. No fault, so no pause is
-        counted; never longer than an hour, for the next refusal says what is left.
+        """The service answered a request that started at `started` and said that its quota is used up for `seconds`.
+
+        Returns True for a new hold: requests that were in flight when a hold began report the same, and are ignored.
+        An answer is no fault, so that no pause is counted. A hold is at most an hour: the next refusal gives the rest.
         """
         if started < max(self._held_at, self._began):
             return False
@@ -54,7 +55,7 @@ class Cooldown:
         return True
 
     def back_off(self, now: float) -> None:
-        """An episode or an outage: a pause of our own choosing."""
+        """An episode of throttling or an outage: pauses for a time that is chosen here."""
         self.streak += 1
         seconds = min(CAP_SECONDS / 1.5, BASE_SECONDS * 2.0 ** min(self.streak - 1, 10))
         self.until = max(self.until, now + seconds * self._rng.uniform(1.0, 1.5))
@@ -68,10 +69,11 @@ class Cooldown:
             self.streak = 0
 
     def failed(self, now: float, started: float) -> bool:
-        """A transient fault. True when it makes an outage, which pauses the account; while probing, each one does.
+        """Counts a transient fault. Returns True if the fault makes an outage, which pauses the account. After a pause,
+        each fault makes one, until a request is answered.
 
-        A request that was under way when another was answered does not count: at the end of a run, what hangs comes
-        last, and is no outage.
+        A request that was in flight when another was answered does not count: at the end of a run, the requests that
+        hang come last, and are no outage.
         """
         if started < max(self._began, self._answered_at):
             return False

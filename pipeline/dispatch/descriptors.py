@@ -1,4 +1,4 @@
-"""How many connections the machine lets this process have, and the patience with it when it has none to give."""
+"""The number of connections that the machine allows, and retries while the machine is short of resources."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from pipeline.machine import SHORT, is_scarce, machine_error_of
 R = TypeVar("R")
 
 MOST = 65_536
-"""The soft limit is not raised above this: programs that are started from here may close every number up to it."""
+"""The soft limit is not raised above this: child processes may close every descriptor number up to the limit."""
 RESERVED = 32
-"""For what is no connection: the journal, parts, pictures that are read, lookups of names, modules, SQLite."""
+"""Descriptors for other uses: the journal, parts, images that are read, name lookups, modules, SQLite."""
 UNKNOWN_OPEN = 32
 PATIENCE_SECONDS = 30.0
-"""How long a step is tried again while the machine is short: rows in flight end meanwhile, and give back theirs."""
+"""How long a step is tried again while the machine is short. Rows in flight end meanwhile and free resources."""
 
 
 def raise_limit() -> None:
-    """Raises the soft limit of open files to the hard one (at most MOST), as the system allows. It stays raised."""
+    """Raises the soft limit of open files to the hard one (at most MOST), as the system allows, for good."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
     for wanted in (most, min(most, 10_240)):  # macOS refuses more than OPEN_MAX, whatever the hard limit says
@@ -36,7 +36,7 @@ def raise_limit() -> None:
 
 
 def connection_limit(*, beside: bool = False) -> int:
-    """How many calls may be in flight by the descriptors that are left; at least 1.
+    """Returns how many calls may be in flight with the descriptors that are left; at least 1.
 
     beside: further connections are made to prepare rows (uploads, downloads), about a quarter of those in flight.
     """
@@ -49,7 +49,7 @@ def connection_limit(*, beside: bool = False) -> int:
 
 
 def exhausted() -> bool:
-    """Whether no descriptor is left: a lookup of a name that fails for it says something else."""
+    """Whether no descriptor is left. A name lookup that fails for this reason raises another error."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""One quota for all runs of an account: what a run asks of the ledger, and what the ledger grants.
+"""One quota for all runs of an account: the requests of a run to the ledger, and the ledger's grants.
 
 The ledger is one record for each account. Its first number is the time of the next free start. A run takes leases: a
 lease is a few start times, and moves that number on. Nobody needs a list of the runs: a run that is killed costs its
@@ -29,7 +29,7 @@ class LedgerError(Exception):
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What a run states and wants.
+    """The request of a run to the ledger.
 
     tokens: one number for each start that is wanted, in order; empty: the run only states and looks. correction: tokens
     that earlier starts came to beyond what was leased for them. most_starts, most_tokens: the run's own ceilings per
@@ -43,7 +43,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What counts for all runs of the account now.
+    """The limits in force for all runs of the account.
 
     most_starts, most_tokens: the lowest ceilings of all runs, per second; None where no run states one. paused: seconds
     for which nothing may start.
@@ -65,22 +65,22 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Ledger(Protocol):
-    """The seam between a run and the store of its account's record.
+    """The interface between a run and the store of its account's record.
 
     `done` is called once, from the event loop's thread: before the method returns where the store is this machine's,
-    later where the answer comes over a network. A store that does not answer is not waited for: the ledger raises
-    LedgerError, or never calls `done`, and the run goes on by its own rate.
+    later where the answer comes over a network. A run does not wait for a store that does not answer: the ledger
+    raises LedgerError or never calls `done`, and the run continues at its own rate.
     """
 
     def lease(self, ask: Ask, done: Callable[[Grant], None]) -> None:
-        """Takes leases on starts, states the run's ceilings, and tells the terms. Raises LedgerError."""
+        """Leases starts, states the run's ceilings, and returns the terms through `done`. Raises LedgerError."""
 
     def pause(self, seconds: float) -> None:
-        """No run starts anything for so long. A shorter pause than the one in force changes nothing. Raises
+        """No run starts anything for `seconds`. A pause shorter than the current one has no effect. Raises
         LedgerError."""
 
     def close(self) -> None:
-        """The run is over. May be called more than once."""
+        """The run has ended. May be called more than once."""
 
 
 NEVER = float("-inf")
@@ -106,7 +106,7 @@ class Record(msgspec.Struct, gc=False):
 
     @classmethod
     def after_loss(cls, now: float) -> Record:
-        """A record in place of one that is lost: starts that were leased from that one are over before it grants."""
+        """Returns a record in place of a lost one. It grants only after all starts of the lost record are past."""
         return cls(next=now + HORIZON)
 
     def lease(self, now: float, ask: Ask) -> Grant:
@@ -124,7 +124,7 @@ class Record(msgspec.Struct, gc=False):
         return self.terms(now)
 
     def terms(self, now: float) -> Terms:
-        """What counts at `now`."""
+        """Returns the terms in force at `now`."""
         return Terms(
             most_starts=self.most_starts if now < self.most_starts_until else None,
             most_tokens=self.most_tokens if now < self.most_tokens_until else None,
@@ -132,19 +132,19 @@ class Record(msgspec.Struct, gc=False):
         )
 
     def _state(self, now: float, ask: Ask) -> None:
-        """The lowest ceiling counts for as long as it is stated."""
+        """The lowest ceiling counts as long as a run states it."""
         if ask.most_starts is not None and (now >= self.most_starts_until or ask.most_starts <= self.most_starts):
             self.most_starts, self.most_starts_until = ask.most_starts, now + STATED_SECONDS
         if ask.most_tokens is not None and (now >= self.most_tokens_until or ask.most_tokens <= self.most_tokens):
             self.most_tokens, self.most_tokens_until = ask.most_tokens, now + STATED_SECONDS
 
     def _correct(self, now: float, seconds: float) -> None:
-        """Moves the tokens' time; what is given back never reaches into the past."""
+        """Moves the time of the next free tokens; a refund never moves it before `now`."""
         floor = min(self.tokens, now) if seconds < 0 else now
         self.tokens = max(floor, max(self.tokens, floor) + seconds)
 
     def _slots(self, now: float, wanted: Sequence[float], terms: Terms) -> tuple[list[float], float]:
-        """Start times of both limits together, and how long it takes until there is one more."""
+        """Returns start times under both limits, and the seconds until there is one more."""
         rate, per_second = terms.most_starts, terms.most_tokens
         step = 0.0 if rate is None else step_of(rate)
         begin = now + terms.paused
@@ -164,7 +164,7 @@ class Record(msgspec.Struct, gc=False):
         return slots, max(0.0, at - now - HORIZON)
 
     def _even_slots(self, now: float, at: float, step: float, count: int) -> tuple[list[float], float]:
-        """The same where only starts are limited, in one go: this is what a run pays for its rows."""
+        """The same if only starts are limited, without a loop: this is the usual case, and costs CPU for each row."""
         first, room = at - now, HORIZON + TINY
         count = min(count, int((room - first) / step) + 1) if first <= room else 0
         if count:
@@ -180,8 +180,8 @@ class Record(msgspec.Struct, gc=False):
 
 
 def step_of(most_starts: float) -> float:
-    """Seconds from one start to the next under a ceiling. The ceiling is kept by what arrives: each second's starts (or
-    each start, where they are rarer) take as much longer as one of them may be late."""
+    """Seconds from one start to the next under a ceiling. A start may be late, so that the requests could arrive too
+    close together: the starts of each second (or each start, if they are rarer) are spread by the allowed lateness."""
     return 1.0 / most_starts + MAX_CATCH_UP_SECONDS / max(1.0, most_starts)
 
 

@@ -25,16 +25,16 @@ SIZE = _HEAD.size + _BODY.size
 _MAGIC = b"mbl1"
 
 BUSY_SECONDS = 0.002
-"""When to try again for a lock that another run holds; it holds it for some microseconds."""
+"""Pause before the next try if another run holds the lock. A run holds the lock for some microseconds."""
 STUCK_SECONDS = 1.0
-"""A lock that is held for so long is that of a process which was stopped at the wrong moment."""
+"""If a lock is held for so long, its process was stopped while it held the lock."""
 TRIES = 50
 LOOK_SECONDS = 1.0
-"""How often a run looks whether the file still stands under its name."""
+"""Pause between two checks whether the path still names the open file."""
 
 
 def boot_id() -> bytes:
-    """Eight bytes that differ after each start of the machine; zeros where the system does not tell."""
+    """Returns eight bytes that differ after each start of the machine; zeros if the system has no boot id."""
     try:
         text = Path("/proc/sys/kernel/random/boot_id").read_bytes()  # proc(5)
     except OSError:
@@ -43,14 +43,14 @@ def boot_id() -> bytes:
 
 
 class FileLedger:
-    """`Ledger` over the file `path`, which is made where it is missing.
+    """A `Ledger` in the file `path`, which is created if it is missing.
 
-    The record is one write of less than a page, so a kill leaves the old one or the new one. A record that cannot be
-    read begins anew, one horizon later. Times are CLOCK_MONOTONIC, which all processes of a machine share; it stands
-    still while the machine is suspended, as the timers of the runs do. A record from before the last boot is void.
-    No call waits for the lock.
+    The record is written in one write of less than a page, so that after a kill the old record or the new one is there.
+    A damaged record is replaced by a new one, which grants after one horizon. Times are CLOCK_MONOTONIC, which all
+    processes of a machine share and which stops while the machine is suspended, as the timers of the runs do. A record
+    from before the last boot is void. No call waits for the lock.
 
-    Raises LedgerError where the file cannot be opened or is not this user's alone.
+    Raises LedgerError if the file cannot be opened or other users may use it.
     """
 
     _fd = -1
@@ -64,12 +64,12 @@ class FileLedger:
         self._fd = open_private(path)
 
     def lease(self, ask: Ask, done: Callable[[Grant], None]) -> None:
-        """See `Ledger`. A file that another run has locked just now grants nothing, and says when to ask again."""
+        """See `Ledger`. While another run holds the lock, grants nothing and says when to ask again."""
         granted = self._change(lambda record, now: record.lease(now, ask))
         done(Grant(slots=(), again=BUSY_SECONDS, terms=None) if granted is None else granted)
 
     def pause(self, seconds: float) -> None:
-        """See `Ledger`. A pause must not be passed over: a lock that another run holds is tried again at once."""
+        """See `Ledger`. A pause must not be lost: while another run holds the lock, tries again at once."""
         for _ in range(TRIES):
             if self._change(lambda record, now: record.pause(now, seconds)) is not None:
                 return
@@ -77,7 +77,7 @@ class FileLedger:
         raise LedgerError("another run holds the lock of the ledger")
 
     def close(self) -> None:
-        """The file stays: other runs may use it, and it is small."""
+        """Closes the file, which stays: other runs may use it."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -86,7 +86,7 @@ class FileLedger:
         self.close()
 
     def _change(self, change: Callable[[Record, float], T]) -> T | None:
-        """Reads the record, changes it and writes it under the lock; None while another run has the lock."""
+        """Reads, changes and writes the record under the lock. Returns None if another run holds the lock."""
         try:
             now = self._clock()
             if now >= self._looked_at + LOOK_SECONDS:
@@ -122,7 +122,7 @@ class FileLedger:
         return unpack(raw, self._boot, now) or Record.after_loss(now)
 
     def _look(self, now: float) -> None:
-        """A file that was removed or replaced meanwhile is left for the one that the other runs find."""
+        """If the file was removed or replaced, opens the file that other runs find under the path."""
         self._looked_at = now
         try:
             there: os.stat_result | None = self._path.lstat()
@@ -136,13 +136,13 @@ class FileLedger:
 
 
 def pack(record: Record, boot: bytes, now: float) -> bytes:
-    """The bytes of a record, with a checksum. `now`: when it is written."""
+    """Returns the bytes of a record, with a checksum. now: the time of the write."""
     body = _BODY.pack(boot, now, *msgspec.structs.astuple(record))
     return _HEAD.pack(_MAGIC, zlib.crc32(body)) + body
 
 
 def unpack(raw: bytes, boot: bytes, now: float) -> Record | None:
-    """The record in `raw`; an empty one if it was written before this boot, None if it cannot be read."""
+    """Returns the record in `raw`: an empty one if it is from before this boot, None if it is damaged."""
     if len(raw) != SIZE:
         return None
     magic, checksum = _HEAD.unpack_from(raw)
@@ -150,6 +150,6 @@ def unpack(raw: bytes, boot: bytes, now: float) -> Record | None:
     if magic != _MAGIC or checksum != zlib.crc32(body):
         return None
     written_on, at, *values = _BODY.unpack(body)
-    if written_on != boot or at > now:  # a clock that runs backwards began anew
+    if written_on != boot or at > now:  # a clock that is behind the record was reset
         return Record()
     return Record(*values)

@@ -1,4 +1,4 @@
-"""Where the ledgers of a user lie, what they are called, and who may open them."""
+"""The folder, the names and the permissions of a user's ledger files."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def ledger_path(key: AccountKey) -> Path:
-    """The file of an account's ledger. Raises LedgerError as `account_path`."""
+    """Returns the file of an account's ledger. Raises LedgerError as `account_path`."""
     return account_path(key, usual_folder())
 
 
 def account_path(key: AccountKey, folder: Path) -> Path:
-    """A file for an account in a folder that is made where it is missing.
+    """Returns the file of an account in `folder`, which is created if it is missing.
 
-    The name is a SHA-256 hash, in which the key is mixed with a random salt that never leaves the folder: nobody learns
-    from a name which key it belongs to. Raises LedgerError where the folder is not this user's alone or cannot be used.
+    The name is a SHA-256 hash of the key and a random salt that stays in the folder, so that a name does not show its
+    key. Raises LedgerError if the folder cannot be used or other users may use it.
     """
     try:
         _make(folder)
@@ -62,8 +62,8 @@ def usual_folder() -> Path:
 
 
 def open_private(path: Path) -> int:
-    """A descriptor of the file, which is made where it is missing. Raises LedgerError for a link, for a file or folder
-    of another user, and where others may enter."""
+    """Returns a descriptor of the file, which is created if it is missing. Raises LedgerError for a link, for a file or
+    folder of another user, and if other users have permissions."""
     try:
         _make(path.parent)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -81,8 +81,8 @@ def open_private(path: Path) -> int:
 
 
 def _make(folder: Path) -> None:
-    """Makes the folder or looks whether the one that is there is ours. A folder that is ours stays ours: nobody else
-    can replace it, for its parent is ours or has the sticky bit."""
+    """Creates the folder, or checks that the existing folder belongs to this user alone. No other user can replace it
+    later, because its parent belongs to this user or has the sticky bit."""
     with suppress(FileExistsError):
         folder.mkdir(0o700)
     found = folder.lstat()
@@ -99,7 +99,7 @@ def _require_ours(path: Path, found: os.stat_result) -> None:
 
 
 def _salt(folder: Path) -> bytes:
-    """The folder's salt, made once. Whole or not there: it gets its name only when it is written."""
+    """Returns the folder's salt, which is created once. The file gets its name only when it is completely written."""
     path = folder / "salt"
     for _ in range(2):
         try:

@@ -16,8 +16,8 @@ NEVER = float("inf")
 
 
 class Ticket:
-    """One admitted attempt: it holds a slot until `Admission.release`. `at` is when it was admitted, `number` its place
-    in the order of all."""
+    """One admitted attempt. It holds a slot until `Admission.release`. at: when it was admitted. number: its place
+    in the order of all attempts."""
 
     __slots__ = ("at", "estimate", "number", "tokens")
 
@@ -41,12 +41,11 @@ class _Waiter:
 
 
 class Admission:
-    """The queue in front of the wire.
+    """The queue of attempts that wait to be sent.
 
     `requests` and `tokens` are rates per second (None = no limit); `limit` is the concurrency in force, read at each
     decision, `pause` the seconds for which nothing may start, `ramp` the seconds until the limit may have grown by
-    itself. They are functions of the clock's time, so that ramps and cool-downs need no task of their own. Every
-    decision is O(1).
+    itself. These are functions of the clock's time, so that ramps and cool-downs need no task. Each decision is O(1).
     """
 
     def __init__(
@@ -77,15 +76,15 @@ class Admission:
         return len(self._queue)
 
     def spare(self, now: float) -> int:
-        """How many slots are free now."""
+        """Returns how many slots are free now."""
         return max(0, self._limit(now) - self.in_flight)
 
     def startable(self, now: float, most: int) -> list[int]:
-        """The tokens of the first that wait, as many as have a free slot now; at most `most`."""
+        """Returns the tokens of the first attempts in the queue: as many as there are free slots, at most `most`."""
         return [waiter.tokens for waiter in islice(self._queue, min(most, self.spare(now))) if not waiter.gone]
 
     async def acquire(self, tokens: int | None) -> Ticket:
-        """Waits its turn. `tokens` is the estimate; None reserves the mean of what replies came to so far.
+        """Waits for admission. tokens: the estimate; None reserves the mean of the replies so far.
 
         Raises Fault (`Local.TooManyTokens`) for more tokens than a minute allows.
         """
@@ -107,9 +106,9 @@ class Admission:
         return waiter.ticket
 
     def release(self, ticket: Ticket, used: int | None = None, *, now: float | None = None) -> None:
-        """Gives the slot back and settles the tokens: `used` as the service counted them, None = as reserved.
+        """Gives the slot back and settles the tokens. used: tokens as the service counted them; None = as reserved.
 
-        Limits that have changed since the last decision count from here on.
+        Limits that have changed since the last decision are in force from now on.
         """
         self.in_flight -= 1
         now = anyio.current_time() if now is None else now
@@ -119,7 +118,7 @@ class Admission:
         self.wake(now)
 
     def wake(self, now: float) -> None:
-        """Admits from the front of the queue as far as the limits allow now."""
+        """Admits attempts from the front of the queue, as far as the limits allow now."""
         limit = self._limit(now) if self._queue else 0
         while self._queue:
             waiter = self._queue[0]
@@ -146,8 +145,8 @@ class Admission:
         return min(tokens, round(tokens * self._ratio))
 
     def _learn(self, used: int, estimate: int | None) -> None:
-        """Estimates are upper bounds. What is reserved beyond need comes back too late to be used in full, so the
-        largest share of late that replies used of their estimate scales the next reservations."""
+        """Estimates are upper bounds, and tokens that were reserved in excess come back too late to be used in full.
+        Therefore the largest recent share of an estimate that a reply used scales the next reservations."""
         if not used:
             return
         self._mean_tokens += (used - self._mean_tokens) * (0.05 if self._mean_tokens else 1.0)
@@ -156,7 +155,7 @@ class Admission:
             self._ratio = max(share, self._ratio + (share - self._ratio) * 0.02)
 
     def _delay(self, now: float, limit: int) -> float:
-        """Seconds until the first in the queue may start; NEVER while only a release can help."""
+        """Returns the seconds until the first in the queue may start; NEVER if it must wait for a release."""
         self.rate_bound = False
         paused = self._pause(now)
         if paused > ROUNDING:
@@ -190,7 +189,7 @@ class Admission:
             slower.waited_for(anyio.current_time())
 
     def _abandon(self, waiter: _Waiter) -> None:
-        """A waiter that was cancelled leaves, or gives its slot back; the one behind it may be the first now."""
+        """A waiter that was cancelled leaves the queue or gives its slot back. The next waiter may be the first now."""
         if waiter.ticket is not None:
             self.in_flight -= 1
         waiter.gone = True
@@ -198,7 +197,7 @@ class Admission:
 
 
 def too_many_tokens(tokens: int, per_minute: float) -> Fault:
-    """A request that no minute could hold: it is refused, not waited for."""
+    """Returns the refusal of a request that is larger than the limit of a whole minute."""
     return refusal(
         "TooManyTokens", f"an estimated {tokens} tokens, more than the {per_minute:g} a minute of limits.tpm"
     )

@@ -12,10 +12,10 @@ import anyio
 
 
 class MemoryLimit:
-    """Rows enter before they are prepared and leave when they have ended.
+    """Bounds the bytes of prepared rows. A row acquires before it is prepared and releases when it has ended.
 
-    A row's bytes are known only afterwards, so that it enters for the mean of the last ones, and is settled. A row
-    larger than the whole room enters alone.
+    The size of a row is known only when it is prepared. Until then the mean of the last rows is counted. A row that is
+    larger than the bound is prepared alone.
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -26,7 +26,7 @@ class MemoryLimit:
         self._queue: deque[anyio.Event] = deque()
 
     async def acquire(self) -> int:
-        """Waits for room; the bytes taken for now."""
+        """Waits until a row fits. Returns the bytes that are counted for now."""
         while self.rows and self.bytes + self._mean > self._most_bytes:
             event = anyio.Event()
             self._queue.append(event)
@@ -44,7 +44,7 @@ class MemoryLimit:
         return taken
 
     def settle(self, taken: int, size: int) -> int:
-        """The row is prepared: it holds `size` bytes. Returns what it has taken now."""
+        """The row is prepared and holds `size` bytes. Returns the bytes that are counted now."""
         self._mean += (size - self._mean) * (0.1 if self._mean else 1.0)
         self.bytes += size - taken
         if size < taken:
@@ -63,9 +63,9 @@ class MemoryLimit:
 
 
 RELAXED = (50_000, 20, 20)
-"""Every 2,000 rows in flight come to some 200,000 objects, none of them garbage, which the default thresholds (700, 10,
-10) go through again and again: 40 % of the CPU at 2,000 in flight. A row that is answered or fails leaves no cycle
-that holds its request (tests/faults/test_garbage.py), so that little waits for a collection. Measured at 2,000 in
+"""2,000 rows in flight are about 200,000 objects, none of them garbage. With the default thresholds (700, 10, 10) the
+collector visits them again and again: 40 % of the CPU at 2,000 in flight. A row that has ended leaves no cycle that
+holds its request (tests/faults/test_garbage.py), so that little memory waits for a collection. Measured at 2,000 in
 flight, 3 s latency: 425 µs a row by default, 313 at 10,000, 273 at 50,000."""
 
 _lock = threading.Lock()
@@ -75,7 +75,7 @@ _before = gc.get_threshold()
 
 @contextmanager
 def relaxed_gc() -> Iterator[None]:
-    """Raises the process's thresholds for as long as a block of this kind lasts, in any thread."""
+    """Raises the process's thresholds as long as any such block lasts, in any thread."""
     global _runs, _before
     with _lock:
         if not _runs:

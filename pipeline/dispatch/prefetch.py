@@ -1,4 +1,4 @@
-"""Where the pool takes its rows from: an iterator, or a thread that reads ahead of the pool."""
+"""The sources of a pool's rows: an iterator, or a thread that reads ahead of the pool."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Read = TypeVar("Read", covariant=True)
 
 
 class Mark(Enum):
-    """What a source has instead of a row: `NOT_READY`, it is being read; `END`, there are no more."""
+    """A value in place of a row. NOT_READY: the next row is still being read. END: there are no more rows."""
 
     NOT_READY = auto()
     END = auto()
@@ -33,11 +33,11 @@ class Source(Protocol[Read]):
     """Rows that are read elsewhere, so that no read blocks the loop."""
 
     def poll(self) -> Read | Mark:
-        """The next row, without waiting. Raises what reading raised, once the rows before it are taken."""
+        """Returns the next row without waiting. Raises an error of the reader after the rows before it."""
         ...
 
     async def wait(self) -> None:
-        """Until `poll` may have something else to say than `NOT_READY`."""
+        """Waits until `poll` may return something other than NOT_READY."""
         ...
 
 
@@ -56,17 +56,17 @@ class Inline(Generic[T]):
 
 
 MOST_ROWS = 512
-"""Rows read and not yet taken; a quarter of a second's worth at the fastest."""
+"""Rows that are read and not yet taken: a quarter of a second at the fastest rate."""
 
 STEP_SECONDS = 0.05
-"""What was found is handed over after this time, where rows to send are rare."""
+"""If rows to send are rare, the rows found so far are handed over after this time."""
 
 
 class Prefetcher(Generic[T]):
-    """A source for the pool; `read` runs beside it, for as long as the block lasts.
+    """A source for the pool. `read` runs in a task beside the pool, as long as the block lasts.
 
-    source: given a function that says whether to go on, the rows; it must ask it now and then while it finds none,
-    since the end of the block waits for the thread.
+    source: called with a function that says whether to continue; returns the rows. While it finds no row, it must call
+    this function now and then, because the end of the block waits for the thread.
     """
 
     def __init__(self, source: Callable[[Callable[[], bool]], Iterator[T]], most: int = MOST_ROWS) -> None:
@@ -102,7 +102,7 @@ class Prefetcher(Generic[T]):
         await self._filled.wait()
 
     async def read(self) -> None:
-        """Keeps up to `most` rows read. Returns at their end; what reading raises is for `poll` to raise."""
+        """Reads up to `most` rows ahead, and returns at their end. An error of the reader is raised by `poll`."""
         one = anyio.CapacityLimiter(1)
         while not self._ended and self._should_continue:
             most = self._most - len(self._rows)
@@ -118,9 +118,9 @@ class Prefetcher(Generic[T]):
                 await self._wanted.wait()
 
     def _some(self, most: int) -> tuple[list[T], bool, Exception | None]:
-        """Blocking. At least a row, unless it is the end (True) of the rows or of the block, and by which error.
+        """Returns rows, whether the rows have ended, and the error that ended them. Blocking.
 
-        It changes nothing here: the end must not be seen before the last rows are.
+        The attributes are not changed here: the end must not be visible before the last rows.
         """
         rows: list[T] = []
         due = time.monotonic() + STEP_SECONDS

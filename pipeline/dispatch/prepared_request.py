@@ -1,4 +1,4 @@
-"""What a row becomes before it is sent, and the rules it is sent by."""
+"""A row that is ready to be sent, and the policy of its attempts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def unpriced(usage: Usage) -> Cost:
 
 
 def unchecked(reply: Reply) -> Fault | None:
-    """Every reply is good."""
+    """Accepts every reply."""
     return None
 
 
@@ -48,8 +48,8 @@ class PreparedRequest(msgspec.Struct, frozen=True, kw_only=True):
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """How calls are made. Seconds, bytes; `deadline` counts from a row's admission over all attempts and waits.
 
-    most_bytes: of requests that are prepared and not yet over. 2,000 named slots with 200 KB pictures and a slow
-    service: the whole process peaks at 335 MB; at 355 with 128 MiB.
+    most_bytes: of requests that are prepared and have not ended. With 2,000 requests in flight, images of 200 KB and a
+    slow service, the process peaks at 335 MB; with 128 MiB, at 355 MB.
     """
 
     timeouts: Timeouts = Timeouts()

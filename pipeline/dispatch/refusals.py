@@ -9,15 +9,15 @@ from pipeline.dispatch.limiter import Ticket
 from pipeline.errors import Fault
 
 LEAST_ROUND_TRIP = 0.5
-"""Seconds. However quick the answers are, at a low rate they are seldom."""
+"""Seconds. At a low rate, answers are rare even if they are quick."""
 IN_A_ROW = 4
-"""Refusals that make an episode. By chance, at one in ten, so many stand together once in a thousand requests."""
+"""Refusals that make an episode. By chance, at one in ten, four come together once in a thousand requests."""
 SPAN = 6
-"""Requests among which they stand. Between them may be what is still under way, never what was taken."""
+"""The refusals of an episode are among so many consecutive requests; none of the others is answered."""
 MOST_KEPT = 64
 _BUSY = frozenset({503, 529})
-"""Statuses that say "not now": what nginx answers by default where it limits (`limit_req_status`, `limit_conn_status`
-of its documentation), and the overloaded of some language models' services."""
+"""Statuses that mean "not now": the default of nginx for its limits (`limit_req_status`, `limit_conn_status`
+of its documentation), and "overloaded" of some services of language models."""
 
 
 def may_be_load(fault: Fault) -> bool:
@@ -28,7 +28,7 @@ def may_be_load(fault: Fault) -> bool:
 
 
 class Refusals:
-    """What an account's answers and refusals say of each other, in the order in which their requests were sent."""
+    """Compares an account's answers and refusals in the order in which their requests were sent."""
 
     def __init__(self) -> None:
         self._round_trip = 0.0
@@ -36,7 +36,7 @@ class Refusals:
         self._run: list[int] = []
 
     def answered(self, now: float, ticket: Ticket) -> None:
-        """The service took a request: refusals of requests sent before it belong to no episode of now."""
+        """A request was answered: refusals of requests that were sent before it are part of no current episode."""
         latency = now - ticket.at
         self._round_trip += (latency - self._round_trip) * (0.1 if self._round_trip else 1.0)
         self._answered_at = now
@@ -44,11 +44,11 @@ class Refusals:
             self._run = [number for number in self._run if number > ticket.number]
 
     def answering(self, now: float, started: float) -> bool:
-        """Whether others were answered while this request was under way, or within two round trips."""
+        """Whether other requests were answered while this request was in flight, or within two round trips."""
         return self._answered_at >= min(started, now - 2 * max(LEAST_ROUND_TRIP, self._round_trip))
 
     def isolated(self, now: float, ticket: Ticket, *, others: bool) -> bool:
-        """Counts a refusal. False for an episode, and where nobody is answered and no `others` are under way."""
+        """Counts a refusal. Returns False for an episode, and if nothing is answered and no `others` are in flight."""
         insort(self._run, ticket.number)
         del self._run[:-MOST_KEPT]
         last = self._run[-IN_A_ROW:]
@@ -58,14 +58,14 @@ class Refusals:
 
 
 MOST_ROUNDS = 16
-"""Rounds of answers between two tries of one slot more, once tries have failed: one refusal in 16 rounds is little."""
+"""Most rounds of answers between two tries of one slot more. One refusal in 16 rounds is little."""
 
 
 class Slots:
-    """A bound on the requests in flight; `most` is None until a refusal names them as its reason.
+    """A bound on the requests in flight. `most` is None until a refusal gives the number in flight as its reason.
 
-    A refusal leaves as many slots as others were under way. One more is tried after a round of answers, after twice
-    as many rounds each time that such a try is refused, half as many each time that one is taken.
+    After a refusal there are as many slots as other requests were in flight. One slot more is tried after a round of
+    answers. Each time that such a try is refused, the number of rounds doubles; each time that it succeeds, it halves.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Slots:
         self.most = int(self._named) if self.most is None else min(self.most, int(self._named))
 
     def refused(self, now: float, started: float, in_flight: int) -> None:
-        """A request sent at `started` was refused for its company; `in_flight` counts it too."""
+        """A request sent at `started` was refused because of the others in flight. in_flight: includes this request."""
         if self.most is not None and started > self._changed_at:
             self._rounds = min(MOST_ROUNDS, 2 * self._rounds)
         if self.most is None or in_flight - 1 < self.most:
@@ -92,7 +92,7 @@ class Slots:
         self._changed_by = "refusal"
 
     def answered(self, now: float, *, bound: bool) -> None:
-        """A request was taken. `bound`: slots are what holds the queue back."""
+        """A request was answered. bound: the slots hold the queue back."""
         if self.most is None or not bound or self.most >= self._named:
             return
         self._answers += 1

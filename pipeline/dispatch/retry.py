@@ -16,7 +16,7 @@ BASE_SECONDS = 0.5
 THROTTLED_BASE_SECONDS = 1.0
 CAP_SECONDS = 60.0
 ISOLATED_CAP_SECONDS = 1.0
-"""For a row that fails while others are answered: what it waits at the end of a run, everybody waits."""
+"""For a row that fails while others are answered: at the end of a run, the whole run waits for this row."""
 MALFORMED_ATTEMPTS = 3
 BUDGET_SECONDS = 10.0
 BUDGET_SHARE = 0.2
@@ -26,14 +26,14 @@ BUDGET_PER_SECOND = 10
 
 
 class Again(msgspec.Struct, frozen=True, kw_only=True):
-    """Send it again after `seconds`, `renewed` with its uploads made anew."""
+    """Send the request again after `seconds`. renewed: upload its files again first."""
 
     seconds: float
     renewed: bool = False
 
 
 class GiveUp(msgspec.Struct, frozen=True, kw_only=True):
-    """The fault is the call's ending."""
+    """The fault ends the call."""
 
     because: str
 
@@ -42,8 +42,11 @@ Decision = Again | GiveUp
 
 
 class Past(msgspec.Struct, frozen=True, kw_only=True):
-    """What a call has behind it: attempts made, further attempts that were granted `once`, seconds left of its
-    deadline, and whether the last attempt was `throttled`, whatever the fault's own kind."""
+    """The history of a call.
+
+    attempts: made so far. once: further attempts that were granted for `once` and `upload`. remaining: seconds until
+    the deadline. throttled: the last attempt counts as throttled, whatever the kind of its fault.
+    """
 
     attempts: int
     once: int
@@ -54,12 +57,12 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
 def decide(
     fault: Fault, past: Past, *, attempts: int, retry_after: float | None, rng: random.Random, isolated: bool = False
 ) -> Decision:
-    """The rule for one fault. `retry_after`: seconds the service asked for.
+    """Decides on one fault. retry_after: seconds for which the service asked to wait.
 
     Throttled and transient faults are sent again up to `attempts`; malformed answers up to three attempts; `once` and
     `upload` one further attempt in all. Waits double from half a second (throttled: a second) to 60 s (1 s for a
     `isolated` fault, while the account is well), less a jitter of up to a half, and are never shorter than what the
-    service asked for. A wait that would pass the deadline is not begun.
+    service asked for. If a wait would end after the deadline, the call gives up.
     """
     if fault.retry == "no":
         return GiveUp(because="the same request would fail again")
@@ -82,13 +85,16 @@ def decide(
 
 
 class RetryBudget:
-    """Keeps an outage from being multiplied: retries that are not answered are at most a fifth of the first attempts
-    of the last ten seconds, and ten a second. A retry that does not fit waits; it is not lost.
+    """Bounds the load of retries in an outage.
 
-    Finagle counts every retry. A retry that is answered multiplies nothing and is given back: a service that answers
-    three quarters holds back none, and after an outage retries are free as soon as they are answered. Throttling does
-    not count: the rate answers for it. A retry counts as soon as it is granted, and for ten seconds after
-    it is sent: otherwise all retries that are granted during a pause of the account are sent at once when it ends.
+    Within ten seconds, retries that are not answered are at most a fifth of the first attempts plus ten a second. A
+    retry that does not fit waits; no retry is lost.
+
+    Finagle counts every retry. Here a retry that is answered is given back: a service that answers three quarters of
+    the requests delays no retry, and after an outage retries are free as soon as they are answered. Throttled retries
+    do not count, because the rate bounds them. A retry counts from the moment it is granted until ten seconds after it
+    is sent: otherwise all retries that are granted during a pause of the account would be sent at once when the pause
+    ends.
     """
 
     def __init__(
@@ -107,15 +113,15 @@ class RetryBudget:
         self._firsts.add(now)
 
     def answered(self) -> None:
-        """A retry was answered, or refused for the rate: it does not count any more."""
+        """A retry was answered or throttled: the retry does not count any more."""
         self._retries.give_back()
 
     async def turn(self, rng: random.Random, free: Callable[[], bool] = lambda: False) -> None:
-        """Waits until a retry fits, or is `free`, and grants it. The caller then calls `sent` or `withdrawn`. The more
-        retries wait, the more seldom each of them looks."""
+        """Waits until a retry fits or `free` returns True, and grants the retry. The caller then calls `sent` or
+        `withdrawn`. The more retries wait, the longer each of them sleeps between two checks."""
         self.waiting += 1
         try:
-            while not self.take(anyio.current_time(), free=free()):  # noqa: ASYNC110 - time is what it waits for
+            while not self.take(anyio.current_time(), free=free()):  # noqa: ASYNC110 - the budget grows with time
                 await anyio.sleep(rng.uniform(0.5, 1.5) * (1 + self.waiting * self._seconds / self._floor / 10))
         finally:
             self.waiting -= 1
@@ -129,7 +135,7 @@ class RetryBudget:
         return True
 
     def sent(self, now: float) -> None:
-        """A granted retry is on its way."""
+        """A granted retry was sent."""
         self.unsent -= 1
         self._retries.add(now)
 
@@ -139,7 +145,7 @@ class RetryBudget:
 
 
 class _Window:
-    """Events of the last `seconds`, counted in sixtieths of it: constant memory, exact to a sixtieth."""
+    """Counts the events of the last `seconds` in 60 cells: constant memory, exact to one cell."""
 
     def __init__(self, seconds: float) -> None:
         self._step = seconds / 60
@@ -154,7 +160,7 @@ class _Window:
         self._total += 1
 
     def give_back(self) -> None:
-        """One event less, of the latest ones."""
+        """Removes the latest event."""
         if self._cells:
             self._cells[-1][1] -= 1
             self._total -= 1
@@ -172,7 +178,7 @@ R = TypeVar("R")
 
 
 def load_retrying() -> None:
-    """Imports tenacity, which is otherwise left until the first retry."""
+    """Imports tenacity, which is otherwise imported at the first retry."""
     import tenacity  # noqa: F401
 
 
@@ -184,7 +190,7 @@ async def retrying(
     """
     from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-    # tenacity awaits the result of an `async def` alone, from 9.1.4 on; a lambda or a partial gets its coroutine back.
+    # From 9.1.4 on, tenacity awaits only functions made with `async def`, no lambda and no partial.
     async def attempt() -> R:
         return await step()
 
@@ -195,4 +201,4 @@ async def retrying(
     try:
         return await loop(attempt)
     finally:
-        loop.iter_state.reset()  # else a cycle keeps the request's bytes until the collector comes by
+        loop.iter_state.reset()  # otherwise a cycle keeps the request's bytes until the next garbage collection

@@ -1,4 +1,4 @@
-"""What the runs of one account tell each other: starts, tokens, pauses."""
+"""The quota that the runs of one account share through a ledger: starts, tokens, pauses."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pipeline.dispatch.ledger import TINY, Ledger, LedgerError, Terms, lower
 from pipeline.dispatch.rate import Rate
 
 LOOK_SECONDS = 0.1
-"""How often a run states its ceilings and learns those of others, at the least; also while it starts nothing."""
+"""The longest time between two exchanges with the ledger, also while the run starts nothing."""
 SAME_PAUSE = 0.05
-"""Seconds. Pauses whose ends are this close are one pause, read from two clocks."""
+"""Seconds. Two pauses that end within this time are one pause, read from two clocks."""
 
 
 class SharedQuota:
-    """Puts an account's rates on a ledger and keeps the two in step, for as long as jobs of this process use it.
+    """Replaces an account's rates by leased rates, as long as jobs of this process use the account.
 
     clock: the clock of the account's times.
     """
@@ -52,7 +52,7 @@ class SharedQuota:
         self._lower()
 
     def leave(self, limits: Limits) -> None:
-        """A job of this process is over; with the last one the account goes on by itself."""
+        """A job of this process has ended. After the last job the account has rates of its own again."""
         self._users.remove(limits)
         if self._users:
             self._lower()
@@ -60,24 +60,24 @@ class SharedQuota:
             self._close()
 
     def settled(self, now: float) -> None:
-        """An attempt may have paused the account: the other runs are told at once."""
+        """An attempt may have paused the account: tells the other runs at once."""
         if self._account.cooldown.until > self._until + SAME_PAUSE:
             self._tell_pause(now)
 
     def keep_pause(self) -> None:
-        """The account's pause is this run's own guess at an outage. The other runs see the outage themselves, and one
-        that is started when it is over must not wait."""
+        """The account's pause is this run's guess at an outage, and is not told to other runs: they see an outage
+        themselves, and a run that starts after the outage must not wait."""
         self._until = self._account.cooldown.until
 
     async def keep(self) -> None:
-        """Looks into the ledger for as long as the run lasts."""
+        """Exchanges terms with the ledger as long as the run lasts."""
         while True:
             await anyio.sleep(LOOK_SECONDS)
             self._rate.look(self._clock())
             self.settled(self._clock())
 
     def notes(self, limits: Limits) -> Iterator[str]:
-        """What a person should know of the quota of a job with these limits."""
+        """Yields notes for people about the quota of a job with these limits."""
         if self._rate.problem is not None:
             yield without_ledger(self._rate.problem)
         for name, lowest in self._lowest.items():
@@ -110,7 +110,7 @@ class SharedQuota:
         try:
             self._ledger.pause(until - now)
         except LedgerError:
-            return  # told again at the next look
+            return  # tried again at the next exchange
         self._until = until
 
     def _on_terms(self, terms: Terms) -> None:
@@ -126,7 +126,7 @@ class SharedQuota:
 
 
 def without_ledger(reason: str) -> str:
-    """The note of a run that shares its quota with nobody."""
+    """Returns the note of a run that shares its quota with no other run."""
     return f"this run does not share its quota with other runs of the account on this machine: {reason}"
 
 

@@ -25,10 +25,10 @@ class Stopped(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stop:
-    """Asks a pool to stop: nothing new is sent, what is in flight has `grace` seconds (None = as long as it needs).
+    """Asks a pool to stop: nothing new is sent, requests in flight have `grace` seconds (None = no bound).
 
-    The first reason stands. A second request means now: what is in flight is cut off and left. To be called from the
-    event loop's thread (a signal handler of the loop is such a place), before or while the pool runs.
+    The first reason is kept. After a second request, requests in flight are cut off and their rows are left. Must be
+    called from the event loop's thread (for example a signal handler of the loop), before or while the pool runs.
     """
 
     def __init__(self) -> None:
@@ -50,12 +50,12 @@ class Stop:
             self._listener()
 
     def drain(self, reason: Reason, *, message: str = "", fault: Fault | None = None) -> None:
-        """The run's own reason to stop: never hurries a stop that is under way."""
+        """Stops for a reason of the run itself. A stop that was already requested is not changed."""
         if self.stopped is None:
             self.request_stop(reason, message=message, fault=fault)
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """The pool's: `listener` is called at each request, and at once if one was made already."""
+        """For the pool: calls `listener` at each request, and at once if a request was made already."""
         self._listener = listener
         if self.stopped is not None:
             listener()
@@ -64,7 +64,7 @@ class Stop:
 T = TypeVar("T")
 
 BROKEN = frozenset({"throttled", "transient", "malformed", "rejected"})
-"""Faults that speak of the service or the job. Blocked and suspect answers speak of a picture."""
+"""Faults that say something about the service or the job. Blocked and suspect answers are about an image."""
 
 _TEMPORARY = frozenset({"throttled", "transient", "malformed"})
 _ID = re.compile(r"[\w.:/-]*\d[\w.:/-]*")
@@ -94,12 +94,13 @@ class Circuit:
 
 
 class FirstCalls(Generic[T]):
-    """The beginning of a run: when its first `most` calls are all refused alike, the job is wrong and not the rows.
+    """The first calls of a run. If the first `most` calls are all refused alike, the job is wrong and not the rows.
 
-    Until it is known, the refusals are held back. A call that ends otherwise shows that the job can work (an answer, a
-    blocked or suspect one, a refusal in other words): then they are the failures of their rows. Else they are left, so
-    that a run of the mended job sends them again. What passes (throttled, transient, malformed) and rows that were
-    refused here, before anything was sent, say nothing of it. `most` = 0: nothing is held back.
+    Until this is known, the refusals are withheld. A call with another ending (an answer, a blocked or suspect answer,
+    a refusal with another message) shows that the job can work: then the refusals are failures of their rows.
+    Otherwise the rows are left, so that a run of the corrected job sends them again. Temporary faults (throttled,
+    transient, malformed) and rows that were refused before they were sent do not count. most: 0 withholds nothing.
+    withheld: set when a refusal is withheld.
     """
 
     def __init__(self, most: int) -> None:
@@ -116,7 +117,7 @@ class FirstCalls(Generic[T]):
         return bool(self._held)
 
     def ended(self, item: T, ending: Ending) -> list[tuple[T, Ending]]:
-        """One row is over. Returns the rows whose endings are known now; `refusal` is set when the run must stop."""
+        """A row has ended. Returns the rows whose endings are known now. Sets `refusal` if the run must stop."""
         if not self._watching or not _is_call(ending):
             return [(item, ending)]
         if isinstance(ending, Failed) and ending.fault.kind == "rejected" and self._is_like(ending.fault):
@@ -132,12 +133,12 @@ class FirstCalls(Generic[T]):
         return [*self.rest(left=False), (item, ending)]
 
     def rest(self, *, left: bool) -> list[tuple[T, Ending]]:
-        """What is held back: as rows that are left, or as the failures that they are. The count goes on."""
+        """Returns the withheld rows: as rows that are left, or as failures. The count of calls continues."""
         held, self._held = self._held, []
         return [(item, Left(attempts=ending.attempts) if left else ending) for item, ending in held]
 
     def message(self) -> str:
-        """For people: what was refused, how often, what to check."""
+        """For people: the refusal, the number of calls, and the settings to check."""
         return (
             f"the first {self._most} calls were all refused alike, with {self.refusal}. Their rows are left, for it is "
             "the job that is refused: check provider.model, provider.base_url, provider.parameters and the prompt, "
@@ -151,28 +152,27 @@ class FirstCalls(Generic[T]):
 
 
 def _is_call(ending: Ending) -> bool:
-    """Whether a row's ending says anything of the job: it was sent, and came back with more than a passing fault."""
+    """Whether a row's ending says something about the job: the row was sent, and did not end with a temporary fault."""
     if isinstance(ending, Answered):
         return True
     return isinstance(ending, Failed) and bool(ending.attempts) and ending.fault.kind not in _TEMPORARY
 
 
 UNHEARD = frozenset(f"Local.{name}" for name in ("ConnectFailed", "ConnectTimeout", "ProxyFailed"))
-"""Attempts that ended without a connection. All others heard of the service: a connection is open as long as the
-request on it is inside its timeouts."""
+"""Faults of attempts that got no connection. All other faults show that the service can be reached."""
 
 _OVERLOADED = frozenset({503, 529})
-"""Statuses of a server that is busy or loads its model: it is waited for."""
+"""Statuses of a server that is busy or loads its model: the run waits for such a server."""
 
 BLIPS = 5
-"""Fewer attempts say nothing, however long ago the first of them was: a low rate or a pause lay between them."""
+"""Fewer attempts do not show an outage, even over a long time: a low rate or a pause may lie between them."""
 
 
 class Silence:
-    """Watches the attempts of one run. Until its first answer, a 5xx and a connection that is dropped count like one
-    that is not made: what never worked is no outage.
+    """Measures how long the service has been unreachable. Until the first answer of the run, a 5xx and a dropped
+    connection count as unreachable too, because a service that never answered may be the wrong one.
 
-    seconds: how long nothing may be heard (`circuit.silence`); 0: for ever.
+    seconds: the longest silence (`circuit.silence`); 0: no bound.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -185,7 +185,7 @@ class Silence:
         self._reached = False
 
     def attempt_ended(self, now: float, fault: Fault | None) -> None:
-        """An attempt is over."""
+        """An attempt has ended."""
         if fault is None or fault.kind not in ("transient", "throttled"):
             self._answered = True
         if fault is None or not (fault.code in UNHEARD or (not self._answered and _is_broken(fault))):
@@ -200,19 +200,19 @@ class Silence:
             self.begun.set()
 
     def slept(self, seconds: float) -> None:
-        """The process slept for so long: nothing could be heard."""
+        """The process slept for `seconds`, which do not count."""
         if self._since is not None:
             self._since += seconds
 
     def left(self, now: float) -> float | None:
-        """Seconds until the silence has lasted long enough; None when it is over, and `begun` is new."""
+        """Returns the seconds until the longest silence is reached. Without a silence, renews `begun`, returns None."""
         if self._since is None or self._count < BLIPS:
             self.begun = anyio.Event()
             return None
         return self._since + self._seconds - now
 
     def message(self) -> str:
-        """For people: for how long, what was tried, what to check."""
+        """For people: the seconds, the number of attempts, and the settings to check."""
         assert self._last is not None
         what = "the service never answered, and" if self._reached else "nothing was heard of the service, and"
         ended = "with errors" if self._reached else "without a connection"
@@ -224,7 +224,7 @@ class Silence:
 
 
 def _is_broken(fault: Fault) -> bool:
-    """A server's own error, or a connection that was dropped; no time that ran out, and no server that is busy."""
+    """Whether the fault is a server error or a dropped connection. Timeouts and busy servers are not."""
     if fault.code == "Local.Disconnected":
         return True
     return fault.kind == "transient" and (fault.http_status or 0) >= 500 and fault.http_status not in _OVERLOADED

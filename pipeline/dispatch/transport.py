@@ -1,4 +1,4 @@
-"""The seam to the wire: one HTTP exchange, whoever carries it."""
+"""The interface of a transport: one HTTP exchange, over sockets or in this process."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ class Transport(Protocol):
     Raises Fault: `transient` with `Local.ConnectTimeout`, `Local.WriteTimeout`, `Local.ReadTimeout`,
     `Local.ConnectFailed`, `Local.Disconnected`, `Local.StaleConnection` (to be sent again at once); `malformed` with
     `Local.NotHttp`; `rejected` with `Local.Redirect`.
-    `timeouts.total` is the caller's to keep (the pool and `read_all` do): it spans what a caller does with the body.
+    The caller applies `timeouts.total` (the pool and `read_all` do), because it includes reading the body.
     """
 
     def exchange(self, request: HttpRequest, timeouts: Timeouts) -> AbstractAsyncContextManager[Exchange]: ...
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
-    """A response read to its end. `complete` is False for a body that was cut."""
+    """A response with its whole body. `complete` is False if the body was cut."""
 
     status: int
     headers: Mapping[str, str]
@@ -64,8 +64,10 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def read_all(transport: Transport, request: HttpRequest, timeouts: Timeouts) -> Response:
-    """One exchange read to its end, for what is not a row's call (uploads, checks); a stale connection is replaced
-    once. Raises Fault."""
+    """Makes one exchange and reads the body to its end, for requests other than a row's call (uploads, checks).
+
+    A request on a stale connection is sent once more. Raises Fault.
+    """
     try:
         with timed(anyio.current_time() + timeouts.total):
             try:
@@ -98,18 +100,18 @@ def read_timeout(seconds: float) -> Fault:
 
 
 def stale_connection() -> Fault:
-    """The server closed a kept connection before a byte of its answer came; most did so before the request came."""
+    """The server closed an idle connection before it answered, in most cases before the request arrived."""
     return Fault("transient", STALE, "the server had closed the connection that was kept open", retry="yes")
 
 
 def too_large(limit: int) -> Fault:
-    """The answer's body passes the bound; the rest of it is not read."""
+    """The body of the answer is larger than the limit. The rest is not read."""
     message = f"the answer is larger than {limit >> 20} MiB"
     return Fault("malformed", "Local.ResponseTooLarge", message, retry="once")
 
 
 def redirect(status: int, location: str) -> Fault:
-    """A 3xx: never followed, so that no key travels to another host."""
+    """A 3xx is never followed, so that no API key is sent to another host."""
     target = location.split("?")[0] or "nowhere"
     message = f"the server redirects (HTTP {status}) to {target}; redirects are not followed: correct provider.base_url"
     return Fault("rejected", "Local.Redirect", message, http_status=status)

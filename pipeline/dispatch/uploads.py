@@ -1,4 +1,4 @@
-"""Uploads of local files to DashScope: one certificate for many, one upload for equal files."""
+"""Uploads of local files to DashScope: one certificate for many files, one upload for equal files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from pipeline.types import Endpoint, HttpRequest, Loaded
 R = TypeVar("R")
 
 KEPT_SECONDS = OBJECT_SECONDS - 3600.0
-"""A file counts as gone an hour before the service drops it: a row may wait long before it is sent."""
+"""An upload is not used in the last hour before the service deletes it: a row may wait long before it is sent."""
 RENEWED_SECONDS = 30.0
 CERTIFICATE_MARGIN_SECONDS = 60.0
 MOST_REMEMBERED = 20_000
@@ -39,7 +39,7 @@ PATIENCE_SECONDS = 300.0
 class Uploads:
     """The uploads of one (endpoint, model): the model named at upload must be the model called.
 
-    Nothing here is admitted or counted as an attempt: certificates have a quota of their own (100 a second).
+    Uploads need no admission and are no attempts: certificates have a quota of their own (100 a second).
     """
 
     def __init__(
@@ -61,12 +61,11 @@ class Uploads:
         self._files: OrderedDict[str, _File] = OrderedDict()
 
     async def url(self, media: Loaded, *, renew: bool = False) -> str:
-        """The `oss://` reference to send instead of the bytes. Raises Fault.
+        """Returns the `oss://` reference to send instead of the bytes. Raises Fault.
 
-        Equal files are uploaded once, also when they are asked for at the same time; a reference is given out again
-        until an hour before it expires, or until `renew` says that the service does not know it any more (several
-        rows may say so of one file: a younger reference than half a minute is not meant). Transient faults are tried
-        again up to four times.
+        Equal files are uploaded once, also at the same time. A reference is reused until an hour before it expires.
+        renew: the service does not know the reference any more. Several rows may report this about one file, so that a
+        reference younger than half a minute is kept. After transient faults, up to four attempts are made.
         """
         if renew:
             self._forget(_digest(media))
@@ -89,7 +88,7 @@ class Uploads:
             await file.ready.wait()
 
     async def _fresh(self, digest: str, loaded: Loaded) -> str:
-        """The upload itself. Should it fail, whoever waits for it tries on its own."""
+        """Uploads the file. If the upload fails, each row that waits for it tries again itself."""
         file = self._files[digest] = _File()
         try:
             file.url = await self._patiently(lambda: self._upload(loaded))
@@ -132,7 +131,7 @@ class Uploads:
         return response
 
     async def _patiently(self, step: Callable[[], Awaitable[R]]) -> R:
-        """A step with its retries: an upload is not a row's attempt, and waits beside the wire."""
+        """Runs a step with its retries."""
         began = anyio.current_time()
         state = {"attempts": 0, "once": 0, "seconds": 0.0}
 
@@ -156,7 +155,7 @@ class Uploads:
 
 
 class _File:
-    """One file: `url` is None while it is being uploaded."""
+    """One file. `url` is None while the file is being uploaded."""
 
     __slots__ = ("ready", "since", "url")
 
@@ -167,7 +166,7 @@ class _File:
 
 
 def _digest(loaded: Loaded) -> str:
-    """Identity of what is sent: the bytes after fitting, under the name and type that the service will see."""
+    """Returns a hash of the bytes after fitting, with the media type."""
     body = loaded.body or b""
     content = hashlib.blake2b(body, digest_size=16).hexdigest()
     return f"{content}:{loaded.mime}"
