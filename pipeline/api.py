@@ -24,13 +24,32 @@ if TYPE_CHECKING:
 
 
 class Job:
-    """One job file with its overrides.
+    """A job: a job file with its overrides (`Job.load`), or a source and a few choices (`Job(task=…, manifest=…)`).
 
     `run` and `arun` send what needs sending; `connect`, `query`, `status` and `export` read the output and need no
     key. Every method raises PipelineError (see pipeline.errors) with a message for people.
     """
 
-    def __init__(self, spec: LoadedJob) -> None:
+    def __init__(
+        self,
+        spec: LoadedJob | None = None,
+        *,
+        task: str | None = None,
+        manifest: Any = None,
+        output: str | Path | None = None,
+        offline: bool = False,
+        overrides: Mapping[str, Any] | None = None,
+        **choices: str | None,
+    ) -> None:
+        """Without a job file: `task`, and as `manifest` a folder, table, list, glob or query, or rows as `run` takes.
+
+        choices: `model`, `provider`, `base_url`, `prompt`; what is left out is chosen by the task and by which key is
+        set. The job is kept in the output, by default `./<name>-<task>`, so that the same call resumes. overrides:
+        any other key of a job file. Raises JobError.
+        """
+        self._rows: Any = None
+        if spec is None:
+            spec, self._rows = _without_file(task, manifest, output, offline, overrides or {}, choices)
         try:
             tasks.load(spec.job.task)
         except JobError as error:
@@ -62,13 +81,13 @@ class Job:
         """
         from pipeline.run.local import execute
 
-        return anyio.run(execute, self.spec, _options(manifest, options, settings), backend="asyncio")
+        return anyio.run(execute, self.spec, self._options(manifest, options, settings), backend="asyncio")
 
     async def arun(self, manifest: Any = None, *, options: RunOptions | None = None, **settings: Any) -> Summary:
         """`run` for a notebook, a scheduler or anything else with a running asyncio event loop."""
         from pipeline.run.local import execute
 
-        return await execute(self.spec, _options(manifest, options, settings))
+        return await execute(self.spec, self._options(manifest, options, settings))
 
     def notes(self) -> tuple[str, ...]:
         """What is likely a mistake in the job but may be meant, such as a model's name a letter off; also in `plan`."""
@@ -169,11 +188,14 @@ class Job:
 
         return export(self._read(), Path(dest), safe_csv=safe_csv)
 
+    def _options(self, manifest: Any, options: RunOptions | None, settings: Mapping[str, Any]) -> RunOptions:
+        return _options(self._rows if manifest is None else manifest, options, settings)
+
     @property
     def falls_back(self) -> bool:
         """Nothing was written to the job's own output yet, but to `…-offline`: that is read then."""
         offline = self._offline_output
-        return not self.spec.offline and not self.spec.output.exists() and offline.exists()
+        return not self.spec.offline and not (self.spec.output / "runs").exists() and offline.exists()
 
     @property
     def _offline_output(self) -> Path:
@@ -198,6 +220,22 @@ def serve(
     from pipeline.run.embedded_service import serve as start
 
     start(port=port, rpm=rpm, tpm=tpm, latency_ms=latency_ms, fail=fail, seed=seed)
+
+
+def _without_file(
+    task: str | None, manifest: Any, output: str | Path | None, offline: bool, overrides: Mapping[str, Any],
+    choices: Mapping[str, str | None],
+) -> tuple[LoadedJob, Any]:  # fmt: skip
+    """(the job, the rows that were handed over or None)."""
+    from pipeline.run.new_job import HANDED, Choices, Source, open_kept, source_of
+
+    if task is None or manifest is None:
+        raise JobError('a job without a file needs a task and a manifest: Job(task="caption", manifest="photos")')
+    named = isinstance(manifest, (str, Path))
+    source = source_of(str(manifest)) if named else Source(HANDED, "rows")
+    chosen = msgspec.convert(dict(choices), Choices)
+    spec = open_kept(task, source, chosen, output=output, offline=offline, overrides=overrides)
+    return spec, None if named else manifest
 
 
 def _options(manifest: Any, options: RunOptions | None, settings: Mapping[str, Any]) -> RunOptions:

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 import pipeline
-from pipeline.cli import failures, local_commands, run
+from pipeline.cli import failures, local_commands, new, run
 from pipeline.errors import EXIT_BUG, EXIT_STOPPED, EXIT_USAGE, JobError, PipelineError
 from pipeline.job.file import no_file_name
 from pipeline.machine import machine_error_of
@@ -68,6 +68,7 @@ def cli() -> None:
 
 
 _COMMANDS = (
+    new.init,
     run.run,
     local_commands.plan,
     local_commands.status,
@@ -81,7 +82,7 @@ _COMMANDS = (
     local_commands.doctor,
 )
 
-for command in (*_COMMANDS, local_commands.serve):
+for command in (*_COMMANDS, *map(new.command_of, ("caption", "ocr", "embed", "ask")), local_commands.serve):
     cli.add_command(command)
 
 

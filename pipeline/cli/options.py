@@ -62,16 +62,22 @@ def _load(
     job_file: str, output: str | None, offline: bool, settings: tuple[str, ...], variables: tuple[str, ...]
 ) -> Job:
     from pipeline.api import Job
-    from pipeline.job.load import parse_setting
 
     require_address_space()
     return Job.load(
         job_file,
-        overrides=dict(parse_setting(text) for text in settings),
+        overrides=settings_of(settings),
         variables=dict(_variable(text) for text in variables),
         output=output,
         offline=offline,
     )
+
+
+def settings_of(settings: tuple[str, ...]) -> dict[str, Any]:
+    """What `--set` says, as overrides of a job. Raises JobError."""
+    from pipeline.job.load import parse_setting
+
+    return dict(parse_setting(text) for text in settings)
 
 
 def _variable(text: str) -> tuple[str, str]:

@@ -33,6 +33,14 @@ _SENDING = (
 )
 
 
+SAMPLE = click.option(
+    "--sample", type=click.IntRange(min=0), help="Send at most N rows, spread evenly over the manifest."
+)
+CHANGED = click.option(
+    "--changed", type=click.Choice(["ask", "keep", "redo"]), help="When the job changed: keep answers, or redo rows."
+)
+
+
 def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options of every command that sends."""
     for option in reversed(_SENDING):
@@ -95,10 +103,8 @@ def show(summary: Summary, chosen: Mapping[str, Any]) -> int:
 @click.command()
 @job_command
 @run_options
-@click.option("--sample", type=click.IntRange(min=0), help="Send at most N rows, spread evenly over the manifest.")
-@click.option(
-    "--changed", type=click.Choice(["ask", "keep", "redo"]), help="When the job changed: keep answers, or redo rows."
-)
+@SAMPLE
+@CHANGED
 @click.option("--rehash", is_flag=True, help="Read every answered picture again instead of trusting size and time.")
 def run(job: Job, **chosen: Any) -> int:
     """Run a job, or resume it: sends what is new, changed, left or failed in passing."""

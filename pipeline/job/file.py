@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shlex
 import stat
 import sys
 import tomllib
@@ -77,7 +78,7 @@ def _bytes(path: Path) -> bytes:
     try:
         if path.is_dir():
             jobs = sorted(path.glob("*.toml"))
-            what = f"name one of its jobs, such as {jobs[0]}" if jobs else _sample(path)
+            what = f"name one of its jobs, such as {jobs[0]}" if jobs else _without_job(path)
             raise JobError(f"{path}: this is a folder, not a job. {what}")
         return read_small(path, MOST_BYTES)
     except FileNotFoundError:
@@ -157,6 +158,14 @@ def _no_job(path: Path, data: bytes) -> JobError:
         return JobError(f"{path}: not UTF-8 text; save the file as UTF-8")
     table = b"\x00" not in data[:4096] or data.startswith((b"PAR1", b"\x1f\x8b"))  # else a picture: name its folder
     return JobError(f"{path}: this is not a job. {_sample(path if table else path.parent)}")
+
+
+def _without_job(source: Path) -> str:
+    place = shlex.quote(str(source))
+    return (
+        f"To caption what the folder holds: pipeline caption {place} (or ocr, embed, ask). "
+        f"To write a job for it: pipeline init {place}"
+    )
 
 
 def _sample(manifest: Path) -> str:

@@ -21,6 +21,8 @@ from pipeline.job.shape import misfit
 from pipeline.job.values import for_message
 
 OFFLINE_SUFFIX = "-offline"
+KEPT_JOB = "job.toml"
+"""The job file in an output folder that was made without one."""
 EXAMPLES = {
     "task": 'task = "caption"',
     "manifest": 'manifest = "photos.jsonl"',
@@ -40,7 +42,8 @@ class LoadedJob(msgspec.Struct, frozen=True, kw_only=True):
     the folder it owns.
 
     `cache` is the file of answers that it shares with other jobs. `base` is the job without its overrides. `name` is
-    the job as the user named it; `flags` are what a proposed command needs besides to mean the same job.
+    the job as the user named it; `flags` are what a proposed command needs besides to mean the same job. `keep`: the
+    tables of a job without a file of the user's, to be written where `path` says once the job has begun.
     """
 
     name: str
@@ -52,6 +55,7 @@ class LoadedJob(msgspec.Struct, frozen=True, kw_only=True):
     flags: str = ""
     cache: Path | None = None
     base: JobFile
+    keep: dict[str, Any] | None = None
 
     @property
     def folder(self) -> str:
@@ -76,20 +80,41 @@ def load(
     output: str | Path | None = None,
     offline: bool = False,
 ) -> LoadedJob:
-    """The job file at `path`.
+    """The job file at `path`, or the job that the output folder at `path` keeps.
 
     overrides: nested tables or dotted keys ({"provider.model": "…"}), over the file's. variables: values of `{name}`
     in `manifest`, `output` and `media.root`. output: another folder (relative to the working folder) instead of the
     job's. Raises JobError with the key's path, what was found and what was expected.
     """
-    path = Path(path)
-    tables = read(path)
+    name, path = str(path), _kept_job(Path(path))
+    return from_tables(
+        path, read(path), name=name, overrides=overrides, variables=variables, output=output, offline=offline
+    )
+
+
+def _kept_job(path: Path) -> Path:
+    """The job that an output folder keeps, whose output is the folder itself; else the path as it is."""
+    kept = path / KEPT_JOB
+    return kept if kept.is_file() and read(kept).get("output") == "." else path
+
+
+def from_tables(
+    path: Path,
+    tables: dict[str, Any],
+    *,
+    name: str,
+    overrides: Mapping[str, Any] | None = None,
+    variables: Mapping[str, str] | None = None,
+    output: str | Path | None = None,
+    offline: bool = False,
+) -> LoadedJob:
+    """The job of these tables, as `load` reads them from the file at `path`; `name`: as a command names the job."""
     unchanged = copy.deepcopy(tables)
     for key, value in (overrides or {}).items():
-        _override(tables, key, value)
+        override(tables, key, value)
     job = _rooted(path, _job(path, tables), variables or {})
     spec = LoadedJob(
-        name=str(path),
+        name=name,
         path=path,
         job=job,
         manifest=_manifest(path, _fill(path, "manifest", job.source.path, variables or {})),
@@ -166,7 +191,7 @@ def _base(path: Path, tables: Mapping[str, Any], job: JobFile) -> JobFile:
         return job
 
 
-def _override(tables: dict[str, Any], key: str, value: Any) -> None:
+def override(tables: dict[str, Any], key: str, value: Any) -> None:
     """Sets a dotted key; a model's quoted name (models."a.b".price) stays whole."""
     parts = [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|([^.]+)', key)]
     table = tables
@@ -181,7 +206,7 @@ def _override(tables: dict[str, Any], key: str, value: Any) -> None:
     plain = os.fspath(value) if isinstance(value, os.PathLike) else value
     if isinstance(value, Mapping) and isinstance(existing, dict):
         for inner_key, inner_value in value.items():
-            _override(existing, f'"{inner_key}"', inner_value)
+            override(existing, f'"{inner_key}"', inner_value)
     else:
         table[parts[-1]] = dict(value) if isinstance(value, Mapping) else plain
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -16,6 +17,7 @@ from pipeline.store.disk import machine, replacing, write_all
 from pipeline.store.layout import Layout
 
 _QUERY = "sql:"
+KEPT_HEAD = "# The job of this folder. Each command takes the folder as its JOB: pipeline status FOLDER\n"
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -51,14 +53,29 @@ def refuse_another(spec: LoadedJob, *, handed: bool = False) -> None:
 
 
 def mark(spec: LoadedJob, store: Store, *, handed: bool = False) -> None:
-    """Notes in the output of an open store whose it is. Blocking. Raises MachineError."""
+    """Notes in the output of an open store which job owns the output, and keeps a job that has no file elsewhere.
+
+    Blocking. Raises MachineError.
+    """
     layout = store.layout
+    if spec.keep is not None:
+        _keep(spec, spec.keep, store)
     manifest = spec.manifest if _is_query(spec.manifest) else _to(layout, spec.manifest)
     now = Owner(job=_to(layout, spec.path), manifest=None if handed else manifest)
     if now == _read(layout) or not _is_text(now):
         return
     with machine("write the job's name", layout.job), replacing(store.files, layout.job) as fd:
         write_all(store.files, fd, msgspec.json.encode(now))
+
+
+def _keep(spec: LoadedJob, tables: dict[str, Any], store: Store) -> None:
+    import tomli_w
+
+    text = KEPT_HEAD + tomli_w.dumps(tables)
+    with machine("write the job", spec.path):
+        spec.path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(store.files, spec.path) as fd:
+            write_all(store.files, fd, text.encode())
 
 
 def _read(layout: Layout) -> Owner | None:

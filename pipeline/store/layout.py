@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline.errors import StoreError
+from pipeline.job.load import KEPT_JOB
 from pipeline.store.datasets import DERIVED_IDS, FORMAT, READABLE
 from pipeline.store.disk import Files, replacing, write_all
 from pipeline.types import TaskName
@@ -17,7 +18,7 @@ _BEGUN = ("run.lock", ".format.json.tmp")
 """What a run leaves that was killed before the folder was marked."""
 CATALOG_BEGINS = "-- The views of one job's output"
 """How `catalog.sql` begins, in this version and in 0.1.0."""
-_IGNORED = (".DS_Store", "Thumbs.db", "desktop.ini")
+_IGNORED = (".DS_Store", "Thumbs.db", "desktop.ini", KEPT_JOB)
 
 
 class Layout:

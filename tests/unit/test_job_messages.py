@@ -215,15 +215,13 @@ def test_json_given_as_a_job_is_told_so(tmp_path):
     assert "TOML" in said
 
 
-def test_a_folder_given_as_a_job_gets_the_lines_of_one(tmp_path):
-    photos = tmp_path / "photos"
+def test_a_folder_given_as_a_job_gets_the_commands_for_one(tmp_path):
+    photos = tmp_path / "my photos"
     photos.mkdir()
     said = refusal(photos)
     assert f"{photos}: this is a folder, not a job" in said
-    lines = said[said.index("task") :]
-    written = job_file(tmp_path, lines)
-    spec = load(written)
-    assert spec.manifest == str(photos)
+    assert f"pipeline caption '{photos}'" in said
+    assert f"pipeline init '{photos}'" in said
 
 
 @pytest.mark.parametrize(
