@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from pipeline.report.estimate_lines import Estimate
     from pipeline.report.summary import Status, Summary
+    from pipeline.run.sidecars import Written
     from pipeline.store.maintenance import Compacted
 
 
@@ -179,14 +180,45 @@ class Job:
 
         return status(self._read())
 
-    def export(self, dest: str | Path, *, safe_csv: bool = False) -> int:
-        """Writes one row per id to `dest` (.parquet, .csv or .jsonl); returns the number of rows.
+    def export(
+        self,
+        dest: str | Path,
+        *,
+        columns: Iterable[str] = (),
+        without: Iterable[str] = (),
+        safe_csv: bool = False,
+    ) -> int:
+        """Writes one row per id to `dest` (.parquet, .csv, .jsonl, .arrow, .lance, .duckdb); returns how many.
 
-        safe_csv: in CSV, an apostrophe before texts that a spreadsheet would run as formulas.
+        columns: these alone; without: all but these. safe_csv: in CSV, an apostrophe before texts that a spreadsheet
+        would run as formulas.
         """
         from pipeline.run.output import export
+        from pipeline.store.export import Chosen
 
-        return export(self._read(), Path(dest), safe_csv=safe_csv)
+        chosen = Chosen(columns=tuple(columns), without=tuple(without), safe_csv=safe_csv)
+        return export(self._read(), Path(dest), chosen)
+
+    def sidecars(
+        self,
+        kind: str = "txt",
+        dest: str | Path | None = None,
+        *,
+        template: str | None = None,
+        overwrite: bool = False,
+        columns: Iterable[str] = (),
+        without: Iterable[str] = (),
+    ) -> Written:
+        """Writes each answer beside its picture, or below the folder `dest` with the same tree; returns the counts.
+
+        kind: `txt`, `xmp`, or `json` with the chosen columns. template: the text, with {name} for columns of
+        `results`, instead of the answer alone. A file that no earlier export wrote stays, unless `overwrite`.
+        """
+        from pipeline.run.sidecars import Sidecars
+
+        folder = None if dest is None else Path(dest).absolute()
+        writer = Sidecars(self._read(), kind, folder, template=template, overwrite=overwrite)
+        return writer.write(tuple(columns), tuple(without))
 
     def _options(self, manifest: Any, options: RunOptions | None, settings: Mapping[str, Any]) -> RunOptions:
         return _options(self._rows if manifest is None else manifest, options, settings)

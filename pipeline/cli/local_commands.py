@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.options import job_command, optional_job_command
-from pipeline.errors import EXIT_OK, EXIT_USAGE
+from pipeline.errors import EXIT_OK, EXIT_USAGE, JobError
 
 if TYPE_CHECKING:
     from pipeline.api import Job
@@ -71,13 +71,33 @@ def query(job: Job, sql: str, form: str, file: Path | None, write: bool, safe_cs
 
 @click.command()
 @job_command
-@click.argument("dest", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("dest", required=False, type=click.Path(path_type=Path))
+@click.option("--columns", metavar="A,B", help="Only these columns of results.")
+@click.option("--without", metavar="A,B", help="All columns but these.")
+@click.option("--sidecar", type=click.Choice(["txt", "json", "xmp"]), help="A small file for each row instead.")
+@click.option("--template", metavar="TEXT", help="The text of a sidecar; {name} is a column of results.")
+@click.option("--overwrite", is_flag=True, help="Sidecars also replace files that no earlier export wrote.")
 @_SAFE_CSV
-def export(job: Job, dest: Path, safe_csv: bool) -> None:
-    """Write one row per id to DEST: .parquet, .csv or .jsonl."""
+def export(job: Job, dest: Path | None, sidecar: str | None, **chosen: Any) -> None:
+    """Write one row per id to DEST: .parquet, .csv, .jsonl, .arrow, .lance, .duckdb, or - for stdout as JSONL.
+
+    With --sidecar, each answer goes into a file beside its picture, or below the folder DEST with the same tree.
+    """
     _say_where(job)
-    rows = job.export(dest, safe_csv=safe_csv)
-    click.echo(f"{rows:,} rows written to {dest}", err=True)
+    safe_csv = chosen.pop("safe_csv")
+    columns, without = _names(chosen.pop("columns")), _names(chosen.pop("without"))
+    if sidecar is not None:
+        for line in job.sidecars(sidecar, dest, columns=columns, without=without, **chosen).lines(sidecar):
+            click.echo(line, err=True)
+        return
+    if dest is None or chosen["template"] is not None or chosen["overwrite"]:
+        raise JobError("export needs DEST, a file; --template and --overwrite are for --sidecar")
+    rows = job.export(dest, columns=columns, without=without, safe_csv=safe_csv)
+    click.echo(f"{rows:,} rows written to {'stdout' if str(dest) == '-' else dest}", err=True)
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 @click.command()

@@ -18,6 +18,7 @@ from pipeline.manifest.unused import find as unused_media
 from pipeline.providers import models
 from pipeline.report.price_lines import short
 from pipeline.run.new_job import Choices, Source, default_output, new_tables
+from pipeline.tasks import facts
 from pipeline.tasks.prompts import CAPTION, OCR
 from pipeline.types import Row
 
@@ -75,9 +76,9 @@ def look(manifest: Manifest, task: str) -> Found:
 
 def _columns(names: tuple[str, ...], row: Row, task: str) -> dict[str, str]:
     """The column that holds the media where no column is called as our fields are."""
-    if any(name in _MEDIA for name in names) or (task == "embed" and "text" in names) or row.raw is None:
+    if any(name in _MEDIA for name in names) or (facts(task).embeds and "text" in names) or row.raw is None:
         return {}
-    found = unused_media(row.raw, task)  # type: ignore[arg-type]
+    found = unused_media(row.raw, task)
     return {} if found is None or not found.direct else {found.kind or "image": found.column}
 
 
@@ -120,11 +121,11 @@ def text(path: Path, tables: Mapping[str, object], found: Found, price: str) -> 
 
 
 def _prompt(task: str, given: object) -> list[str]:
-    if task == "embed":
+    if facts(task).embeds:
         return []
     if isinstance(given, Mapping):
         return ["", "[prompt]", _line("text", given["text"])]
-    if task == "ask":
+    if facts(task).asks:
         return ["", "[prompt]", _line("text", "What is in this picture?", "{name} is replaced by a column of the row")]
     default = _line("text", {"caption": CAPTION, "ocr": OCR}[task].text)
     return ["", "[prompt]", "# The default; {name} is replaced by a column of the row.", f"# {default}"]
@@ -148,7 +149,7 @@ def _line(key: str, value: object, comment: str = "") -> str:
 
 def models_for(task: str, provider: str | None) -> Iterator[str]:
     """The models that are known for a task, with their prices, a line each."""
-    for service in providers.NAMES if provider is None else (provider,):
+    for service in providers.names() if provider is None else (provider,):
         for name in models.names(service):
             model = models.find(service, name)
             if model.tasks and task in model.tasks and model.retired is None and model.price is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline import providers
+from pipeline import providers, tasks
 from pipeline.errors import JobError
 from pipeline.job.file import read
 from pipeline.job.load import KEPT_JOB, LoadedJob, from_tables, override
@@ -19,7 +19,6 @@ from pipeline.manifest.kinds import kind_of
 from pipeline.manifest.sql import is_query
 from pipeline.manifest.walk import is_glob, split_glob
 from pipeline.providers.models import find, names
-from pipeline.types import TASKS
 
 DEFAULT_MODELS: dict[str, dict[str, str]] = {
     "dashscope": {
@@ -92,8 +91,7 @@ def new_tables(
     task: str, source: Source, folder: Path, output: str, choices: Choices, environ: Mapping[str, str]
 ) -> dict[str, Any]:
     """The tables of a new job file in `folder`. Raises JobError where a choice is missing or names nothing known."""
-    if task not in TASKS:
-        raise JobError(f"task: {task!r} is not one of {', '.join(TASKS)}")
+    tasks.load(task)
     provider, model = usual_model(task, choices, environ)
     section: dict[str, Any] = {"name": provider, "model": model}
     if choices.base_url is not None:
@@ -165,8 +163,8 @@ def usual_model(task: str, choices: Choices, environ: Mapping[str, str]) -> tupl
 
 def _service_of(model: str) -> str:
     """The service that has a model of this name. Raises JobError where no service or more than one has it."""
-    found = [name for name in providers.NAMES if model in names(name)]
-    found = found or [name for name in providers.NAMES if find(name, model).known]
+    found = [name for name in providers.names() if model in names(name)]
+    found = found or [name for name in providers.names() if find(name, model).known]
     if len(found) == 1:
         return found[0]
     why = f"{' and '.join(found)} have a model {model!r}" if found else f"no service is known to have {model!r}"

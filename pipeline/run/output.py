@@ -19,6 +19,8 @@ from pipeline.store.sql import reader
 if TYPE_CHECKING:
     import duckdb
 
+    from pipeline.store.export import Chosen
+
 
 class LastRun(msgspec.Struct, kw_only=True):
     """What the last run left for `status`, and for the guard of the next run (`questions`: what the answered
@@ -61,11 +63,11 @@ def query(spec: LoadedJob, sql: str, *, write: bool = False) -> Any:
     return reader(relation, 4_096)
 
 
-def export(spec: LoadedJob, dest: Path, *, safe_csv: bool = False) -> int:
+def export(spec: LoadedJob, dest: Path, chosen: Chosen) -> int:
     """Writes `results` to a file; returns the number of rows."""
     from pipeline.store.export import export as write
 
-    return write(spec.output, spec.job.task, dest, safe_csv=safe_csv)
+    return write(spec.output, spec.job.task, dest, chosen)
 
 
 def status(spec: LoadedJob) -> Status:

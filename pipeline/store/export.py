@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import JobError, MachineError
-from pipeline.job.values import FORMULA, inert
+import msgspec
+
+from pipeline.errors import JobError, MachineError, MissingExtra
+from pipeline.job.values import FORMULA, did_you_mean, inert
 from pipeline.store.disk import DISK, Files, machine
 from pipeline.store.part_writer import writing
 from pipeline.store.parts import ROW_GROUP
@@ -14,77 +20,199 @@ from pipeline.store.read import connect
 from pipeline.store.sql import literal, quoted, reader
 from pipeline.types import TaskName
 
-ENDINGS = (".parquet", ".csv", ".jsonl")
+if TYPE_CHECKING:
+    import duckdb
+
+STDOUT = Path("-")
+"""Stands for standard output, which gets JSONL."""
 
 
-def export(output: Path, task: TaskName, dest: Path, *, files: Files = DISK, safe_csv: bool = False) -> int:
-    """Writes `results` to `dest`, Parquet, CSV or JSONL by its ending, in one step; returns the number of rows.
+class Chosen(msgspec.Struct, frozen=True, kw_only=True):
+    """Which columns are exported, and how. `columns`: these alone, in this order; empty: all. `without`: all but these.
+    `safe_csv`: in CSV, `'` stands before each text and name that a spreadsheet would run as a formula."""
 
-    Parquet keeps all types: vectors are fixed-size lists, or plain lists where one is missing. CSV has lists as JSON
-    text; JSONL has them as lists and `extra` as an object. safe_csv: in CSV, `'` before every text and column name that
-    begins like a formula, so that no spreadsheet runs it.
+    columns: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    safe_csv: bool = False
 
-    Raises JobError for another ending, StoreError and MachineError.
+
+ALL = Chosen()
+
+
+def export(output: Path, task: TaskName, dest: Path, chosen: Chosen = ALL, *, files: Files = DISK) -> int:
+    """Writes `results` to `dest` in one step, in the format that the ending says; returns the number of rows.
+
+    Parquet, Arrow, Lance and DuckDB keep all types, vectors as fixed-size lists; CSV has lists as JSON text; JSONL has
+    lists as they are and `extra` as an object. `-` is standard output, as JSONL. Missing folders are made. Raises
+    JobError for another ending or a column that is not there, MissingExtra, StoreError and MachineError.
     """
-    ending = dest.suffix.lower()
-    if ending not in ENDINGS:
-        raise JobError(f"{dest}: the ending says the format; it must be one of {', '.join(ENDINGS)}")
-    if dest.is_dir() or not dest.parent.is_dir():
-        raise JobError(f"{dest}: must be a file in a folder that exists")
+    ending = ".jsonl" if dest == STDOUT else dest.suffix.lower()
+    if ending not in _WRITERS:
+        raise JobError(f"{dest}: the ending says the format; it must be one of {', '.join(_WRITERS)}, or - for stdout")
     connection = connect(output, task)
+    columns = chosen_columns(connection, chosen.columns, chosen.without)
+    if dest == STDOUT:
+        return _to_stdout(connection, columns, files)
+    if dest.is_dir() and ending != ".lance":
+        raise JobError(f"{dest}: must be a file, and is a folder")
     with machine("write the export", dest.parent):
-        if ending == ".parquet":
-            return _parquet(files, connection, dest)
-        return _text(files, connection, dest, ending, safe_csv and ending == ".csv")
+        dest.parent.mkdir(parents=True, exist_ok=True)
+        return _WRITERS[ending](_Export(connection, columns, dest, files, chosen.safe_csv))
 
 
-def _parquet(files: Files, connection: Any, dest: Path) -> int:
+def chosen_columns(
+    connection: duckdb.DuckDBPyConnection, columns: Iterable[str], without: Iterable[str]
+) -> tuple[str, ...]:
+    """The columns of `results` that are wanted. Raises JobError with the nearest name for one that is not there."""
+    known = connection.sql("select * from results limit 0").columns
+    for option, names in (("--columns", columns), ("--without", without)):
+        for name in names:
+            if name not in known:
+                raise JobError(f"{option}: results has no column {name!r}{did_you_mean(name, known)}")
+    left_out = set(without)
+    return tuple(columns) or tuple(name for name in known if name not in left_out)
+
+
+class _Export(msgspec.Struct, frozen=True):
+    connection: Any
+    columns: tuple[str, ...]
+    dest: Path
+    files: Files
+    safe_csv: bool
+
+    @property
+    def select(self) -> str:
+        return f"select {', '.join(map(quoted, self.columns))} from results"
+
+    def batches(self) -> Any:
+        """The rows as Arrow. Vectors of one length become plain lists where one of them is missing: before version 26,
+        pyarrow does not write NULL among vectors of one length."""
+        described = self.connection.sql(f"{self.select} limit 0")
+        types = dict(zip(described.columns, map(str, described.types), strict=True))
+        select = self.select
+        if types.get("embedding", "").startswith("FLOAT["):
+            missing = self.connection.sql("select 1 from results where embedding is null limit 1").fetchall()
+            select = f"select * replace (embedding::float[] as embedding) from ({select})" if missing else select
+        return reader(self.connection.sql(select), ROW_GROUP)
+
+
+def _parquet(wanted: _Export) -> int:
     import pyarrow as pa
 
-    # Before version 26, pyarrow does not support NULL among vectors of one length: such vectors become plain lists.
-    vectors = dict(zip(*_described(connection), strict=True)).get("embedding", "").startswith("FLOAT[")
-    missing = vectors and connection.sql("select 1 from results where embedding is null limit 1").fetchall()
-    chosen = "* replace (embedding::float[] as embedding)" if missing else "*"
-    batches = reader(connection.sql(f"select {chosen} from results"), ROW_GROUP)
+    batches = wanted.batches()
     rows = 0
-    with writing(files, dest, batches.schema) as writer:
+    with writing(wanted.files, wanted.dest, batches.schema) as writer:
         for batch in batches:
             writer.write(pa.Table.from_batches([batch]), ROW_GROUP)
             rows += batch.num_rows
     return rows
 
 
-def _text(files: Files, connection: Any, dest: Path, ending: str, safe: bool) -> int:
-    import duckdb
+def _arrow(wanted: _Export) -> int:
+    import pyarrow as pa
 
-    chosen = [_column(name, type_, ending, safe) for name, type_ in zip(*_described(connection), strict=True)]
-    options = "format csv, header" if ending == ".csv" else "format json"
-    temporary = dest.with_name(f".{dest.name}.tmp")
-    target = literal(str(temporary))
-    try:
-        copied = connection.execute(f"copy (select {', '.join(chosen)} from results) to '{target}' ({options})")
-        rows = int(copied.fetchall()[0][0])
-    except duckdb.IOException as error:
-        files.unlink(temporary)
-        raise MachineError(f"could not write {dest}: {error}. See to the machine, then run the same again.") from error
-    files.rename(temporary, dest)
-    files.sync_folder(dest.parent)
+    batches = wanted.batches()
+    temporary = _beside(wanted.dest)
+    rows = 0
+    with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, batches.schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+            rows += batch.num_rows
+    _put(wanted, temporary)
     return rows
 
 
-def _described(connection: Any) -> tuple[list[str], list[str]]:
-    """The names and the SQL types of the columns of `results`."""
-    described = connection.sql("select * from results limit 0")
-    return described.columns, [str(type_) for type_ in described.types]
+def _lance(wanted: _Export) -> int:
+    try:
+        import lance
+    except ImportError:
+        raise MissingExtra(f"{wanted.dest}: for Lance, install pylance: pip install pylance") from None
+    temporary = _beside(wanted.dest)
+    shutil.rmtree(temporary, ignore_errors=True)
+    found = lance.write_dataset(wanted.batches(), str(temporary))
+    shutil.rmtree(wanted.dest, ignore_errors=True)
+    _put(wanted, temporary)
+    return int(found.count_rows())
+
+
+def _duckdb(wanted: _Export) -> int:
+    temporary = _beside(wanted.dest)
+    temporary.unlink(missing_ok=True)
+    wanted.connection.execute(f"attach '{literal(str(temporary))}' as exported")
+    wanted.connection.execute(f"create table exported.results as {wanted.select}")
+    rows = int(wanted.connection.execute("select count(*) from exported.results").fetchall()[0][0])
+    wanted.connection.execute("detach exported")
+    _put(wanted, temporary)
+    return rows
+
+
+def _csv(wanted: _Export) -> int:
+    return _copied(wanted, "format csv, header")
+
+
+def _jsonl(wanted: _Export) -> int:
+    return _copied(wanted, "format json")
+
+
+_WRITERS: dict[str, Callable[[_Export], int]] = {
+    ".parquet": _parquet,
+    ".csv": _csv,
+    ".jsonl": _jsonl,
+    ".arrow": _arrow,
+    ".lance": _lance,
+    ".duckdb": _duckdb,
+}
+
+
+def _copied(wanted: _Export, options: str) -> int:
+    """DuckDB's COPY to a text file."""
+    import duckdb
+
+    described = wanted.connection.sql(f"{wanted.select} limit 0")
+    named = zip(described.columns, described.types, strict=True)
+    ending = wanted.dest.suffix.lower()
+    chosen = [_column(name, str(type_), ending, wanted.safe_csv and ending == ".csv") for name, type_ in named]
+    temporary = _beside(wanted.dest)
+    try:
+        copied = wanted.connection.execute(
+            f"copy (select {', '.join(chosen)} from results) to '{literal(str(temporary))}' ({options})"
+        )
+        rows = int(copied.fetchall()[0][0])
+    except duckdb.IOException as error:
+        wanted.files.unlink(temporary)
+        advice = "See to the machine, then run the same again."
+        raise MachineError(f"could not write {wanted.dest}: {error}. {advice}") from error
+    _put(wanted, temporary)
+    return rows
+
+
+def _to_stdout(connection: Any, columns: tuple[str, ...], files: Files) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "results.jsonl"
+        rows = _jsonl(_Export(connection, columns, file, files, False))
+        with file.open("rb") as source:
+            shutil.copyfileobj(source, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    return rows
+
+
+def _beside(dest: Path) -> Path:
+    return dest.with_name(f".{dest.name}.tmp")
+
+
+def _put(wanted: _Export, temporary: Path) -> None:
+    """Gives the finished file its name."""
+    wanted.files.rename(temporary, wanted.dest)
+    wanted.files.sync_folder(wanted.dest.parent)
 
 
 def _column(name: str, type_: str, ending: str, safe: bool) -> str:
-    ident = quoted(name)
+    plain = quoted(name)
     if ending == ".jsonl":
-        return f"try_cast(extra as json) as {ident}" if name == "extra" else ident
+        return f"try_cast(extra as json) as {plain}" if name == "extra" else plain
     nested = type_.endswith("]") or type_.startswith(("STRUCT", "MAP"))
-    shown = quoted(inert(name)) if safe else ident
+    shown = quoted(inert(name)) if safe else plain
     if safe and type_ == "VARCHAR":
         signs = ", ".join(f"chr({ord(sign)})" for sign in FORMULA)
-        return f"case when {ident}[1] in ({signs}) then chr(39) || {ident} else {ident} end as {shown}"
-    return f"to_json({ident}) as {shown}" if nested else f"{ident} as {shown}"
+        return f"case when {plain}[1] in ({signs}) then chr(39) || {plain} else {plain} end as {shown}"
+    return f"to_json({plain}) as {shown}" if nested else f"{plain} as {shown}"

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 from support.store_records import answer, keep, vector
 
 from pipeline.errors import JobError
-from pipeline.store.export import export
+from pipeline.store.export import Chosen, export
 
 
 @pytest.fixture
@@ -55,11 +56,35 @@ def test_an_export_before_anything_was_written_has_the_columns_and_no_row(tmp_pa
     assert "caption" in pq.read_schema(tmp_path / "x.parquet").names
 
 
-def test_another_ending_or_a_missing_folder_is_refused_by_name(output: Path, tmp_path: Path) -> None:
+def test_another_ending_is_refused_by_name(output: Path, tmp_path: Path) -> None:
     with pytest.raises(JobError, match=r"one of \.parquet, \.csv, \.jsonl"):
         export(output, "caption", tmp_path / "x.xlsx")
-    with pytest.raises(JobError, match="in a folder that exists"):
-        export(output, "caption", tmp_path / "no" / "x.csv")
+
+
+def test_missing_folders_are_made(output: Path, tmp_path: Path) -> None:
+    assert export(output, "caption", tmp_path / "a" / "b" / "x.csv") == 2
+    assert (tmp_path / "a" / "b" / "x.csv").read_text().startswith("id,seq")
+
+
+def test_arrow_and_duckdb_files_hold_what_parquet_holds(output: Path, tmp_path: Path) -> None:
+    for ending in ("parquet", "arrow", "duckdb"):
+        assert export(output, "caption", tmp_path / f"x.{ending}") == 2
+    expected = pq.read_table(tmp_path / "x.parquet").sort_by("id").to_pylist()
+    assert pa.ipc.open_file(tmp_path / "x.arrow").read_all().sort_by("id").to_pylist() == expected
+    with duckdb.connect(str(tmp_path / "x.duckdb"), read_only=True) as found:
+        ids = found.sql("select id from results order by id").fetchall()
+    assert ids == [(row["id"],) for row in expected]
+
+
+def test_columns_are_chosen_or_left_out(output: Path, tmp_path: Path) -> None:
+    export(output, "caption", tmp_path / "x.parquet", Chosen(columns=("caption", "id")))
+    assert pq.read_schema(tmp_path / "x.parquet").names == ["caption", "id"]
+    export(output, "caption", tmp_path / "y.parquet", Chosen(without=("extra",)))
+    names = pq.read_schema(tmp_path / "y.parquet").names
+    assert "id" in names
+    assert "extra" not in names
+    with pytest.raises(JobError, match='did you mean "caption"'):
+        export(output, "caption", tmp_path / "x.parquet", Chosen(columns=("captoin",)))
 
 
 def test_an_export_leaves_no_temporary_file_and_replaces_an_older_one(output: Path, tmp_path: Path) -> None:

@@ -1,0 +1,195 @@
+"""Writes each row's answer into a small file beside the picture, as programs that train on captions read them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import msgspec
+
+from pipeline.errors import JobError
+from pipeline.job.load import LoadedJob
+from pipeline.manifest.sql import is_query
+from pipeline.manifest.walk import is_glob, split_glob
+from pipeline.store.disk import machine
+from pipeline.store.export import chosen_columns
+from pipeline.store.layout import Layout
+from pipeline.store.read import connect
+from pipeline.store.sql import reader
+from pipeline.tasks import facts
+from pipeline.tasks.prompts import render, unknown_column
+
+KINDS = ("txt", "json", "xmp")
+BATCH_ROWS = 2_000
+_OWN = "sidecars.sqlite"
+"""In `runs/`: the files that were written, each with the hash of its content, to tell them from files of others."""
+
+_XMP = (
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:description><rdf:Alt>'
+    '<rdf:li xml:lang="x-default">{}</rdf:li></rdf:Alt></dc:description></rdf:Description></rdf:RDF></x:xmpmeta>\n'
+    '<?xpacket end="w"?>\n'
+)
+"""An XMP packet with dc:description (ISO 16684-1, XMP part 1: serialization and the Dublin Core schema)."""
+
+
+class Written(msgspec.Struct):
+    """Counts of rows. same: the file has this content already. foreign: a file of others is there, and stays.
+    several: the row has more than one picture, or none. elsewhere: the picture is no file on this machine. doubled:
+    another row has the same file."""
+
+    written: int = 0
+    same: int = 0
+    foreign: int = 0
+    several: int = 0
+    elsewhere: int = 0
+    doubled: int = 0
+
+    def lines(self, kind: str) -> Iterator[str]:
+        """The counts in words, with what can be done about what was left out."""
+        same = f", {self.same:,} as they should be" if self.same else ""
+        yield f"{self.written:,} .{kind} files written{same}"
+        for count, why in (
+            (self.foreign, "another file of that name is there; --overwrite replaces it"),
+            (self.several, "the row has not exactly one picture"),
+            (
+                self.elsewhere,
+                "the picture is no file of its own here; a folder as DEST takes members of archives",
+            ),
+            (self.doubled, "another row has the same file, which is written"),
+        ):
+            if count:
+                yield f"{count:,} not written: {why}"
+
+
+class Sidecars:
+    """One export of sidecars: into `dest` with the tree of the manifest's folder, or beside the pictures (None)."""
+
+    def __init__(self, spec: LoadedJob, kind: str, dest: Path | None, *, template: str | None, overwrite: bool) -> None:
+        if kind not in KINDS:
+            raise JobError(f"--sidecar {kind}: expected one of {', '.join(KINDS)}")
+        self._spec = spec
+        self._kind = kind
+        self._dest = dest
+        self._overwrite = overwrite
+        self._template = template
+        self._content = _contents(spec, kind, template)
+        self.counts = Written()
+
+    def write(self, columns: tuple[str, ...], without: tuple[str, ...]) -> Written:
+        """Writes the files of all rows. Blocking. Raises JobError, StoreError, MachineError."""
+        connection = connect(self._spec.output, self._spec.job.task)
+        chosen = chosen_columns(connection, columns, without)
+        if self._template is not None:
+            _check_template(self._template, connection.sql("select * from results limit 0").columns)
+        batches = reader(connection.sql("select * from results"), BATCH_ROWS)
+        own = sqlite3.connect(Layout(self._spec.output).runs / _OWN)
+        with own:
+            own.execute("create table if not exists files (path text primary key, hash blob)")
+            own.execute("create temp table taken (path text primary key)")
+            for batch in batches:
+                for row in batch.to_pylist():
+                    self._one(own, row, {name: row[name] for name in chosen})
+        own.close()
+        return self.counts
+
+    def _one(self, own: sqlite3.Connection, row: Mapping[str, Any], shown: Mapping[str, Any]) -> None:
+        path = self._path(row)
+        if path is None:
+            return
+        if own.execute("insert or ignore into taken values (?)", (path,)).rowcount == 0:
+            self.counts.doubled += 1
+            return
+        body = self._content(row, shown)
+        hashed = hashlib.sha256(body).digest()
+        there = _read(path)
+        if there == body:
+            self.counts.same += 1
+        elif there is not None and not self._overwrite and not _is_ours(own, path, there):
+            self.counts.foreign += 1
+            return
+        else:
+            _write(path, body)
+            self.counts.written += 1
+        own.execute("insert or replace into files values (?, ?)", (path, hashed))
+
+    def _path(self, row: Mapping[str, Any]) -> str | None:
+        """The sidecar of a row; None is counted."""
+        source = row["source"] or []
+        if len(source) != 1:
+            self.counts.several += 1
+            return None
+        place = str(source[0])
+        archive, mark, member = place.partition("#")
+        if not place.startswith("/") or (mark and self._dest is None):
+            self.counts.elsewhere += 1
+            return None
+        if self._dest is not None:
+            inside = os.path.relpath(archive, _root(self._spec))
+            inside = archive.lstrip("/") if inside.startswith("..") else inside
+            place = str(self._dest / (f"{inside}/{member}" if mark else inside))
+        return f"{os.path.splitext(place)[0]}.{self._kind}"  # noqa: PTH122 - a text, as names may be that are no text
+
+
+def _contents(
+    spec: LoadedJob, kind: str, template: str | None
+) -> Callable[[Mapping[str, Any], Mapping[str, Any]], bytes]:
+    """What a sidecar holds, of a row and its chosen columns. Raises JobError for a task without text."""
+    if kind == "json":
+        encoder = msgspec.json.Encoder(enc_hook=str)
+        return lambda row, shown: msgspec.json.format(encoder.encode(shown), indent=2) + b"\n"
+    column = next((column.name for column in facts(spec.job.task).columns if column.type == "text"), None)
+    if column is None and template is None:
+        raise JobError(f"--sidecar {kind}: an answer of {spec.job.task} is no text; take json, or a --template")
+    pattern = template if template is not None else f"{{{column}}}"
+
+    def text(row: Mapping[str, Any], shown: Mapping[str, Any]) -> bytes:
+        found = render(pattern, row)
+        return (_XMP.format(escape(found)) if kind == "xmp" else found).encode("utf-8", "replace")
+
+    return text
+
+
+def _check_template(template: str, columns: Iterable[str]) -> None:
+    """Raises JobError for a {name} that is no column of `results`."""
+    problem = unknown_column(template, columns)
+    if problem is not None:
+        raise JobError(f"--template: {problem.replace('the prompt', 'the template').replace('manifest', 'output')}")
+
+
+def _root(spec: LoadedJob) -> str:
+    """The folder that the tree of sidecars begins in: the manifest's."""
+    if is_query(spec.manifest):
+        return spec.folder
+    place = Path(split_glob(spec.manifest)[0]) if is_glob(spec.manifest) else Path(spec.manifest)
+    return str(place if place.is_dir() else place.parent)
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return b""
+
+
+def _is_ours(own: sqlite3.Connection, path: str, body: bytes) -> bool:
+    """Whether the file has the content that an earlier export gave it."""
+    found = own.execute("select hash from files where path = ?", (path,)).fetchone()
+    return found is not None and found[0] == hashlib.sha256(body).digest()
+
+
+def _write(path: str, body: bytes) -> None:
+    place = Path(path)
+    with machine("write the sidecar", place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        beside = place.with_name(f".{place.name}.tmp")
+        beside.write_bytes(body)
+        beside.replace(place)
