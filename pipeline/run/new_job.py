@@ -17,6 +17,7 @@ from pipeline.job.file import read
 from pipeline.job.load import KEPT_JOB, LoadedJob, from_tables, override
 from pipeline.manifest.kinds import kind_of
 from pipeline.manifest.sql import is_query
+from pipeline.manifest.table_formats import format_of
 from pipeline.manifest.walk import is_glob, split_glob
 from pipeline.providers.models import find, names
 
@@ -74,7 +75,7 @@ def source_of(text: str) -> Source:
     place = os.path.normpath(Path(text).expanduser().absolute())
     name = Path(split_glob(place)[0]).name if is_glob(place) and not Path(place).exists() else Path(place).name
     if not Path(place).is_dir():
-        while Path(name).suffix.lower() in _ENDINGS or kind_of(name) is not None:
+        while Path(name).suffix.lower() in _ENDINGS or kind_of(name) is not None or format_of(name) is not None:
             name = Path(name).stem
     if Path(place).is_file() and kind_of(place) in ("image", "audio"):
         first, rest = Path(place).name[0], Path(place).name[1:]
