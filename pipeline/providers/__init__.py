@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from pipeline.errors import JobError
-from pipeline.job.values import did_you_mean
+from pipeline.job.values import did_you_mean, for_message
 
 if TYPE_CHECKING:
     from pipeline.providers.models import Model
@@ -88,7 +88,8 @@ def load(name: str) -> Provider:
     for point in entry_points(group=GROUP, name=name):
         return _loaded(point)
     known = names()
-    raise JobError(f"provider.name: {name!r} is not one of {', '.join(known)}{did_you_mean(name, known)}")
+    found = f"found {for_message(name)}, expected one of {', '.join(known)}{did_you_mean(name, known)}"
+    raise JobError(f"provider.name: {found}")
 
 
 def names() -> tuple[str, ...]:

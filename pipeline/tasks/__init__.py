@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 
 from pipeline.errors import JobError
 from pipeline.job.schema import JobFile
-from pipeline.job.values import did_you_mean
+from pipeline.job.values import did_you_mean, for_message
 from pipeline.types import Reply, Request, Row, TaskFacts, TaskName
 
 NAMES = ("caption", "ocr", "embed", "ask")
@@ -57,7 +57,7 @@ def load(name: TaskName) -> Task:
             raise JobError(f"{where}, which lacks {', '.join(missing)}")
         return cast(Task, found)
     known = names()
-    raise JobError(f"task: {name!r} is not one of {', '.join(known)}{did_you_mean(name, known)}")
+    raise JobError(f"task: found {for_message(name)}, expected one of {', '.join(known)}{did_you_mean(name, known)}")
 
 
 def names() -> tuple[str, ...]:

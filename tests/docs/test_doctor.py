@@ -175,13 +175,19 @@ def test_a_sound_job_has_no_problem(pipeline, job):
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("task = ", "job.toml"), ('task = "captoin"\n', "caption"), ("a: 1\n", "job.toml")],
+    [("task = ", "job.toml"), ("a: 1\n", "job.toml")],
 )
 def test_a_broken_job_is_a_problem(examine, job, text, told):
     job.write_text(text)
     code, found = examine("job", job)
     assert code == 2
     assert told in _one(found, "problem")
+
+
+def test_an_unknown_task_is_a_problem(examine, job):
+    code, found = examine("job", job, "--set", "task=captoin")
+    assert code == 2
+    assert 'did you mean "caption"?' in _one(found, "problem")
 
 
 def test_a_job_that_is_not_there_is_a_problem(examine, tmp_path):

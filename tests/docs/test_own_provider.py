@@ -180,7 +180,7 @@ def test_an_unknown_provider_names_those_that_are_there(folder, service):
     job(folder, service, "hello", name="parot")
     done = command(folder, "run", "job.toml")
     assert done.returncode == 2
-    assert 'is not one of dashscope, openai, qianfan, parrot; did you mean "parrot"?' in done.stderr
+    assert 'expected one of dashscope, openai, qianfan, parrot; did you mean "parrot"?' in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def test_an_unknown_task_names_those_that_are_there(folder):
     (folder / "job.toml").write_text((folder / "job.toml").read_text().replace('"tag"', '"tagg"'))
     done = command(folder, "run", "job.toml")
     assert done.returncode == 2
-    assert "task: 'tagg' is not one of caption, ocr, embed, ask, tag; did you mean \"tag\"?" in done.stderr
+    assert 'task: found "tagg", expected one of caption, ocr, embed, ask, tag; did you mean "tag"?' in done.stderr
 
 
 @pytest.mark.parametrize(("source", "why"), [("1 / 0", "ZeroDivisionError"), ("FACTS = 1", "which lacks ask, columns")])

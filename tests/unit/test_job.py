@@ -75,7 +75,7 @@ def test_a_wrong_key_or_value_is_named_with_its_path(job_file, line, expected):
 def test_an_unknown_provider_gets_the_nearest_name(job_file):
     with pytest.raises(JobError) as caught:
         job_context(load(job_file(MINIMAL.replace("dashscope", "dashscop"))), keyless=True)
-    assert "provider.name: 'dashscop' is not one of dashscope, openai, qianfan" in str(caught.value)
+    assert 'provider.name: found "dashscop", expected one of dashscope, openai, qianfan' in str(caught.value)
     assert 'did you mean "dashscope"?' in str(caught.value)
 
 

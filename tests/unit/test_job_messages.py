@@ -121,7 +121,7 @@ def test_an_unknown_task_gets_the_nearest_name(tmp_path, task):
     path = job_file(tmp_path)
     with pytest.raises(JobError) as caught:
         Job.load(path, {"task": task})
-    assert f"{path}: task: {task!r} is not one of caption, ocr, embed, ask" in str(caught.value)
+    assert f'{path}: task: found "{task}", expected one of caption, ocr, embed, ask' in str(caught.value)
     assert 'did you mean "caption"?' in str(caught.value)
 
 
