@@ -1,8 +1,10 @@
-"""Answers that several jobs share, by fingerprint, in one SQLite file: written by many runs at once, trusted by none.
+"""Answers that several jobs share, by fingerprint, in one SQLite file.
 
-An entry is read only if its checksum, its fingerprint and its form are right; anything else is a miss. Whatever is
-wrong with the file ends its use for the run, with a note; it never ends the run. What a kill keeps from the cache is in
-the journal of its own output.
+Many runs write the file at the same time, and each run checks every entry.
+
+An entry is read only if its checksum, its fingerprint and its form are right; anything else is a miss. After an error
+of the file, the run goes on without the cache, and says so. An answer that a kill keeps from the cache is in the
+journal of the output.
 """
 
 from __future__ import annotations
@@ -80,14 +82,14 @@ class AnswerCache:
 
     @property
     def is_open(self) -> bool:
-        """It was there, and could be read so far."""
+        """The file is open, and no error has ended the use of the cache."""
         return self._connection is not None
 
     def open(self, *, create: bool = True) -> None:
         """Opens the file, or makes it. Blocking. Without `create` a cache that is not there stays empty."""
         if not create and not self.path.exists():
             return
-        with self._trying(busy_is_miss=False):
+        with self._guarded(busy_is_miss=False):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(
                 self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
@@ -95,40 +97,40 @@ class AnswerCache:
             self._check()
 
     def get(self, fingerprint: str) -> AnswerRecord | None:
-        """The answer to this question, None where there is none that can be believed. Blocking."""
-        with self._lock, self._trying():
+        """Returns the answer to this question, None if there is no valid entry. Blocking."""
+        with self._lock, self._guarded():
             if self._connection is not None:
                 found = self._connection.execute("select body from answers where fingerprint = ?", (fingerprint,))
-                return _believed(fingerprint, found.fetchone())
+                return _valid_entry(fingerprint, found.fetchone())
         return None
 
     def add(self, record: AnswerRecord) -> None:
-        """Keeps an answer that was bought; written by one of the next flushes."""
+        """Keeps an answer that was bought. One of the next flushes writes the answer."""
         if self.problem is None:
             self._waiting.append(record)
 
     def flush(self, *, now: bool = False) -> None:
-        """Writes what waits, if it is due or `now`. Blocking."""
+        """Writes the waiting answers if they are due, or at once with `now`. Blocking."""
         waiting = self._waiting
         late = time.monotonic() - self._flushed >= FLUSH_SECONDS
         if not waiting or not (now or late or len(waiting) >= MOST_WAITING):
             return
         self._waiting, self._flushed = [], time.monotonic()
         rows = [(record.fingerprint, self._body(record)) for record in waiting]
-        with self._lock, self._trying():
+        with self._lock, self._guarded():
             if self._connection is not None:
                 self._connection.execute("begin immediate")
                 self._connection.executemany("insert or ignore into answers values (?, ?)", rows)
                 self._connection.execute("commit")
 
     def close(self) -> None:
-        """Writes what waits, and lets go of the file. Blocking."""
+        """Writes the waiting answers and closes the file. Blocking."""
         self.flush(now=True)
         with self._lock:
             self._close()
 
     def _check(self) -> None:
-        """Whose file it is: ours, one that is empty yet, or somebody's."""
+        """Sets up an empty file. Raises sqlite3.DatabaseError for a database that is not a cache of this version."""
         run = self._connection.execute  # type: ignore[union-attr]  # it is open
         run("begin immediate")
         tables = run("select count(*) from sqlite_master").fetchone()[0]
@@ -148,8 +150,8 @@ class AnswerCache:
         return zlib.crc32(body).to_bytes(4, "little") + body
 
     @contextlib.contextmanager
-    def _trying(self, *, busy_is_miss: bool = True) -> Iterator[None]:
-        """A file that another run has locked is a miss; anything else that is wrong ends the use of the cache."""
+    def _guarded(self, *, busy_is_miss: bool = True) -> Iterator[None]:
+        """A file that another run has locked is a miss; any other error ends the use of the cache."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -171,7 +173,7 @@ class AnswerCache:
                 connection.close()
 
 
-def _believed(fingerprint: str, row: tuple[Any, ...] | None) -> AnswerRecord | None:
+def _valid_entry(fingerprint: str, row: tuple[Any, ...] | None) -> AnswerRecord | None:
     body = row[0] if row else None
     if not isinstance(body, bytes) or zlib.crc32(body[4:]).to_bytes(4, "little") != body[:4]:
         return None

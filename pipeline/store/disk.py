@@ -1,4 +1,4 @@
-"""The one door to the disk: every change of the output folder is one of these calls, for tests to record or refuse."""
+"""All changes of the output folder go through these calls, so that tests can record and refuse them."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Files:
         os.lseek(fd, size, os.SEEK_SET)
 
     def datasync(self, fd: int) -> None:
-        """On disk when it returns: the file's bytes and its length."""
+        """Returns when the file's bytes and length are on disk."""
         os.fdatasync(fd)
 
     def datasync_path(self, path: Path) -> None:
-        """The same for a file that another process left."""
+        """Does the same for a file that another process wrote."""
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fdatasync(fd)
@@ -53,7 +53,7 @@ class Files:
         path.mkdir(parents=True, exist_ok=True)
 
     def sync_folder(self, path: Path) -> None:
-        """On disk when it returns: the names in the folder, so that a rename outlives a power cut."""
+        """Returns when the names in the folder are on disk, so that a rename outlives a power cut."""
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
@@ -65,7 +65,7 @@ DISK = Files()
 
 
 def write_all(files: Files, fd: int, data: bytes | memoryview) -> None:
-    """Writes everything, however the system cuts it."""
+    """Writes all bytes, in several calls where the system takes a part of the bytes only."""
     view = memoryview(data).cast("B")
     while len(view):
         view = view[files.write(fd, view) :]
@@ -102,7 +102,7 @@ def remove_temporary(files: Files, folder: Path) -> None:
 
 @contextlib.contextmanager
 def machine(what: str, path: Path) -> Iterator[None]:
-    """Turns the machine's refusals into one message: what was tried, where, why, what to do, what is kept."""
+    """Raises MachineError for an OSError: the message says what was tried, where, why, and what to do."""
     try:
         yield
     except OSError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pipeline.store.datasets import OTHERS, reserved
-from pipeline.store.read import connect, picked, query
+from pipeline.store.read import connect, query, select_readonly
 from pipeline.store.record_tables import decode_answer, outcome_fields
 from pipeline.store.records import AnswerRecord
 from pipeline.store.sql import block, reader
@@ -41,7 +41,7 @@ def failed_rows(output: Path, task: TaskName, where: str | None = None) -> Itera
 
     Raises QueryError.
     """
-    relation = picked(output, task, block("failed", where=condition(where or DEFAULT)))
+    relation = select_readonly(output, task, block("failed", where=condition(where or DEFAULT)))
     for batch in reader(relation, 4_096):
         for found in batch.to_pylist():
             row = msgspec.json.decode(found["row"] or "{}")
@@ -69,7 +69,7 @@ def accept(store: Store, where: str | None = None) -> int:
     Returns how many; failures without a held-back answer are passed over. Raises QueryError and MachineError.
     """
     store.seal()
-    relation = picked(store.layout.output, store.task, block("held_back", where=condition(where or "true")))
+    relation = select_readonly(store.layout.output, store.task, block("held_back", where=condition(where or "true")))
     accepted = 0
     for batch in reader(relation, 1_024):
         for failure, answers, stamp in _rows(batch, relation.columns):

@@ -1,4 +1,4 @@
-"""The journal: an append-only file of framed, checksummed records, where every outcome is before it is counted."""
+"""The journal: append-only files of framed records with checksums. An outcome is kept here before a run counts it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ READABLE = (1,)
 """Journal formats this version reads: its own and, once there is one, the one before."""
 
 _MAGIC = b"pipeline journal %d\n"
-_BLOCK = 4096  # what a file system may hand back as rubbish around a head that never reached the disk
+_BLOCK = 4096  # a file system may return rubbish up to this size for a header that never reached the disk
 _HEAD = struct.Struct("<IIQB")  # length of the body, checksum of the rest of the frame, seq, kind
 _TAIL = struct.Struct("<QB")
 _encode = msgspec.msgpack.Encoder(enc_hook=str).encode
@@ -36,7 +36,7 @@ class Entry(NamedTuple):
 
 
 class Segment:
-    """One journal file being written. `size` is the length of what is whole; `records` counts outcomes and attempts."""
+    """One journal file being written. `size`: bytes of the complete records; `records`: outcomes and attempts."""
 
     __slots__ = ("dirty", "fd", "path", "records", "size")
 
@@ -121,7 +121,10 @@ class Journal:
             return upto
 
     def rotate(self) -> list[Path]:
-        """Ends the open segment and those given up: on disk and closed, their paths returned. Appends may go on."""
+        """Ends the open segment and the abandoned segments: they are on disk and closed. Returns their paths.
+
+        Other threads may append meanwhile.
+        """
         if self.records:
             with machine("start a journal segment", self.folder):
                 fresh = self._create()
@@ -132,7 +135,7 @@ class Journal:
         return self._close_ended()
 
     def close(self) -> list[Path]:
-        """Like `rotate`, with no open segment afterwards; one without records is removed."""
+        """Ends all segments like `rotate`, and opens none."""
         with self._lock:
             last, self._current = self._current, None
             if last is not None:
@@ -162,7 +165,7 @@ class Journal:
         return Segment(path, fd, len(magic))
 
     def _cut(self, segment: Segment) -> None:
-        # What a refused write left behind would hide every later record from replay.
+        # The rest of a refused write would hide every later record from replay.
         try:
             self.files.truncate(segment.fd, segment.size)
         except OSError:
@@ -185,8 +188,8 @@ def segments(folder: Path) -> list[Path]:
 
 
 def replay(path: Path, wanted: Container[int] | None = None) -> Iterator[Entry]:
-    """The whole records of one segment, in order; a torn or zeroed tail is dropped. `wanted`: only those with these
-    numbers. Raises StoreError for a format that this version does not read."""
+    """Yields the complete records of one segment, in order. An incomplete or zeroed end is dropped. `wanted`: only the
+    records with these numbers. Raises StoreError for a format that this version does not read."""
     data = memoryview(path.read_bytes())
     offset = _body(path, data)
     while offset + _HEAD.size <= len(data):
@@ -203,33 +206,36 @@ def _frame(seq: int, record: Record) -> bytes:
     try:
         body = _encode(record)
     except (OverflowError, UnicodeError, RecursionError):
-        # A paid answer is kept even if a reply or a manifest holds what msgpack cannot say.
-        body = _encode({name: _tamed(getattr(record, name)) for name in record.__struct_fields__})
+        # A paid answer is kept even if a reply or a manifest has values that msgpack cannot encode.
+        body = _encode({name: _encodable(getattr(record, name)) for name in record.__struct_fields__})
     tail = _TAIL.pack(seq, KINDS[type(record)])
     return struct.pack("<II", len(body), zlib.crc32(body, zlib.crc32(tail))) + tail + body
 
 
-def _tamed(value: Any, depth: int = 0) -> Any:
+def _encodable(value: Any, depth: int = 0) -> Any:
     """The value with whole numbers beyond 64 bits as text, lone surrogates replaced, and no more than 100 levels."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return str(value)
     if isinstance(value, Mapping):
-        return {_tamed(key): _tamed(item, depth + 1) for key, item in value.items()} if depth < 100 else None
+        return {_encodable(key): _encodable(item, depth + 1) for key, item in value.items()} if depth < 100 else None
     if isinstance(value, (list, tuple)):
-        return [_tamed(item, depth + 1) for item in value] if depth < 100 else None
+        return [_encodable(item, depth + 1) for item in value] if depth < 100 else None
     return value
 
 
 def _body(path: Path, data: memoryview) -> int:
-    """Where the records begin. A head that a crash tore has none behind it, since it is synced before the first."""
+    """Returns the offset of the first record.
+
+    The header is synced before the first record is written: after a header that a crash cut there are no records.
+    """
     head = bytes(data[:64])
-    told = re.match(rb"pipeline journal (\d+)\n", head)
+    matched = re.match(rb"pipeline journal (\d+)\n", head)
     begin = len(_MAGIC % FORMAT)
-    if told is not None and int(told[1]) in READABLE:
-        return told.end()
-    if told is None and (len(data) < _BLOCK or _is_complete_frame(data, begin)):
+    if matched is not None and int(matched[1]) in READABLE:
+        return matched.end()
+    if matched is None and (len(data) < _BLOCK or _is_complete_frame(data, begin)):
         return begin
     raise StoreError(
         f"{path} is not a journal that this version reads (it reads format {', '.join(map(str, READABLE))}). "
@@ -238,7 +244,7 @@ def _body(path: Path, data: memoryview) -> int:
 
 
 def _is_complete_frame(data: memoryview, offset: int) -> bool:
-    """A whole frame begins here."""
+    """Returns whether a complete frame begins at the offset."""
     length, checksum, _, _ = _HEAD.unpack_from(data, offset)
     end = offset + _HEAD.size + length
     return end <= len(data) and bool(zlib.crc32(data[offset + 8 : end]) == checksum)

@@ -1,4 +1,4 @@
-"""Where everything lies in an output folder, and what says that the folder is one of ours."""
+"""The paths in an output folder, and the file that marks the folder as an output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.types import TaskName
 
 _FOLDERS = ("journal", "results", "failures", "attempts", "runs")
 _BEGUN = ("run.lock", ".format.json.tmp")
-"""What a run leaves that was killed before the folder was marked."""
+"""Files of a run that was killed before the run marked the folder."""
 CATALOG_BEGINS = "-- The views of one job's output"
 """How `catalog.sql` begins, in this version and in 0.1.0."""
 _IGNORED = (".DS_Store", "Thumbs.db", "desktop.ini", KEPT_JOB)
@@ -40,7 +40,7 @@ class Layout:
         return self.runs / name if name in ("current", "turns", "dismissed") else self.output / name
 
     def read_format(self) -> Format | None:
-        """What the folder says it is; None if nothing was ever written. Raises StoreError."""
+        """Returns the folder's format; None if nothing was written yet. Raises StoreError."""
         try:
             data = self.format.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -52,7 +52,7 @@ class Layout:
             raise StoreError(f"{self.format} cannot be read ({error}); {advice}") from error
 
     def check(self, task: TaskName) -> Format | None:
-        """The folder's format, if this version reads it and it belongs to this task. Raises StoreError."""
+        """Returns the folder's format. Raises StoreError for another task, and for a format of another version."""
         found = self.read_format()
         if found is not None and found.format not in READABLE:
             raise StoreError(
@@ -67,9 +67,9 @@ class Layout:
         return found
 
     def refuse_foreign(self) -> None:
-        """Raises StoreError for a folder that is neither empty nor marked as an output; nothing is touched in it.
+        """Raises StoreError for a folder that is neither empty nor marked as an output. Changes nothing in the folder.
 
-        The views mark an output as well: it may have lost `runs/`, and what is left is still read.
+        The views mark an output as well: an output that has lost `runs/` is still read.
         """
         if self.format.exists() or not self.output.is_dir() or self._has_views():
             return
@@ -92,7 +92,7 @@ class Layout:
             return False
 
     def write_format(self, files: Files, task: TaskName, before: Format | None = None) -> None:
-        """Marks the folder as ours; what it was `before` decides by which rule its ids stay derived. Raises OSError."""
+        """Marks the folder as an output. The format `before` decides by which rule ids are derived. Raises OSError."""
         now = Format(format=FORMAT, task=task, derived_ids=before.derived_ids if before else DERIVED_IDS)
         with replacing(files, self.format) as fd:
             write_all(files, fd, msgspec.json.encode(now))

@@ -1,4 +1,4 @@
-"""One run at a time for an output folder, and the folder held so that its replacement is noticed."""
+"""Allows one run at a time in an output folder, and notices when the folder is replaced."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.store.disk import machine
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """Who holds a lock, as the lock file tells it."""
+    """The process that holds a lock, as written in the lock file."""
 
     pid: int
     host: str
@@ -31,10 +31,10 @@ class Holder(msgspec.Struct, frozen=True):
 def locked(path: Path, run_id: str) -> Iterator[None]:
     """Holds the output's lock. Raises Locked, with who holds it, and MachineError.
 
-    The kernel drops the lock with the process that holds it, however that ends, so a lock file left behind never
-    blocks. On a folder shared between hosts this is as good as the file system's own locks: NFS 4 and most cluster
-    file systems pass them on, some mounts (`nolock`, many object-store mounts) keep them to one host, and then two
-    hosts can hold the same output without seeing each other.
+    The kernel drops the lock when the process ends, also after a kill: an old lock file never blocks. On a folder that
+    hosts share, the lock is as good as the locks of the file system. NFS 4 and most cluster file systems pass locks on
+    to other hosts. Some mounts (`nolock`, many object-store mounts) keep locks to one host: two hosts can hold the same
+    output there without a sign.
     """
     with machine("open the lock file", path):
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -46,7 +46,7 @@ def locked(path: Path, run_id: str) -> Iterator[None]:
 
 
 def running(path: Path) -> str | None:
-    """Who holds the lock just now, in words; None when nobody does."""
+    """Returns a description of the process that holds the lock, None if no process does."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -61,7 +61,7 @@ def running(path: Path) -> str | None:
 
 
 def _exclusive(fd: int) -> None:
-    """Takes the lock. Raises OSError; a look of `running` holds it for some microseconds, which is waited for."""
+    """Takes the lock. Raises OSError. `running` holds the lock for some microseconds: tries again for 50 ms."""
     for _ in range(5):
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

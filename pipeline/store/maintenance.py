@@ -16,7 +16,7 @@ from pipeline.store.failed_rows import condition
 from pipeline.store.layout import Layout
 from pipeline.store.merge import merge, mergeable
 from pipeline.store.parts import Part, all_parts, live_parts
-from pipeline.store.read import connect, picked
+from pipeline.store.read import connect, select_readonly
 from pipeline.store.sql import block, reader
 from pipeline.types import TaskName
 
@@ -101,28 +101,28 @@ def dismiss(store: Store, where: str, reason: str, at: int) -> int:
     A dismissal holds for the row as it was: one that asks something else is new. at: µs since the epoch, UTC. Raises
     QueryError and MachineError.
     """
-    return _note(store, "failures", where, {"dismissed_reason": reason, "undone": False, "dismissed_at": at})
+    return _record(store, "failures", where, {"dismissed_reason": reason, "undone": False, "dismissed_at": at})
 
 
 def undo(store: Store, where: str, at: int) -> int:
     """Opens the failures again that the SQL condition picks over the view `dismissed`; returns how many. Raises
     QueryError and MachineError."""
-    return _note(store, "dismissed", where, {"dismissed_reason": None, "undone": True, "dismissed_at": at})
+    return _record(store, "dismissed", where, {"dismissed_reason": None, "undone": True, "dismissed_at": at})
 
 
 def groups(output: Path, task: TaskName, where: str, *, undone: bool) -> dict[tuple[str, str], int]:
     """How many failures would be dismissed, or `undone`, by fault and code, the most first. Raises QueryError."""
     sql = block("dismissal_groups", view=_view(undone), where=condition(where))
-    return {(fault, code): rows for fault, code, rows in picked(output, task, sql).fetchall()}
+    return {(fault, code): rows for fault, code, rows in select_readonly(output, task, sql).fetchall()}
 
 
 def _view(undone: bool) -> str:
     return "dismissed" if undone else "failures"
 
 
-def _note(store: Store, view: str, where: str, fields: dict[str, Any]) -> int:
+def _record(store: Store, view: str, where: str, fields: dict[str, Any]) -> int:
     store.seal()
-    relation = picked(store.layout.output, store.task, block("to_dismiss", view=view, where=condition(where)))
+    relation = select_readonly(store.layout.output, store.task, block("to_dismiss", view=view, where=condition(where)))
     noted = 0
     for batch in reader(relation, 65_536):
         noted += batch.num_rows

@@ -1,4 +1,4 @@
-"""Reads an output, also while a run writes it: the views, and what a user's statement may do."""
+"""Reads an output, also while a run writes to the output: the views, and the limits of a user's statement."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.store.datasets import DATASETS, FORMAT, free_name, schema
 from pipeline.store.disk import DISK, Files, machine, replacing, write_all
 from pipeline.store.layout import CATALOG_BEGINS, Layout
 from pipeline.store.parts import SCHEMA_PART, refuse_damaged
-from pipeline.store.sql import block, escaped, held, literal, pattern
+from pipeline.store.sql import block, escaped, literal, materialized, pattern
 from pipeline.store.upgrade import outdated
 from pipeline.tasks import facts
 from pipeline.types import TaskName
@@ -57,7 +57,7 @@ def attach(connection: duckdb.DuckDBPyConnection, layout: Layout, task: TaskName
         if (layout.dataset(name) / SCHEMA_PART).exists():
             dataset_schema = DatasetSchema.load(layout.dataset(name), task)
             connection.execute(
-                _shown(layout, task, name, "" if dataset_schema.format == FORMAT else outdated(dataset_schema))
+                _dataset_view(layout, task, name, "" if dataset_schema.format == FORMAT else outdated(dataset_schema))
             )
         else:
             _empty(connection, name, task, dimension)
@@ -85,11 +85,11 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any = Non
 
     try:
         try:
-            return held(connection.sql(sql, params=parameters))
+            return materialized(connection.sql(sql, params=parameters))
         except duckdb.Error as error:
             if not _VANISHED.search(str(error)):
                 raise
-            return held(connection.sql(sql, params=parameters))
+            return materialized(connection.sql(sql, params=parameters))
     except duckdb.Error as error:
         raise machine_error_of(error) or QueryError(str(error)) from error
 
@@ -100,8 +100,8 @@ def catalog(layout: Layout, task: TaskName, dimension: int | None) -> str:
         f"{CATALOG_BEGINS}, for any DuckDB (1.1 or newer): .read catalog.sql\n"
         "-- Written by each run; read it again when a run has added columns.\n"
     )
-    shown = "".join(_shown(layout, task, name) for name in DATASETS)
-    return head + block("schemas") + shown + block("keys") + _views(task, dimension)
+    datasets = "".join(_dataset_view(layout, task, name) for name in DATASETS)
+    return head + block("schemas") + datasets + block("keys") + _views(task, dimension)
 
 
 def write_catalog(layout: Layout, task: TaskName, dimension: int | None, files: Files = DISK) -> None:
@@ -113,10 +113,12 @@ def write_catalog(layout: Layout, task: TaskName, dimension: int | None, files: 
                 write_all(files, fd, text)
 
 
-def _shown(layout: Layout, task: TaskName, dataset: str, columns: str = "") -> str:
+def _dataset_view(layout: Layout, task: TaskName, dataset: str, columns: str = "") -> str:
     pattern_ = pattern(str(layout.dataset(dataset)))
     part = free_name(dataset, task)
-    return block("shown", dataset=dataset, pattern=pattern_, part=part, columns=columns or f"rows_.* exclude ({part})")
+    return block(
+        "dataset_view", dataset=dataset, pattern=pattern_, part=part, columns=columns or f"rows_.* exclude ({part})"
+    )
 
 
 def _views(task: TaskName, dimension: int | None) -> str:
@@ -139,7 +141,7 @@ _READING = ("SELECT", "EXPLAIN", "MULTI")
 
 
 def read_only(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Makes sure that the connection runs this statement and writes nothing with it: neither a file nor an extension.
+    """Makes sure that the statement writes nothing on this connection: neither a file nor an extension.
 
     Raises QueryError for a statement that would write, and for more than one.
     """
@@ -161,7 +163,7 @@ def read_only(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
         raise QueryError(str(error)) from error
 
 
-def picked(output: Path, task: TaskName, sql: str) -> duckdb.DuckDBPyRelation:
+def select_readonly(output: Path, task: TaskName, sql: str) -> duckdb.DuckDBPyRelation:
     """The rows of a statement of ours that holds a condition of the user's. The condition reads the views and no other
     file, and writes nothing. Raises QueryError."""
     connection = connect(output, task)

@@ -1,4 +1,4 @@
-"""What one outcome, attempt and run is on its way to disk: the records that the journal frames and the parts hold."""
+"""The records that a run hands to the store: outcomes, attempts, turns and runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CACHED = "cache:"
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """What answers and failures have in common. `seq` is given by the store.
+    """The fields that answers and failures have in common. The store gives each record its `seq`.
 
     `finished_at`: µs since the epoch, UTC. Tokens, `cost` and `latency_ms` are of the answering (or last) attempt;
     None is not known. `source`: media references in their public form, in order. `extra`: JSON-able. `columns`: the
@@ -72,7 +72,7 @@ class FailureRecord(Outcome, frozen=True, kw_only=True, omit_defaults=True, gc=F
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One trip on the wire of one row. `started_at`: µs since the epoch, UTC."""
+    """One request that was sent for one row. `started_at`: µs since the epoch, UTC."""
 
     id: str
     fingerprint: str

@@ -1,7 +1,7 @@
-"""Sealing: one closed journal segment becomes one part in each dataset, then the segment goes.
+"""Seals a closed journal segment: writes one part of each dataset, then deletes the segment.
 
-The parts follow from the segment alone, so a seal that was cut short is simply done again: a dataset that has a part
-with the segment's numbers is finished, and the segment is removed only when all are.
+The parts are made from the segment alone, so an interrupted seal is repeated. A dataset that has a part with the
+segment's numbers is finished. The segment is deleted when all datasets are finished.
 """
 
 from __future__ import annotations

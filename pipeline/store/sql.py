@@ -1,4 +1,4 @@
-"""What every use of DuckDB needs: named statements, methods that differ between versions, temporary folders."""
+"""Tools for DuckDB: named statements, methods that differ between versions, temporary folders."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def escaped(path: str) -> str:
     return re.sub(r"([\[*?])", r"[\1]", path)
 
 
-def held(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+def materialized(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
     """Runs the relation's query; the relation that is returned holds its rows. Raises duckdb.Error."""
     if hasattr(relation, "materialize"):  # from 2.0 on, where `execute` is gone
         return relation.materialize()

@@ -1,4 +1,4 @@
--- name: shown
+-- name: dataset_view
 -- The parts of one dataset that count, as a view in the schema `parts`.
 -- The folder is listed twice, and the left side of a join is always bound first: so a merged part that appears between
 -- the two listings is not in the first and stays out, while the parts it replaces are still there (they are deleted
@@ -75,7 +75,7 @@ with f as (
         select id, fingerprint, seq * 2 + 1 from m
     )
     group by id
-), told as (
+), outcomes as (
     select o.id, o.seq, o.answer, coalesce(m.fingerprint, o.fingerprint) as asked, now.fingerprint = 'gone' as gone,
         o.fingerprint = now.fingerprint or coalesce(m.fingerprint = now.fingerprint, false) as fits
     from (select *, true as answer from a union all select *, false from f) as o
@@ -84,7 +84,7 @@ with f as (
 )
 select id, coalesce(max(seq) filter (not answer and fits), max(seq)) as seq,
     coalesce(arg_max(asked, seq) filter (not answer and fits), arg_max(asked, seq)) as asked, bool_or(gone) as gone
-from told
+from outcomes
 group by id
 having not coalesce(bool_or(answer and fits), false)
     and (bool_or(not answer and fits) or max(seq) filter (not answer) > coalesce(max(seq) filter (answer), 0));
