@@ -52,7 +52,7 @@ def test_a_changed_quota_is_found_again(name: str, most: float) -> None:
 def test_a_minute_is_not_overrun_once_it_is_known(name: str) -> None:
     found = score(Simulation(SCENARIOS[name], seed=1).run(), SCENARIOS[name])
     assert found.late <= 0.01
-    assert found.storm <= 2
+    assert found.storm <= 3  # in the second in which a higher limit is tried: see bench_control.py
 
 
 def test_a_rate_that_slots_hold_back_is_no_quota_found() -> None:
