@@ -30,6 +30,7 @@ DECLARED: Mapping[str, Any] = MappingProxyType(
     {
         "ERROR_TABLES": (),  # the error tables that are looked into after the provider's own, by provider name
         "ERRORS": (),  # the provider's own published errors, in the form of the rows of errors.json
+        "COMPAT_CODES": False,  # an error is also known by the `compat_code` of its row
         "PARAMETERS": "openai",  # the table of parameters.toml that holds the published parameters
         "OPEN_PARAMETERS": True,  # unknown parameters are passed on, also to a known model
         "THINKING_ON_TOP": False,  # what a model thinks comes on top of the bound on its output

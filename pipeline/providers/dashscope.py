@@ -23,6 +23,7 @@ DEFAULT_BASE_URLS: Mapping[str, str] = {
     "openai": "https://dashscope.aliyuncs.com/compatible-mode/v1",
 }
 KEY_ENV = "DASHSCOPE_API_KEY"
+COMPAT_CODES = True
 PARAMETERS = "dashscope"
 OPEN_PARAMETERS = False
 THINKING_ON_TOP = True

@@ -36,6 +36,7 @@ def rows(service: str) -> dict[str, tuple[ErrorRow, ...]]:
     Under "" stand the rows without a code, which are known by their words alone."""
     built_in = [row for name in ("errors.json", "openai_errors.json") for row in _read(name)]
     raw = [row for row in built_in if row["service"] == service] or list(declared(service, "ERRORS"))
+    has_aliases = declared(service, "COMPAT_CODES")
     table: dict[str, list[ErrorRow]] = {}
     aliases: dict[str, set[str]] = {}
     for entry in raw:
@@ -43,7 +44,7 @@ def rows(service: str) -> dict[str, tuple[ErrorRow, ...]]:
             continue
         for code in _names(entry["code"]) or [""]:
             table.setdefault(code.lower(), []).append(_row(entry, code))
-            if service == "dashscope":
+            if has_aliases:
                 for alias in _names(entry.get("compat_code")):
                     aliases.setdefault(alias.lower(), set()).add(code.lower())
     for alias, natives in aliases.items():

@@ -27,9 +27,11 @@ from pipeline.types import HttpRequest, Reply, Text, Usage
 PROTOCOLS = ("plain",)
 DEFAULT_BASE_URLS = {"plain": "http://127.0.0.1:1/v9"}
 KEY_ENV = "PARROT_KEY"
+COMPAT_CODES = True
 ERRORS = (
     {"http": [418], "code": "Tired", "message": "the parrot sleeps", "class": "retry"},
     {"http": [400], "code": "NotAllowed", "message": "", "class": "account"},
+    {"http": [400], "code": "Asleep", "compat_code": "nap_time", "message": "", "class": "retry"},
 )
 
 
@@ -96,6 +98,9 @@ class Parrot(BaseHTTPRequestHandler):
             status, answer = 418, {"code": "Tired", "message": "the parrot sleeps"}
         if "forbidden" in body["ask"]:
             status, answer = 400, {"code": "NotAllowed", "message": "not for you"}
+        if "nap" in body["ask"] and type(self).refused["nap"] > 0:
+            type(self).refused["nap"] -= 1
+            status, answer = 400, {"code": "nap_time", "message": "later"}
         data = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
@@ -109,7 +114,7 @@ class Parrot(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def service() -> Iterator[str]:
-    Parrot.asked, Parrot.refused = [], {"tired": 1}
+    Parrot.asked, Parrot.refused = [], {"tired": 1, "nap": 1}
     server = ThreadingHTTPServer(("127.0.0.1", 0), Parrot)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -160,6 +165,13 @@ def test_its_errors_are_read_by_its_own_table(folder, service):
     done = command(folder, "run", "job.toml", "--quiet")
     assert done.returncode == 4, done.stderr
     assert "NotAllowed" in done.stderr
+
+
+def test_an_error_is_known_by_its_second_code(folder, service):
+    job(folder, service, "a nap")
+    done = command(folder, "run", "job.toml", "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert len(Parrot.asked) == 2
 
 
 def test_plan_and_models_know_it(folder, service):
