@@ -43,9 +43,12 @@ def hang_up_ends() -> Iterator[None]:
     signal.signal(signal.SIGHUP, before)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module")
 def event_loop_goes_on() -> Iterator[None]:
-    """A call of `pipeline` that blocks the event loop of a run in this process raises BlockingError."""
+    """A call of `pipeline` that blocks the event loop of a run in this process raises BlockingError.
+
+    For modules that run jobs in this process, and not the embedded service: that one reads its tables on first use.
+    """
     watch = BlockBuster("pipeline")
     for function in watch.functions.values():
         for file, names in BLOCKING.items():

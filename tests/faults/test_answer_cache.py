@@ -18,6 +18,8 @@ from support.counting_server import CountingServer, Told, answer_to
 from pipeline.errors import JobError
 from pipeline.report.summary import lines
 
+pytestmark = pytest.mark.usefixtures("event_loop_goes_on")
+
 CACHE = "[dedupe]\ncache = '../caches/answers.cache'\n"
 PRICE = '[models.m1]\nprice = { input = 1000, output = 2000, currency = "CNY" }\n'
 

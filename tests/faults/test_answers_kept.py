@@ -20,6 +20,8 @@ from pipeline.errors import Fault
 from pipeline.providers import load, models
 from pipeline.types import Answered, Ending, Failed, HttpRequest, Reader, Reply, Request, TaskName
 
+pytestmark = pytest.mark.usefixtures("event_loop_goes_on")
+
 QUICK = Timeouts(read=0.4, total=3.0)
 
 

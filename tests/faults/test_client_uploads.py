@@ -13,6 +13,8 @@ from support.client import CAT, COFFEE, FAKE_KEY, KEY_NAME, Client, Seen, ended,
 
 from pipeline.offline.service_options import ServiceOptions
 
+pytestmark = pytest.mark.usefixtures("event_loop_goes_on")
+
 NATIVE = {"name": "dashscope", "model": "qwen3-vl-plus"}
 EXPIRED = b"<Error><Code>AccessDenied</Code><Message>Invalid according to Policy: Policy expired.</Message></Error>"
 

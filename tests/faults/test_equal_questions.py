@@ -13,6 +13,8 @@ from support.client import Client, found
 from support.counted_job import CountedJob
 from support.counting_server import PLAIN, Asked, CountingServer, Told
 
+pytestmark = pytest.mark.usefixtures("event_loop_goes_on")
+
 PRICE = '[models.m1]\nprice = { input = 1000, output = 2000, currency = "CNY" }\n'
 COST = (10 * 1000 + 5 * 2000) / 1_000_000
 
