@@ -17,9 +17,6 @@ THROTTLED_BASE_SECONDS = 1.0
 CAP_SECONDS = 60.0
 ISOLATED_CAP_SECONDS = 1.0
 """For a row that fails while others are answered: at the end of a run, the whole run waits for this row."""
-LONE_REFUSALS = 2
-"""How many times `attempts` a row may be throttled while the account answers other rows: such refusals are about the
-rate or the slots, which are being found, and not about the row."""
 MALFORMED_ATTEMPTS = 3
 BUDGET_SECONDS = 10.0
 BUDGET_SHARE = 0.2
@@ -62,19 +59,16 @@ def decide(
 ) -> Decision:
     """Decides on one fault. retry_after: seconds for which the service asked to wait.
 
-    Throttled and transient faults are sent again up to `attempts` (throttled and `isolated`: twice as often), malformed
-    answers up to three attempts; `once` and `upload` give one further attempt in all. Waits double from half a second
-    (throttled: a second) to 60 s (1 s for an `isolated` fault, while the account is well), less a jitter of up to a
-    half, and are never shorter than what the service asked for. If a wait would end after the deadline, the call gives
-    up.
+    Throttled and transient faults are sent again up to `attempts`; malformed answers up to three attempts; `once` and
+    `upload` one further attempt in all. Waits double from half a second (throttled: a second) to 60 s (1 s for a
+    `isolated` fault, while the account is well), less a jitter of up to a half, and are never shorter than what the
+    service asked for. If a wait would end after the deadline, the call gives up.
     """
     if fault.retry == "no":
         return GiveUp(because="the same request would fail again")
     if fault.retry in ("once", "upload") and past.once:
         return GiveUp(because="the one further attempt failed too")
     most = min(attempts, MALFORMED_ATTEMPTS) if fault.kind == "malformed" else attempts
-    if fault.kind == "throttled" and isolated:
-        most *= LONE_REFUSALS
     if past.attempts >= most:
         return GiveUp(because=f"{past.attempts} attempts failed")
     base = THROTTLED_BASE_SECONDS if past.throttled or fault.kind == "throttled" else BASE_SECONDS
