@@ -38,8 +38,8 @@ class AtOnce:
 def test_too_many_at_once_lowers_the_slots_and_pauses_nobody(pool_run: Any, count: int, named: int | None) -> None:
     service = AtOnce(count)
     rows = 20 * count
-    # With one slot and six attempts, one run in fourteen leaves a row for the next run: the row with which a second slot
-    # was tried six times.
+    # With one slot and six attempts, one run in fourteen leaves a row for the next run: the row with which a second
+    # slot was tried six times.
     result = pool_run(service, rows, limits=Limits(concurrency=named), policy=Policy(attempts=12))
     assert result.count(Answered) == rows
     assert result.account.cooldown.count == 0
