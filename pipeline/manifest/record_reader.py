@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -29,7 +30,7 @@ class Reader(Protocol):
     def read(self, path: str, name: str, start: int, first: int, prefix: str) -> Generator[Row, None, int]: ...
 
 
-class RecordReader(Generic[Record]):
+class RecordReader(ABC, Generic[Record]):
     """A Reader of a format whose records have line numbers. A subclass gives the records, and makes rows of them."""
 
     columns: tuple[str, ...] | None = None
@@ -38,14 +39,14 @@ class RecordReader(Generic[Record]):
         self.shaper = shaper
         self.encoding = encoding
 
+    @abstractmethod
     def records(self, path: str) -> Iterator[tuple[int, Record]]:
         """(line number from 1, record), undecoded as far as possible: the rows before `start` are not needed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def row_maker(self, path: str) -> Callable[[int, str, str, Record], Row]:
         """A function of (ordinal, where, line id, record) that makes the rows of this file. A bad record becomes a row
         with a problem."""
-        raise NotImplementedError
 
     def read(self, path: str, name: str, start: int, first: int, prefix: str) -> Generator[Row, None, int]:
         """The rows of one file, as Reader says."""

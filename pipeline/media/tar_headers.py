@@ -1,7 +1,7 @@
 """Reads the headers of a tar archive (POSIX ustar, pax, GNU), one member at a time, without touching the contents.
 
-The standard library's tarfile is not used: for 100,000 members, tarfile takes 18 µs and 440 bytes a member, this file
-takes 6 µs and keeps nothing; tarfile also cannot begin at the offset of a member.
+The standard library's tarfile is not used: for 100,000 members, tarfile takes 18 µs a member and this file takes 6 µs.
+tarfile also cannot begin at the offset of a member.
 
 Formats: POSIX.1-2017, pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format".
 """

@@ -9,12 +9,10 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
-from pipeline.errors import JobError
-from pipeline.job.values import did_you_mean, for_message
+from pipeline.job.entry_points import Extensible
 
 if TYPE_CHECKING:
     from pipeline.providers.models import Model
@@ -54,7 +52,7 @@ class Provider(Protocol):
         ...
 
     def local_files(self, model: Model, endpoint: Endpoint) -> LocalFiles:
-        """How a picture or sound whose bytes we hold reaches the service."""
+        """How an image or audio whose bytes are loaded reaches the service."""
         ...
 
     def check_endpoint(self, model: Model, endpoint: Endpoint) -> None:
@@ -74,44 +72,37 @@ class Provider(Protocol):
         ...
 
 
-_NEEDED = ("PROTOCOLS", "DEFAULT_BASE_URLS", "KEY_ENV", "default_endpoint", "local_files", "check_endpoint", "check",
-           "encode", "reader")  # fmt: skip
+_PROVIDERS = Extensible(
+    "provider.name",
+    GROUP,
+    NAMES,
+    (
+        "PROTOCOLS",
+        "DEFAULT_BASE_URLS",
+        "KEY_ENV",
+        "default_endpoint",
+        "local_files",
+        "check_endpoint",
+        "check",
+        "encode",
+        "reader",
+    ),
+)
 
 
 @functools.cache
 def load(name: str) -> Provider:
-    """The provider of that name: a built-in one, else the one of an entry point.
-
-    Raises JobError with the known names, or naming the distribution whose provider cannot be used.
-    """
+    """The provider of that name: a built-in one, else the one of an entry point. Raises JobError."""
     if name in NAMES:
         return cast("Provider", importlib.import_module(f"pipeline.providers.{name}"))
-    for point in entry_points(group=GROUP, name=name):
-        return _loaded(point)
-    known = names()
-    found = f"found {for_message(name)}, expected one of {', '.join(known)}{did_you_mean(name, known)}"
-    raise JobError(f"provider.name: {found}")
+    return cast("Provider", _PROVIDERS.brought(name))
 
 
 def names() -> tuple[str, ...]:
     """The names of all providers: the built-in ones, then those of entry points."""
-    others = sorted(point.name for point in entry_points(group=GROUP) if point.name not in NAMES)
-    return (*NAMES, *others)
+    return _PROVIDERS.names()
 
 
 def declared(name: str, key: str) -> Any:
     """What the provider of that name declares under a key of DECLARED."""
     return getattr(load(name), key, DECLARED[key])
-
-
-def _loaded(point: EntryPoint) -> Provider:
-    origin = "an unknown distribution" if point.dist is None else f"{point.dist.name} {point.dist.version}"
-    where = f"provider.name: {point.name!r} is a provider of {origin} ({point.value})"
-    try:
-        found = point.load()
-    except Exception as error:
-        raise JobError(f"{where}, which cannot be loaded: {type(error).__name__}: {error}") from error
-    missing = [name for name in _NEEDED if not hasattr(found, name)]
-    if missing:
-        raise JobError(f"{where}, which lacks {', '.join(missing)}")
-    return cast("Provider", found)

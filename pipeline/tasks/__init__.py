@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import functools
 import importlib
-from importlib.metadata import entry_points
 from typing import Any, Protocol, cast
 
-from pipeline.errors import JobError
+from pipeline.job.entry_points import Extensible
 from pipeline.job.schema import JobFile
-from pipeline.job.values import did_you_mean, for_message
 from pipeline.types import Reply, Request, Row, TaskFacts, TaskName
 
 NAMES = ("caption", "ocr", "embed", "ask")
@@ -37,32 +35,20 @@ class Task(Protocol):
         ...
 
 
+_TASKS = Extensible("task", GROUP, NAMES, ("FACTS", "ask", "columns"))
+
+
 @functools.cache
 def load(name: TaskName) -> Task:
-    """The task of that name: a built-in one, else the one of an entry point.
-
-    Raises JobError with the known names, or naming the distribution whose task cannot be used.
-    """
+    """The task of that name: a built-in one, else the one of an entry point. Raises JobError."""
     if name in NAMES:
         return cast(Task, importlib.import_module(f"pipeline.tasks.{name}"))
-    for point in entry_points(group=GROUP, name=name):
-        origin = "an unknown distribution" if point.dist is None else f"{point.dist.name} {point.dist.version}"
-        where = f"task: {name!r} is a task of {origin} ({point.value})"
-        try:
-            found = point.load()
-        except Exception as error:
-            raise JobError(f"{where}, which cannot be loaded: {type(error).__name__}: {error}") from error
-        missing = [part for part in ("FACTS", "ask", "columns") if not hasattr(found, part)]
-        if missing:
-            raise JobError(f"{where}, which lacks {', '.join(missing)}")
-        return cast(Task, found)
-    known = names()
-    raise JobError(f"task: found {for_message(name)}, expected one of {', '.join(known)}{did_you_mean(name, known)}")
+    return cast(Task, _TASKS.brought(name))
 
 
 def names() -> tuple[str, ...]:
     """The names of all tasks: the built-in ones, then those of entry points."""
-    return (*NAMES, *sorted(point.name for point in entry_points(group=GROUP) if point.name not in NAMES))
+    return _TASKS.names()
 
 
 def facts(name: TaskName) -> TaskFacts:
