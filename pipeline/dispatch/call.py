@@ -12,6 +12,7 @@ from pipeline.dispatch import settlement
 from pipeline.dispatch.account import wait_asked
 from pipeline.dispatch.attempt import AttemptResult, send_once
 from pipeline.dispatch.clock import now, timed
+from pipeline.dispatch.counters import count_attempt
 from pipeline.dispatch.limiter import Ticket
 from pipeline.dispatch.pool_context import PoolContext
 from pipeline.dispatch.prepared_request import PreparedRequest
@@ -170,7 +171,7 @@ class Call(Generic[T]):
             self._deadline = ticket.at + context.policy.deadline - context.slept
             context.account.retries.first(ticket.at)
         self._use_grant(ticket.at)
-        context.counters.admitted(ticket.at)
+        context.admissions.admitted(ticket.at)
         context.admitted(ticket.at)
         scope = anyio.CancelScope(deadline=min(now() + timeouts.total, self._due()), shield=True)
         result: AttemptResult | None = None
@@ -213,7 +214,7 @@ class Call(Generic[T]):
     def _record(self, attempt: Attempt, *, free: bool) -> None:
         self.attempts.append(attempt)
         counters = self._context.counters
-        counters.attempt(attempt.usage, attempt.cost, attempt.currency, free=free)
+        count_attempt(counters, attempt.usage, attempt.cost, attempt.currency, free=free)
         if attempt.fault is not None:
             counters.throttled += self._throttled
             counters.faults += not self._throttled

@@ -13,7 +13,7 @@ from pipeline.dispatch.settlement import INTERRUPTED
 from pipeline.dispatch.stop import Circuit, FirstCalls
 from pipeline.errors import Fault, MachineError
 from pipeline.machine import SHORT
-from pipeline.types import Answered, Attempt, Ending, Failed, Left
+from pipeline.types import Attempt, Ending, Failed, Left
 
 T = TypeVar("T")
 
@@ -104,15 +104,11 @@ class Endings(Generic[T]):
             while first_calls.holds:
                 attempts = context.counters.attempts
                 await anyio.sleep(QUIET_SECONDS)
-                busy = context.in_flight or context.counters.waiting_retries or context.account.admission.waiting
+                busy = context.in_flight or context.waiting_retries or context.account.admission.waiting
                 if not busy and attempts == context.counters.attempts:
                     self.record_withheld(left=False)
 
     def _record(self, item: T, ending: Ending) -> None:
-        counters = self._context.counters
-        counters.answered += isinstance(ending, Answered)
-        counters.failed += isinstance(ending, Failed)
-        counters.left += isinstance(ending, Left)
         try:
             self._done(item, ending)
         except MachineError as error:

@@ -11,6 +11,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
+from pipeline.counters import Counters, Gauges
 from pipeline.dispatch.account import Account
 from pipeline.dispatch.budget import Budget, Spent
 from pipeline.dispatch.call import Call
@@ -19,7 +20,7 @@ from pipeline.dispatch.memory import MemoryLimit, relaxed_gc
 from pipeline.dispatch.pool_context import PoolContext, watch_silence, watch_sleep
 from pipeline.dispatch.prefetch import NOT_READY, Inline, Mark, Source
 from pipeline.dispatch.prepared_request import Policy, PreparedRequest
-from pipeline.dispatch.stats import Snapshot, snapshot
+from pipeline.dispatch.stats import gauges
 from pipeline.dispatch.stop import Stop, Stopped
 from pipeline.dispatch.transport import Transport
 from pipeline.errors import Fault
@@ -37,7 +38,7 @@ LEAST_RETRIES_ASIDE = 256
 
 
 class Pool(Generic[T]):
-    """Sends the rows of one run over one account. The pool exists before it runs, so that `snapshot` can be shown."""
+    """Sends the rows of one run over one account. The pool exists before it runs, so that its gauges can be shown."""
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Pool(Generic[T]):
         policy: Policy | None = None,
         budget: Budget | None = None,
         stop: Stop | None = None,
+        counters: Counters | None = None,
         on_attempt: Callable[[T, Attempt], None] = lambda item, attempt: None,
         on_turn: Callable[[T, Reply, Attempt], None] = lambda item, reply, attempt: None,
         wall: Callable[[], float] = time.time,
@@ -61,6 +63,7 @@ class Pool(Generic[T]):
             on_attempt=on_attempt,
             on_turn=on_turn,
             wall=wall,
+            counters=counters or Counters(),
             admitted=self._start_workers,
         )
         self._memory = MemoryLimit(self._context.policy.most_bytes)
@@ -116,9 +119,14 @@ class Pool(Generic[T]):
         finally:
             self._aside -= 1
 
-    def snapshot(self) -> Snapshot:
-        """Returns the counters and gauges of now. Must be called from the loop's thread."""
-        return snapshot(self._context, self._memory, self._began)
+    @property
+    def counters(self) -> Counters:
+        """What the pool counts. The pool counts attempts; whoever records the endings counts rows."""
+        return self._context.counters
+
+    def gauges(self) -> Gauges:
+        """Returns the gauges of now. Must be called from the loop's thread."""
+        return gauges(self._context, self._memory, self._began)
 
     def _start_workers(self, now: float) -> None:
         """Keeps a few rows prepared ahead of the requests in flight. Called at each admission."""
@@ -156,7 +164,7 @@ class Pool(Generic[T]):
         except Exception as error:
             self._on_bug(error)
         finally:
-            self._context.counters.waiting_retries -= 1
+            self._context.waiting_retries -= 1
             self._end_if_over()
 
     async def _first(self, row: Row[T]) -> Reply | None:
@@ -173,10 +181,9 @@ class Pool(Generic[T]):
             if not call.may_retry(fault):
                 raise
             first = fault.without_traceback()
-        counters = self._context.counters
-        if counters.waiting_retries >= max(LEAST_RETRIES_ASIDE, 2 * self._workers):
+        if self._context.waiting_retries >= max(LEAST_RETRIES_ASIDE, 2 * self._workers):
             return await call.go_on(first)
-        counters.waiting_retries += 1
+        self._context.waiting_retries += 1
         self._group.start_soon(self._retry_aside, row, first)
         return None
 
@@ -227,7 +234,7 @@ class Pool(Generic[T]):
         self._group.cancel_scope.cancel()
 
     def _end_if_over(self) -> None:
-        if not self._workers and not self._context.counters.waiting_retries:
+        if not self._workers and not self._context.waiting_retries:
             self._watching.cancel()
 
     async def _watch(self) -> None:

@@ -8,10 +8,11 @@ from typing import Any, Generic, TypeVar
 
 import anyio
 
+from pipeline.counters import Counters
 from pipeline.dispatch.account import Account
 from pipeline.dispatch.budget import Budget
 from pipeline.dispatch.clock import sleep_noticed
-from pipeline.dispatch.counters import Counters
+from pipeline.dispatch.counters import AdmissionRate
 from pipeline.dispatch.prepared_request import Policy
 from pipeline.dispatch.stop import Silence, Stop
 from pipeline.dispatch.transport import Transport
@@ -29,7 +30,7 @@ class PoolContext(Generic[T]):
 
     halted: nothing new is sent. ending: the source has no more rows, so that no other row waits behind a retry. slept:
     seconds for which the process slept. check_sleep: moves the deadlines at once if the process has just slept.
-    admitted: called with the time of each admission.
+    admitted: called with the time of each admission. waiting_retries: rows that wait to be sent again.
     """
 
     transport: Transport
@@ -42,6 +43,8 @@ class PoolContext(Generic[T]):
     wall: Callable[[], float]
     admitted: Callable[[float], None]
     counters: Counters = field(default_factory=Counters)
+    admissions: AdmissionRate = field(default_factory=AdmissionRate)
+    waiting_retries: int = 0
     in_flight: set[anyio.CancelScope] = field(default_factory=set)
     slept: float = 0.0
     check_sleep: Callable[[], None] = lambda: None

@@ -5,36 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from pipeline.counters import Counters, Gauges, Metric, metrics_of
 from pipeline.errors import JobError
 from pipeline.report.state import Progress, RunState
 
 EVERY = 5.0
 """Seconds between writes; collectors scrape every 15 s or less often."""
 
-_COUNTERS = {
-    "answered": ("rows_answered_total", "Rows answered in this run"),
-    "shared": ("rows_shared_total", "Rows in this run that share an answer bought by another row"),
-    "cached": ("rows_cached_total", "Rows in this run whose answer another job bought"),
-    "failed": ("rows_failed_total", "Rows that failed in this run"),
-    "attempts": ("attempts_total", "Trips on the wire"),
-    "retries": ("retries_total", "Attempts after a first one"),
-    "throttled": ("throttled_total", "Attempts that were throttled"),
-    "cooldowns": ("cooldowns_total", "Pauses of the whole account"),
-    "input_tokens": ("input_tokens_total", "Tokens in, where counted"),
-    "output_tokens": ("output_tokens_total", "Tokens out, where counted"),
-    "cost": ("cost_total", "Cost in the price's currency, where known"),
-    "unknown_cost": ("unknown_cost_attempts_total", "Attempts whose cost is not known"),
-}
-_GAUGES = {
-    "total": ("rows", "Rows to send in this run"),
-    "admitted": ("admitted_per_second", "Attempts admitted a second, over the last ten"),
-    "in_flight": ("in_flight", "Attempts on the wire"),
-    "concurrency": ("concurrency_limit", "Attempts that may be on the wire"),
-    "rate": ("rate_limit_per_minute", "Requests a minute in force"),
-    "waiting": ("retries_waiting", "Rows that wait to be sent again"),
-    "paused": ("paused_seconds", "Seconds for which the account is paused"),
-    "queued": ("queued_bytes", "Bytes prepared for sending"),
-}
+_TOTAL = Metric("rows", "Rows to send in this run")
 
 
 class Metrics:
@@ -82,17 +60,14 @@ class Metrics:
 
 
 def text(job: str, state: RunState) -> str:
-    """The figures in Prometheus' text format, labelled with the job; a figure that is not known is left out."""
-    figures = state.figures()
+    """Returns the figures in Prometheus' text format, labelled with the job. A figure that is not known is left out."""
+    figures = [("counter", f"{m.name}_total", m, getattr(state, name)) for name, m in metrics_of(Counters).items()]
+    figures.append(("gauge", _TOTAL.name, _TOTAL, state.total))
+    figures += [("gauge", m.name, m, getattr(state.gauges, name)) for name, m in metrics_of(Gauges).items()]
     label = job.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     lines = []
-    for kind, metrics in (("counter", _COUNTERS), ("gauge", _GAUGES)):
-        for figure, (name, words) in metrics.items():
-            if figures[figure] is not None:
-                full = f"pipeline_{name}"
-                lines += [
-                    f"# HELP {full} {words}",
-                    f"# TYPE {full} {kind}",
-                    f'{full}{{job="{label}"}} {figures[figure]}',
-                ]
+    for kind, name, metric, value in figures:
+        if value is not None:
+            full = f"pipeline_{name}"
+            lines += [f"# HELP {full} {metric.meaning}", f"# TYPE {full} {kind}", f'{full}{{job="{label}"}} {value}']
     return "\n".join(lines) + "\n"

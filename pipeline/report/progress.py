@@ -39,17 +39,17 @@ def progress(
 def describe(state: RunState, elapsed: float) -> str:
     """Rows, rate, failures, tokens, cost and time left in one line."""
     rate = state.ended / elapsed if elapsed > 0 else 0.0
-    parts = [f"{state.ended:,}/{state.total:,} rows", f"{rate:.1f}/s", count(state.failures, "failure")]
-    if state.input_tokens or state.output_tokens:
-        parts.append(f"{state.input_tokens + state.output_tokens:,} tokens")
+    parts = [f"{state.ended:,}/{state.total:,} rows", f"{rate:.1f}/s", count(state.failed, "failure")]
+    if tokens := (state.input_tokens or 0) + (state.output_tokens or 0):
+        parts.append(f"{tokens:,} tokens")
     if state.currency is not None:
         parts.append(money(state.cost, state.currency))
     if state.throttled:
         parts.append(f"{state.throttled:,} throttled")
-    if state.waiting:
-        parts.append(f"{state.waiting:,} waiting to retry")
-    if state.paused > SAID_SECONDS:
-        parts.append(f"paused until {time.strftime('%H:%M:%S', time.localtime(time.time() + state.paused))}")
+    if state.gauges.waiting:
+        parts.append(f"{state.gauges.waiting:,} waiting to retry")
+    if (paused := state.gauges.paused) > SAID_SECONDS:
+        parts.append(f"paused until {time.strftime('%H:%M:%S', time.localtime(time.time() + paused))}")
     left = state.total - state.ended
     if rate > 0 and left > 0:
         parts.append(f"{span(left / rate)} left")
@@ -66,7 +66,7 @@ class Plain(Quiet):
         self._paused = False
 
     def _due(self, state: RunState, elapsed: float) -> bool:
-        paused, self._paused = self._paused, state.paused > SAID_SECONDS
+        paused, self._paused = self._paused, state.gauges.paused > SAID_SECONDS
         if elapsed < self._next and not (self._paused and not paused):
             return False
         self._next = elapsed + PLAIN_EVERY

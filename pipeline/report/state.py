@@ -2,62 +2,32 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from types import TracebackType
 from typing import Any, Protocol
 
 import msgspec
 
+from pipeline.counters import Counters, Gauges, counts
 
-class RunState(msgspec.Struct, kw_only=True):
-    """The counters of one run, updated as rows end.
 
-    `total`: rows to send in this run. `skipped`: rows of the manifest that need nothing. `answered` were bought,
-    `shared` have the answer that another row bought, `cached` of them one of another job. `failed` by (fault, code).
-    Tokens are summed over all attempts whose usage is known; `cost` likewise (None where no price is known),
-    `unknown_cost` counts the others.
-    `attempts`, `retries`, `throttled` (429s, and 503s beside answers) and `cooldowns` count since the run began. Of the
-    moment: attempts `admitted` a second and `in_flight`, the limits in force (`concurrency`; `rate` in requests a
-    minute, None = unlimited), retries `waiting`, seconds for which the account is `paused`, bytes `queued` for sending.
+class RunState(Counters, kw_only=True):
+    """The counters of one run, updated as rows end, and the gauges of its pool.
+
+    `total`: rows to send in this run. `skipped`: rows of the manifest that need nothing.
     """
 
     total: int = 0
     skipped: int = 0
-    answered: int = 0
-    shared: int = 0
-    cached: int = 0
-    failed: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
-    left: int = 0
-    sent: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost: float | None = None
-    currency: str | None = None
-    unknown_cost: int = 0
-    attempts: int = 0
-    retries: int = 0
-    throttled: int = 0
-    cooldowns: int = 0
-    admitted: float = 0.0
-    in_flight: int = 0
-    concurrency: int = 0
-    rate: float | None = None
-    waiting: int = 0
-    paused: float = 0.0
-    queued: int = 0
-
-    @property
-    def failures(self) -> int:
-        return self.failed.total()
+    gauges: Gauges = Gauges()
 
     @property
     def ended(self) -> int:
-        return self.answered + self.shared + self.failures
+        return self.answered + self.shared + self.failed
 
     def figures(self) -> dict[str, Any]:
-        """All counters and gauges by name, for logs, metrics and the summary file."""
-        figures = {name: getattr(self, name) for name in self.__struct_fields__ if name != "failed"}
-        return {**figures, "failed": self.failures}
+        """Returns all counters and gauges by name, for logs and the summary file."""
+        own = {"total": self.total, "skipped": self.skipped, "unknown_cost": self.unknown_cost_attempts}
+        return own | counts(self) | msgspec.structs.asdict(self.gauges)
 
 
 def money(amount: float | None, currency: str | None) -> str:

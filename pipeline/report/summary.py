@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from pipeline.counters import Counters
 from pipeline.errors import EXIT_FAILURES, EXIT_OK, EXIT_PLANNED_STOP, EXIT_STOPPED
 from pipeline.report.state import count, money, span
 from pipeline.report.terminal import one_line
@@ -22,20 +23,18 @@ class FailureGroup(msgspec.Struct, frozen=True, kw_only=True):
     id: str
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run did. Counts are rows, except `attempts`; `cost` is None where a price is not known.
+class Summary(Counters, kw_only=True):
+    """What a run did: its counters (pipeline/counters.py) and how it ended.
 
     command: the job with the options that mean the same job again, as a command takes them.
-    rows: of the manifest. sent: rows whose call began. answered: rows whose answer was bought in this run. shared:
-    rows that have the answer which another row bought, `cached` of them a row of another job. failed: rows that failed
-    in this run. open: rows whose failure is open now, of this run or an earlier one. done: rows that needed nothing
-    (`skipped` is its older name), since they were answered before or `dismissed`. repeated: rows whose derived id stood
-    earlier in the manifest. remaining: all other rows; rows = answered + shared + open + done + repeated + remaining.
-    left: those of the remaining that this run was to send and did not, because it stopped. new, changed: rows of these
-    kinds before the run. vanished: ids with an outcome that the manifest no longer has. passed_over: files of the
-    manifest's folder or glob that are no rows, by kind; they are in no other count. elapsed: seconds. notes: what a
-    person should know besides. quota: what was found of the service's quota, in words. figures: the counters and gauges
-    at the end, as progress shows them (pipeline.report.state).
+    rows: of the manifest. open: rows whose failure is open now, of this run or an earlier run. done: rows that needed
+    nothing, since they were answered before or `dismissed` (`skipped` is the older name). repeated: rows whose derived
+    id stood earlier in the manifest. remaining: all other rows. rows = answered + shared + open + done + repeated +
+    remaining. left: those of the remaining rows that this run was to send and did not, because the run stopped. new,
+    changed: rows of these kinds before the run. vanished: ids with an outcome that the manifest no longer has.
+    passed_over: files of the manifest's folder or glob that are no rows, by kind; no other count has them. elapsed:
+    seconds. notes: what a person should know besides. quota: what was found of the service's quota, in words. figures:
+    the counters and gauges at the end, as the progress display has them (pipeline/report/state.py).
     """
 
     job: str
@@ -46,28 +45,16 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     stop_reason: str
     message: str | None = None
     rows: int = 0
-    sent: int = 0
-    answered: int = 0
-    shared: int = 0
-    cached: int = 0
-    failed: int = 0
     open: int = 0
     done: int = 0
     skipped: int = 0
     dismissed: int = 0
     remaining: int = 0
-    left: int = 0
     new: int = 0
     changed: int = 0
     vanished: int = 0
     repeated: int = 0
     passed_over: dict[str, int] = {}
-    attempts: int = 0
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cost: float | None = None
-    currency: str | None = None
-    unknown_cost_attempts: int = 0
     elapsed: float = 0.0
     failures: tuple[FailureGroup, ...] = ()
     offline: bool = False

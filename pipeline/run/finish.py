@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from pipeline.counters import counts
 from pipeline.dispatch.stop import Stopped
 from pipeline.errors import EXIT_FAILURES, EXIT_OK, EXIT_PLANNED_STOP, EXIT_STOPPED, MachineError
 from pipeline.job.values import allowance
@@ -38,7 +39,8 @@ def finish(
 ) -> Summary:
     """Seals, records and sums up. A machine that refuses the last writes changes the exit code, not the summary."""
     spec, state = context.spec, recorder.state
-    still_open = selection.failed + state.failures
+    state.left = max(0, selection.total - state.ended)
+    still_open = selection.failed + state.failed
     summary = Summary(
         job=spec.name,
         command=spec.command,
@@ -48,11 +50,6 @@ def finish(
         stop_reason=ended.stopped.reason,
         message=_message(ended.stopped),
         rows=selection.rows,
-        sent=state.sent,
-        answered=state.answered,
-        shared=state.shared,
-        cached=state.cached,
-        failed=state.failures,
         open=still_open,
         done=selection.done,
         skipped=selection.done,
@@ -60,7 +57,6 @@ def finish(
         remaining=max(
             0, selection.rows - selection.repeated - selection.done - state.answered - state.shared - still_open
         ),
-        left=max(0, selection.total - state.ended),
         new=selection.new,
         changed=selection.changed,
         vanished=selection.vanished,
@@ -71,7 +67,7 @@ def finish(
         quota=ended.quota,
         offline=spec.offline,
         figures=state.figures(),
-        **_figures(recorder),
+        **counts(state),
     )
     try:
         return _written(context, store, selection, record, summary)
@@ -84,20 +80,6 @@ def _message(stopped: Stopped) -> str | None:
     if stopped.fault is None or stopped.reason != "account":
         return stopped.message or None
     return f"{stopped.message} ({stopped.fault.code}): check the key, the balance and the model, then run again"
-
-
-def _figures(recorder: OutcomeRecorder) -> dict[str, Any]:
-    snapshot = recorder.latest
-    if snapshot is None or not snapshot.attempts:
-        return {}
-    return {
-        "attempts": snapshot.attempts,
-        "input_tokens": snapshot.input_tokens or None,
-        "output_tokens": snapshot.output_tokens or None,
-        "cost": snapshot.cost,
-        "currency": snapshot.currency,
-        "unknown_cost_attempts": snapshot.unknown_costs,
-    }
 
 
 def _exit_code(context: JobContext, ended: Ended, rows: int, failed: int) -> int:
@@ -119,7 +101,7 @@ def _written(context: JobContext, store: Store, selection: Selection, record: Ru
     if summary.run_id is not None:
         done = _recorded(record, selection, summary)
         store.finish_run(done)
-        last_run = msgspec.to_builtins(done)
+        last_run = done.columns()
     if summary.run_id is not None or before is None:
         with connect(spec) as connection:
             failures, spent = failure_groups(connection), spend(connection)
@@ -158,16 +140,11 @@ def _recorded(record: RunRecord, selection: Selection, summary: Summary) -> RunR
         finished_at=time.time_ns() // 1000,
         exit_code=summary.exit_code,
         stop_reason=summary.stop_reason,
+        counters=counts(summary),
         rows=selection.lines,
-        sent=summary.sent,
-        answered=summary.answered,
-        shared=summary.shared,
         failed=summary.open if whole else summary.failed,
         done=summary.done if whole else 0,
         repeated=summary.repeated if whole else 0,
         remaining=summary.remaining if whole else summary.left,
         skipped=summary.skipped if whole else 0,
-        left=summary.left,
-        cost=summary.cost,
-        currency=summary.currency,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from pipeline.dispatch.stats import Snapshot
 from pipeline.report.state import RunState
 from pipeline.run.context import JobContext
 from pipeline.run.record import RecordBuilder
@@ -26,7 +25,6 @@ class OutcomeRecorder:
     def __init__(self, context: JobContext, store: Store, run_id: str, root: str) -> None:
         self.state = RunState()
         self.sharing: Sharing | None = None
-        self.latest: Snapshot | None = None
         self._store = store
         self._builder = RecordBuilder(context.spec, context.task, run_id, root, _now)
 
@@ -75,7 +73,7 @@ class OutcomeRecorder:
             self.sharing.keep(work, outcome, last - len(now))
         self.state.sent += 1
         if isinstance(outcome, FailureRecord):
-            self.state.failed[outcome.fault, outcome.code] += 1
+            self.state.failed += 1
         else:
             self.state.answered += 1
         if waiting:
@@ -86,31 +84,10 @@ class OutcomeRecorder:
         state = self.state
         for outcome in outcomes:
             if isinstance(outcome, FailureRecord):
-                state.failed[outcome.fault, outcome.code] += 1
+                state.failed += 1
             else:
                 state.shared += 1
                 state.cached += (outcome.shared_with or "").startswith(CACHED)
-
-    def watch(self, snapshot: Snapshot) -> None:
-        """Takes the figures of the pool."""
-        self.latest = snapshot
-        state = self.state
-        state.input_tokens = snapshot.input_tokens
-        state.output_tokens = snapshot.output_tokens
-        state.cost = snapshot.cost
-        state.currency = snapshot.currency
-        state.unknown_cost = snapshot.unknown_costs
-        state.attempts = snapshot.attempts
-        state.retries = snapshot.retries
-        state.throttled = snapshot.throttled
-        state.cooldowns = snapshot.cooldowns
-        state.admitted = snapshot.admitted_per_second
-        state.in_flight = snapshot.in_flight
-        state.concurrency = snapshot.concurrency_limit
-        state.rate = None if snapshot.rate_limit is None else snapshot.rate_limit * 60
-        state.waiting = snapshot.waiting_retries
-        state.paused = snapshot.paused_seconds
-        state.queued = snapshot.bytes_prepared
 
 
 def _now() -> int:

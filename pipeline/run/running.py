@@ -151,6 +151,7 @@ class Running:
                 policy=policy_of(context.spec.job),
                 budget=Budget(None if context.spec.offline else context.spec.job.budget.max_cost),
                 stop=self._stop,
+                counters=self._recorder.state,
                 on_attempt=self._recorder.attempt,
                 on_turn=self._recorder.turn,
             )
@@ -270,7 +271,7 @@ class Running:
             await anyio.sleep(DRAW_SECONDS)
 
     def _show(self, pool: Pool[WorkItem], display: Progress) -> None:
-        self._recorder.watch(pool.snapshot())
+        self._recorder.state.gauges = pool.gauges()
         display.update(self._recorder.state, time.monotonic() - self._began)
 
     async def _until(self, seconds: float) -> None:

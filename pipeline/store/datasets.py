@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, get_args, get_type_hints
 
+from pipeline.counters import Counters, metrics_of
 from pipeline.tasks import facts
 from pipeline.types import ColumnType, TaskName
 
@@ -146,30 +147,42 @@ _FIXED = {
         FINGERPRINT,
         Column("stamp", "VARCHAR", "Stands for the row as long as its files keep path, size and time."),
     ),
-    "runs": (
-        RUN_ID,
-        Column("started_at", "TIMESTAMPTZ", "When the run began."),
-        Column("finished_at", "TIMESTAMPTZ", "When the run ended; NULL: it was killed, or goes on."),
-        Column("exit_code", "INTEGER", "The exit code of the command."),
-        Column("stop_reason", "VARCHAR", "Why the run stopped before the end."),
-        Column("rows", "BIGINT", "Lines of the manifest."),
-        Column("sent", "BIGINT", "Rows for which a call began."),
-        Column("answered", "BIGINT", "Rows whose answer was bought."),
-        Column("shared", "BIGINT", "Rows that share an answer: nothing was bought.", since=2),
-        Column("failed", "BIGINT", "Rows whose failure is open at the end."),
-        Column("done", "BIGINT", "Rows that needed nothing.", since=2),
-        Column("repeated", "BIGINT", "Lines whose derived id stood before.", since=2),
-        Column("remaining", "BIGINT", "All other rows: not sent, or not finished.", since=2),
-        Column("cost", "DOUBLE", "What the run spent, in `currency`."),
-        CURRENCY,
-        Column("skipped", "BIGINT", "The older name of `done`."),
-        Column("left", "BIGINT", "Those of `remaining` that this run was to send."),
-        Column("command", "VARCHAR", "`run`, `reprocess` or the like."),
-        TASK,
-        PROVIDER,
-        MODEL,
-    ),
 }
+_RUN = (
+    RUN_ID,
+    Column("started_at", "TIMESTAMPTZ", "When the run began."),
+    Column("finished_at", "TIMESTAMPTZ", "When the run ended; NULL: it was killed, or goes on."),
+    Column("exit_code", "INTEGER", "The exit code of the command."),
+    Column("stop_reason", "VARCHAR", "Why the run stopped before the end."),
+    Column("rows", "BIGINT", "Lines of the manifest."),
+    Column("sent", "BIGINT", "Rows for which a call began."),
+    Column("answered", "BIGINT", "Rows whose answer was bought."),
+    Column("shared", "BIGINT", "Rows that share an answer: nothing was bought.", since=2),
+    Column("failed", "BIGINT", "Rows whose failure is open at the end."),
+    Column("done", "BIGINT", "Rows that needed nothing.", since=2),
+    Column("repeated", "BIGINT", "Lines whose derived id stood before.", since=2),
+    Column("remaining", "BIGINT", "All other rows: not sent, or not finished.", since=2),
+    Column("cost", "DOUBLE", "What the run spent, in `currency`."),
+    CURRENCY,
+    Column("skipped", "BIGINT", "The older name of `done`."),
+    Column("left", "BIGINT", "Those of `remaining` that this run was to send."),
+    Column("command", "VARCHAR", "`run`, `reprocess` or the like."),
+    TASK,
+    PROVIDER,
+    MODEL,
+)
+
+
+def _counter_columns() -> tuple[Column, ...]:
+    """The counters of a run that are not among `_RUN`."""
+    types = {name: (type_, *get_args(type_)) for name, type_ in get_type_hints(Counters).items()}
+    return tuple(
+        Column(name, "BIGINT" if int in types[name] else "DOUBLE", f"{metric.meaning}.", since=2)
+        for name, metric in metrics_of(Counters).items()
+        if name not in column_names(_RUN)
+    )
+
+
 TASK_TYPES: dict[ColumnType, str] = {
     "text": "VARCHAR",
     "list of text": "VARCHAR[]",
@@ -182,6 +195,10 @@ DATASETS = ("results", "failures", "attempts", "turns", "dismissed", "current", 
 """Every dataset is a folder of Parquet parts (layout.py)."""
 
 
+def _fixed(dataset: str) -> tuple[Column, ...]:
+    return (*_RUN, *_counter_columns()) if dataset == "runs" else _FIXED[dataset]
+
+
 def task_columns(task: TaskName) -> tuple[Column, ...]:
     """The columns of a task's answers, which stand behind the columns of every outcome. Raises JobError."""
     return tuple(Column(name, TASK_TYPES[type_], meaning) for name, type_, meaning in facts(task).columns)
@@ -191,7 +208,7 @@ def declared(dataset: str, task: TaskName, format_: int = FORMAT) -> list[Column
     """The columns of a dataset as a format has them, in their order, without the row's own columns."""
     outcomes = {"results": task_columns(task), "failures": FAILURE_COLUMNS}
     own = outcomes.get(dataset)
-    columns = _FIXED[dataset] if own is None else (*OUTCOME_COLUMNS, *own)
+    columns = _fixed(dataset) if own is None else (*OUTCOME_COLUMNS, *own)
     return [column for column in columns if column.since <= format_]
 
 

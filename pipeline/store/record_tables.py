@@ -46,8 +46,10 @@ def sealed_table(dataset: str, entries: Sequence[Entry], task: TaskName, known: 
 
 
 def runs_table(record: RunRecord, task: TaskName) -> pa.Table:
+    import pyarrow as pa
+
     fixed = schema("runs", task)
-    return _table(fixed, _arrays(fixed, [(0, record)], "runs", task))
+    return pa.Table.from_pylist([{"task": task, **record.columns()}], fixed)
 
 
 def _manifest_state(entries: Sequence[Entry], task: TaskName) -> pa.Table:

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from pipeline.counters import Counters
+
 CACHED = "cache:"
 """Before the id in `shared_with` where the row that bought the answer is another job's."""
 
@@ -119,8 +121,9 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     Every line of the manifest (`rows`) is counted once: `answered` (bought), `shared` (nothing was bought), `failed`
     (its failure is open when the run ends), `done` (it needed nothing), `repeated` (its derived id stood before) or
-    `remaining`. A reprocess counts the rows that it took up. `sent`: rows whose call began. `skipped` is the older name
-    of `done`, `left` counts those of `remaining` that this run was to send and did not.
+    `remaining`. A reprocess counts the rows that it took up. `skipped` is the older name of `done`. counters: all
+    counters of the run by name (pipeline/counters.py), None until the run ends. A column of the same name as a counter,
+    `failed`, is the figure given here.
     `provider` and `model` stand at the end of the `runs` columns; the `spend` view joins them to the attempts.
     """
 
@@ -133,17 +136,18 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
     stop_reason: str | None = None
     rows: int | None = None
-    sent: int | None = None
-    answered: int | None = None
-    shared: int | None = None
     failed: int | None = None
     done: int | None = None
     repeated: int | None = None
     remaining: int | None = None
     skipped: int | None = None
-    left: int | None = None
-    cost: float | None = None
-    currency: str | None = None
+    counters: Mapping[str, Any] | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """Returns the values of the columns by name."""
+        own = msgspec.structs.asdict(self)
+        del own["counters"]
+        return dict.fromkeys(Counters.__struct_fields__) | dict(self.counters or {}) | own
 
 
 Record = AnswerRecord | FailureRecord | AttemptRecord | TurnRecord

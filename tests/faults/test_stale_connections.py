@@ -16,7 +16,7 @@ from pipeline.types import Answered, Attempt, Ending, HttpRequest
 
 
 def run(dropped: range, rows: int, attempts: int) -> Any:
-    """Endings, attempts as they were told, the server and the snapshot, after drops of the requests so numbered."""
+    """Endings, attempts as they were told, the server and the counters, after drops of the requests so numbered."""
     endings: dict[int, Ending] = {}
     told: list[Attempt] = []
 
@@ -42,19 +42,20 @@ def run(dropped: range, rows: int, attempts: int) -> Any:
                 on_attempt=lambda row, attempt: told.append(attempt),
             )
             await pool.run(iter(range(rows)), ask, endings.__setitem__)
-            return server, pool.snapshot()
+            pool.gauges()
+            return server, pool.counters
 
-    server, snapshot = asyncio.run(main())
-    return endings, told, server, snapshot
+    server, counters = asyncio.run(main())
+    return endings, told, server, counters
 
 
 def test_every_trip_that_the_server_saw_is_an_attempt() -> None:
-    endings, told, server, snapshot = run(range(10, 60, 10), 60, attempts=6)
+    endings, told, server, counters = run(range(10, 60, 10), 60, attempts=6)
     assert len(server.asked) == 65
-    assert snapshot.attempts == 65
+    assert counters.attempts == 65
     assert sum(len(ending.attempts) for ending in endings.values()) == 65
     assert [attempt.code for attempt in told] == ["Local.StaleConnection"] * 5
-    assert snapshot.unknown_costs == 60, "what was sent on a closed connection costs nothing"
+    assert counters.unknown_cost_attempts == 60, "what was sent on a closed connection costs nothing"
 
 
 def test_a_closed_connection_takes_none_of_a_rows_attempts() -> None:
@@ -64,5 +65,5 @@ def test_a_closed_connection_takes_none_of_a_rows_attempts() -> None:
 
 
 def test_closed_connections_are_no_outage() -> None:
-    _, _, _, snapshot = run(range(5, 9), 60, attempts=6)
-    assert snapshot.cooldowns == 0
+    _, _, _, counters = run(range(5, 9), 60, attempts=6)
+    assert counters.cooldowns == 0

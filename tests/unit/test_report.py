@@ -13,8 +13,9 @@ from pipeline.report.progress import describe, progress
 from pipeline.report.state import RunState, money, span
 from pipeline.report.summary import FailureGroup, Summary, lines
 
-STATE = RunState(total=100, answered=40, sent=42, input_tokens=1200, output_tokens=34, cost=0.5, currency="CNY")
-STATE.failed["rejected", "Local.NotAPicture"] = 2
+STATE = RunState(
+    total=100, answered=40, sent=42, failed=2, input_tokens=1200, output_tokens=34, cost=0.5, currency="CNY"
+)
 
 
 def summary(**fields) -> Summary:
@@ -54,7 +55,7 @@ def test_metrics_are_prometheus_text_and_replaced_in_one_step(tmp_path):
 
 
 def test_a_cost_that_is_not_known_is_left_out_of_the_metrics_and_counted():
-    unknown = text("captions", RunState(unknown_cost=3))
+    unknown = text("captions", RunState(unknown_cost_attempts=3))
     assert "pipeline_cost_total" not in unknown
     assert 'pipeline_unknown_cost_attempts_total{job="captions"} 3' in unknown
     assert 'pipeline_cost_total{job="captions"} 0.5' in text("captions", RunState(cost=0.5, currency="CNY"))
