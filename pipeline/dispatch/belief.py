@@ -19,8 +19,11 @@ LIKELY = 0.6
 JUMPS = 0.03
 """Chance in each second that a limit changes, to any on the ladder."""
 RARE = 0.02
-"""How likely something rare is before an answer is seen: each share of chance, compared with nearly none; a service
-that refuses by share; a limit that is gone once it changes. At one load, refusals by share and by chance look alike."""
+"""How likely something rare is: each share of chance, compared with nearly none, and a limit that is gone once it
+changes."""
+SHARE = 0.03
+"""How likely a service refuses by share, before an answer is seen. It is low: at one load, refusals by share and by
+chance look alike. With 0.02, one of ten pairs of runs on one quota took the limit's refusals for chance."""
 NEW_CHANCE = 0.004
 """Chance in each second that the share of chance refusals changes, or the way of counting."""
 KNOWN = 0.05
@@ -50,7 +53,7 @@ class Belief:
         usual = np.full(len(chances), RARE)
         usual[0] = 1.0
         self._usual = (usual / usual.sum())[None, :, None]
-        self._way = np.array([1 - RARE, RARE] if ways == 2 else [1.0])[:, None, None]
+        self._way = np.array([1 - SHARE, SHARE] if ways == 2 else [1.0])[:, None, None]
         self._weights = self._way * self._usual * np.ones(len(self._offsets))
         self._weights *= (1 - unlimited) / len(self._offsets)
         self._weights[:, :, -1:] += self._way * self._usual * unlimited

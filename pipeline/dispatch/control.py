@@ -30,9 +30,10 @@ MARGIN = 0.035
 """Below the limit: arrivals are jittered by up to 10 ms, a hundredth of 50 a second, and answers of 3 s are late."""
 TOUCH = 500
 """Answers until the limit is touched: a touch costs one to three refusals, so that less than a hundredth is refused."""
-DOUBTFUL, CHECK_ANSWERS = 0.01, 150
-"""Where chance is believed to refuse more than a hundredth, the margin is doubled for so many of each 500 answers:
-refusals that stop there were the limit's, and the limit is lower than was believed."""
+DOUBTFUL, CHECK, CHECK_ANSWERS = 0.01, 0.05, 150
+"""Where chance is believed to refuse more than a hundredth, the rate is so much lower for so many of each 500 answers:
+refusals that stop there were the limit's, and the limit is lower than was believed. With 0.035, two runs on one
+quota take the limit's refusals for chance more often."""
 GROWTH = 0.1
 """The rate is at most so far above what was taken of late: no second refuses more than a tenth of the quota."""
 GAIN = 1.4
@@ -43,6 +44,8 @@ RECENT_SECONDS = 5.0
 """Seconds after which a rate that was taken counts for a third: what was possible may not be possible any more."""
 SLOT_EDGE = 0.25
 """A belief of 17.1 slots means 16: the request that makes 17 in flight is refused as often as it is taken."""
+ENOUGH = 3
+"""Refusals until a limit is believed: chance may refuse one or two of the first requests."""
 
 
 class RateController:
@@ -60,7 +63,7 @@ class RateController:
         self._limits: Limits | None = None
         self._limit = self._most_slots = math.inf
         self._chance = 0.0
-        self._quiet = self._told = 0
+        self._refusals = self._quiet = self._told = 0
         self._recent = 0.0
         self._refusal_takes = Usual()
         self._kept: tuple[Limits | None, float] = None, 0.0
@@ -95,6 +98,7 @@ class RateController:
         if learnt.per_minute is not None:
             self._minute.expect(learnt.per_minute)
         self._recent = max(learnt.per_second or 0.0, (learnt.per_minute or 0.0) / MINUTE)
+        self._refusals = ENOUGH
         self._limits = Limits.recalled(learnt)
         self._think()
         self._decide(0.0)
@@ -140,6 +144,7 @@ class RateController:
         """The service refused a request for its rate, or for how many are in flight. `busy`: it did not name a quota.
         True where nothing at all is taken any more, and no quota can be why: an outage."""
         self._refusal_takes.add(now - started)
+        self._refusals += 1
         sent = self._sends.ended(started, refused=True)
         if sent is not None:
             sent.busy = busy
@@ -207,13 +212,15 @@ class RateController:
 
     def _think(self) -> None:
         assert self._limits is not None
-        self._limit, self._most_slots, self._chance = self._limits.found
+        limit, slots, self._chance = self._limits.found
+        if self._refusals >= ENOUGH:
+            self._limit, self._most_slots = limit, slots
 
     def _decide(self, now: float) -> None:
         """The rate in force."""
         margin = MARGIN * max(0.0, 1 - self._quiet / TOUCH)
         if self._chance > DOUBTFUL and self._told % TOUCH < CHECK_ANSWERS:
-            margin = 2 * MARGIN
+            margin = MARGIN + CHECK
         rate = self._limit * (1 - margin)
         slots = self._concurrency
         if slots.doubling:

@@ -222,7 +222,7 @@ def found_together(
 
 
 @pytest.mark.parametrize("kill_at", [None, 60.013])
-@pytest.mark.parametrize(("count", "used", "refused"), [(2, 0.9, 0.12), (4, 0.75, 0.15)])
+@pytest.mark.parametrize(("count", "used", "refused"), [(2, 0.9, 0.05), (4, 0.75, 0.15)])
 def test_a_quota_that_nobody_named_is_found_by_each(
     virtual: Any, runs: Runs, count: int, used: float, refused: float, kill_at: float | None
 ) -> None:
