@@ -6,11 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from pipeline.errors import JobError
-from pipeline.job.schema import JobFile, LimitsSection, Section
+from pipeline.job.schema import JobFile, Section
 from pipeline.job.shape import hints_of
 from pipeline.job.values import allowance, did_you_mean, duration, for_message, looks_like_key, short
-
-MAX_CONCURRENCY = 65_536
 
 
 def unknown_keys(tables: Mapping[str, Any]) -> None:
@@ -59,7 +57,9 @@ def _problems(job: JobFile) -> Iterator[str]:
         yield "provider.model: is empty"
     if job.dedupe.cache is not None and not job.dedupe.equal:
         yield "dedupe.cache: answers are shared only with dedupe.equal = true; take one of them out"
-    yield from _bounds(job)
+    if job.limits.account is not None and not job.limits.account.strip():
+        yield f"limits.account: found {for_message(job.limits.account)}, expected a name for the account"
+    yield from _texts(job)
 
 
 def _is_encoding(name: str) -> bool:
@@ -74,51 +74,13 @@ def _is_variable(name: str) -> bool:
     return name.isidentifier() and name.isascii() and not looks_like_key(name)
 
 
-def _circuit_bounds(job: JobFile) -> Iterator[str]:
-    circuit = job.circuit
-    if circuit.refusals < 0:
-        yield f"circuit.refusals: found {circuit.refusals}, expected a whole number from 0"
-    if not 0 <= circuit.silence < float("inf"):
-        yield f"circuit.silence: found {for_message(circuit.silence)}, expected seconds from 0"
-    if not 0 < circuit.ratio <= 1:
-        yield f"circuit.ratio: found {for_message(circuit.ratio)}, expected a share above 0 and up to 1"
-
-
-def _limits(limits: LimitsSection) -> Iterator[str]:
-    if limits.concurrency is not None and limits.concurrency > MAX_CONCURRENCY:
-        yield f"limits.concurrency: found {limits.concurrency}, expected at most {MAX_CONCURRENCY}"
-    if limits.account is not None and not limits.account.strip():
-        yield f"limits.account: found {for_message(limits.account)}, expected a name for the account"
-
-
-def _bounds(job: JobFile) -> Iterator[str]:
+def _texts(job: JobFile) -> Iterator[str]:
     encoding = job.source.encoding
     if encoding is not None and not _is_encoding(encoding):
         yield (
             f"manifest.encoding: no encoding {for_message(encoding)} is known; expected one such as gb18030, cp1252, "
             "utf-16"
         )
-    positive = {
-        "media.frames": job.media.frames,
-        "media.dpi": job.media.dpi,
-        "media.max_pages": job.media.max_pages,
-        "limits.rpm": job.limits.rpm,
-        "limits.tpm": job.limits.tpm,
-        "limits.concurrency": job.limits.concurrency,
-        "timeouts.connect": job.timeouts.connect,
-        "timeouts.write": job.timeouts.write,
-        "timeouts.read": job.timeouts.read,
-        "timeouts.total": job.timeouts.total,
-        "retry.attempts": job.retry.attempts,
-        "circuit.min_calls": job.circuit.min_calls,
-    }
-    for key, value in positive.items():
-        if value is not None and not 0 < value < float("inf"):
-            yield f"{key}: found {for_message(value)}, expected a number above 0"
-    yield from _limits(job.limits)
-    yield from _circuit_bounds(job)
-    if job.budget.max_cost is not None and not 0 <= job.budget.max_cost < float("inf"):
-        yield f"budget.max_cost: found {for_message(job.budget.max_cost)}, expected an amount of 0 or more"
     for key, read in (
         ("retry.deadline", lambda: duration(job.retry.deadline)),
         ("run.accept_failures", lambda: allowance(job.run.accept_failures, 1)),

@@ -1,11 +1,12 @@
-"""Compares tables with the shape that they must have, and says in plain words the first thing that does not fit."""
+"""How a table says its keys: meanings and bounds, and plain words for the first value that does not fit."""
 
 from __future__ import annotations
 
 import functools
+import math
 import types
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -14,10 +15,42 @@ from pipeline.job.values import did_you_mean, for_message
 _WORDS: dict[Any, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
+class Bounds(NamedTuple):
+    """What a number may be; None: no bound on that side."""
+
+    above: float | None = None
+    least: float | None = None
+    most: float | None = None
+
+    def __str__(self) -> str:
+        parts = (("above", self.above), ("from", self.least), ("up to", self.most))
+        return " and ".join(f"{word} {bound}" for word, bound in parts if bound is not None)
+
+
+def means(
+    meaning: str, *, above: float | None = None, least: float | None = None, most: float | None = None
+) -> msgspec.Meta:
+    """The meaning of a key, and the bounds of its number. (msgspec's own bounds refuse `int | None`.)"""
+    bounds = {"exclusiveMinimum": above, "minimum": least, "maximum": most}
+    return msgspec.Meta(
+        description=meaning,
+        extra={"bounds": Bounds(above, least, most)},
+        extra_json_schema={name: bound for name, bound in bounds.items() if bound is not None},
+    )
+
+
 @functools.cache
 def hints_of(shape: type[msgspec.Struct]) -> Mapping[str, Any]:
     """The type of every key of a section, in order."""
     return get_type_hints(shape)
+
+
+@functools.cache
+def notes_of(shape: type[msgspec.Struct]) -> Mapping[str, msgspec.Meta]:
+    """The bounds and the meaning of every key of a section that has them."""
+    hints = get_type_hints(shape, include_extras=True)
+    notes = {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
+    return {name: note[0] for name, note in notes.items() if note}
 
 
 def misfit(
@@ -32,7 +65,8 @@ def misfit(
     for field in msgspec.structs.fields(shape):
         path = prefix + field.name
         if field.name in tables:
-            problem = _problem(tables[field.name], hints[field.name], path, examples)
+            value, note = tables[field.name], notes_of(shape).get(field.name)
+            problem = _problem(value, hints[field.name], path, examples) or _out_of_bounds(value, note, path)
         elif field.required:
             example = examples.get(path)
             problem = f"{path}: this key is missing" + (f"; write {example}" if example else "")
@@ -43,10 +77,15 @@ def misfit(
     return None
 
 
+def words(hint: Any) -> str:
+    """What a key of this type takes, in words: `a number or text`."""
+    return _expected(alternatives(hint), ".")
+
+
 def _problem(value: Any, hint: Any, path: str, examples: Mapping[str, str] = {}) -> str | None:
-    kinds = _alternatives(hint)
+    kinds = alternatives(hint)
     for kind in kinds:
-        if isinstance(value, Mapping) and _is_struct(kind):
+        if isinstance(value, Mapping) and is_struct(kind):
             return misfit(value, kind, f"{path}.", examples)
         if isinstance(value, Mapping) and _origin(kind) is Mapping:
             return _first(_problem(item, _inner(kind, 1), f"{path}.{name}") for name, item in value.items())
@@ -72,6 +111,18 @@ def _fits(value: Any, kind: Any) -> bool:
     return kind in (str, bool) and isinstance(value, kind)
 
 
+def _out_of_bounds(value: Any, note: msgspec.Meta | None, path: str) -> str | None:
+    """What is wrong with a number that the key's bounds do not hold, else None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    bounds = Bounds() if note is None or note.extra is None else note.extra["bounds"]
+    low = -math.inf if bounds.least is None else bounds.least
+    high = math.inf if bounds.most is None else bounds.most
+    if math.isfinite(value) and low <= value <= high and (bounds.above is None or value > bounds.above):
+        return None
+    return f"{path}: found {for_message(value)}, expected a number {bounds}".rstrip()
+
+
 def _expected(kinds: Sequence[Any], path: str) -> str:
     names: dict[str, None] = {}
     for kind in kinds:
@@ -83,7 +134,7 @@ def _expected(kinds: Sequence[Any], path: str) -> str:
 def _word(kind: Any, path: str) -> str:
     if get_origin(kind) is Literal:
         return f"one of {', '.join(map(str, get_args(kind)))}"
-    if _is_struct(kind):
+    if is_struct(kind):
         return "a table" if "." in path else f"a table [{path}]"
     if _origin(kind) is Mapping:
         return "a table"
@@ -114,11 +165,13 @@ def _is_number(text: str, kinds: Sequence[Any]) -> bool:
     return float in kinds or (int in kinds and number.is_integer())
 
 
-def _alternatives(hint: Any) -> tuple[Any, ...]:
+def alternatives(hint: Any) -> tuple[Any, ...]:
+    """The types of a union, or the one type."""
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
-def _is_struct(kind: Any) -> bool:
+def is_struct(kind: Any) -> bool:
+    """Whether a type is a table with keys of its own."""
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 

@@ -7,12 +7,12 @@ import functools
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from pipeline.errors import JobError
-from pipeline.job.shape import misfit
+from pipeline.job.shape import means, misfit
 from pipeline.providers import prices
 from pipeline.providers.prices import Price
 from pipeline.types import Capability, MediaLimits
@@ -104,63 +104,70 @@ class Retired(_Data, frozen=True):
 
 
 class Model(_Data, frozen=True):
-    """One model. `known` is False for names that stand in no table: then almost everything is None.
-
-    image_tokens: of one picture, as seen in samples, where no rule is published; it serves estimates alone.
-    frames: takes a frame list as one video. video: takes a video as a file or URL. audio: takes a sound (`sound` holds
-    its limits). needs_image: refuses a conversation without a picture. urls_only: takes no local file in any form.
-    protocols: the wire protocols that serve it. fusion: how several items become one vector (`always`, `parameter`
-    = only with the parameter `enable_fusion`, `never`). incremental: how a native stream arrives when nothing is
-    asked (`default` = incremental, and refuses otherwise; `optional` = cumulative unless asked; `refused` = always
-    cumulative). output_names: under which names the bound on output tokens is taken, the preferred one first.
-    thinking: whether the model thinks before it answers: `never`, `off` or `on` (unless the parameters say otherwise),
-    `always`. What it thinks is output, and comes on top of the bound on output tokens; `max_thinking_tokens` bounds it.
-    thinking_off: the parameters that switch thinking off. ignores_history: system message and earlier turns have no
-    effect. bounds: what differs from the service's general parameter bounds.
-    """
+    """One model. `known` is False for names that stand in no table: then almost everything is None."""
 
     name: str
     provider: str
     known: bool = False
-    tasks: tuple[Capability, ...] | None = None
-    text: bool | None = None
-    images: bool | None = None
-    frames: bool | None = None
-    video: bool | None = None
-    audio: bool | None = None
-    needs_image: bool | None = None
-    urls_only: bool | None = None
-    protocols: tuple[str, ...] | None = None
-    max_images: int | None = None
-    frame_limits: FrameLimits = FrameLimits()
-    media: MediaLimits = MediaLimits()
-    sound: MediaLimits = MediaLimits()
-    video_limits: VideoLimits = VideoLimits()
-    tokens: TokenRule | None = None
-    image_tokens: int | None = None
-    context_tokens: int | None = None
-    max_input_tokens: int | None = None
-    max_output_tokens: int | None = None
-    max_text_characters: int | None = None
-    max_text_tokens: int | None = None
-    dimensions: tuple[int, ...] | None = None
-    dimension_name: str | None = None
-    fusion: Literal["always", "parameter", "never"] | None = None
-    output_names: tuple[str, ...] | None = None
-    bounds: Mapping[str, Bound] = {}
-    thinking: Literal["never", "off", "on", "always"] | None = None
-    max_thinking_tokens: int | None = None
-    thinking_off: Mapping[str, Any] | None = None
-    incremental: Literal["default", "optional", "refused"] | None = None
-    stream_only: bool | None = None
-    ocr_options: bool | None = None
-    ignores_history: bool | None = None
-    web_search: bool | None = None
-    detail: bool | None = None
-    rpm: float | None = None
-    tpm: float | None = None
-    price: Price | None = None
-    retired: Retired | None = None
+    tasks: Annotated[tuple[Capability, ...] | None, means("The tasks that the model can do.")] = None
+    text: Annotated[bool | None, means("Takes text.")] = None
+    images: Annotated[bool | None, means("Takes pictures.")] = None
+    frames: Annotated[bool | None, means("Takes a list of frames as one video.")] = None
+    video: Annotated[bool | None, means("Takes a video as a file or URL.")] = None
+    audio: Annotated[bool | None, means("Takes a sound.")] = None
+    needs_image: Annotated[bool | None, means("Refuses a conversation without a picture.")] = None
+    urls_only: Annotated[bool | None, means("Takes no local file in any form.")] = None
+    protocols: Annotated[tuple[str, ...] | None, means("The wire protocols that serve the model.")] = None
+    max_images: Annotated[int | None, means("The most pictures in a request.")] = None
+    frame_limits: Annotated[FrameLimits, means("The fewest and the most pictures in a list of frames.")] = FrameLimits()
+    media: Annotated[MediaLimits, means("What a picture may be.")] = MediaLimits()
+    sound: Annotated[MediaLimits, means("What a sound may be.")] = MediaLimits()
+    video_limits: Annotated[VideoLimits, means("What a video may be that is sent whole.")] = VideoLimits()
+    tokens: Annotated[TokenRule | None, means("How the tokens of a picture are counted.")] = None
+    image_tokens: Annotated[
+        int | None, means("Tokens of one picture, as seen in samples, where no rule is published. For estimates alone.")
+    ] = None
+    context_tokens: Annotated[int | None, means("The most tokens of a request and its answer together.")] = None
+    max_input_tokens: Annotated[int | None, means("The most tokens of a request.")] = None
+    max_output_tokens: Annotated[int | None, means("The most tokens of an answer.")] = None
+    max_text_characters: Annotated[int | None, means("The most characters of a text that is embedded.")] = None
+    max_text_tokens: Annotated[int | None, means("The most tokens of a text that is embedded.")] = None
+    dimensions: Annotated[tuple[int, ...] | None, means("The lengths of its vectors, the usual one first.")] = None
+    dimension_name: Annotated[str | None, means("The parameter that chooses the length of a vector.")] = None
+    fusion: Annotated[
+        Literal["always", "parameter", "never"] | None,
+        means("How several inputs become one vector. `parameter`: only with the parameter `enable_fusion`."),
+    ] = None
+    output_names: Annotated[
+        tuple[str, ...] | None,
+        means("The parameters that bound the tokens of an answer, the preferred one first."),
+    ] = None
+    bounds: Annotated[Mapping[str, Bound], means("By parameter: what differs from the service's general bounds.")] = {}
+    thinking: Annotated[
+        Literal["never", "off", "on", "always"] | None,
+        means(
+            "Whether the model thinks before it answers; `off` and `on` may be changed by a parameter. What the model "
+            "thinks is output, and comes on top of the bound on output tokens."
+        ),
+    ] = None
+    max_thinking_tokens: Annotated[int | None, means("The most tokens that the model thinks.")] = None
+    thinking_off: Annotated[Mapping[str, Any] | None, means("The parameters that switch thinking off.")] = None
+    incremental: Annotated[
+        Literal["default", "optional", "refused"] | None,
+        means(
+            "How a native stream arrives when nothing is asked. `default`: incremental, and nothing else is possible; "
+            "`optional`: cumulative unless asked; `refused`: always cumulative."
+        ),
+    ] = None
+    stream_only: Annotated[bool | None, means("Answers only in pieces (`stream = true`).")] = None
+    ocr_options: Annotated[bool | None, means("Takes the options of the OCR models.")] = None
+    ignores_history: Annotated[bool | None, means("The system message and earlier turns have no effect.")] = None
+    web_search: Annotated[bool | None, means("Can search the web.")] = None
+    detail: Annotated[bool | None, means("Takes `detail` on a picture.")] = None
+    rpm: Annotated[float | None, means("Requests a minute that the service grants.")] = None
+    tpm: Annotated[float | None, means("Tokens a minute that the service grants.")] = None
+    price: Annotated[Price | None, means("The price.")] = None
+    retired: Annotated[Retired | None, means("Since when the model is not served, and what to use instead.")] = None
 
     @property
     def input_limit(self) -> int | None:

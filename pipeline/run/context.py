@@ -17,7 +17,6 @@ from pipeline.providers.models import Model
 from pipeline.providers.prices import region_of
 from pipeline.run.meaning import ask
 from pipeline.tasks import Task
-from pipeline.tasks.quality import Checks
 from pipeline.types import Endpoint, MediaLimits, Request, Row
 
 OFFLINE_DIMENSION = 1536
@@ -32,7 +31,6 @@ class JobContext(msgspec.Struct, frozen=True, kw_only=True):
     provider: Provider
     model: Model
     endpoint: Endpoint
-    checks: Checks
 
     @property
     def provider_name(self) -> str:

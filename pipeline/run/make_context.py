@@ -19,7 +19,6 @@ from pipeline.run.endpoint import endpoint
 from pipeline.run.meaning import check_schema
 from pipeline.run.possible import refusal_of_all
 from pipeline.tasks.prompts import unknown_column
-from pipeline.tasks.quality import checks
 
 
 def job_context(spec: LoadedJob, *, keyless: bool = False) -> JobContext:
@@ -52,11 +51,7 @@ def job_context(spec: LoadedJob, *, keyless: bool = False) -> JobContext:
         why = budget_problem(model, facts, job.provider.parameters, region_of(place.base_url))
         if why is not None:
             raise spec.fail(f"budget.max_cost cannot be kept: {why}")
-    try:
-        gate = checks(job.quality)
-    except JobError as error:
-        raise spec.fail(str(error)) from None
-    made = JobContext(spec=spec, task=task, provider=provider, model=model, endpoint=place, checks=gate)
+    made = JobContext(spec=spec, task=task, provider=provider, model=model, endpoint=place)
     impossible = _wrong_dimension(made) or refusal_of_all(made)
     if impossible is not None:
         raise spec.fail(impossible)
@@ -80,7 +75,7 @@ def _provider(spec: LoadedJob) -> Provider:
 
 def _wrong_dimension(made: JobContext) -> str | None:
     """Vectors of a length that no answer will have."""
-    found, expected = made.dimension, made.checks.dimension
+    found, expected = made.dimension, made.spec.job.quality.dimension
     if found is None:
         return None
     if made.spec.offline and found != OFFLINE_DIMENSION:

@@ -163,7 +163,7 @@ class Running:
                 preparer = Preparer(
                     context,
                     Fingerprinter(context.spec.job, offline=context.spec.offline),
-                    Gate(context.checks, context.dimension, earlier),
+                    Gate(context.spec.job.quality, context.dimension, earlier),
                     self._root,
                     uploads,
                     fetch,

@@ -6,14 +6,9 @@ import hashlib
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any
 
-import msgspec
-
-from pipeline.errors import Fault, JobError
-from pipeline.job.shape import misfit
-from pipeline.job.values import did_you_mean
+from pipeline.errors import Fault
+from pipeline.job.schema import QualitySection
 from pipeline.tasks import facts, load
 from pipeline.types import Reply, Request, Text
 
@@ -25,38 +20,6 @@ MOST_INPUTS = 64
 _THINKING = re.compile(r"^\s*<think(?:ing)?>|</think(?:ing)?>", re.IGNORECASE)
 
 
-class Checks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The job's [quality]; each check is switched off with `false`, some are tuned with a value.
-
-    dimension: the vector has the model's dimension, or the one given. finite: no NaN or infinity. norm: not a zero
-    vector. identical: so many different inputs may not share one vector. empty: there is text (a picture without text
-    is a right answer of ocr). truncated: the answer was not cut at the token limit. repeated: the end of the answer
-    is not one piece so many times over.
-    thinking: no <think> marks leaked into the answer.
-    """
-
-    dimension: bool | int = True
-    finite: bool = True
-    norm: bool = True
-    identical: bool | int = 3
-    empty: bool = True
-    truncated: bool = True
-    repeated: bool | int = 8
-    thinking: bool = True
-
-
-def checks(settings: Mapping[str, Any]) -> Checks:
-    """The job's [quality] table, checked. Raises JobError with the key's path."""
-    known = Checks.__struct_fields__
-    for key in settings:
-        if key not in known:
-            raise JobError(f"quality.{key}: unknown check{did_you_mean(key, known)} (known: {', '.join(known)})")
-    problem = misfit(settings, Checks, "quality.")
-    if problem:
-        raise JobError(problem)
-    return msgspec.convert(dict(settings), Checks)
-
-
 class Gate:
     """The checks of one run; it remembers recent vectors to see the same one given to different inputs.
 
@@ -64,7 +27,7 @@ class Gate:
     as answers to the same question; the first vector of the run where there are none. It counts where none is declared.
     """
 
-    def __init__(self, settings: Checks, dimension: int | None, earlier: int | None = None) -> None:
+    def __init__(self, settings: QualitySection, dimension: int | None, earlier: int | None = None) -> None:
         self._checks = settings
         own = settings.dimension
         self._dimension = dimension if own is True else None if own is False else own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +17,6 @@ from pipeline.errors import JobError
 from pipeline.job.load import load
 from pipeline.job.schema import JobFile
 from pipeline.providers.models import Model, find
-from pipeline.tasks.quality import Checks, checks
 
 MINIMAL = """\
 task     = "caption"
@@ -104,6 +104,13 @@ def test_a_value_of_the_wrong_kind_is_told_in_plain_words(tmp_path, kind):
         ("provider.model", "x" * 200, None),
         ("limits.rpm", "x" * 200, '"' + "x" * 40 + '…"'),
         ("media.frames", 0, "media.frames: found 0, expected a number above 0"),
+        ("circuit.ratio", 1.5, "circuit.ratio: found 1.5, expected a number above 0 and up to 1"),
+        ("circuit.silence", -1, "circuit.silence: found -1, expected a number from 0"),
+        ("circuit.silence", math.inf, "circuit.silence: found inf, expected a number from 0"),
+        ("timeouts.read", math.nan, "timeouts.read: found nan, expected a number above 0"),
+        ("limits.concurrency", 65_537, "limits.concurrency: found 65537, expected a number above 0 and up to 65536"),
+        ("quality.empty", "maybe", 'quality.empty: found "maybe", expected true or false'),
+        ("quality.truncatd", False, 'quality.truncatd: unknown key; did you mean "truncated"?'),
         ("models", {"mine": 3}, "models.mine: found 3, expected a table"),
         ("provider.parameters", {"a": 1}, None),
     ],
@@ -258,7 +265,7 @@ def test_a_folder_of_jobs_names_one_of_them(tmp_path):
     assert f"name one of its jobs, such as {tmp_path / 'job.toml'}" in refusal(tmp_path)
 
 
-# The tables that stand in a job and are read elsewhere: [models] and [quality]
+# The tables that stand in a job and are read elsewhere: [models]
 
 
 def model_keys() -> list[str]:
@@ -279,10 +286,3 @@ def test_a_wrong_price_is_told_with_its_path():
         find("dashscope", "mine", {"mine": {"price": {"output": 1.0}}})
     with pytest.raises(JobError, match=r'models.mine.bounds.seed.type: found "int", expected one of number, integer'):
         find("dashscope", "mine", {"mine": {"bounds": {"seed": {"type": "int"}}}})
-
-
-@pytest.mark.parametrize("kind", FOUND)
-def test_a_wrong_value_of_a_check_is_told_in_plain_words(kind):
-    value, shown = FOUND[kind]
-    for key in Checks.__struct_fields__:
-        judged(partial(checks, {key: value}), f"quality.{key}", shown)

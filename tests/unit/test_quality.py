@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.errors import JobError
-from pipeline.tasks.quality import Gate, checks
+from pipeline.job.schema import QualitySection
+from pipeline.tasks.quality import Gate
 from pipeline.types import EmbedItem, Reply, Request, Text
 
 CAPTION = Request(task="caption", model="m")
@@ -37,11 +37,11 @@ def code(gate: Gate, reply: Reply, request: Request = CAPTION, content: str = "a
     ],
 )
 def test_texts_that_are_no_answer_are_suspect(reply, expected):
-    assert code(Gate(checks({}), None), reply) == expected
+    assert code(Gate(QualitySection(), None), reply) == expected
 
 
 def test_a_picture_without_text_is_a_right_answer_of_ocr():
-    assert code(Gate(checks({}), None), Reply(text=""), OCR) is None
+    assert code(Gate(QualitySection(), None), Reply(text=""), OCR) is None
 
 
 @pytest.mark.parametrize(
@@ -58,11 +58,11 @@ def test_a_picture_without_text_is_a_right_answer_of_ocr():
     ],
 )
 def test_vectors_that_are_no_answer_are_suspect(reply, expected):
-    assert code(Gate(checks({}), 2), reply, EMBED) == expected
+    assert code(Gate(QualitySection(), 2), reply, EMBED) == expected
 
 
 def test_one_vector_for_three_inputs_is_suspect_and_for_the_same_input_is_not():
-    gate = Gate(checks({}), 2)
+    gate = Gate(QualitySection(), 2)
     same = vector(0.6, 0.8)
     assert [code(gate, same, EMBED, content) for content in ("a", "a", "b", "b", "c")] == [
         None, None, None, None, "Local.IdenticalVectors",
@@ -70,19 +70,12 @@ def test_one_vector_for_three_inputs_is_suspect_and_for_the_same_input_is_not():
 
 
 def test_texts_that_the_service_cuts_may_share_a_vector():
-    gate = Gate(checks({}), 2)
+    gate = Gate(QualitySection(), 2)
     cut = Request(task="embed", model="m", items=EMBED.items, parameters={"auto_truncation": True})
     assert [code(gate, vector(0.6, 0.8), cut, content) for content in "abcd"] == [None] * 4
 
 
 def test_each_check_can_be_switched_off_or_tuned():
-    assert code(Gate(checks({"truncated": False}), None), Reply(text="A", finish_reason="length")) is None
-    assert code(Gate(checks({"dimension": 3}), 2), vector(0.6, 0.8), EMBED) == "Local.Dimension"
-    assert code(Gate(checks({"dimension": False}), 2), vector(1.0), EMBED) is None
-
-
-def test_an_unknown_check_is_refused_with_the_nearest_name():
-    with pytest.raises(JobError, match='did you mean "truncated"'):
-        checks({"truncatd": False})
-    with pytest.raises(JobError, match="empty"):
-        checks({"empty": "maybe"})
+    assert code(Gate(QualitySection(truncated=False), None), Reply(text="A", finish_reason="length")) is None
+    assert code(Gate(QualitySection(dimension=3), 2), vector(0.6, 0.8), EMBED) == "Local.Dimension"
+    assert code(Gate(QualitySection(dimension=False), 2), vector(1.0), EMBED) is None
