@@ -9,10 +9,10 @@ the same board. The whole board takes about half a minute of CPU for each seed.
 What was traded, with 20 seeds (mean used 97.3 %, 0.1.0: 82.7 %):
 - The start looks for the limit in tries of one second at 2.5 times what was taken. Slower tries would refuse less in
   that second (`storm`, where answers take 1 to 3 s) and leave a free service unused for longer.
-- A limit is believed after three refusals, and while chance is believed a check lowers the rate by 8.5, not
-  7 %. Runs that share a quota refuse 2 instead of 9 % of their requests, and `50/s model slow` is used to 96.4 instead of
-  94.8 %. Chance costs half a per cent: `50/s 5 % chance` 96.8 instead of 97.3 %, and one seed of twenty of
-  `50/s 10 % chance` is used to 67 %.
+- A limit is believed after three refusals, and while chance is believed a check lowers the rate by 8.5, not 7 %. Runs
+  that share a quota refuse 2 instead of 9 % of their requests, and `50/s model slow` is used to 96.4 instead of 94.8 %.
+  Chance costs half a per cent: `50/s 5 % chance` 96.8 instead of 97.3 %; one seed of twenty of `50/s 10 % chance` is
+  used to 67 %.
 - `600k tokens/min` refuses 7.9 % (0.1.0: 6.9 %): the quota is in tokens, and the controller finds a rate of requests.
 - The share of a minute that is left is used up within a second: 94 instead of 90 % where language models answer, for 3
   refusals in the second in which a higher limit is tried.
