@@ -14,6 +14,8 @@ LEAST = 20
 """Requests in the minute before: fewer are no quota."""
 PROBE = 0.5
 """Starts per second while nothing is taken: the minute's end is seen within two seconds."""
+TRICKLE = 0.2
+"""Of the even rate, while the minute is full: the next start waits for at most five places to become free."""
 BELOW = 0.01
 """Of the limit, as a margin: requests arrive up to 10 ms after they start."""
 NEAR = 0.97
@@ -91,7 +93,8 @@ class Minute:
         if now - self._raised_at >= 2 * MINUTE and in_minute >= NEAR * allowed:
             self._allowed *= 1 + self._raise
             self._raise, self._raised_at = 2 * self._raise, now
-        return max(PROBE, min(self._allowed / MINUTE, (allowed - in_minute) / SECOND))
+        even = self._allowed / MINUTE
+        return max(PROBE, TRICKLE * even, min(even, (allowed - in_minute) / SECOND))
 
     def _read(self, now: float, in_minute: float) -> None:
         self.limit = self._allowed = in_minute
