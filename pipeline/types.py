@@ -256,8 +256,19 @@ class EmbedItem(msgspec.Struct, frozen=True, kw_only=True):
     factor: float | None = None
 
 
-ColumnType = Literal["text", "list of text", "blocks", "vector"]
-"""What a task's column holds. blocks: words with positions. vector: float32, all of one length."""
+ColumnType = Literal[
+    "text",
+    "number",
+    "whole number",
+    "yes or no",
+    "list of text",
+    "list of number",
+    "list of whole number",
+    "list of yes or no",
+    "blocks",
+    "vector",
+]
+"""What a column of an answer holds. blocks: words with positions. vector: float32, all of one length."""
 
 
 class TaskColumn(NamedTuple):
@@ -297,8 +308,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     `turns` of a conversation (a system turn first, if any; the last one is the user's), or `items` to embed.
     `capability`: as in TaskFacts; None: the task's own name.
     `follow_ups` are questions still to be asked after this one, each with the answers before it.
-    `parameters` stand under the service's own names. `pages`, in a plan alone: the pages of the document that stands
-    in the request; each is asked by itself.
+    `parameters` stand under the service's own names. `response_format`: the parameter of that name for the last
+    question. `pages`, in a plan alone: the pages of the document that stands in the request; each is asked by itself.
     """
 
     task: TaskName
@@ -309,6 +320,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     parameters: Mapping[str, Any] = {}
     stream: bool = False
     capability: Capability | None = None
+    response_format: Mapping[str, Any] | None = None
     pages: tuple[Loaded, ...] = ()
 
     @property

@@ -24,7 +24,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     it has others than pictures and a text. contents, videos: parts as `[kind, key, options]`, frames as
     `["frames", [keys], options]`; contents stand here only where media and factors cannot say them. prompts: of a
     conversation. frames, frames_by: how frames are taken from video files, where there are any. dpi: how the pages of
-    PDF files are drawn, where there are any and the job says it.
+    PDF files are drawn, where there are any and the job says it. answer: the JSON Schema of a typed answer.
     """
 
     task: str
@@ -44,6 +44,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     frames: int | None = None
     frames_by: str = "time"
     dpi: int | None = None
+    answer: Mapping[str, Any] | None = None
 
 
 def fingerprint(question: Question) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from pipeline.errors import JobError
+from pipeline.job.answer import resolved
 from pipeline.job.check import check, unknown_keys
 from pipeline.job.file import no_file_name, read
 from pipeline.job.schema import JobFile
@@ -112,7 +113,7 @@ def from_tables(
     unchanged = copy.deepcopy(tables)
     for key, value in (overrides or {}).items():
         override(tables, key, value)
-    job = _rooted(path, _job(path, tables), variables or {})
+    job = _rooted(path, _answered(path, _job(path, tables)), variables or {})
     spec = LoadedJob(
         name=name,
         path=path,
@@ -175,6 +176,16 @@ def _job(path: Path, tables: Mapping[str, Any]) -> JobFile:
     return msgspec.convert(tables, JobFile)
 
 
+def _answered(path: Path, job: JobFile) -> JobFile:
+    """The job with its `[answer]` as one schema."""
+    if job.answer is None:
+        return job
+    try:
+        return msgspec.structs.replace(job, answer=resolved(job.answer, path))
+    except ValueError as error:
+        raise JobError(f"{path}: {error}") from None
+
+
 def _rooted(path: Path, job: JobFile, variables: Mapping[str, str]) -> JobFile:
     """The job with `media.root` as an absolute path."""
     if job.media.root is None:
@@ -186,7 +197,7 @@ def _rooted(path: Path, job: JobFile, variables: Mapping[str, str]) -> JobFile:
 def _base(path: Path, tables: Mapping[str, Any], job: JobFile) -> JobFile:
     """The job file as it stands; one that only the overrides make whole has no base of its own."""
     try:
-        return _job(path, tables)
+        return _answered(path, _job(path, tables))
     except JobError:
         return job
 

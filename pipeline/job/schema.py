@@ -184,6 +184,37 @@ class CircuitSection(Section, frozen=True, kw_only=True):
     ] = 120.0
 
 
+class AnswerSection(Section, frozen=True, kw_only=True):
+    """Typed columns from the reply, for `caption`, `ocr` and `ask`: give `fields` or `schema`. The raw text is kept. A
+    reply that does not fit is a `suspect` failure (`Local.Schema`)."""
+
+    fields: Annotated[
+        dict[str, Any] | None,
+        means(
+            "Name → type: `text`, `number`, `whole number`, `yes or no`, `list of …` of these, each with `?` where it "
+            'may be absent; a list of texts to choose from; or `{ type = "number?", about = "in euros" }`.'
+        ),
+    ] = None
+    schema: Annotated[
+        str | dict[str, Any] | None,
+        means("A file with a JSON Schema of an object, relative to the job file; or the schema as a table."),
+    ] = None
+    form: Annotated[
+        Literal["json_schema", "json_object", "prompt"] | None,
+        means(
+            "How the schema is sent: enforced by the service, as JSON with the schema in the prompt, or in the prompt "
+            "alone. Without it: as the service and the model take it."
+        ),
+    ] = None
+    again: Annotated[bool, means("Whether a row whose reply does not fit is asked once more.")] = False
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """The schema of a section whose schema is a table, as the schema is once a job is loaded."""
+        assert isinstance(self.schema, dict)
+        return self.schema
+
+
 class QualitySection(Section, frozen=True, kw_only=True):
     """The checks of an answer. `false` switches a check off. An answer that fails a check is kept as a `suspect`
     failure, and `pipeline accept` makes it the row's answer."""
@@ -255,6 +286,7 @@ class JobFile(Section, frozen=True, kw_only=True):
     timeouts: TimeoutsSection = TimeoutsSection()
     retry: RetrySection = RetrySection()
     circuit: CircuitSection = CircuitSection()
+    answer: AnswerSection | None = None
     quality: QualitySection = QualitySection()
     budget: BudgetSection = BudgetSection()
     run: RunSection = RunSection()

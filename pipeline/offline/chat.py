@@ -11,6 +11,7 @@ import msgspec
 from pipeline.offline import tokens
 from pipeline.offline.media import Image
 from pipeline.offline.models import answering
+from pipeline.offline.models.fields import schema_of
 from pipeline.offline.part_reader import Audio, Part, Video
 
 ROLES = ("system", "user", "assistant")
@@ -85,6 +86,7 @@ def asked(conversation: Conversation) -> answering.Asked:
         order=_order(last),
         earlier=_earlier(conversation),
         estimated=bool(shown.audio) and not tokens.audio_rate(conversation.model)[1],
+        schema=schema_of(conversation.parameters, last.text),
     )
 
 
@@ -128,7 +130,7 @@ def _earlier(conversation: Conversation) -> tuple[tuple[str, str], ...]:
 
 def finish(conversation: Conversation, text: str, read: tuple[Any, ...] | None = None) -> Said:
     """Cuts the text at the token limit and counts; JSON where the caller asked for JSON."""
-    if _wants_json(conversation.parameters):
+    if _wants_json(conversation.parameters) and schema_of(conversation.parameters, conversation.turns[-1].text) is None:
         text = msgspec.json.encode({"answer": text}).decode()
     given, ending = tokens.text_tokens(text) + 1, "stop"
     if conversation.most is not None and given > conversation.most:

@@ -34,6 +34,7 @@ DECLARED: Mapping[str, Any] = MappingProxyType(
         "THINKING_ON_TOP": False,  # what a model thinks comes on top of the bound on its output
         "CURRENCY": "USD",  # of the line that a message proposes for a missing price
         "PART_FORMS": {},  # by protocol, how the options of a part are written (media_options.Form); else "openai"
+        "ANSWER_FORM": "prompt",  # how a schema is sent unless the model or the job says: AnswerSection.form
         "FRAME_LISTS": False,  # a list of frames is sent as one video
     }
 )

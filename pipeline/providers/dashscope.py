@@ -18,6 +18,7 @@ from pipeline.providers.reader import Accumulator, WireReader
 from pipeline.types import Endpoint, HttpRequest, Reader, Reply, Request
 
 PROTOCOLS: tuple[str, ...] = ("native", "openai")
+ANSWER_FORM = "json_object"
 DEFAULT_BASE_URLS: Mapping[str, str] = {
     "native": "https://dashscope.aliyuncs.com/api/v1",
     "openai": "https://dashscope.aliyuncs.com/compatible-mode/v1",

@@ -159,6 +159,10 @@ class Model(_Data, frozen=True):
             "`optional`: cumulative unless asked; `refused`: always cumulative."
         ),
     ] = None
+    answer_form: Annotated[
+        Literal["json_schema", "json_object", "prompt"] | None,
+        means("How a schema for the answer is sent: enforced, as JSON, or in the prompt alone."),
+    ] = None
     stream_only: Annotated[bool | None, means("Answers only in pieces (`stream = true`).")] = None
     ocr_options: Annotated[bool | None, means("Takes the options of the OCR models.")] = None
     ignores_history: Annotated[bool | None, means("The system message and earlier turns have no effect.")] = None

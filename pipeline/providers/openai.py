@@ -15,6 +15,7 @@ from pipeline.providers.reader import WireReader
 from pipeline.types import Endpoint, HttpRequest, Reader, Request
 
 PROTOCOLS: tuple[str, ...] = ("openai",)
+ANSWER_FORM = "json_schema"
 DEFAULT_BASE_URLS: Mapping[str, str] = {"openai": "https://api.openai.com/v1"}
 KEY_ENV = "OPENAI_API_KEY"
 ERROR_TABLES = ("dashscope", "qianfan")  # gateways pass on the errors of the services behind them

@@ -38,6 +38,9 @@ def question(context: JobContext) -> dict[str, Any]:
         asked |= {"media.frames": job.media.frames, "media.frames_by": job.media.frames_by}
     if job.media.truncated != "refuse":
         asked["media.truncated"] = job.media.truncated
+    if job.answer is not None:
+        asked |= {f"answer.{name}": part for name, part in job.answer.table["properties"].items()}
+        asked["answer"] = {name: part for name, part in job.answer.table.items() if name != "properties"}
     if job.media.dpi is not None:
         asked["media.dpi"] = job.media.dpi
     return dict(msgspec.json.decode(msgspec.json.encode(asked)))

@@ -16,7 +16,9 @@ from pipeline.providers.media_options import audio_limits, image_limits, video_l
 from pipeline.providers.models import Model
 from pipeline.providers.prices import region_of
 from pipeline.run.meaning import ask
+from pipeline.store.datasets import TASK_TYPES
 from pipeline.tasks import Task
+from pipeline.tasks.answer import AnswerReader
 from pipeline.types import Endpoint, MediaLimits, Request, Row
 
 OFFLINE_DIMENSION = 1536
@@ -31,6 +33,7 @@ class JobContext(msgspec.Struct, frozen=True, kw_only=True):
     provider: Provider
     model: Model
     endpoint: Endpoint
+    answer: AnswerReader | None = None
 
     @property
     def provider_name(self) -> str:
@@ -41,6 +44,12 @@ class JobContext(msgspec.Struct, frozen=True, kw_only=True):
     def dimension(self) -> int | None:
         """The length of this job's vectors, None if it makes none or their length is not known."""
         return self.model.dimension(self.spec.job.provider.parameters) if self.task.FACTS.embeds else None
+
+    @property
+    def typed(self) -> dict[str, str]:
+        """Name → SQL type of the columns that [answer] adds."""
+        columns = self.answer.columns if self.answer is not None else ()
+        return {column.name: TASK_TYPES[column.type] for column in columns}
 
     @property
     def upright(self) -> bool:

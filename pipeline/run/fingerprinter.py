@@ -142,6 +142,8 @@ def _rest(row: Row, job: JobFile, key: Key) -> dict[str, Any]:
         rest["videos"] = [_part(item, key) for item in row.videos]
     if (row.videos or row.contents or row.messages) and any(media.kind == "video" for media in row_media(row)):
         rest |= {"frames": job.media.frames, "frames_by": job.media.frames_by}
+    if job.answer is not None:
+        rest["answer"] = job.answer.schema
     if job.media.dpi is not None and any(_is_pdf(media) for media in row_media(row)):
         rest["dpi"] = job.media.dpi
     return rest

@@ -87,7 +87,9 @@ async def _execute(context: JobContext, options: RunOptions, root: str, plan: Ca
         provider=context.provider_name,
         model=context.model.name,
     )
-    opened = functools.partial(Store.open, spec.output, spec.job.task, run_id=name, dimension=context.dimension)
+    opened = functools.partial(
+        Store.open, spec.output, spec.job.task, run_id=name, dimension=context.dimension, typed=context.typed
+    )
     store = await anyio.to_thread.run_sync(opened)
     told = False
     try:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from pipeline import providers, tasks
 from pipeline.errors import Fault, JobError
+from pipeline.job.answer import refuse_names
 from pipeline.job.load import LoadedJob, user_models
 from pipeline.job.values import did_you_mean, for_message
 from pipeline.manifest.rows import Shaper
 from pipeline.media.video_frames import require_video
-from pipeline.providers import Provider
+from pipeline.providers import Provider, declared
 from pipeline.providers.budgets import budget_problem
 from pipeline.providers.edit_distance import meant
-from pipeline.providers.models import check_tables, find, names
+from pipeline.providers.models import Model, check_tables, find, names
 from pipeline.providers.parameters import check_parameters
 from pipeline.providers.prices import region_of
 from pipeline.run.context import OFFLINE_DIMENSION, JobContext
 from pipeline.run.endpoint import endpoint
 from pipeline.run.meaning import check_schema
 from pipeline.run.possible import refusal_of_all
+from pipeline.store.datasets import reserved
+from pipeline.tasks.answer import AnswerReader
 from pipeline.tasks.prompts import unknown_column
+from pipeline.tasks.quality import Gate
+from pipeline.types import TaskFacts
 
 
 def job_context(spec: LoadedJob, *, keyless: bool = False) -> JobContext:
@@ -51,11 +58,36 @@ def job_context(spec: LoadedJob, *, keyless: bool = False) -> JobContext:
         why = budget_problem(model, facts, job.provider.parameters, region_of(place.base_url))
         if why is not None:
             raise spec.fail(f"budget.max_cost cannot be kept: {why}")
-    made = JobContext(spec=spec, task=task, provider=provider, model=model, endpoint=place)
+    spec, reader = _typed(spec, facts, model)
+    made = JobContext(spec=spec, task=task, provider=provider, model=model, endpoint=place, answer=reader)
     impossible = _wrong_dimension(made) or refusal_of_all(made)
     if impossible is not None:
         raise spec.fail(impossible)
     return made
+
+
+def gate(context: JobContext, earlier: int | None = None) -> Gate:
+    """The checks of a run's replies. earlier: as in Gate."""
+    job = context.spec.job
+    again = job.answer is not None and job.answer.again
+    return Gate(job.quality, context.dimension, earlier, answer=context.answer, again=again)
+
+
+def _typed(spec: LoadedJob, facts: TaskFacts, model: Model) -> tuple[LoadedJob, AnswerReader | None]:
+    """The job with the form in which its schema is sent, and the reader of its answers. Raises JobError."""
+    section = spec.job.answer
+    if section is None:
+        return spec, None
+    if facts.embeds:
+        raise spec.fail("answer: an embedding has no fields; take [answer] out")
+    if "response_format" in spec.job.provider.parameters:
+        raise spec.fail("provider.parameters.response_format: [answer] sets it; take one of them out")
+    refuse_names(spec.name, section, reserved(spec.job.task))
+    thinks = spec.job.provider.parameters.get("enable_thinking", model.thinking in ("on", "always"))
+    usual = "prompt" if thinks else declared(model.provider, "ANSWER_FORM")
+    section = msgspec.structs.replace(section, form=section.form or model.answer_form or usual)
+    job = msgspec.structs.replace(spec.job, answer=section)
+    return msgspec.structs.replace(spec, job=job), AnswerReader(section)
 
 
 def _provider(spec: LoadedJob) -> Provider:

@@ -26,7 +26,7 @@ class OutcomeRecorder:
         self.state = RunState()
         self.sharing: Sharing | None = None
         self._store = store
-        self._builder = RecordBuilder(context.spec, context.task, run_id, root, _now)
+        self._builder = RecordBuilder(context, run_id, root, _now)
 
     def attempt(self, work: WorkItem, attempt: Attempt) -> None:
         """Keeps a trip that ended in a fault; the one that ended in an answer is kept with it."""

@@ -34,7 +34,7 @@ from pipeline.run.request_media import (
 )
 from pipeline.run.sharing import lasting
 from pipeline.run.thread_batcher import ThreadBatcher
-from pipeline.run.work_item import WorkItem, continued
+from pipeline.run.work_item import WorkItem, continued, in_form
 from pipeline.store.lookup import Turns
 from pipeline.store.records import TurnRecord
 from pipeline.tasks import facts
@@ -211,6 +211,10 @@ class Preparer:
         if into.documents:
             request = await self._loaders.run(self._loader.with_pages, into)
             work.document = next(iter(into.documents.values())) if facts(request.task).pages == "each" else None
+            if work.document is not None and context.answer is not None:
+                raise refusal(
+                    "AnswerPages", "[answer] takes one reply a row, and each page is asked by itself: use ask"
+                )
         if cut:
             request = await self._cut(work, row, request, cut, loaded, deadline)
         return replaced(request, lambda found: loaded.get(found, found)), loaded
@@ -258,6 +262,7 @@ class Preparer:
 
     def _prepared(self, work: WorkItem, request: Request) -> PreparedRequest:
         context = self._context
+        request = in_form(request)
         http = context.provider.encode(request, context.model, context.endpoint)
         work.request = request = request_without_bytes(request)
         content = work.fingerprint or ""

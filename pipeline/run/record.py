@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from pipeline.job.load import LoadedJob
 from pipeline.manifest.replayable import replayable_row
 from pipeline.manifest.row_media import row_media
 from pipeline.media.redact import public, redacted
+from pipeline.run.context import JobContext
 from pipeline.run.work_item import WorkItem, combined, spoken
 from pipeline.store.records import AnswerRecord, AttemptRecord, FailureRecord, TurnRecord
-from pipeline.tasks import Task
+from pipeline.tasks.answer import Misfit
 from pipeline.types import Answered, Attempt, Block, Failed, Loaded, Reply, Usage
 
 REALTIME = "realtime"
@@ -31,13 +31,14 @@ MAX_MESSAGE = 2_000
 class RecordBuilder:
     """Builds the records of one run. `root`: the manifest's folder. `now` gives µs since the epoch, UTC."""
 
-    def __init__(self, spec: LoadedJob, task: Task, run_id: str, root: str, now: Callable[[], int]) -> None:
-        self._spec = spec
-        self._task = task
+    def __init__(self, context: JobContext, run_id: str, root: str, now: Callable[[], int]) -> None:
+        self._spec = context.spec
+        self._task = context.task
+        self._answer = context.answer
         self._run_id = run_id
         self._root = root
         self._now = now
-        self._provider = "offline" if spec.offline else spec.job.provider.name
+        self._provider = context.provider_name
 
     def answer(self, work: WorkItem, ending: Answered) -> AnswerRecord:
         """The record of a row that was answered."""
@@ -173,7 +174,16 @@ class RecordBuilder:
         blocks = own.get("blocks")
         if blocks is not None:
             own["blocks"] = _blocks(blocks, work.loaded)
-        return own
+        return own | self._typed(reply)
+
+    def _typed(self, reply: Reply) -> dict[str, Any]:
+        """The columns of `[answer]`; none of a reply that does not fit."""
+        if self._answer is None:
+            return {}
+        try:
+            return self._answer(reply.text or "")
+        except Misfit:
+            return {}
 
 
 def _has_more_pages(work: WorkItem) -> bool:

@@ -31,6 +31,7 @@ from pipeline.run.connect import ready
 from pipeline.run.context import JobContext
 from pipeline.run.fingerprinter import Fingerprinter
 from pipeline.run.finish import Ended, finish
+from pipeline.run.make_context import gate
 from pipeline.run.outcome_recorder import OutcomeRecorder
 from pipeline.run.prepare import Preparer, everything
 from pipeline.run.run_options import RunOptions
@@ -41,7 +42,6 @@ from pipeline.run.work_item import WorkItem
 from pipeline.store import RunRecord, Store
 from pipeline.store.fingerprints import FingerprintIndex
 from pipeline.store.lookup import outcomes, unfinished_turns
-from pipeline.tasks.quality import Gate
 
 if TYPE_CHECKING:
     from pipeline.store.answer_cache import AnswerCache
@@ -163,7 +163,7 @@ class Running:
                 preparer = Preparer(
                     context,
                     Fingerprinter(context.spec.job, offline=context.spec.offline),
-                    Gate(context.spec.job.quality, context.dimension, earlier),
+                    gate(context, earlier),
                     self._root,
                     uploads,
                     fetch,

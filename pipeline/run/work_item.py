@@ -49,6 +49,14 @@ def continued(request: Request, answers: Sequence[str]) -> Request:
     return msgspec.structs.replace(request, turns=tuple(turns), follow_ups=request.follow_ups[len(answers) :])
 
 
+def in_form(request: Request) -> Request:
+    """The request with its `response_format` among the parameters, where no question follows."""
+    if request.response_format is None or request.follow_ups:
+        return request
+    parameters = {**request.parameters, "response_format": request.response_format}
+    return msgspec.structs.replace(request, parameters=parameters)
+
+
 def spoken(reply: Reply) -> str:
     """The answer as the service gave it, for the history of the next question."""
     raw = reply.extra.get("raw_text")

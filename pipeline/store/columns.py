@@ -106,8 +106,9 @@ def stored_names(columns: Iterable[str], reserved: frozenset[str], known: Mappin
 
 
 def type_of(values: Iterable[Any]) -> str | None:
-    """The stored type of a column's values: BIGINT, DOUBLE, BOOLEAN, TIMESTAMP, VARCHAR, or None if all are None."""
-    present = [value for value in values if value is not None]
+    """The stored type of a column's values: BIGINT, DOUBLE, BOOLEAN, TIMESTAMP, VARCHAR, a list of these as `DOUBLE[]`,
+    or None if all are None."""
+    present = [value for value in values if value is not None and value != []]
     found: str | None = None
     for type_ in {_type(value) for value in present}:
         found = common_type(found, type_)
@@ -137,6 +138,8 @@ def common_type(one: str | None, other: str | None) -> str | None:
 
 
 def _type(value: Any) -> str:
+    if isinstance(value, list):
+        return f"{type_of(value) or 'VARCHAR'}[]"
     if isinstance(value, bool):
         return "BOOLEAN"
     if isinstance(value, int):
@@ -154,6 +157,9 @@ def array(values: list[Any], type_: str) -> Any:
         return pa.array([_text(value) for value in values], pa.string())
     if type_ == "TIMESTAMP":
         return pa.array([None if v is None else _ext_micros(v) for v in values], pa.int64()).cast(arrow_type(type_))
+    if type_.endswith("[]"):
+        inner = type_.removesuffix("[]")
+        return pa.array([None if v is None else array(v, inner).to_pylist() for v in values], arrow_type(type_))
     if type_ == "DOUBLE":
         return pa.array([None if v is None else float(v) for v in values], pa.float64())
     return pa.array(values, arrow_type(type_))
@@ -162,6 +168,8 @@ def array(values: list[Any], type_: str) -> Any:
 def arrow_type(type_: str) -> Any:
     import pyarrow as pa
 
+    if type_.endswith("[]"):
+        return pa.list_(arrow_type(type_.removesuffix("[]")))
     return {
         "BIGINT": pa.int64(),
         "DOUBLE": pa.float64(),
@@ -173,6 +181,10 @@ def arrow_type(type_: str) -> Any:
 
 def sql_type(type_: Any) -> str:
     """The stored type's name of a pyarrow type that `arrow_type` gives."""
+    import pyarrow as pa
+
+    if pa.types.is_list(type_):
+        return f"{sql_type(type_.value_type)}[]"
     for name in ("BIGINT", "DOUBLE", "BOOLEAN", "TIMESTAMP"):
         if type_ == arrow_type(name):
             return name
@@ -189,7 +201,7 @@ def _text(value: Any) -> str | None:
     if isinstance(value, dt.datetime):
         # As DuckDB casts it, so that a part reads the same before and after a merge.
         return value.isoformat(" ").rstrip("0") if value.microsecond else value.isoformat(" ")
-    return repr(value)
+    return json_text(value) if isinstance(value, list) else repr(value)
 
 
 def _micros(value: dt.datetime) -> int:

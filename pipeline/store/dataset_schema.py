@@ -5,10 +5,12 @@ DuckDB joins parts by name and reads a column as the type that holds all; with V
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.store.columns import EXACT, arrow_type, sql_type, stored_names
+from pipeline.errors import StoreError
+from pipeline.store.columns import EXACT, arrow_type, common_type, sql_type, stored_names
 from pipeline.store.datasets import FORMAT, declared, reserved, schema
 from pipeline.store.disk import Files
 from pipeline.store.part_writer import write_part
@@ -20,10 +22,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _UNSETTLED = {b"unsettled": b"1"}
+_TYPED = {b"answer": b"1"}
 
 
 class DatasetSchema:
     """The columns of one dataset: `row` types of the row's own, `dimension` of the newest embeddings.
+
+    `typed`: those of `row` that hold fields of the answer ([answer] of the job) instead of the row's own values.
 
     `format`: of the part that was read. `renamed`: how row columns of parts of an older format are stored now, where
     their names have become ours.
@@ -36,6 +41,7 @@ class DatasetSchema:
         self.dimension = dimension
         self.format = FORMAT
         self.renamed: dict[str, str] = {}
+        self.typed: frozenset[str] = frozenset()
 
     @classmethod
     def load(cls, folder: Path, task: TaskName) -> DatasetSchema:
@@ -46,7 +52,7 @@ class DatasetSchema:
         found, format_ = read_head(path)
         fixed = {column.name for column in declared(folder.name, task, format_)}
         row = {
-            field.name: None if field.metadata == _UNSETTLED else sql_type(field.type)
+            field.name: None if (field.metadata or {}).items() >= _UNSETTLED.items() else sql_type(field.type)
             for field in found
             if field.name not in fixed
         }
@@ -54,6 +60,7 @@ class DatasetSchema:
         if "embedding" in found.names:
             size = getattr(found.field("embedding").type, "list_size", None)
         known = cls(folder, task, row, size)
+        known.typed = frozenset(field.name for field in found if (field.metadata or {}).items() >= _TYPED.items())
         known._bring_up(format_)
         return known
 
@@ -64,13 +71,30 @@ class DatasetSchema:
             self.row = {names[name]: type_ for name, type_ in self.row.items()}
             self.renamed = {old: new for old, new in names.items() if old != new}
 
-    def learn(self, files: Files, row: RowTypes, dimension: int | None) -> None:
+    def declare(self, files: Files, typed: Mapping[str, str]) -> None:
+        """Adds the columns of a typed answer, each with its type. Raises OSError, and StoreError as `refuse` does."""
+        self.refuse(typed)
+        row = {**self.row, **{name: common_type(self.row.get(name), type_) for name, type_ in typed.items()}}
+        self.learn(files, row, None, self.typed | typed.keys())
+
+    def refuse(self, typed: Mapping[str, str]) -> None:
+        """Raises StoreError for a field of the answer whose column holds the rows' own values so far."""
+        own = {name.lower(): name for name in self.row if name not in self.typed}
+        for name in typed:
+            if name.lower() in own:
+                raise StoreError(
+                    f"{self.folder.parent}: the column {own[name.lower()]} holds what the rows say, and [answer] has a "
+                    "field of that name: rename the field, or take another output"
+                )
+
+    def learn(self, files: Files, row: RowTypes, dimension: int | None, typed: frozenset[str] | None = None) -> None:
         """Adds columns, widens types; writes only if something is new. Raises OSError."""
-        row = self._exact(row)
+        row, typed = self._exact(row), self.typed if typed is None else typed
         changed = dict(row) != dict(self.row) or (dimension is not None and dimension != self.dimension)
+        changed |= typed != self.typed
         path = self.folder / SCHEMA_PART
         if changed or self.format < FORMAT or not path.exists():
-            self.row, self.dimension = dict(row), dimension or self.dimension
+            self.row, self.dimension, self.typed = dict(row), dimension or self.dimension, typed
             write_part(files, path, self.schema().empty_table())
             self.format = FORMAT
 
@@ -88,7 +112,7 @@ class DatasetSchema:
 
         fields: list[Any] = list(schema(self.folder.name, self.task, self.dimension))
         for name, type_ in self.row.items():
-            metadata = None if type_ else _UNSETTLED
+            metadata = {**({} if type_ else _UNSETTLED), **(_TYPED if name in self.typed else {})} or None
             fields.append(pa.field(name, arrow_type(type_ or "VARCHAR"), metadata=metadata))
         return pa.schema(fields)
 

@@ -185,7 +185,13 @@ def _counter_columns() -> tuple[Column, ...]:
 
 TASK_TYPES: dict[ColumnType, str] = {
     "text": "VARCHAR",
+    "number": "DOUBLE",
+    "whole number": "BIGINT",
+    "yes or no": "BOOLEAN",
     "list of text": "VARCHAR[]",
+    "list of number": "DOUBLE[]",
+    "list of whole number": "BIGINT[]",
+    "list of yes or no": "BOOLEAN[]",
     "blocks": BLOCKS,
     "vector": "FLOAT[]",
 }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pipeline.store.dataset_schema import DatasetSchema
 from pipeline.store.datasets import FAILURE_COLUMNS, column_names, declared, task_columns
 from pipeline.store.journal import replay, segments
 from pipeline.store.layout import Layout
@@ -73,8 +74,10 @@ def _in_part(
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    known = [column.name for column in declared(dataset, task, read_head(part.path)[1])]
-    columns = [name for name in known if name not in ("row", "source")]
+    found, format_ = read_head(part.path)
+    known = [column.name for column in declared(dataset, task, format_)]
+    typed = [name for name in DatasetSchema.load(part.path.parent, task).typed if name in found.names]
+    columns = [name for name in (*known, *typed) if name not in ("row", "source")]
     values = pa.array(wanted, pa.int64())
     with reading_part(part.path), pq.ParquetFile(part.path, pre_buffer=False) as file:
         for number in range(file.num_row_groups):
@@ -83,7 +86,7 @@ def _in_part(
             seqs = file.read_row_group(number, ["seq"], use_threads=False).column(0)
             places = pc.indices_nonzero(pc.is_in(seqs, value_set=values))
             if len(places):
-                yield from _records(file.read_row_group(number, columns, use_threads=False).take(places), task)
+                yield from _records(file.read_row_group(number, columns, use_threads=False).take(places), task, typed)
 
 
 def _may_hold(group: Any, column: int, wanted: list[int]) -> bool:
@@ -92,7 +95,9 @@ def _may_hold(group: Any, column: int, wanted: list[int]) -> bool:
     return known is None or not known.has_min_max or any(known.min <= seq <= known.max for seq in wanted)
 
 
-def _records(table: pa.Table, task: TaskName) -> Iterator[tuple[int, AnswerRecord | FailureRecord]]:
+def _records(
+    table: pa.Table, task: TaskName, typed: Sequence[str]
+) -> Iterator[tuple[int, AnswerRecord | FailureRecord]]:
     vectors: list[bytes | None] | None = None
     if "embedding" in table.column_names:
         vectors = _vectors(table.column("embedding"))
@@ -100,14 +105,15 @@ def _records(table: pa.Table, task: TaskName) -> Iterator[tuple[int, AnswerRecor
     for place, row in enumerate(table.to_pylist()):
         if vectors is not None:
             row["embedding"] = vectors[place]
-        yield row["seq"], _record(row, task)
+        yield row["seq"], _record(row, task, typed)
 
 
-def _record(row: dict[str, Any], task: TaskName) -> AnswerRecord | FailureRecord:
+def _record(row: dict[str, Any], task: TaskName, typed: Sequence[str]) -> AnswerRecord | FailureRecord:
     ours = outcome_fields(row)
     extra = msgspec.json.decode(row["extra"]) if row["extra"] else {}
     if "fault" not in row:
-        return AnswerRecord(**ours, extra=extra, own={name: row[name] for name in column_names(task_columns(task))})
+        names = (*column_names(task_columns(task)), *typed)
+        return AnswerRecord(**ours, extra=extra, own={name: row[name] for name in names})
     held = extra.pop("answer", None)
     dead = {name: row[name] for name in column_names(FAILURE_COLUMNS) if name != "row"}
     return FailureRecord(**ours, **dead, extra=extra, answer=None if held is None else decode_answer(held))

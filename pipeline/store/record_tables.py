@@ -29,10 +29,13 @@ _FIELDS = [name for name in column_names(OUTCOME_COLUMNS) if name not in ("seq",
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
-def sealed_table(dataset: str, entries: Sequence[Entry], task: TaskName, known: RowTypes) -> tuple[pa.Table, RowTypes]:
+def sealed_table(
+    dataset: str, entries: Sequence[Entry], task: TaskName, known: RowTypes, typed: frozenset[str] = frozenset()
+) -> tuple[pa.Table, RowTypes]:
     """The rows of one dataset from the entries of one journal segment, and the types of the row's own columns.
 
-    `known`: the types before these rows. Only results and failures have columns of the row.
+    `known`: the types before these rows. Only results and failures have columns of the row. `typed`: those of the
+    columns that hold fields of the answer.
     """
     if dataset == "current":
         return _manifest_state(entries, task), known
@@ -41,7 +44,12 @@ def sealed_table(dataset: str, entries: Sequence[Entry], task: TaskName, known: 
     fixed = schema(dataset, task, dimension)
     arrays = _arrays(fixed, pairs, dataset, task)
     if dataset in ("results", "failures"):
-        return _with_row_columns(fixed, arrays, pairs, task, known)
+        ours = reserved(task) | {name.lower() for name in typed}
+        others = {name: type_ for name, type_ in known.items() if name not in typed}
+        rows = _row_values([record.columns for _, record in pairs], ours, list(others))
+        if dataset == "results":
+            rows = {name: [record.own.get(name) for _, record in pairs] for name in known if name in typed} | rows
+        return _with_columns(fixed, arrays, rows, known)
     return _table(fixed, arrays), known
 
 
@@ -160,18 +168,18 @@ def _vectors(values: Sequence[bytes | None], type_: Any) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), floats, mask=mask)
 
 
-def _with_row_columns(
-    fixed: pa.Schema, arrays: list[pa.Array], pairs: Sequence[tuple[int, Any]], task: TaskName, known: RowTypes
+def _with_columns(
+    fixed: pa.Schema, arrays: list[pa.Array], values: Mapping[str, list[Any]], known: RowTypes
 ) -> tuple[pa.Table, RowTypes]:
     import pyarrow as pa
 
     fields = list(fixed)
     types = dict(known)
-    for name, values in _row_values([record.columns for _, record in pairs], reserved(task), list(types)).items():
-        settled = types[name] = columns.settled(types.get(name), values)
+    for name, found in values.items():
+        settled = types[name] = columns.settled(types.get(name), found)
         if settled is not None:
             fields.append(pa.field(name, columns.arrow_type(settled)))
-            arrays.append(columns.array(values, settled))
+            arrays.append(columns.array(found, settled))
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields)), types
 
 

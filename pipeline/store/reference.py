@@ -38,6 +38,8 @@ replaces the parts whose numbers lie within the numbers of the merged part. `000
 rows: this part lists all columns with their types. Read the parts through the views: the views leave out replaced
 parts.
 
+Each field of the job's `[answer]` is a column of `results` and `versions`, with the type that the field declares.
+
 A row's other columns follow the columns below in `results` and `failures`, under their own names. A row column with
 the name of a column below, in any case, is named `row_<name>`. Times are UTC. NULL means: not known, or does not apply.
 """

@@ -34,7 +34,7 @@ def seal_segment(files: Files, known: dict[str, DatasetSchema], path: Path) -> i
     if entries:
         first = min(entry.seq for entry in entries)
         for dataset in SEALED:
-            _seal_dataset(files, known[dataset], entries, (first, last))
+            _seal_dataset(files, known[dataset], entries, (first, last), known["results"].typed)
         release_unused()
     files.unlink(path)
     files.sync_folder(path.parent)
@@ -54,11 +54,13 @@ def seal_journal(files: Files, known: dict[str, DatasetSchema], journal: Path) -
     return last
 
 
-def _seal_dataset(files: Files, known: DatasetSchema, entries: Sequence[Entry], span: tuple[int, int]) -> None:
+def _seal_dataset(
+    files: Files, known: DatasetSchema, entries: Sequence[Entry], span: tuple[int, int], typed: frozenset[str]
+) -> None:
     first, last = span
     if any(part.first <= first and last <= part.last for part in all_parts(known.folder)):
         return
-    table, row = sealed_table(known.folder.name, entries, known.task, known.row)
+    table, row = sealed_table(known.folder.name, entries, known.task, known.row, typed)
     if table.num_rows:
         known.learn(files, row, _dimension(table))
         write_part(files, known.folder / part_name(first, last), table)

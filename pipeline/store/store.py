@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,20 +78,22 @@ class Store:
         *,
         run_id: str,
         dimension: int | None = None,
+        typed: Mapping[str, str] = {},
         files: Files = DISK,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> Store:
         """Takes the lock, makes the folder if need be, seals what an earlier run left in the journal, writes the views.
 
-        `dimension`: floats of the embeddings that this run will write. `clock`: seconds, only for the age of a segment;
-        `now`: seconds since the epoch, only for the age of replaced parts.
-        Raises Locked, StoreError (a foreign format, or another task's output) and MachineError.
+        `dimension`: floats of the embeddings that this run will write. `typed`: name → SQL type of the answer's fields
+        that it will write. `clock`: seconds, only for the age of a segment; `now`: seconds since the epoch, only for
+        the age of replaced parts. Raises Locked, StoreError (a foreign format, or another task's output) and
+        MachineError.
         """
         store = cls(Layout(output), task, run_id, files, clock, now)
         try:
             with machine("open the output", output):
-                store._prepare(dimension)
+                store._prepare(dimension, typed)
         except BaseException:
             store._exit.close()
             raise
@@ -228,7 +230,7 @@ class Store:
         with machine("write the run", self.layout.runs):
             write_part(self.files, path, runs_table(record, self.task))
 
-    def _prepare(self, dimension: int | None) -> None:
+    def _prepare(self, dimension: int | None, typed: Mapping[str, str]) -> None:
         layout, files = self.layout, self.files
         layout.refuse_foreign()
         files.mkdir(layout.output)
@@ -246,7 +248,7 @@ class Store:
         if found is None or found.format < FORMAT:
             # First of all: from here on no older version touches the folder.
             layout.write_format(files, self.task, found)
-        self.schemas = load_schemas(files, layout, self.task, dimension)
+        self.schemas = load_schemas(files, layout, self.task, dimension, typed)
         last = max((part.last for name in DATASETS for part in all_parts(layout.dataset(name))), default=0)
         last = max(last, seal_journal(files, self.schemas, layout.journal))
         self.journal = Journal(layout.journal, files, last + 1)

@@ -7,6 +7,7 @@ row (`outdated`), and the next run goes on.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.errors import StoreError
@@ -22,10 +23,13 @@ from pipeline.store.sql import quoted
 from pipeline.types import TaskName
 
 
-def load_schemas(files: Files, layout: Layout, task: TaskName, dimension: int | None) -> dict[str, DatasetSchema]:
+def load_schemas(
+    files: Files, layout: Layout, task: TaskName, dimension: int | None, typed: Mapping[str, str]
+) -> dict[str, DatasetSchema]:
     """The columns of every dataset, each brought up to this version's format.
 
-    `dimension`: floats of the embeddings that the run will write. Raises OSError and StoreError.
+    `dimension`: floats of the embeddings that the run will write. `typed`: name → SQL type of the fields of the answers
+    that the run will write. Raises OSError and StoreError.
     """
     schemas = {name: DatasetSchema.load(layout.dataset(name), task) for name in DATASETS}
     for known in schemas.values():
@@ -33,6 +37,9 @@ def load_schemas(files: Files, layout: Layout, task: TaskName, dimension: int | 
         # A dimension other than that of the earlier vectors counts from the first new vector on: it hides the earlier.
         first = known.folder.name == "results" and known.dimension is None
         known.learn(files, known.row, dimension if first else None)
+    if typed:
+        schemas["failures"].refuse(typed)
+        schemas["results"].declare(files, typed)
     return schemas
 
 

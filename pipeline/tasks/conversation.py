@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.errors import refusal
-from pipeline.job.schema import JobFile
+from pipeline.job.schema import AnswerSection, JobFile
+from pipeline.tasks.answer import FIELDS, instruction, response_format
 from pipeline.tasks.prompts import DefaultPrompt, render
 from pipeline.types import (
     Audio,
@@ -40,18 +41,18 @@ def conversation(task: TaskName, facts: TaskFacts, row: Row, job: JobFile, defau
     follow_ups: tuple[str, ...] = ()
     if row.prompts:
         prompt, follow_ups = row.prompts[0], row.prompts[1:]
-    if row.audio and not facts.takes_audio:
-        raise refusal("AudioNotTaken", f"`audio` is for embed and ask, not for {task}")
     parts = _own_parts(row)
-    if facts.needs_image and not any(not isinstance(part, Text) for part in parts):
-        raise refusal("NoInput", "the row has no picture: give it `image`, `images`, `frames`, `video` or `contents`")
+    _refuse(task, facts, row, parts)
     if prompt is None and not any(isinstance(part, Text) for part in parts):
+        default = default if job.answer is None else FIELDS
         if default is not None:
             prompt = default.text
         elif not row.contents:
             raise refusal("NoPrompt", "there is nothing to ask: give the row a `prompt`, or the job a [prompt] text")
     if prompt:
         parts.append(Text(prompt))
+    if job.answer is not None:
+        follow_ups = _with_instruction(job.answer, row, parts, follow_ups)
     turns = [Turn(role="system", parts=(Text(system),))] if system else []
     turns += [_earlier(message) for message in row.messages]
     turns.append(Turn(role="user", parts=tuple(parts)))
@@ -63,7 +64,28 @@ def conversation(task: TaskName, facts: TaskFacts, row: Row, job: JobFile, defau
         follow_ups=follow_ups,
         parameters=parameters(row, job),
         stream=job.provider.stream,
+        response_format=None if job.answer is None else response_format(job.answer),
     )
+
+
+def _refuse(task: TaskName, facts: TaskFacts, row: Row, parts: Sequence[Part]) -> None:
+    """Raises Fault for what the task does not take, and for a row without what the task needs."""
+    if row.audio and not facts.takes_audio:
+        raise refusal("AudioNotTaken", f"`audio` is for embed and ask, not for {task}")
+    if facts.needs_image and not any(not isinstance(part, Text) for part in parts):
+        raise refusal("NoInput", "the row has no picture: give it `image`, `images`, `frames`, `video` or `contents`")
+
+
+def _with_instruction(
+    answer: AnswerSection, row: Row, parts: list[Part], follow_ups: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Puts the words that ask for the answer's fields behind the row's last question. Returns the follow-ups."""
+    if "response_format" in row.parameters:
+        raise refusal("AnswerFormat", "[answer] sets `response_format`; take it out of the row's parameters")
+    if follow_ups:
+        return (*follow_ups[:-1], f"{follow_ups[-1]}\n\n{instruction(answer)}")
+    parts.append(Text(instruction(answer)))
+    return ()
 
 
 def prompts(row: Row, job: JobFile) -> tuple[str | None, str | None]:

@@ -6,10 +6,12 @@ import hashlib
 import math
 import re
 from collections import OrderedDict
+from typing import Literal
 
 from pipeline.errors import Fault
 from pipeline.job.schema import QualitySection
 from pipeline.tasks import facts, load
+from pipeline.tasks.answer import AnswerReader, Misfit
 from pipeline.types import Reply, Request, Text
 
 IDENTICAL_MEMORY = 4096
@@ -25,10 +27,21 @@ class Gate:
 
     dimension: the length that the job or the model declares. earlier: the length of the vectors that the output holds
     as answers to the same question; the first vector of the run where there are none. It counts where none is declared.
+    answer: reads typed answers. again: a row whose reply does not fit is asked once more.
     """
 
-    def __init__(self, settings: QualitySection, dimension: int | None, earlier: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: QualitySection,
+        dimension: int | None,
+        earlier: int | None = None,
+        *,
+        answer: AnswerReader | None = None,
+        again: bool = False,
+    ) -> None:
         self._checks = settings
+        self._answer = answer
+        self._again = again
         own = settings.dimension
         self._dimension = dimension if own is True else None if own is False else own
         self._earlier = earlier
@@ -40,10 +53,24 @@ class Gate:
         found = self._vector(reply, request, content) if request.embeds else self._text(reply, request)
         if found is None and own is not None:
             found = own(reply, request)
+        if found is None and self._answer is not None and not request.follow_ups:
+            try:
+                self._answer(reply.text or "")
+            except Misfit as misfit:
+                found = "Schema", f"the reply does not fit the fields of [answer]: {misfit}"
         if found is None:
             return None
         code, message = found
-        return Fault("suspect", f"Local.{code}", message, http_status=200, request_id=reply.request_id, reply=reply)
+        retry: Literal["once", "no"] = "once" if code == "Schema" and self._again else "no"
+        return Fault(
+            "suspect",
+            f"Local.{code}",
+            message,
+            http_status=200,
+            retry=retry,
+            request_id=reply.request_id,
+            reply=reply,
+        )
 
     def _text(self, reply: Reply, request: Request) -> tuple[str, str] | None:
         text = reply.text or ""

@@ -75,9 +75,9 @@ class Asking:
     async def _asked(self, ready: JobContext, row: Row, replies: Sequence[bytes]) -> list[HttpRequest]:
         job, root = ready.spec.job, str(self.folder)
         uploads = NamedUploads() if ready.provider.local_files(ready.model, ready.endpoint) == "upload" else None
-        gate = Gate(ready.spec.job.quality, ready.dimension)
+        gate = Gate(ready.spec.job.quality, ready.dimension, answer=ready.answer)
         preparer = Preparer(ready, Fingerprinter(job, offline=False), gate, root, uploads, None)
-        recorder = RecordBuilder(ready.spec, ready.task, "run", root, lambda: 0)
+        recorder = RecordBuilder(ready, "run", root, lambda: 0)
         work = WorkItem(row=row)
         prepared = await preparer(work)
         found = [prepared.request]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from pipeline.offline.models import audio, features, ocr, sentences
+from pipeline.offline.models import audio, features, fields, ocr, sentences
 from pipeline.offline.models import image as picture
 from pipeline.offline.models.image import Memory
 
@@ -64,7 +65,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """The last question of a conversation with what it is about: pictures and sounds (bytes), videos.
 
     `order`: the question's parts by name, where the order tells something. `earlier`: questions with their answers.
-    `estimated`: whether the tokens of the sounds are an estimate.
+    `estimated`: whether the tokens of the sounds are an estimate. `schema`: what the answer is to fit, as JSON.
     """
 
     model: str
@@ -75,6 +76,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     order: tuple[str, ...] = ()
     earlier: tuple[tuple[str, str], ...] = ()
     estimated: bool = False
+    schema: Mapping[str, Any] | None = None
 
 
 def see(data: bytes) -> features.Seen:
@@ -89,6 +91,8 @@ def read(data: bytes) -> tuple[ocr.Line, ...]:
 
 def answer(asked: Asked) -> str:
     """The answer's text. Blocking. Raises picture.Unreadable, picture.TooLarge, sound.NotSound."""
+    if asked.schema is not None:
+        return fields.filled(asked.schema, _known(asked))
     alone = len(asked.images) + len(asked.clips) + len(asked.audio) == 1
     told = [_about_images(asked, alone=alone)] if asked.images else []
     told += _named("Video", [_about_clip(clip) for clip in asked.clips], alone=alone)
@@ -96,6 +100,22 @@ def answer(asked: Asked) -> str:
     if not told:
         told = [f"{NO_LANGUAGE_MODEL} and answers only about pictures, videos and sounds; this request has none."]
     return "\n".join([" ".join(told), *_context(asked)])
+
+
+def _known(asked: Asked) -> fields.Known:
+    """What the fields of an answer are filled from: the first picture, or the first frame of the first video."""
+    pictures = asked.images or tuple(frame for clip in asked.clips for frame in clip.frames[:1])
+    if not pictures:
+        return fields.Known(caption=f"{NO_LANGUAGE_MODEL} and sees no picture here.")
+    view = _view(pictures[0])
+    return fields.Known(
+        caption=sentences.caption(view),
+        tags=tuple(tag.name for tag in view.tags),
+        colours=view.facts.colours,
+        text=ocr.as_text(read(pictures[0])),
+        width=view.facts.width,
+        height=view.facts.height,
+    )
 
 
 def _context(asked: Asked) -> list[str]:
