@@ -102,10 +102,10 @@ def object_url(certificate: Certificate, loaded: Loaded, unique: str) -> str:
 
 
 def upload_request(certificate: Certificate, loaded: Loaded, unique: str) -> HttpRequest:
-    """Returns the form upload: fields in the service's order, `key` before `file`, `file` last, no Authorization.
+    """Returns the form upload: fields in the service's order, `key` before `file`, `file` last.
 
-    The boundary is a hash of name and content, so equal input gives equal bytes. Raises Fault (`Local.TooLarge`,
-    `Local.NotLoaded`).
+    The request has no Authorization header. The boundary is a hash of name and content, so equal input gives equal
+    bytes. Raises Fault (`Local.TooLarge`, `Local.NotLoaded`).
     """
     content = loaded.body
     if content is None:
