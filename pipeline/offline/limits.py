@@ -70,7 +70,7 @@ def _omni(**more: Any) -> Limits:
 
 _NEWER = Limits(max_bytes=20 * MEGABYTE, frames=(4, 512), strict_mime=True)
 
-# Videos: Model Studio's page on visual understanding and its error page; sounds: its page on Qwen-Omni, 2026
+# Sources: Model Studio's page on visual understanding and error page (videos), and page on Qwen-Omni, 2026 (sounds)
 _PATTERNS: tuple[tuple[str, Limits], ...] = (
     (r"llama3\.2-", Limits(urls_only=True, needs_image=True, frames=None)),
     (r"qwen-vl-ocr|qwen3\.5-ocr", Limits(max_pixels=15_680_000, frames=None, strict_mime=True)),

@@ -1,4 +1,4 @@
-"""The OpenAI-compatible `/embeddings`: texts on all paths, on `/v1` also vLLM's message of pictures, sounds and texts."""
+"""The OpenAI-compatible `/embeddings`. All paths take texts; `/v1` also takes vLLM's message of pictures and sounds."""
 
 from __future__ import annotations
 

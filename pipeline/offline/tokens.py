@@ -30,7 +30,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
     counted: bool
 
 
-# Alibaba Cloud's OpenAI-compatible reference of mid-2026 and qwen_vl_utils 0.0.8
+# Sources: Alibaba Cloud's OpenAI-compatible reference of mid-2026, and qwen_vl_utils 0.0.8
 _OLD = Grid(
     unit=28,
     least=3136,
@@ -51,7 +51,7 @@ _NEW = Grid(
     frames_total=67_108_864,
     counted=True,
 )
-# 32×32 pixels a token, 4 to 1280 tokens a picture: the same help's page on Qwen-Omni, 2026
+# 32×32 pixels a token, 4 to 1280 tokens a picture (source: Alibaba Cloud's page on Qwen-Omni, 2026)
 _OMNI = msgspec.structs.replace(_NEW, least=4 * 1024, most=1280 * 1024)
 _OCR = msgspec.structs.replace(_NEW, least=3072, most=8_388_608)
 

@@ -190,7 +190,7 @@ def expected(request: Request, model: Model, output: float) -> float | None:
     media, audio = counted.media or 0, counted.audio or 0
     amount = counted.words * rates.words + media * rates.media + audio * rates.audio + answer * rates.output
     if model.input_limit is not None and counted.total > model.input_limit:
-        # Pictures counted by samples add up to more than the model takes. If an answer came, they were fewer tokens.
+        # Pictures counted as in samples exceed the limit of the model. If the model answers, they had fewer tokens.
         return min(amount / price.per, worst_case(request, model) or math.inf)
     return amount / price.per
 

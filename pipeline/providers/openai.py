@@ -37,7 +37,7 @@ def check_endpoint(model: Model, endpoint: Endpoint) -> None:
 
 
 def check(request: Request, model: Model, endpoint: Endpoint) -> None:
-    """Raises Fault (`Local.…`) for a request that no such server takes, or that the model is known to refuse."""
+    """Raises Fault (`Local.…`) for a request that no OpenAI-compatible server takes, or that the model refuses."""
     check_endpoint(model, endpoint)
     checks.common(request, model, endpoint, local_files(model, endpoint))
     checks.parameters_fit(request, model, endpoint)
