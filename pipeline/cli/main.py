@@ -102,7 +102,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _written(code: int) -> int:
     """Writes the rest of stdout and returns the exit code.
 
-    A reader that closed the pipe (`| head`) is no error: it has all the lines it wants.
+    A reader that closed the pipe (`| head`) is no error: the reader has all the lines it wants.
     """
     error = let_go_of_stdout()
     return code if error is None else (code or _cut_off(error))

@@ -1,4 +1,4 @@
-"""Builds the reference of the commands from their help. `python -m pipeline.cli.reference` writes README.md."""
+"""Builds the reference of the commands from their help. `python -m pipeline.cli.reference` writes README.md here."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def statistics(data: bytes, *, seconds: float | None = None) -> np.ndarray[Any, 
 
 
 def decoded(data: bytes, seconds: float | None = None) -> np.ndarray[Any, Any]:
-    """Returns mono float32 at 16 kHz, at most `seconds` or ten minutes. Raises NotAudio."""
+    """Returns mono float32 at 16 kHz, at most `seconds` and at most ten minutes. Raises NotAudio."""
     import numpy as np
     import soundfile
 
