@@ -1,4 +1,4 @@
-"""The commands: they parse, call `pipeline.api`, print, and hold no logic."""
+"""The commands. They parse their arguments, call `pipeline.api` and print. They hold no logic."""
 
 from pipeline.cli.main import main
 

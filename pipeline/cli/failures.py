@@ -1,4 +1,4 @@
-"""`pipeline reprocess`, `accept` and `dismiss`: what is done about failures."""
+"""The commands that handle failures: `pipeline reprocess`, `accept` and `dismiss`."""
 
 from __future__ import annotations
 

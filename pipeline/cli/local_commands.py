@@ -111,7 +111,7 @@ def compact(job: Job, drop_superseded: bool) -> None:
 
 
 def _echo(figures: object, status_lines: Iterable[str]) -> None:
-    """The lines, or without any the figures as JSON."""
+    """Prints the lines, or the figures as JSON if there are no lines."""
     import msgspec
 
     for line in status_lines or [msgspec.json.format(msgspec.json.encode(figures), indent=2).decode()]:

@@ -1,4 +1,4 @@
-"""The command group. The one place where an exception or a signal becomes a message and an exit code."""
+"""The command group. Only this module turns an exception or a signal into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Ended(KeyboardInterrupt):
-    """A signal asked this command to end. `code`: the exit code."""
+    """Raised when a signal asks this command to end. `code`: the exit code."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -34,7 +34,7 @@ class Ended(KeyboardInterrupt):
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Each of ENDING raises Ended in the main thread. One that is ignored (nohup) stays ignored."""
+    """Makes each signal of ENDING raise Ended in the main thread. A signal that is ignored (nohup) stays ignored."""
     before: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
         before = {number: signal.getsignal(number) for number in ENDING}
@@ -87,12 +87,12 @@ for command in (*_COMMANDS, *map(new.command_of, ("caption", "ocr", "embed", "as
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line; exits with the codes of README.md, "Exit codes"."""
+    """Runs the command line, then exits with a code of README.md, "Exit codes"."""
     if arguments is None:
         use_utf8_names()
     keep_streams()
     hold_any_text()
-    # What a picture library thinks of a broken file is said by the row's failure, not between the lines of progress.
+    # The failure of the row reports a broken picture. The picture library must not print between the progress lines.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     with ended_by_signals(), streams_for_people():
         code = _written(_run(arguments))
@@ -100,7 +100,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _written(code: int) -> int:
-    """The exit code, once stdout has taken everything: a reader that went away (`| head`) has what it wants."""
+    """Writes the rest of stdout and returns the exit code.
+
+    A reader that closed the pipe (`| head`) is no error: the reader has all the lines it wants.
+    """
     error = let_go_of_stdout()
     return code if error is None else (code or _cut_off(error))
 
@@ -120,7 +123,7 @@ def _run(arguments: list[str] | None) -> int:
     except PipelineError as error:
         click.echo(f"pipeline: {error}", err=True)
         return error.exit_code
-    except (OSError, SystemExit) as error:  # click makes an exit of a broken pipe
+    except (OSError, SystemExit) as error:  # click turns a broken pipe into an exit
         broken = let_go_of_stdout()
         return _failed(error) if broken is None else _cut_off(broken)
     except Exception as error:
@@ -128,7 +131,10 @@ def _run(arguments: list[str] | None) -> int:
 
 
 def _interrupted(stop: BaseException) -> int:
-    """A signal that comes while rows are sent is the run's own to answer; this one came before, after or elsewhere."""
+    """Prints which signal stopped the command, and returns the exit code.
+
+    The run itself handles signals that come while rows are sent. This function handles all other signals.
+    """
     ended = stop if isinstance(stop, Ended) else stop.__cause__ or stop.__context__
     code = ended.code if isinstance(ended, Ended) else 130
     click.echo(f"exit {code}: stopped by {signal.Signals(code - 128).name}; the same command begins anew", err=True)
@@ -136,7 +142,10 @@ def _interrupted(stop: BaseException) -> int:
 
 
 def _failed(error: BaseException) -> int:
-    """The machine's refusal in words, else the traceback of a bug."""
+    """Prints a message if the machine refused (a machine error), else the traceback of a bug; returns the exit code.
+
+    Raises a SystemExit again.
+    """
     if isinstance(error, SystemExit):
         raise error
     found = machine_error_of(error)
@@ -149,7 +158,7 @@ def _failed(error: BaseException) -> int:
 
 
 def _cut_off(error: OSError) -> int:
-    """stdout broke while it was written to."""
+    """Returns the exit code after stdout broke during writing. Prints a message unless the reader closed the pipe."""
     if isinstance(error, BrokenPipeError):
         return 0
     click.echo(f"pipeline: stdout cannot be written: {error.strerror}; not everything was printed", err=True)

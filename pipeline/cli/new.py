@@ -1,4 +1,4 @@
-"""`pipeline init`, and `pipeline caption`, `ocr`, `embed` and `ask`, which need no job file."""
+"""The commands that need no job file: `pipeline init`, `caption`, `ocr`, `embed` and `ask`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _with_choices(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _source(given: tuple[str, ...]) -> str:
-    """The one source. Raises JobError for the many files that a shell makes of an unquoted pattern."""
+    """Returns the single source. Raises JobError for several sources, which a shell makes of an unquoted pattern."""
     if len(given) == 1:
         return given[0]
     folders = {str(Path(one).parent) for one in given}
@@ -53,7 +53,7 @@ def _source(given: tuple[str, ...]) -> str:
 
 
 def command_of(task: str) -> click.Command:
-    """The command of a task, which takes a SOURCE instead of a job file."""
+    """Returns the command of a task. The command takes a SOURCE instead of a job file."""
 
     @click.command(task, epilog=f"Example: {_EXAMPLES[task]}")
     @click.argument("source", nargs=-1, required=True)
@@ -125,7 +125,7 @@ def _asked(question: str, choices: list[str], default: str, otherwise: str) -> s
 
 
 def _asked_model(task: str, provider: str | None) -> str:
-    """The model that a person chooses from those that are known for the task, with their prices."""
+    """Shows the known models of a task with their prices, and returns the model that a person chooses."""
     from pipeline.run.init_job import models_for
     from pipeline.run.new_job import Choices, usual_model
 

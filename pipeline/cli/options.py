@@ -25,7 +25,7 @@ _OPTIONS = (
 
 
 def job_command(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a command the JOB argument and its options; the command receives the loaded `job` first."""
+    """Gives a command the JOB argument and its options. The command receives the loaded `job` as its first argument."""
 
     @functools.wraps(function)
     def command(
@@ -38,7 +38,10 @@ def job_command(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def optional_job_command(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same for a command that may have no JOB; the command receives `load`, which loads the job, or None."""
+    """Gives a command an optional JOB argument and its options.
+
+    The command receives a function that loads the job, or None if there is no JOB.
+    """
 
     @functools.wraps(function)
     def command(
@@ -74,7 +77,7 @@ def _load(
 
 
 def settings_of(settings: tuple[str, ...]) -> dict[str, Any]:
-    """What `--set` says, as overrides of a job. Raises JobError."""
+    """Returns the settings of `--set` as overrides of a job. Raises JobError."""
     from pipeline.job.load import parse_setting
 
     return dict(parse_setting(text) for text in settings)

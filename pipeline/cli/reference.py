@@ -1,4 +1,4 @@
-"""The reference of the commands, from their help: `python -m pipeline.cli.reference` writes README.md beside this."""
+"""Builds the reference of the commands from their help. `python -m pipeline.cli.reference` writes README.md here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Each command that takes a JOB has these options:
 
 
 def reference() -> str:
-    """The page, as Markdown: the options of every JOB command, then a section for each command with its own options."""
+    """Returns the page as Markdown: the options of every JOB command, then a section for each command's own options."""
     commands = [cli.commands[name] for name in sorted(cli.commands)]
     of_a_job = [command for command in commands if "JOB" in _arguments(command)]
     common = [option for option in _options(of_a_job[0]) if all(option in _options(other) for other in of_a_job)]
@@ -47,7 +47,7 @@ def _placeholder(argument: click.Argument) -> str:
 
 
 def _options(command: click.Command) -> list[str]:
-    """A table row for each option."""
+    """Returns a table row for each option."""
     rows = []
     for option in command.params:
         if isinstance(option, click.Option):

@@ -1,4 +1,4 @@
-"""`pipeline run`, and the options that it shares with whatever sends."""
+"""`pipeline run`, and the options that all commands which send requests share."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ CHANGED = click.option(
 
 
 def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of every command that sends."""
+    """Gives a command the options of every command that sends requests."""
     for option in reversed(_SENDING):
         function = option(function)
     return function
 
 
 def options_of(chosen: Mapping[str, Any]) -> RunOptions:
-    """The options as the engine takes them. Raises JobError."""
+    """Returns the options in the form that the engine takes. Raises JobError."""
     from pipeline.run.run_options import RunOptions, until_seconds
 
     try:
@@ -79,7 +79,7 @@ def _grace(text: str) -> float:
 
 
 def say_notes(job: Job, chosen: Mapping[str, Any]) -> None:
-    """Prints what is likely a mistake in the job, before anything is sent."""
+    """Prints likely mistakes in the job, before anything is sent."""
     for note in job.notes():
         if chosen["log_format"] == "json":
             import msgspec
@@ -90,7 +90,7 @@ def say_notes(job: Job, chosen: Mapping[str, Any]) -> None:
 
 
 def show(summary: Summary, chosen: Mapping[str, Any]) -> int:
-    """Prints a summary, writes it where --summary says, and gives the exit code."""
+    """Prints a summary, writes the summary to the file of --summary, and returns the exit code."""
     from pipeline.report.summary import json_line, lines
 
     if chosen["summary"] is not None:

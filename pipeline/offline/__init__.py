@@ -1,4 +1,4 @@
-"""The embedded service: the hosted services' wire protocols over small real models. An optional extra."""
+"""The embedded service: the wire protocols of the hosted services over small real models. It is an optional extra."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ _NEEDED = ("starlette", "uvicorn", "rapidocr", "onnxruntime", "onnx", "efficient
 
 
 def require() -> None:
-    """Raises MissingExtra, naming what is not installed, unless the `[offline]` extra is complete. Imports nothing."""
+    """Raises MissingExtra, which names the missing modules, unless the `[offline]` extra is complete.
+
+    Imports nothing.
+    """
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise MissingExtra(

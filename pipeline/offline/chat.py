@@ -1,4 +1,4 @@
-"""A conversation as any of the chat protocols brings it: what the models are asked, and what it costs in tokens."""
+"""A conversation, in one form for all chat protocols: the question for the models, and the count of the tokens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _QUOTED = 24
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """One message: its parts in the order in which they were sent; a text is a str."""
+    """One message. `parts` stand in the order in which they were sent; a text is a str."""
 
     role: str
     parts: tuple[Part, ...] = ()
@@ -46,7 +46,10 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
-    """`parameters` under the service's own names, checked. `most`: tokens after which the answer is cut, or None."""
+    """A checked conversation.
+
+    `parameters` have the names that the service uses. `most`: the tokens after which the answer is cut, or None.
+    """
 
     model: str
     turns: tuple[Turn, ...]
@@ -55,7 +58,7 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens: `images`, `frames` and `audio` are contained in `taken`."""
+    """Tokens of the input (`taken`) and of the answer (`given`). `taken` includes `images`, `frames` and `sounds`."""
 
     taken: int
     given: int
@@ -65,7 +68,7 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer: its text, why it ended (`stop` or `length`), its tokens, and read pieces for the OCR tasks."""
+    """The answer: `text`, `finish` (`stop` or `length`), its tokens, and for the OCR tasks the content in `read`."""
 
     text: str
     finish: str
@@ -74,7 +77,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def asked(conversation: Conversation) -> answering.Asked:
-    """The last question with its own media, else with the newest ones shown before it."""
+    """Returns the last question with its own media, or with the newest earlier media if the question has no media."""
     last = conversation.turns[-1]
     shown = next((turn for turn in reversed(conversation.turns) if turn.has_media), last)
     return answering.Asked(
@@ -95,7 +98,10 @@ def _clip(video: Video) -> answering.Clip:
 
 
 def _order(turn: Turn) -> tuple[str, ...]:
-    """The parts by name, where they do not simply come before one text: `text “…”, picture 1`."""
+    """Returns the names of the parts in order, such as `text “…”`, `picture 1`.
+
+    Returns () for the usual order, media and then one text, and for a turn without media or without text.
+    """
     texts = [place for place, part in enumerate(turn.parts) if isinstance(part, str)]
     if not turn.has_media or not texts or texts == [len(turn.parts) - 1]:
         return ()
@@ -117,7 +123,7 @@ def _start(text: str) -> str:
 
 
 def _earlier(conversation: Conversation) -> tuple[tuple[str, str], ...]:
-    """Each earlier question with the answer that was given to it."""
+    """Returns each earlier question with its answer."""
     found: list[tuple[str, str]] = []
     question = ""
     for turn in conversation.turns[:-1]:
@@ -129,7 +135,7 @@ def _earlier(conversation: Conversation) -> tuple[tuple[str, str], ...]:
 
 
 def finish(conversation: Conversation, text: str, read: tuple[Any, ...] | None = None) -> Said:
-    """Cuts the text at the token limit and counts; JSON where the caller asked for JSON."""
+    """Cuts the text at the token limit and counts the tokens. Wraps the text in JSON if the caller asked for JSON."""
     if _wants_json(conversation.parameters) and schema_of(conversation.parameters, conversation.turns[-1].text) is None:
         text = msgspec.json.encode({"answer": text}).decode()
     given, ending = tokens.text_tokens(text) + 1, "stop"
@@ -145,7 +151,8 @@ def _wants_json(parameters: Mapping[str, Any]) -> bool:
 
 
 def _count(conversation: Conversation, given: int) -> Counted:
-    """ChatML as the Qwen-VL page adds up: 5 a message, 3 for the answer, 11 for a default system message."""
+    """Counts the tokens of ChatML as the Qwen-VL page does: 5 a message, 3 for the answer, 11 for a default system
+    message."""
     model = conversation.model
     grid = tokens.grid_of(model)
     words = sum(tokens.text_tokens(turn.text) + 5 for turn in conversation.turns) + 3
@@ -172,6 +179,6 @@ def _count(conversation: Conversation, given: int) -> Counted:
 
 
 def pieces(text: str) -> list[str]:
-    """The text in about a dozen pieces, as a stream brings it; one empty piece for an empty text."""
+    """Returns the text in about a dozen pieces for a stream; one empty piece for an empty text."""
     step = max(4, ceil(len(text) / 12))
     return [text[start : start + step] for start in range(0, len(text), step)] or [""]

@@ -22,7 +22,7 @@ _ROLES = ("system", "developer", "user", "assistant")
 
 
 def read(body: Mapping[str, Any], source: Source, *, created: int, dashscope: bool = False) -> Conversation:
-    """Checks a request body and loads its pictures. Blocking. Raises Refusal. `created` is kept for the reply."""
+    """Checks a request body and loads its media. Blocking. Raises Refusal. `created` is kept for the reply."""
     model = model_of(body)
     if dashscope and model.startswith("llama3.2"):
         raise Refusal("unsupported-model", f"Unsupported model {model} for OpenAI compatibility mode.")
@@ -45,9 +45,9 @@ def read(body: Mapping[str, Any], source: Source, *, created: int, dashscope: bo
 
 
 def turn(message: object, media: PartReader, read: ReadPart | None = None) -> Turn:
-    """One message, its parts read by `read`. Raises Refusal.
+    """Returns one message, with its parts read by `read`. Raises Refusal.
 
-    `content` is a string or a list of parts, null only in an assistant's turn.
+    `content` is a string or a list of parts. Only an assistant's turn may have null.
     """
     if not isinstance(message, dict) or message.get("role") not in _ROLES:
         raise Refusal("role")
@@ -66,7 +66,10 @@ def turn(message: object, media: PartReader, read: ReadPart | None = None) -> Tu
 
 
 def read_part(part: object, media: PartReader) -> Part:
-    """One part by its `type`; options stand beside `image_url` and `video_url`, `detail` inside. Raises Refusal."""
+    """Reads one part by its `type`. Raises Refusal.
+
+    Options stand beside `image_url` and `video_url`; `detail` stands inside `image_url`.
+    """
     kind = part.get("type") if isinstance(part, dict) else None
     if not isinstance(part, dict) or not isinstance(kind, str):
         raise Refusal("messages", "Content part of type given is not supported by this model.")
@@ -88,7 +91,7 @@ def read_part(part: object, media: PartReader) -> Part:
 
 
 def _address(holder: object) -> object:
-    """`url` of a picture, video or vLLM's `audio_url`; `data` of OpenAI's `input_audio`."""
+    """Returns `url` of a picture, a video or vLLM's `audio_url`, or `data` of OpenAI's `input_audio`."""
     return holder.get("url", holder.get("data")) if isinstance(holder, dict) else holder
 
 
@@ -124,7 +127,10 @@ def reply(said: Said, conversation: Conversation, identity: str) -> dict[str, An
 
 
 def chunks(said: Said, conversation: Conversation, identity: str) -> Iterator[bytes]:
-    """Role first, then text; the last text comes with `stop`; then the usage chunk where asked, then `[DONE]`."""
+    """Yields the chunks of a stream: the role, the text, the usage if the caller asked for it, then `[DONE]`.
+
+    The last piece of the text comes with the finish reason.
+    """
     base = {
         "object": "chat.completion.chunk",
         "usage": None,
@@ -150,5 +156,5 @@ def chunks(said: Said, conversation: Conversation, identity: str) -> Iterator[by
 
 
 def event(data: Mapping[str, Any]) -> bytes:
-    """One event, with a space after the colon as these services write it."""
+    """Returns one event, with a space after the colon, as these services write events."""
     return b"data: " + msgspec.json.encode(data) + b"\n\n"

@@ -1,4 +1,4 @@
-"""The errors that the services answer with, and the bounds of parameters that lead to such errors."""
+"""The errors with which the services answer, and the bounds of parameters that lead to these errors."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class _Table(msgspec.Struct):
 
 @cache
 def _table() -> dict[str, dict[Protocol, tuple[int, str, str, str]]]:
-    """Kind → protocol → HTTP status, code, type, message."""
+    """Returns kind → protocol → HTTP status, code, type, message."""
     return msgspec.json.decode(Path(__file__).with_name("refusals.json").read_bytes(), type=_Table).kinds
 
 
 class Refusal(Exception):
-    """A request that is answered with an error of this kind; `message` replaces the table's words where given."""
+    """A request that is answered with an error of this kind. If `message` is given, it replaces the table's words."""
 
     def __init__(self, kind: str, message: str | None = None, *, retry_after: float | None = None) -> None:
         super().__init__(kind)
@@ -40,7 +40,7 @@ def status_of(refusal: Refusal, protocol: Protocol) -> int:
 
 
 def body_of(refusal: Refusal, protocol: Protocol, request_id: str) -> dict[str, Any]:
-    """The JSON body in the protocol's own shape: flat for native, nested `error` for the two others."""
+    """Returns the JSON body in the shape of the protocol: flat for native, nested `error` for the two others."""
     _status, code, kind, message = _table()[refusal.kind][protocol]
     message = refusal.message or message
     if protocol == "native":
@@ -52,14 +52,15 @@ def body_of(refusal: Refusal, protocol: Protocol, request_id: str) -> dict[str, 
 
 
 _HUGE = 1e300
-# Qwen-Omni must be streamed (Model Studio's page on it, up to Qwen3.5-Omni); its captioner need not, nor Qwen3.8-Omni
+# Qwen-Omni up to Qwen3.5-Omni answers only in streams (Model Studio's page on Qwen-Omni). The captioner and
+# Qwen3.8-Omni may answer without a stream.
 _STREAMS_ONLY = re.compile(r"qvq|qwq|qwen-omni|qwen(?:2\.5|3|3\.5)-omni(?!.*captioner)")
 _NOT_NATIVE = re.compile(r"qwen(?:\d(?:\.\d)?)?-omni(?!.*captioner)")
 _FORCED_INCREMENTAL = re.compile(r"qwen3|qvq|qwq")
 
 
 def number(parameters: Mapping[str, Any], name: str) -> float | None:
-    """The value of a number, None where absent or null. Raises Refusal where it is no number."""
+    """Returns the value of a number, or None if the value is absent or null. Raises Refusal if it is no number."""
     value = parameters.get(name)
     if value is None:
         return None
@@ -69,7 +70,7 @@ def number(parameters: Mapping[str, Any], name: str) -> float | None:
 
 
 def integer(parameters: Mapping[str, Any], name: str, least: int, most: int | None) -> int | None:
-    """The value of a whole number within [least, most], None where absent or null. Raises Refusal."""
+    """Returns a whole number within [least, most], or None if the value is absent or null. Raises Refusal."""
     value = number(parameters, name)
     if value is None:
         return None
@@ -80,7 +81,7 @@ def integer(parameters: Mapping[str, Any], name: str, least: int, most: int | No
 
 
 def sampling(parameters: Mapping[str, Any], *, hottest: float | None = 2.0, seeds: int = 2**63 - 1) -> None:
-    """temperature [0, hottest), top_p (0, 1], top_k ≥ 0, penalties, seed, stop. Raises Refusal."""
+    """Checks temperature [0, hottest), top_p (0, 1], top_k ≥ 0, penalties, seed, n = 1, stop. Raises Refusal."""
     heat = number(parameters, "temperature")
     if heat is not None and (heat < 0 or (hottest is not None and heat >= hottest)):
         raise Refusal("parameter", f"Range of temperature should be [0.0, {hottest})")
@@ -102,8 +103,8 @@ def sampling(parameters: Mapping[str, Any], *, hottest: float | None = 2.0, seed
 
 
 def native(model: str, parameters: Mapping[str, Any], *, stream: bool) -> int | None:
-    """The rules of the native protocol; the most tokens of the answer. Raises Refusal."""
-    if _NOT_NATIVE.match(model):  # "Qwen-Omni models support only OpenAI-compatible calls", the same page
+    """Checks the rules of the native protocol. Returns the most tokens of the answer, or None. Raises Refusal."""
+    if _NOT_NATIVE.match(model):  # "Qwen-Omni models support only OpenAI-compatible calls", the page on Qwen-Omni
         raise Refusal("parameter", "url error, please check url!")
     if model.startswith("llama3.2"):
         if "incremental_output" in parameters:
@@ -124,7 +125,7 @@ def native(model: str, parameters: Mapping[str, Any], *, stream: bool) -> int | 
 
 
 def need_stream(model: str, *, stream: bool) -> None:
-    """Raises Refusal for the models that answer only in streams."""
+    """Raises Refusal if the request is no stream and the model answers only in streams."""
     if not stream and _STREAMS_ONLY.match(model):
         raise Refusal(
             "parameter",
@@ -133,7 +134,7 @@ def need_stream(model: str, *, stream: bool) -> None:
 
 
 def answers_in_text(body: Mapping[str, Any]) -> None:
-    """Raises Refusal for a caller who wants to be spoken to."""
+    """Raises Refusal if the caller asks for a spoken answer."""
     wanted = body.get("modalities")
     if wanted is not None and (not isinstance(wanted, list) or "audio" in wanted):
         raise Refusal("parameter", 'The embedded service does not speak: modalities should be ["text"].')
@@ -144,7 +145,7 @@ def incremental_by_default(model: str) -> bool:
 
 
 def json_wish(parameters: Mapping[str, Any], prompts: str) -> None:
-    """A caller who wants JSON must say so in the messages. Raises Refusal."""
+    """Raises Refusal if `response_format` is `json_object` and no message contains the word "json"."""
     form = parameters.get("response_format")
     if isinstance(form, Mapping) and form.get("type") == "json_object" and "json" not in prompts.lower():
         raise Refusal(

@@ -1,4 +1,4 @@
-"""Scripted faults: which request gets which, decided by the seed, and what that does to the connection."""
+"""Scripted faults: the script and the seed decide which request gets a fault, and the middleware produces the fault."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ _HTML = b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body><h1>502
 
 
 class FaultScript:
-    """Deals out faults in the order requests arrive: the script first, then by share, the same for the same seed."""
+    """Hands out faults in the order in which requests arrive: first the script, then by share.
+
+    The same seed gives the same faults.
+    """
 
     def __init__(self, options: ServiceOptions) -> None:
         self._options = options
         self._count = 0
 
     def next(self) -> str:
-        """A kind of `options.FAULTS`, `ok` for none."""
+        """Returns a kind of `service_options.FAULTS` for the next request; `ok` means no fault."""
         number, self._count = self._count, self._count + 1
         if number < len(self._options.script):
             return self._options.script[number]
@@ -42,10 +45,11 @@ class FaultScript:
 
 
 class Scripted:
-    """ASGI middleware: spoils the model calls of an app as the plan says; every other request passes.
+    """ASGI middleware that puts the faults of the script into the model calls of an app. Every other request passes.
 
-    Where the server offers `scope["extensions"]["connection"]` (`close`, `abort`), faults of the connection use it;
-    elsewhere the app returns without finishing its answer, which an in-process transport takes for a broken connection.
+    If the server offers `scope["extensions"]["connection"]` (`close`, `abort`), faults of the connection use these
+    functions. Otherwise the app returns without finishing its answer: an in-process transport takes that for a broken
+    connection.
     """
 
     def __init__(self, app: App, script: FaultScript) -> None:
@@ -93,7 +97,7 @@ async def _take_body(receive: Receive) -> None:
 
 
 async def _gone(receive: Receive) -> None:
-    """Waits until the client has left."""
+    """Waits until the client has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         continue
 
@@ -106,7 +110,7 @@ async def _break(scope: Scope, receive: Receive, how: str) -> None:
 
 
 def _cutting(send: Send) -> Send:
-    """Lets half of the body through, or the first two pieces of a stream, and swallows the rest."""
+    """Returns a `send` that passes half of the body, or the first two pieces of a stream, and drops the rest."""
     pieces = 0
 
     async def cut(message: Message) -> None:

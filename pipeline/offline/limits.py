@@ -1,4 +1,4 @@
-"""What each model takes, as the services' pages print it; a model that is not listed is held to its family's widest."""
+"""The limits of each model, as the services print them. An unlisted model has the widest limits of its family."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-MAX_BODY_BYTES = 64 * 1024 * 1024  # with base64; the gateways answer 413 above it
+MAX_BODY_BYTES = 64 * 1024 * 1024  # with base64; the gateways answer 413 to a larger body
 DATA_ITEM_BYTES = 10_485_760
 MEGABYTE = 1024 * 1024
 
@@ -16,7 +16,10 @@ _CHAT_FORMATS = ("BMP", "DIB", "ICNS", "ICO", "JPEG", "JPEG2000", "PNG", "SGI", 
 
 
 class VideoLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """A video file: bytes, seconds, the frames that are taken out of it, and how many of them a second may be asked."""
+    """The limits of a video file: bytes, seconds, frames taken out of the file, and frames per second (`fps`).
+
+    `frames` and `fps` are (least, most).
+    """
 
     max_bytes: int = 150 * MEGABYTE
     min_seconds: float = 2.0
@@ -26,12 +29,13 @@ class VideoLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Pictures: `formats` (Pillow's names), `max_bytes`, `max_pixels`, sides in pixels, ratio long ÷ short.
+    """The limits of a model.
 
-    `sounds`: containers by libsndfile's names. `frames`: least and most frames of a video, None = takes none.
-    `video`: of a video file, None = takes none. `one_kind`: a message holds text and one other kind. `urls_only`:
-    http(s) addresses, nothing else. `needs_image`: pure text is refused. `strict_mime`: a data: URI must declare its
-    real type. `dimensions`: of the vectors a model can give, the default first.
+    Pictures: `formats` (Pillow's names), `max_bytes`, `max_pixels`, sides in pixels, `max_ratio` long ÷ short side.
+    `sounds`: containers by libsndfile's names. `frames`: least and most frames of a frame list, None = no frame lists.
+    `video`: limits of a video file, None = no video files. `one_kind`: a message holds text and one other kind.
+    `urls_only`: http(s) addresses, nothing else. `needs_image`: pure text is refused. `strict_mime`: a data: URI must
+    declare its real type. `dimensions`: the lengths of vectors that the model can give, the default first.
     """
 
     formats: tuple[str, ...] = _CHAT_FORMATS
@@ -66,7 +70,7 @@ def _omni(**more: Any) -> Limits:
 
 _NEWER = Limits(max_bytes=20 * MEGABYTE, frames=(4, 512), strict_mime=True)
 
-# Videos: Model Studio's page on visual understanding and its error page; sounds: its page on Qwen-Omni, 2026
+# Sources: Model Studio's page on visual understanding and error page (videos), and page on Qwen-Omni, 2026 (sounds)
 _PATTERNS: tuple[tuple[str, Limits], ...] = (
     (r"llama3\.2-", Limits(urls_only=True, needs_image=True, frames=None)),
     (r"qwen-vl-ocr|qwen3\.5-ocr", Limits(max_pixels=15_680_000, frames=None, strict_mime=True)),
@@ -127,7 +131,7 @@ _EMBEDDINGS: tuple[tuple[str, Limits], ...] = (
     (r"multimodal-embedding-v1$", Limits(frames=None, dimensions=(1024,), audio=True)),
 )
 
-# Qianfan: base64 JPG, JPEG, PNG, BMP, by URL WEBP too; under 6000×6000, shortest side at least 5 px
+# Qianfan takes base64 JPG, JPEG, PNG, BMP, and WEBP by URL; under 6000×6000, shortest side at least 5 px
 QIANFAN = Limits(formats=("JPEG", "PNG", "BMP"), min_side=5, max_side=5999, max_ratio=None, frames=None)
 QIANFAN_URL = msgspec.structs.replace(QIANFAN, formats=("JPEG", "PNG", "BMP", "WEBP"))
 QIANFAN_WINDOW_TOKENS = 8192
@@ -137,7 +141,10 @@ _QIANFAN_LARGE = re.compile(r"ernie-4\.5-turbo-vl|ernie-5\.0-thinking", re.IGNOR
 
 
 def qianfan_video(model: str) -> VideoLimits | None:
-    """Of Qianfan's newer models (cloud.baidu.com/doc/qianfan-api/s/rm7u7qdiq): no length is printed there."""
+    """Returns the video limits of Qianfan's newer models, or None for other models.
+
+    Source: cloud.baidu.com/doc/qianfan-api/s/rm7u7qdiq, which prints no longest duration.
+    """
     if not _QIANFAN_VIDEOS.match(model):
         return None
     size = 128 if _QIANFAN_LARGE.match(model) else 64
@@ -145,11 +152,11 @@ def qianfan_video(model: str) -> VideoLimits | None:
 
 
 def chat_limits(model: str) -> Limits:
-    """The limits of a chat model of DashScope or of any OpenAI-compatible server."""
+    """Returns the limits of a chat model of DashScope or of any OpenAI-compatible server."""
     return next((limits for pattern, limits in _PATTERNS if re.match(pattern, model)), _ANY)
 
 
 def embedding_limits(model: str) -> Limits:
-    """The limits of an embedding model; one that is not listed is taken to give the 1536 that this service has."""
+    """Returns the limits of an embedding model. An unlisted model gets the 1536 dimensions that this service has."""
     found = next((limits for pattern, limits in _EMBEDDINGS if re.match(pattern, model)), None)
     return found or Limits(min_side=1, frames=None, video=_ANY.video, dimensions=(1536,), audio=True)

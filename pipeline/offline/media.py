@@ -1,6 +1,7 @@
-"""Turns the references of a request into bytes, checked as the services check them: data:, oss://, loopback, own.
+"""Turns the references of a request into bytes, and checks these as the services do.
 
-cat.jpg is sample_data/photos/chelsea.jpg; its source and licence stand in sample_data/README.md.
+References are data: URIs, oss:// objects, loopback addresses and pictures that the service itself hosts. cat.jpg is
+sample_data/photos/chelsea.jpg; its source and licence stand in sample_data/README.md.
 """
 
 from __future__ import annotations
@@ -26,12 +27,15 @@ NAMES = ("cat.jpg",)
 
 
 def sample(name: str) -> bytes | None:
-    """The picture of that name, a JPEG; None for any other name."""
+    """Returns the hosted picture of that name, a JPEG, or None for any other name."""
     return resources.files("pipeline.offline").joinpath("samples", name).read_bytes() if name in NAMES else None
 
 
 def sample_at(url: str, host: str) -> bytes | None:
-    """The picture behind `url` if the service itself hosts it; `host` is the address that the request came to."""
+    """Returns the picture behind `url` if the service itself hosts the picture, else None.
+
+    `host` is the address to which the request came. Raises ValueError for a malformed URL.
+    """
     parts = urlsplit(url)
     if parts.netloc != host or not parts.path.startswith(PATH):
         return None
@@ -40,7 +44,7 @@ def sample_at(url: str, host: str) -> bytes | None:
 
 _DATA = re.compile(r"data:(?P<mime>[^;,]*)(?:;[^;,]+)*?;base64,", re.IGNORECASE)
 _FETCH_SECONDS = 10.0
-_MOST_FETCHED = 256 * 1024 * 1024  # held in memory: less than some services take by URL
+_MOST_FETCHED = 256 * 1024 * 1024  # less than some services take by URL, because the file is held in memory
 _MIMES = {
     "BMP": ("image/bmp", "image/x-ms-bmp"),
     "DIB": ("image/bmp",),
@@ -57,8 +61,11 @@ _MIMES = {
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """How a request may name media: `stored` gives the bytes of an oss:// object or None; `resolve` its header;
-    `host` is the address that the request came to, where the service hosts pictures of its own."""
+    """The places from which the media of a request may come.
+
+    `stored` returns the bytes of an oss:// object, or None. `resolve`: the request has the header that allows oss://
+    references. `host`: the address to which the request came, where the service hosts its own pictures.
+    """
 
     stored: Callable[[str], bytes | None]
     resolve: bool = False
@@ -66,7 +73,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Image(msgspec.Struct, frozen=True, kw_only=True):
-    """A checked picture: its bytes, the width and height its header states, and what its part says of pixels."""
+    """A checked picture: its bytes, the width and height in its header, and the pixel options of its part."""
 
     data: bytes
     width: int
@@ -75,7 +82,10 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load(reference: object, limits: Limits, source: Source) -> tuple[bytes, str | None]:
-    """The bytes behind a reference and the type a data: URI declares. Blocking. Raises Refusal."""
+    """Returns the bytes behind a reference, and the type that a data: URI declares (else None). Blocking.
+
+    Raises Refusal.
+    """
     if not isinstance(reference, str) or not reference:
         raise Refusal("messages")
     scheme = reference.split(":", 1)[0].lower()
@@ -94,7 +104,7 @@ def load(reference: object, limits: Limits, source: Source) -> tuple[bytes, str 
 
 
 def image_of(reference: object, limits: Limits, source: Source) -> Image:
-    """A picture within the limits. Raises Refusal."""
+    """Returns a picture within the limits. Raises Refusal."""
     data, mime = load(reference, limits, source)
     if len(data) > limits.max_bytes:
         raise Refusal("parameter", "Multimodal file size is too large")
@@ -124,7 +134,10 @@ def _check_sides(header: image.Header, limits: Limits) -> None:
 
 
 def audio_of(reference: object, limits: Limits, source: Source, *, cut: bool) -> tuple[bytes, float]:
-    """A sound in a format that the model takes, and its seconds; over the limit only where `cut`. Raises Refusal."""
+    """Returns the bytes of a sound in a format that the model takes, and its seconds. Raises Refusal.
+
+    A sound may be longer than the limit only if `cut`.
+    """
     data, _mime = load(reference, limits, source)
     if len(data) > limits.max_bytes:
         raise Refusal("parameter", "Multimodal file size is too large")
@@ -163,7 +176,7 @@ def _from_store(reference: str, source: Source) -> bytes:
 
 
 def _hosted(url: str, source: Source) -> bytes | None:
-    """A picture of the service's own: it is read, not fetched from itself."""
+    """Returns a picture that the service itself hosts, or None. The file is read, not fetched over the network."""
     try:
         return sample_at(url, source.host)
     except ValueError:
@@ -171,7 +184,7 @@ def _hosted(url: str, source: Source) -> bytes | None:
 
 
 class _NoRedirect(HTTPRedirectHandler):
-    """A loopback server must not lead elsewhere."""
+    """Refuses redirects: a loopback server must not lead to another host."""
 
     def redirect_request(self, *_args: object, **_named: object) -> None:
         return None
@@ -181,7 +194,10 @@ _opener: OpenerDirector = build_opener(ProxyHandler({}), _NoRedirect())
 
 
 def _fetch(url: str, limit: int) -> bytes:
-    """A loopback address is fetched, at most limit + 1 bytes in 10 s a read; any other is a failed download."""
+    """Fetches a loopback address: at most limit + 1 bytes, 10 s for each read.
+
+    Raises Refusal (`download`) for any other address, and if the fetch fails.
+    """
     if not _is_loopback(url):
         raise Refusal("download")
     try:

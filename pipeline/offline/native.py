@@ -1,4 +1,4 @@
-"""DashScope's native generation protocol: requests in, replies and SSE frames out, and the tasks of qwen-vl-ocr."""
+"""DashScope's native generation protocol: requests in, replies and SSE frames out. Also the tasks of qwen-vl-ocr."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KINDS = ("image", "video", "audio", "text")
 
 
 def read(body: Mapping[str, Any], source: Source, *, stream: bool) -> Conversation:
-    """Checks a request body and loads its pictures. Blocking. Raises Refusal as the service answers."""
+    """Checks a request body and loads its media. Blocking. Raises Refusal with the error that the service gives."""
     model = model_of(body)
     messages = _input(body).get("messages")
     if not isinstance(messages, list) or not messages:
@@ -98,7 +98,10 @@ def _part(part: object, media: PartReader) -> Part:
 
 
 def answer(conversation: Conversation) -> Said:
-    """Runs the models. Blocking. Raises Refusal where a picture turns out to be broken."""
+    """Runs the models. Blocking. Raises Refusal for wrong `ocr_options`.
+
+    Raises image.Unreadable, image.TooLarge or audio.NotAudio for media that turn out to be broken.
+    """
     options = conversation.parameters.get("ocr_options")
     question = asked(conversation)
     if "ocr" in conversation.model and question.images and options is not None:
@@ -109,7 +112,7 @@ def answer(conversation: Conversation) -> Said:
 
 
 def usage(counted: Counted, model: str, given: int | None = None) -> dict[str, Any]:
-    """`output_tokens` counts up in a stream: `given` so far."""
+    """Returns the usage. In a stream, `output_tokens` is the number of tokens `given` so far."""
     out = counted.given if given is None else given
     found: dict[str, Any] = {"output_tokens": out, "input_tokens": counted.taken}
     if counted.images:
@@ -138,10 +141,10 @@ def reply(said: Said, conversation: Conversation, request_id: str) -> dict[str, 
 
 
 def frames(said: Said, conversation: Conversation, request_id: str) -> Iterator[bytes]:
-    """The stream: `id`, `event`, the status as a comment, `data`. Text adds up unless asked (or made) incremental.
+    """Yields the frames of the stream: `id`, `event`, the status as a comment, `data`.
 
-    Incremental: the last frame carries text and `stop` together. Cumulative: the whole text comes twice, with
-    `"null"` and then with `stop`.
+    The stream is cumulative unless the request or the model's default makes it incremental. Incremental: the last frame
+    carries text and `stop` together. Cumulative: the whole text comes twice, with `"null"` and then with `stop`.
     """
     wish = conversation.parameters.get("incremental_output")
     incremental = error_replies.incremental_by_default(conversation.model) if wish is None else bool(wish)
@@ -165,7 +168,7 @@ def _so_far(said: Said, number: int, count: int) -> int:
 
 
 def frame(number: int, event: str, status: int, data: Mapping[str, Any]) -> bytes:
-    """One SSE frame as the service writes it: no space after the colons."""
+    """Returns one SSE frame as the service writes frames: without a space after the colons."""
     head = f"id:{number}\nevent:{event}\n:HTTP_STATUS/{status}\ndata:".encode()
     return head + msgspec.json.encode(data) + b"\n\n"
 
@@ -183,7 +186,7 @@ _PAIR = re.compile(r"^\s*([^:\uff1a]{1,40})[:\uff1a]\s*(\S.*)$")
 
 
 def ocr_answer(options: object, images: Sequence[bytes]) -> dict[str, Any]:
-    """The content item of the reply: `text`, and `ocr_result` for the tasks that have one. Raises Refusal."""
+    """Returns the content item of the reply: `text`, and `ocr_result` for the tasks that have it. Raises Refusal."""
     if not isinstance(options, Mapping) or options.get("task") not in _TASKS:
         raise Refusal("parameter", f"ocr_options.task should be one of {', '.join(_TASKS)}")
     lines = answering.read(images[-1])
@@ -214,7 +217,10 @@ def _schema(options: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _pairs(lines: tuple[ocr.Line, ...], schema: Mapping[str, Any] | None) -> dict[str, Any]:
-    """`name: value` lines as pairs; with a schema only its names, empty where the picture has no such line."""
+    """Returns the `name: value` lines as pairs.
+
+    With a schema, returns only the names of the schema; the value is empty if the picture has no such line.
+    """
     found: dict[str, Any] = {}
     for row in ocr.as_text(lines).split("\n"):
         match = _PAIR.match(row)

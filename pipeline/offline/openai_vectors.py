@@ -1,4 +1,4 @@
-"""The OpenAI-compatible `/embeddings`: texts everywhere, and vLLM's message of pictures, sounds and texts."""
+"""The OpenAI-compatible `/embeddings`. All paths take texts; `/v1` also takes vLLM's message of pictures and sounds."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def read(
     single: bool = True,
     encodings: tuple[str | None, ...] = _ENCODINGS,
 ) -> list[tuple[Item, ...]]:
-    """The items of each vector asked for. Blocking. Raises Refusal.
+    """Returns the items of each vector that the request asks for. Blocking. Raises Refusal.
 
-    messages: whether a conversation may stand in place of `input` and becomes one vector, as vLLM has it (its
-    EmbeddingChatRequest); the hosted services take texts only. single: whether `input` may be one text outside a list.
+    messages: a conversation may stand in place of `input` and becomes one vector, as in vLLM (its
+    EmbeddingChatRequest); the hosted services take texts only. single: `input` may be one text outside a list.
     """
     model = model_of(body)
     if body.get("dimensions") not in (None, embedding.DIMENSION):
@@ -48,7 +48,7 @@ def read(
 
 
 def _conversation(messages: object, limits: Limits, source: Source) -> tuple[Item, ...]:
-    """What the messages show, in order; a system message is an instruction and no content."""
+    """Returns the items of the messages, in order. A system message is an instruction and adds no item."""
     if not isinstance(messages, list):
         raise Refusal("messages")
     found: list[Item] = []
@@ -88,7 +88,10 @@ def _text(text: str) -> Item:
 
 
 def reply(body: Mapping[str, Any], wanted: list[tuple[Item, ...]], identity: str) -> dict[str, Any]:
-    """Vectors as numbers, or as base64 of little-endian float32 where asked. Blocking: runs the models."""
+    """Returns the vectors as numbers, or as base64 of little-endian float32 if the request asks for base64.
+
+    Blocking: runs the models. Raises image.Unreadable, image.TooLarge, audio.NotAudio.
+    """
     packed = body.get("encoding_format") == "base64"
     data = []
     for index, items in enumerate(wanted):

@@ -15,12 +15,12 @@ from pipeline.offline.limits import Limits, VideoLimits
 from pipeline.offline.media import Image, Source, audio_of, image_of, load
 from pipeline.offline.tokens import Grid, Pixels
 
-_FRAME_PIXELS = 655_360  # the services look at frames of no more
+_FRAME_PIXELS = 655_360  # the services scale frames down to this area
 _NOT_MET = "The video modality input does not meet the requirements because: "
 
 
 class Sampled(msgspec.Struct, frozen=True, kw_only=True):
-    """Frames with the size that the file has, how many of them a second there are, and the file's length."""
+    """Frames with the size of the video, the number of frames per second, and the length of the file in seconds."""
 
     frames: tuple[Image, ...]
     fps: float
@@ -28,7 +28,7 @@ class Sampled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def sampled(data: bytes, limits: VideoLimits, *, fps: float, frames: tuple[int, int]) -> Sampled:
-    """The frames of a file, `fps` a second, within `frames` (least, most). Blocking. Raises Refusal."""
+    """Returns the frames of a file, `fps` a second, within `frames` (least, most). Blocking. Raises Refusal."""
     if len(data) > limits.max_bytes:
         raise Refusal("parameter", "Multimodal file size is too large")
     try:
@@ -58,7 +58,7 @@ _DEFAULT_FPS = 2.0
 
 
 class Video(msgspec.Struct, frozen=True, kw_only=True):
-    """Frames in order, given as a list (`fps` as the caller stated, or None) or taken out of a file of `seconds`."""
+    """Frames in order. They come from a list (`fps` as the caller stated, or None) or from a file of `seconds`."""
 
     frames: tuple[Image, ...]
     fps: float | None = None
@@ -77,20 +77,23 @@ Part = str | Image | Video | Audio
 
 
 class PartReader(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model takes, and where media come from. Its methods block and raise Refusal as the service answers."""
+    """Reads the parts of a message within the limits of a model.
+
+    The methods block. They raise Refusal with the error that the service gives.
+    """
 
     limits: Limits
     grid: Grid | None
     source: Source
 
     def image(self, reference: object, part: Mapping[str, Any]) -> Image:
-        """A picture with the options beside it."""
+        """Returns a picture with the options beside it."""
         marks(part)
         asked = pixels(part, self.grid)
         return msgspec.structs.replace(image_of(reference, self.limits, self.source), pixels=asked)
 
     def video(self, value: object, part: Mapping[str, Any]) -> Video:
-        """A list of frames, or one video file, with the options beside it."""
+        """Returns a list of frames, or one video file, with the options beside it."""
         marks(part)
         asked = pixels(part, self.grid)
         if isinstance(value, list):
@@ -101,7 +104,7 @@ class PartReader(msgspec.Struct, frozen=True, kw_only=True):
         return self.video_file(value, limits, part, asked)
 
     def video_file(self, value: object, limits: VideoLimits, part: Mapping[str, Any], asked: Pixels) -> Video:
-        """A file within `limits`, sampled at the part's `fps`."""
+        """Returns the frames of a file within `limits`, sampled at the `fps` of the part."""
         fps = rate(part, limits.fps) or _DEFAULT_FPS
         least, most = frame_bounds(part, limits.frames)
         within = msgspec.structs.replace(self.limits, max_bytes=limits.max_bytes)
@@ -110,7 +113,7 @@ class PartReader(msgspec.Struct, frozen=True, kw_only=True):
         return Video(frames=found.frames, fps=found.fps, seconds=found.seconds, pixels=asked)
 
     def audio(self, reference: object, part: Mapping[str, Any]) -> Audio:
-        """A sound by URL, data: URI, or as bare base64, as OpenAI has it."""
+        """Returns a sound, given by URL, as a data: URI or as bare base64 (OpenAI's form)."""
         marks(part)
         if not self.limits.audio:
             raise Refusal("parameter", "This model does not support audio.")
@@ -134,18 +137,18 @@ def reader(model: str, limits: Limits, source: Source) -> PartReader:
 
 
 def check_kinds(parts: tuple[Part, ...], limits: Limits) -> None:
-    """Raises Refusal where a message of a model that takes text and one other kind holds two."""
+    """Raises Refusal if the model takes text and one other kind, and the message holds two other kinds."""
     kinds = {type(part) for part in parts if not isinstance(part, str)}
     if limits.one_kind and len(kinds) > 1:
         raise Refusal("parameter", "A user message of this model holds text and one other kind of input only.")
 
 
 _DETAILS = (None, "auto", "low", "high")
-_MOST_TOTAL = 819_200_000  # the widest of the newer models' table
+_MOST_TOTAL = 819_200_000  # the largest value in the table of the newer models
 
 
 def pixels(part: Mapping[str, Any], grid: Grid | None) -> Pixels:
-    """`min_pixels`, `max_pixels` and, on a video, `total_pixels`. Raises Refusal."""
+    """Returns `min_pixels`, `max_pixels` and `total_pixels` (for videos) of a part. Raises Refusal."""
     most_high = grid.most_high if grid is not None else None
     least = error_replies.integer(part, "min_pixels", 1, most_high)
     most = error_replies.integer(part, "max_pixels", 1, most_high)
@@ -155,7 +158,7 @@ def pixels(part: Mapping[str, Any], grid: Grid | None) -> Pixels:
 
 
 def marks(part: Mapping[str, Any]) -> None:
-    """`cache_control` and `enable_rotate`, which change nothing here. Raises Refusal."""
+    """Checks `cache_control` and `enable_rotate`, which change nothing here. Raises Refusal."""
     mark = part.get("cache_control")
     if mark is not None and (not isinstance(mark, Mapping) or mark.get("type") != "ephemeral"):
         raise Refusal("parameter", 'cache_control should be {"type": "ephemeral"}')
@@ -164,7 +167,7 @@ def marks(part: Mapping[str, Any]) -> None:
 
 
 def rate(part: Mapping[str, Any], bounds: tuple[float, float]) -> float | None:
-    """`fps` within its bounds. Raises Refusal."""
+    """Returns `fps`, which must be within its bounds, or None. Raises Refusal."""
     fps = error_replies.number(part, "fps")
     if fps is not None and not bounds[0] <= fps <= bounds[1]:
         raise Refusal("parameter", f"Range of fps should be [{bounds[0]:g}, {bounds[1]:g}]")
@@ -172,7 +175,10 @@ def rate(part: Mapping[str, Any], bounds: tuple[float, float]) -> float | None:
 
 
 def frame_bounds(part: Mapping[str, Any], model: tuple[int, int]) -> tuple[int, int]:
-    """`min_frames` and `max_frames` of a video file, the model's own where the part says nothing. Raises Refusal."""
+    """Returns `min_frames` and `max_frames` of a video file. Raises Refusal.
+
+    The limits of the model are the default.
+    """
     least = error_replies.integer(part, "min_frames", 1, model[1])
     most = error_replies.integer(part, "max_frames", model[0], model[1])
     found = least or min(model[0], most or model[0]), most or model[1]
@@ -182,6 +188,6 @@ def frame_bounds(part: Mapping[str, Any], model: tuple[int, int]) -> tuple[int, 
 
 
 def detail(holder: Mapping[str, Any]) -> None:
-    """`detail` inside `image_url`. Raises Refusal."""
+    """Checks `detail` inside `image_url`. Raises Refusal."""
     if holder.get("detail") not in _DETAILS:
         raise Refusal("parameter", "image_url.detail should be low, high or auto")

@@ -21,7 +21,7 @@ _URL_BYTES = 1024
 
 
 def read(body: Mapping[str, Any], source: Source, *, created: int) -> Conversation:
-    """Checks a request body and loads its pictures. Blocking. Raises Refusal as the service answers."""
+    """Checks a request body and loads its media. Blocking. Raises Refusal with the error that the service gives."""
     model = model_of(body)
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
@@ -49,7 +49,10 @@ def read(body: Mapping[str, Any], source: Source, *, created: int) -> Conversati
 
 
 def _part(part: object, media: PartReader) -> Part:
-    """As the compatible protocol, but `fps` stands inside `video_url`, and pictures have bounds by how they come."""
+    """Reads one part like the compatible protocol, with two differences. Raises Refusal.
+
+    `fps` stands inside `video_url`, and the bounds of a picture depend on whether it comes by URL or as base64.
+    """
     kind = part.get("type") if isinstance(part, dict) else None
     if not isinstance(part, dict) or kind not in ("image_url", "video_url"):
         return compatible.read_part(part, media)
@@ -80,7 +83,10 @@ def _url_limits(address: str) -> Limits:
 
 
 def _taken(conversation: Conversation) -> int:
-    """By the only published sample: about 1500 a picture; a pair of a video's frames is taken for one picture."""
+    """Returns the input tokens by the only published sample: about 1500 a picture.
+
+    Two frames of a video count as one picture.
+    """
     images = sum(len(turn.images) for turn in conversation.turns)
     pairs = sum(ceil(len(video.frames) / 2) for turn in conversation.turns for video in turn.videos)
     words = sum(tokens.text_tokens(turn.text) + 3 for turn in conversation.turns)
@@ -88,7 +94,7 @@ def _taken(conversation: Conversation) -> int:
 
 
 def count(said: Said, conversation: Conversation) -> Counted:
-    """An estimate: no rule is published."""
+    """Returns an estimate of the tokens, because no rule is published."""
     return Counted(taken=_taken(conversation), given=said.counted.given)
 
 
@@ -114,7 +120,10 @@ def reply(said: Said, conversation: Conversation, identity: str) -> dict[str, An
 
 
 def chunks(said: Said, conversation: Conversation, identity: str) -> Iterator[bytes]:
-    """Chunks with `flag`; the first has the role, the last has `finish_reason` and the usage beside it; `[DONE]`."""
+    """Yields chunks with `flag`, then `[DONE]`.
+
+    The first chunk has the role. The last chunk has `finish_reason`, and the usage beside its choices.
+    """
     base = {
         "id": identity,
         "object": "chat.completion.chunk",

@@ -1,4 +1,4 @@
-"""Which path speaks which protocol, and how each answers."""
+"""The paths of the service: the protocol of each path, and the function that answers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def build(options: ServiceOptions) -> App:
-    """The app over all protocols, its model calls spoiled as the options script it."""
+    """Returns the app for all protocols. The scripted faults of the options apply to its model calls."""
     service = Service(options)
     routes = [
         Route(_GENERATION, _refusing(_native(service), "native"), methods=["POST"]),
@@ -63,7 +63,7 @@ def build(options: ServiceOptions) -> App:
 
 
 def _refusing(answer: Callable[[Request, str], Awaitable[Response]], protocol: Protocol) -> Endpoint:
-    """Gives each call its request id and puts a Refusal into the protocol's own error body."""
+    """Gives each request its request id, and turns a Refusal into the error body of the protocol."""
 
     async def endpoint(request: Request) -> Response:
         request_id = identity(protocol)
@@ -148,7 +148,7 @@ def _qianfan(service: Service) -> Callable[[Request, str], Awaitable[Response]]:
 
 
 def _stream(request: Request, frames: Iterator[bytes], error: Callable[[Refusal], bytes]) -> Response:
-    """Server-sent events; a scripted stream error takes the place of the third frame."""
+    """Returns server-sent events. A scripted stream error replaces the third frame and ends the stream."""
     spoiled = request.scope.get("state", {}).get("fault") == "stream-error"
 
     async def body() -> AsyncIterator[bytes]:
@@ -176,7 +176,7 @@ def _vectors(service: Service) -> Callable[[Request, str], Awaitable[Response]]:
 
 
 def _openai_vectors(service: Service, **taken: Any) -> Callable[[Request, str], Awaitable[Response]]:
-    """`taken`: what this service's `/embeddings` takes, as `openai_vectors.read` has it."""
+    """Returns the answer function of `/embeddings`. `taken`: keyword arguments for `openai_vectors.read`."""
 
     async def answer(request: Request, request_id: str) -> Response:
         body = await object_of(request, service)

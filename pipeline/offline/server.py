@@ -1,4 +1,4 @@
-"""The embedded service as an ASGI app and on a socket: uvicorn that says when it listens and breaks connections."""
+"""The embedded service as an ASGI app and on a socket. The server reports its port and can break connections."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from pipeline.offline.fault_script import App, Receive, Scope, Send
 from pipeline.offline.service_options import ServiceOptions
 
 HEAD_SECONDS = 20.0
-"""How long a connection may take for the head of a request, or do nothing."""
+"""Seconds that a connection may take for the head of a request, or stay idle."""
 
 
 class _Protocol(H11Protocol):
-    """Hands the app its connection, so that a scripted fault can break it as a real network does."""
+    """Gives the app its connection, so that a scripted fault can break the connection as a real network does.
+
+    Closes a connection that sends no head of a request within HEAD_SECONDS.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -46,7 +49,10 @@ class _Protocol(H11Protocol):
 
 
 def _for_this_machine(app: App) -> App:
-    """Refuses what a web page elsewhere can make a browser send: another Host (DNS rebinding), another Origin."""
+    """Answers 403 to a request with a foreign Host (DNS rebinding) or a foreign Origin.
+
+    A web page on another site can make a browser send such requests.
+    """
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope.get("headers", ())}
@@ -79,14 +85,14 @@ def _with_connection(app: App, transport: asyncio.Transport, arrived: Callable[[
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server that says, once it listens, on which port. `should_exit = True` stops it."""
+    """uvicorn's server. It calls `on_ready` with its port when it listens. `should_exit = True` stops it."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[int], None] | None) -> None:
         super().__init__(config)
         self._on_ready = on_ready
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Blocking. Raises JobError when the port cannot be had."""
+        """Serves until `should_exit` is set. Blocking. Raises JobError if it cannot listen on the port."""
         super().run(sockets or [self._bound()])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -103,7 +109,7 @@ class Server(uvicorn.Server):
 
     @classmethod
     def over(cls, app: App, host: str, port: int, on_ready: Callable[[int], None] | None) -> Server:
-        """Not yet running; `run()` blocks."""
+        """Returns a server that does not run yet. `run()` starts the server and blocks."""
         config = uvicorn.Config(
             app,
             host=host,
@@ -118,7 +124,7 @@ class Server(uvicorn.Server):
 
 
 def create_app(options: ServiceOptions | None = None) -> App:
-    """Starts at once; each model loads on first use. Runs on asyncio and trio. Raises MissingExtra."""
+    """Returns the app at once; each model loads on first use. The app runs on asyncio and trio. Raises MissingExtra."""
     require()
     from pipeline.offline.routes import build
 
@@ -132,9 +138,9 @@ def make_server(
     port: int = 0,
     on_ready: Callable[[int], None] | None = None,
 ) -> Server:
-    """A server not yet running; `run()` blocks until `should_exit` is set. Port 0 takes a free one, told to `on_ready`.
+    """Returns a server that does not run yet. `run()` blocks until `should_exit` is set.
 
-    Raises MissingExtra.
+    Port 0 takes a free port. `on_ready` is called with the port. Raises MissingExtra.
     """
     require()
 
@@ -148,5 +154,5 @@ def serve(
     port: int = 8765,
     on_ready: Callable[[int], None] | None = None,
 ) -> None:
-    """Serves until interrupted. Blocking. Raises MissingExtra; JobError when the port cannot be had."""
+    """Serves until interrupted. Blocking. Raises MissingExtra, and JobError if it cannot listen on the port."""
     make_server(options, host=host, port=port, on_ready=on_ready).run()

@@ -1,4 +1,4 @@
-"""What every call goes through: key, scripted fault, quota (requests and tokens), latency, work in threads."""
+"""The steps of every request: key, scripted fault, quota (requests and tokens), latency, work in threads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MINUTE = 60.0
 
 
 class Window:
-    """Amounts over the last `seconds`; `fits` says whether one more stays within the limit."""
+    """Adds up amounts over the last `seconds`. `fits` tells whether another amount stays within the limit."""
 
     def __init__(self, limit: int, seconds: float) -> None:
         self.limit = limit
@@ -49,7 +49,7 @@ class Window:
 
 
 class Quota:
-    """Admits or refuses; a refused request is not counted. Tokens are counted when the answer is known."""
+    """Admits or refuses requests. A refused request is not counted. Tokens are counted when the answer is known."""
 
     def __init__(self, rpm: int | None, tpm: int | None, *, per_second: bool) -> None:
         self.requests: list[Window] = []
@@ -60,7 +60,7 @@ class Quota:
         self.tokens = None if tpm is None else Window(tpm, _MINUTE)
 
     def admit(self, now: float) -> None:
-        """Raises Refusal of kind `rate` or `token-rate`."""
+        """Counts the request, or raises Refusal of kind `rate` or `token-rate`."""
         if not all(window.fits(now, 1) for window in self.requests):
             raise Refusal("rate")
         if self.tokens is not None and not self.tokens.fits(now, 1):
@@ -75,7 +75,7 @@ class Quota:
 
 T = TypeVar("T")
 
-_READERS, _MODELS = 8, 2  # threads that load and check media; threads that run models, as many as the machine aimed at
+_READERS, _MODELS = 8, 2  # threads that load and check media; threads that run models, one per target-machine core
 _limiters: RunVar[dict[int, anyio.CapacityLimiter]] = RunVar("offline_limiters")
 
 _FAULT_REFUSALS = {
@@ -103,7 +103,7 @@ class Service:
         self.store = Store(expires=options.upload_expires)
 
     def authorize(self, request: Request) -> None:
-        """Any key but a wrong one is right. Raises Refusal."""
+        """Raises Refusal if the key is missing or is one of `wrong_keys`. Every other key is accepted."""
         header = request.headers.get("authorization", "")
         scheme, _, key = header.partition(" ")
         if not header or (scheme.lower() == "bearer" and not key.strip()):
@@ -112,7 +112,7 @@ class Service:
             raise Refusal("key-invalid")
 
     async def admit(self, request: Request, *, stream: bool) -> None:
-        """Scripted fault, quota, latency, in this order. Raises Refusal."""
+        """Applies scripted fault, header of asynchronous calls, quota and latency, in this order. Raises Refusal."""
         fault = request.scope.get("state", {}).get("fault", "ok")
         if fault in _FAULT_REFUSALS and not (fault == "stream-error" and stream):
             wait = self.options.retry_after if fault == "429+retry-after" else None
@@ -124,7 +124,7 @@ class Service:
             await anyio.sleep(self.options.latency_ms / 1000)
 
     def available(self, model: object) -> None:
-        """Raises Refusal for a model that the options call offline."""
+        """Raises Refusal for a model that is in `models_offline` of the options."""
         if isinstance(model, str) and model in self.options.models_offline:
             raise Refusal("model-gone")
 
@@ -142,7 +142,7 @@ class Service:
         self.quota.settle(anyio.current_time(), tokens)
 
     def headers(self) -> dict[str, str]:
-        """Qianfan's rate-limit headers, where a quota is set."""
+        """Returns Qianfan's rate-limit headers if a quota of requests is set, else {}."""
         if not self.quota.requests:
             return {}
         window = self.quota.requests[0]
@@ -153,7 +153,7 @@ class Service:
 
 
 async def object_of(request: Request, service: Service) -> dict[str, Any]:
-    """The JSON object of the body, at most 64 MiB; the key is looked at before what was sent. Raises Refusal."""
+    """Returns the JSON object of the body, at most 64 MiB. Checks the key before decoding the body. Raises Refusal."""
     data = await body_bytes(request, MAX_BODY_BYTES)
     service.authorize(request)
     try:
@@ -166,7 +166,7 @@ async def object_of(request: Request, service: Service) -> dict[str, Any]:
 
 
 async def body_bytes(request: Request, most: int) -> bytes:
-    """The body within a bound; what comes after it is read and dropped. Raises Refusal."""
+    """Returns the body. Raises Refusal if the body is longer than `most` bytes; the rest is read and dropped."""
     kept, size = [], 0
     try:
         async for chunk in request.stream():
@@ -181,12 +181,12 @@ async def body_bytes(request: Request, most: int) -> bytes:
 
 
 async def in_reader(work: Callable[[], T]) -> T:
-    """Runs loading and checking in a thread. Raises what it raises."""
+    """Runs loading and checking in one of eight threads. Raises the same errors as `work`."""
     return await _in_thread(work, _READERS)
 
 
 async def in_model(work: Callable[[], T]) -> T:
-    """Runs model work in one of two threads; data that turns out to be broken becomes the service's Refusal."""
+    """Runs model work in one of two threads. Raises Refusal for broken data, and the other errors of `work`."""
     try:
         return await _in_thread(work, _MODELS)
     except image.TooLarge as error:
@@ -217,5 +217,5 @@ def error_response(refusal: Refusal, protocol: Protocol, request_id: str) -> Res
 
 
 def identity(protocol: Protocol) -> str:
-    """A fresh request id: a UUID, on Qianfan `as-` and ten characters."""
+    """Returns a new request id: a UUID, for Qianfan `as-` and ten characters."""
     return f"as-{uuid4().hex[:10]}" if protocol == "qianfan" else str(uuid4())

@@ -1,4 +1,4 @@
-"""What the embedded service is told to be: quotas, latency, scripted faults."""
+"""The options of the embedded service: quotas, latency, scripted faults."""
 
 from __future__ import annotations
 
@@ -33,13 +33,14 @@ _SHARE = re.compile(r"^(?P<kind>[a-z0-9+-]+):(?P<number>\d+(?:\.\d+)?)(?P<percen
 
 
 class ServiceOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How the service behaves.
+    """The behaviour of the service.
 
-    rpm, tpm: requests and tokens in any 60 s; above them 429. per_second: enforce rpm/60 in any second too, as the
-    services do. latency_ms: waited before each answer. fail: (kind, share of requests from 0 to 1) pairs. script: kinds
-    for the first requests, one each, `ok` for none; `fail` rules after them. seed: the same seed, the same faults in
-    the same order of requests. wrong_keys: refused with 401. models_offline: names answered as retired.
-    retry_after: seconds in the `429+retry-after` answer. upload_expires: how many an upload certificate lasts.
+    rpm, tpm: the most requests and tokens in any 60 s; above these the service answers 429. per_second: enforce rpm/60
+    in any second too, as the services do. latency_ms: the wait before each answer. fail: (kind, share of requests from
+    0 to 1) pairs. script: one kind for each of the first requests, `ok` for no fault; `fail` holds for later requests.
+    seed: the same seed gives the same faults in the same order of requests. wrong_keys: keys that are refused with 401.
+    models_offline: models that are answered as retired. retry_after: seconds in the `429+retry-after` answer.
+    upload_expires: seconds for which an upload certificate is valid.
     """
 
     rpm: int | None = None
@@ -70,7 +71,7 @@ class ServiceOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_faults(text: str) -> tuple[tuple[str, float], ...]:
-    """`"429:5%,cut:0.005"` → (("429", 0.05), ("cut", 0.005)). Raises JobError saying what is wrong."""
+    """Returns (("429", 0.05), ("cut", 0.005)) for `"429:5%,cut:0.005"`. Raises JobError that names the problem."""
     found = []
     for item in filter(None, (part.strip() for part in text.split(","))):
         match = _SHARE.match(item)

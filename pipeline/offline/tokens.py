@@ -1,4 +1,4 @@
-"""Counts tokens as the services do: pictures by their published rule, text by a stated approximation."""
+"""Counts tokens as the services do: pictures by the published rule, text by an approximation that is stated here."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from math import ceil, floor, sqrt
 import msgspec
 
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-_QIANFAN_IMAGE = 1500  # two pictures of the documents' sample came to about 3000; no formula is published
+_QIANFAN_IMAGE = 1500  # in the sample on Qianfan's page, two pictures were about 3000 tokens; no formula is published
 
 
 class Grid(msgspec.Struct, frozen=True, kw_only=True):
-    """Pixels a side of a token; least and most pixels of a picture and of a frame; tokens that mark a picture.
+    """The rule by which a model family counts pictures.
 
-    `counted`: whether the marks are part of `image_tokens` (newer models) or of the input only (older ones).
+    `unit`: the side of a token in pixels. The other numbers are areas in pixels: the least and the most of a picture
+    (`most_high` in high resolution) and of a frame, and the most of all frames of a video. `counted`: the two tokens
+    that mark a picture are part of `image_tokens` (newer models), or else of the input only (older models).
     """
 
     unit: int
@@ -28,7 +30,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
     counted: bool
 
 
-# Alibaba Cloud's OpenAI-compatible reference of mid-2026 and qwen_vl_utils 0.0.8
+# Sources: Alibaba Cloud's OpenAI-compatible reference of mid-2026, and qwen_vl_utils 0.0.8
 _OLD = Grid(
     unit=28,
     least=3136,
@@ -49,13 +51,13 @@ _NEW = Grid(
     frames_total=67_108_864,
     counted=True,
 )
-# 32×32 pixels a token, 4 to 1280 tokens a picture: the same help's page on Qwen-Omni, 2026
+# 32×32 pixels a token, 4 to 1280 tokens a picture (source: Alibaba Cloud's page on Qwen-Omni, 2026)
 _OMNI = msgspec.structs.replace(_NEW, least=4 * 1024, most=1280 * 1024)
 _OCR = msgspec.structs.replace(_NEW, least=3072, most=8_388_608)
 
 
 def grid_of(model: str) -> Grid | None:
-    """The rule of a model by its family; None where pictures cost no tokens of their own (Llama 3.2)."""
+    """Returns the rule of a model's family, or None if pictures cost no tokens (Llama 3.2)."""
     name = model.lower()
     if name.startswith("llama3.2"):
         return None
@@ -67,13 +69,13 @@ def grid_of(model: str) -> Grid | None:
 
 
 def text_tokens(text: str) -> int:
-    """About one a CJK character and one for every four other characters, rounded up."""
+    """Returns one token per CJK character plus one per four other characters, rounded up. This is an approximation."""
     wide = len(_CJK.findall(text))
     return wide + ceil((len(text) - wide) / 4)
 
 
 class Pixels(msgspec.Struct, frozen=True, kw_only=True):
-    """What a part may say instead of its model's own bounds: `min_pixels`, `max_pixels`, `total_pixels`."""
+    """The bounds that a part may set instead of the model's bounds: `min_pixels`, `max_pixels`, `total_pixels`."""
 
     least: int | None = None
     most: int | None = None
@@ -83,7 +85,8 @@ class Pixels(msgspec.Struct, frozen=True, kw_only=True):
 def image_tokens(
     width: int, height: int, grid: Grid, *, pixels: Pixels | None = None, high_resolution: bool = False
 ) -> int:
-    """Tokens of one picture without the two marks. In high resolution `max_pixels` is ignored, as the page says."""
+    """Returns the tokens of one picture without the two marks. In high resolution, `max_pixels` is ignored, as the page
+    says."""
     asked = pixels or Pixels()
     least, most = asked.least or grid.least, asked.most or grid.most
     tall, wide = _fit(height, width, grid.unit, least, grid.most_high if high_resolution else max(least, most))
@@ -91,7 +94,7 @@ def image_tokens(
 
 
 def video_tokens(sizes: Sequence[tuple[int, int]], grid: Grid, *, pixels: Pixels | None = None) -> int:
-    """Tokens of a frame list given as (width, height): frames count in pairs, all at the first one's size."""
+    """Returns the tokens of a frame list of (width, height). Frames count in pairs, all with the first frame's size."""
     if not sizes:
         return 0
     asked = pixels or Pixels()
@@ -105,7 +108,8 @@ def video_tokens(sizes: Sequence[tuple[int, int]], grid: Grid, *, pixels: Pixels
 
 
 def audio_rate(model: str) -> tuple[float, bool]:
-    """Tokens of a second of sound, and whether that is the model's documented rule or an estimate.
+    """Returns the tokens of a second of sound, and True if this is the documented rule of the model, False for an
+    estimate.
 
     25 a second: Qwen-Omni-Turbo and Qwen2.5-Omni; 12.5: Qwen3-Omni (Model Studio's page on Qwen-Omni, 2025 and 2026).
     """
@@ -116,12 +120,16 @@ def audio_rate(model: str) -> tuple[float, bool]:
 
 
 def audio_tokens(seconds: float, model: str) -> int:
-    """Less than a second counts as one."""
+    """Returns the tokens of a sound. Less than a second counts as one second."""
     return ceil(max(1.0, seconds) * audio_rate(model)[0])
 
 
 def _fit(height: int, width: int, unit: int, least: int, most: int) -> tuple[int, int]:
-    """Rows and columns of tokens: sides to the nearest multiple, then down over the cap or up under the floor."""
+    """Returns rows and columns of tokens.
+
+    The sides are rounded to the nearest multiple of `unit`. A picture above `most` pixels is scaled down, a picture
+    below `least` pixels is scaled up.
+    """
     tall, wide = max(1, round(height / unit)), max(1, round(width / unit))
     if tall * wide * unit * unit > most:
         scale = sqrt(height * width / most)

@@ -1,4 +1,4 @@
-"""The upload certificate protocol: signed policies, and a bounded in-memory store that answers like OSS."""
+"""The protocol of upload certificates: signed policies, and a bounded store in memory that answers like OSS."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _MOST_FIELDS = 64
 
 
 class Malformed(ValueError):
-    """The body is not a form; the message says why."""
+    """Raised for a body that is not a form. The message says why."""
 
 
 def fields_of(content_type: str, body: bytes) -> dict[str, bytes]:
-    """Field name → bytes; of two fields of one name the first counts. Raises Malformed."""
+    """Returns field name → bytes. Of two fields with the same name, the first counts. Raises Malformed."""
     match = _BOUNDARY.search(content_type)
     if not content_type.lower().startswith("multipart/form-data") or match is None:
         raise Malformed("The body of your POST request is not well-formed multipart/form-data.")
@@ -52,7 +52,7 @@ _ACCESS_ID = "LTAI-embedded-service"
 
 
 class _Policy(msgspec.Struct, frozen=True):
-    """What a certificate allows: until when (Unix seconds), under which folder, for which model."""
+    """The limits of a certificate: its end (`until`, Unix seconds), its folder and its model."""
 
     until: float
     folder: str
@@ -60,14 +60,14 @@ class _Policy(msgspec.Struct, frozen=True):
 
 
 class _Object(msgspec.Struct, frozen=True):
-    """What lies under one key: the files that were uploaded to it, in their order, and for which model."""
+    """The files uploaded under one key, in the order of their uploads, and the model for which they were uploaded."""
 
     model: str
     bodies: tuple[bytes, ...]
 
 
 class OssFault(Exception):
-    """An upload that OSS refuses: HTTP status, code and message of its XML answer."""
+    """An upload that OSS refuses, with the HTTP status, code and message of the XML answer."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(code)
@@ -83,11 +83,12 @@ class OssFault(Exception):
 
 
 class Store:
-    """Objects by key, the oldest dropped once all together pass the bound. Thread-safe.
+    """Keeps objects by key. Drops the oldest files when all files together are larger than the bound. Thread-safe.
 
-    Two files of one name in one call of the official SDK 2.0.2 get one key, since the SDK asks for one certificate a
-    call and names an object by its file. The real OSS refuses the second, as the certificate has it. Here the
-    certificate allows it, both are kept, and a request that names the key twice gets one after the other.
+    Two files with the same name in one call of the official SDK 2.0.2 get the same key: the SDK asks for one
+    certificate a call, and names an object by its file. The real OSS refuses the second file, because its certificate
+    forbids overwriting. Here the certificate allows overwriting and both files are kept. A request that names the key
+    twice gets one file after the other.
     """
 
     def __init__(self, *, expires: float = _EXPIRES_SECONDS, bound: int = _STORE_BYTES) -> None:
@@ -99,7 +100,10 @@ class Store:
         self._objects: OrderedDict[str, _Object] = OrderedDict()
 
     def certificate(self, model: str, host: str, request_id: str) -> dict[str, Any]:
-        """The answer to `GET /api/v1/uploads?action=getPolicy&model=…`; `host` is where uploads are to be posted."""
+        """Returns the answer to `GET /api/v1/uploads?action=getPolicy&model=…`. Raises Refusal.
+
+        `host` is the address to which uploads are posted.
+        """
         if not model:
             raise Refusal("model-empty")
         folder = f"dashscope-instant/{token_hex(8)}/{time.strftime('%Y-%m-%d')}/{token_hex(8)}"
@@ -119,7 +123,7 @@ class Store:
         return {"request_id": request_id, "data": data}
 
     def post(self, content_type: str, body: bytes) -> None:
-        """Takes a form upload. Raises OssFault."""
+        """Stores the file of a form upload. Raises OssFault."""
         try:
             fields = fields_of(content_type, body)
         except Malformed as error:
@@ -164,9 +168,9 @@ class Store:
                 self._objects.move_to_end(oldest, last=False)
 
     def find(self, reference: str, model: str, time: int = 0) -> bytes | None:
-        """The bytes of `oss://<key>`, None unless they were uploaded for this model.
+        """Returns the bytes of `oss://<key>` if they were uploaded for this model, else None.
 
-        `time`: how often the request has named this key before; files of one key are handed out in their order.
+        `time`: how often the request has named this key before. Files under one key are handed out in their order.
         """
         with self._lock:
             kept = self._objects.get(reference.removeprefix("oss://"))

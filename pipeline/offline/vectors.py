@@ -26,7 +26,7 @@ _KINDS = ("text", "image", "audio", "video", "multi_images")
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """One checked item: `content` is a text, the bytes of a picture or sound, or the pictures of a video."""
+    """One checked item. `content` is a text, the bytes of a picture or sound, or the pictures of a video."""
 
     kind: str
     content: str | bytes | tuple[bytes, ...]
@@ -35,7 +35,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """A checked request; `seconds` is where sounds are cut, None = whole."""
+    """A checked request. `seconds`: the length at which sounds are cut, None = sounds are not cut."""
 
     model: str
     items: tuple[Item, ...]
@@ -94,7 +94,7 @@ def _item(content: object, model: str, limits: Limits, source: Source, *, cut: b
 
 
 def video_item(value: object, part: Mapping[str, Any], factor: float, media: PartReader) -> Item:
-    """A file, or the frames of one as a list. Raises Refusal."""
+    """Returns the item of a video, given as a file or as a list of its frames. Raises Refusal."""
     video = media.video(value, part)
     sizes = [(frame.width, frame.height) for frame in video.frames]
     cost = tokens.video_tokens(sizes, media.grid, pixels=video.pixels) if media.grid else 0
@@ -102,7 +102,7 @@ def video_item(value: object, part: Mapping[str, Any], factor: float, media: Par
 
 
 def _factor(value: object) -> float:
-    """A weight greater than 0; the service's own documents send it as a string too. Raises Refusal."""
+    """Returns a weight greater than 0. The service's own documents send the weight as a string too. Raises Refusal."""
     try:
         factor = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
     except (ValueError, OverflowError):
@@ -123,7 +123,10 @@ def _text(value: object, limits: Limits, *, cut: bool) -> str:
 
 
 def compute(wanted: Wanted) -> list[tuple[str, np.ndarray[Any, Any]]]:
-    """(type, vector) for each item, or one of type `fusion`. Blocking. Raises sound.NotSound, picture.Unreadable."""
+    """Returns (type, vector) for each item, or one fused vector of type `fusion`. Blocking.
+
+    Raises image.Unreadable, image.TooLarge, audio.NotAudio.
+    """
     pieces = [piece(item, wanted.seconds) for item in wanted.items]
     if wanted.fused:
         return [("fusion", embedding.fuse(pieces))]
@@ -131,7 +134,10 @@ def compute(wanted: Wanted) -> list[tuple[str, np.ndarray[Any, Any]]]:
 
 
 def piece(item: Item, seconds: float | None) -> embedding.Piece:
-    """One item as the models see it. Blocking. Raises sound.NotSound, picture.Unreadable."""
+    """Returns one item as features and hashed words. Blocking.
+
+    Raises image.Unreadable, image.TooLarge, audio.NotAudio.
+    """
     if isinstance(item.content, str):
         return embedding.of_text(item.content, item.factor)
     if isinstance(item.content, tuple):
@@ -144,7 +150,10 @@ def piece(item: Item, seconds: float | None) -> embedding.Piece:
 
 
 def reply(wanted: Wanted, vectors: list[tuple[str, np.ndarray[Any, Any]]], request_id: str) -> dict[str, Any]:
-    """ONE-PEACE: `output.embedding` and weighted usage; newer models: `output.embeddings[]` and tokens."""
+    """Returns the body of the answer.
+
+    ONE-PEACE has `output.embedding` and weighted usage. Newer models have `output.embeddings[]` and tokens.
+    """
     if wanted.model == _ONE_PEACE:
         output: dict[str, Any] = {"embedding": vectors[0][1].tolist()}
         return {"output": output, "usage": _weighted(wanted), "request_id": request_id}
@@ -155,7 +164,7 @@ def reply(wanted: Wanted, vectors: list[tuple[str, np.ndarray[Any, Any]]], reque
 
 
 def _weighted(wanted: Wanted) -> dict[str, Any]:
-    """measure·weight: text 1, image 1, audio 2."""
+    """Returns the weighted usage: the sum of measure·weight, with the weights text 1, image 1, audio 2."""
     found: dict[str, Any] = {}
     for kind, weight in _WEIGHTS.items():
         measure = sum(item.kind == kind for item in wanted.items)
@@ -175,5 +184,5 @@ def _counted(wanted: Wanted) -> dict[str, int]:
 
 
 def cost(wanted: Wanted) -> int:
-    """Tokens, for the quota."""
+    """Returns the number of tokens that the quota counts."""
     return sum(item.tokens for item in wanted.items)

@@ -1,7 +1,7 @@
-"""The services' dialects: Request → HTTP request, HTTP response → Reply or Fault. Pure: no await, no I/O.
+"""The dialects of the services: Request → HTTP request, HTTP response → Reply or Fault. Pure: no await, no I/O.
 
 A provider is a module here, or an object that another distribution names as an entry point of the group
-`pipeline.providers`. A provider declares all that shared code asks: see `Provider` and `DECLARED`.
+`pipeline.providers`. Shared code asks a provider only for the attributes in `Provider` and `DECLARED`.
 """
 
 from __future__ import annotations
@@ -26,50 +26,53 @@ LocalFiles = Literal["upload", "base64", "refuse"]
 
 DECLARED: Mapping[str, Any] = MappingProxyType(
     {
-        "ERROR_TABLES": (),  # the error tables that are looked into after the provider's own, by provider name
+        "ERROR_TABLES": (),  # names of providers whose error tables are searched after the provider's own table
         "ERRORS": (),  # the provider's own published errors, in the form of the rows of errors.json
         "COMPAT_CODES": False,  # an error is also known by the `compat_code` of its row
         "PARAMETERS": "openai",  # the table of parameters.toml that holds the published parameters
         "OPEN_PARAMETERS": True,  # unknown parameters are passed on, also to a known model
-        "THINKING_ON_TOP": False,  # what a model thinks comes on top of the bound on its output
-        "CURRENCY": "USD",  # of the line that a message proposes for a missing price
-        "PART_FORMS": {},  # by protocol, how the options of a part are written (media_options.Form); else "openai"
-        "ANSWER_FORM": "prompt",  # how a schema is sent unless the model or the job says: AnswerSection.form
+        "THINKING_ON_TOP": False,  # the tokens that a model thinks come on top of the bound on its output
+        "CURRENCY": "USD",  # the currency of the line that a message proposes for a missing price
+        "PART_FORMS": {},  # protocol → the form of a part's options (media_options.Form); "openai" if not named
+        "ANSWER_FORM": "prompt",  # the form of a schema for the answer, unless the model or the job names one
         "FRAME_LISTS": False,  # a list of frames is sent as one video
     }
 )
-"""What a provider may declare beside `Provider`, with what holds where it declares nothing."""
+"""The attributes that a provider may declare beside `Provider`, each with its default."""
 
 
 class Provider(Protocol):
-    """What a provider module offers. `PROTOCOLS` names its wire protocols, the default one first."""
+    """The attributes that each provider has. `PROTOCOLS` names the wire protocols, the default protocol first."""
 
     PROTOCOLS: tuple[str, ...]
     DEFAULT_BASE_URLS: Mapping[str, str]
     KEY_ENV: str
 
     def default_endpoint(self, protocol: str) -> str:
-        """The base URL used when the job names none, without a trailing slash."""
+        """Returns the base URL for a job that names no base URL, without a trailing slash."""
         ...
 
     def local_files(self, model: Model, endpoint: Endpoint) -> LocalFiles:
-        """How an image or audio whose bytes are loaded reaches the service."""
+        """Tells how the loaded bytes of an image or audio reach the service."""
         ...
 
     def check_endpoint(self, model: Model, endpoint: Endpoint) -> None:
-        """Raises Fault (`Local.…`) where model, protocol and base URL do not go together; `check` does it too."""
+        """Raises Fault (`Local.…`) if model, protocol and base URL do not go together. `check` calls this too."""
         ...
 
     def check(self, request: Request, model: Model, endpoint: Endpoint) -> None:
-        """Raises Fault (`Local.…`) for what must not be sent. Media may be unresolved or loaded."""
+        """Raises Fault (`Local.…`) for a request that must not be sent. Media may be unresolved or loaded."""
         ...
 
     def encode(self, request: Request, model: Model, endpoint: Endpoint) -> HttpRequest:
-        """The exchange to make. All media are Loaded; equal requests give equal bytes. Raises Fault as `check` does."""
+        """Returns the HTTP request to send. All media are Loaded. Equal requests give equal bytes.
+
+        Raises the same faults as `check`.
+        """
         ...
 
     def reader(self, request: Request, model: Model, status: int, headers: Mapping[str, str]) -> Reader:
-        """A decoder for one response. `headers` have lower-case names."""
+        """Returns a decoder for one response. `headers` have lower-case names."""
         ...
 
 
@@ -93,17 +96,17 @@ _PROVIDERS = Extensible(
 
 @functools.cache
 def load(name: str) -> Provider:
-    """The provider of that name: a built-in one, else the one of an entry point. Raises JobError."""
+    """Returns the provider of that name: a built-in provider, else the provider of an entry point. Raises JobError."""
     if name in NAMES:
         return cast("Provider", importlib.import_module(f"pipeline.providers.{name}"))
     return cast("Provider", _PROVIDERS.brought(name))
 
 
 def names() -> tuple[str, ...]:
-    """The names of all providers: the built-in ones, then those of entry points."""
+    """Returns the names of all providers: the built-in providers, then the providers of entry points."""
     return _PROVIDERS.names()
 
 
 def declared(name: str, key: str) -> Any:
-    """What the provider of that name declares under a key of DECLARED."""
+    """Returns the value that a provider declares under a key of DECLARED, or the default of the key."""
     return getattr(load(name), key, DECLARED[key])

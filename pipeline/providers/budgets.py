@@ -1,4 +1,4 @@
-"""Why a budget cannot be kept for a request, in words, with what to add to the job file so that it can."""
+"""Explains why a budget cannot be kept for a request, and which lines in the job file would change that."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pipeline.types import TaskFacts
 
 
 def budget_problem(model: Model, facts: TaskFacts, parameters: Mapping[str, Any], region: Region | None) -> str | None:
-    """None where the most that an answer can cost is known, as far as the model and the parameters tell.
+    """Returns None if the model and the parameters tell the most that an answer can cost.
 
-    Otherwise a sentence, then the lines to add to the job file.
+    Otherwise returns a sentence, then the lines to add to the job file.
     """
     if model.price is None:
         return _no_price(model, facts, region)

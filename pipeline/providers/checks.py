@@ -1,4 +1,4 @@
-"""Refuses, before anything is sent, what a service is known to refuse: codes `Local.…`."""
+"""Refuses requests that a service is known to refuse, before anything is sent. The codes of these faults: `Local.…`."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ _PATHS = (
 
 
 def endpoint_fits(model: Model, endpoint: Endpoint, endings: Mapping[str, str]) -> None:
-    """The base URL is of this protocol and no more than a base, and the model is served over it.
+    """Raises Fault (`Local.BaseUrl`, `Local.Protocol`) if base URL, protocol and model do not go together.
 
-    endings: how the official base URL of each of the service's protocols ends.
+    The base URL must not belong to another protocol, must not include the path of a request, and the model must be
+    served over the protocol. endings: protocol → the ending of the official base URL of that protocol.
     """
     base = endpoint.base_url.rstrip("/")
     for protocol, ending in endings.items():
@@ -48,7 +49,7 @@ def no_workspace(endpoint: Endpoint) -> None:
 
 
 def common(request: Request, model: Model, endpoint: Endpoint, local: LocalFiles) -> None:
-    """Task, turns or items, and media against what is known of the model."""
+    """Checks task, turns or items, and media against the known facts of the model. Raises Fault (`Local.…`)."""
     _task(request, model)
     if request.embeds:
         _items(request, model)
@@ -63,8 +64,11 @@ def common(request: Request, model: Model, endpoint: Endpoint, local: LocalFiles
 
 
 def input_fits(request: Request, model: Model) -> None:
-    """Refuses what is longer than the model takes, counted as low as it can be, so that nothing is refused that the
-    service would take. Pictures whose size is not known yet count next to nothing."""
+    """Raises Fault (`Local.TooLong`) if the request is longer than the model takes.
+
+    The tokens are counted as low as possible, so that no request is refused that the service would take. Pictures
+    whose size is not known yet count almost nothing.
+    """
     most = model.input_limit
     if most is None or (found := fewest(request, model)) <= most:
         return
@@ -73,7 +77,10 @@ def input_fits(request: Request, model: Model) -> None:
 
 
 _last_fitting: tuple[Mapping[str, Any], Model, Endpoint] | None = None
-"""What fitted last: rows without parameters of their own share the job's, which need no second look."""
+"""The parameters, model and endpoint that fitted last.
+
+Rows without parameters of their own share the parameters of the job, which need no second check.
+"""
 
 
 def parameters_fit(request: Request, model: Model, endpoint: Endpoint) -> None:
@@ -105,21 +112,24 @@ def no_factors(request: Request) -> None:
 
 
 def one_text(request: Request, who: str) -> None:
-    """`/embeddings` of the hosted services takes texts; pictures and fusion are of DashScope's native protocol."""
+    """Raises Fault (`Local.OneText`) if a request for a vector holds anything but one text.
+
+    `/embeddings` of the hosted services takes texts only. Pictures and fusion belong to DashScope's native protocol.
+    """
     if request.embeds and not (len(request.items) == 1 and isinstance(request.items[0].part, Text)):
         how = "pictures, sounds and several items go over DashScope's native protocol"
         raise refusal("OneText", f"{who} one text per row; {how}")
 
 
 def body_fits(http: HttpRequest, most: int) -> HttpRequest:
-    """The request itself, or a refusal if its body is larger than the gateway takes."""
+    """Returns the request itself. Raises Fault (`Local.BodyTooLarge`) if the body is larger than the gateway takes."""
     if len(http.body) > most:
         raise refusal("BodyTooLarge", f"the request has {len(http.body):,} bytes, the service takes {most:,}")
     return http
 
 
 def warnings(request: Request, model: Model) -> list[str]:
-    """What will be sent all the same but may not do what is meant; for people, before a run."""
+    """Returns notes, shown before a run, about a request that is sent although it may not do what the person means."""
     found: list[str] = []
     if model.retired is not None:
         found.append(model_hint(model))
@@ -133,7 +143,10 @@ def warnings(request: Request, model: Model) -> list[str]:
 
 
 def qianfan_extras(request: Request, model: Model) -> None:
-    """`web_search` and `detail` are for ERNIE 4.5 only (PROTOCOLS.md §4.2, trap 45)."""
+    """Raises Fault (`Local.Parameter`) for `web_search` or `detail` on a model that does not take the parameter.
+
+    Only ERNIE 4.5 takes `web_search` and `detail` (PROTOCOLS.md §4.2, trap 45).
+    """
     for name, taken in (("web_search", model.web_search), ("detail", model.detail)):
         if name in request.parameters and taken is False:
             raise refusal(
@@ -247,7 +260,7 @@ def _video_file(part: VideoFile, model: Model) -> None:
 
 
 def part_options(request: Request, model: Model, endpoint: Endpoint) -> None:
-    """The options of single parts: known to this wire form on such a part, and within their bounds."""
+    """Raises Fault (`Local.Option`) for a part's option that the wire form does not have, or that is out of bounds."""
     form = form_of(endpoint)
     for part in parts(request):
         if part.options:
@@ -261,7 +274,7 @@ def part_options(request: Request, model: Model, endpoint: Endpoint) -> None:
 
 
 _OWN_CHECKS = frozenset({"cache_control", "fps", "min_frames", "max_frames"})
-"""Options that are checked with their part, or that only the service can check."""
+"""Options that are checked together with their part, or that only the service can check."""
 
 
 def _reachable(media: Media | Loaded, model: Model, local: LocalFiles) -> None:

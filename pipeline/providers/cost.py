@@ -17,13 +17,13 @@ CONTAINERS = frozenset(
     {"extra_body", "extra_parameters", "generation_config", "generationConfig", "options", "parameters",
      "sampling_params"}
 )  # fmt: skip
-"""Tables in which servers look for further parameters."""
+"""Names of parameters that are tables, in which servers look for further parameters."""
 
 
 def several_answers(parameters: Mapping[str, Any], model: Model) -> Iterator[str]:
-    """A line for each parameter that asks for several answers to one question, also inside a table of parameters.
+    """Yields a line for each parameter that asks for several answers to one question, also inside CONTAINERS.
 
-    One answer is kept of each question, so the others would be paid for and lost.
+    Only one answer to each question is kept. The other answers would be paid for and lost.
     """
     known = known_bounds(model.provider)
     for path, value in _walked(parameters):
@@ -45,9 +45,9 @@ def _walked(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
 
 
 def fee(parameters: Mapping[str, Any], model: Model) -> str | None:
-    """The first parameter that may cost more than its tokens, so that a bill is not known; None without one.
+    """Returns the first parameter that may add a fee to the bill beyond tokens, or None if there is no such parameter.
 
-    A parameter that no table knows may do anything. A user who knows that it costs nothing says so:
+    A parameter that no table knows may add a fee. A user who knows that the parameter costs nothing writes:
     `[models."…".bounds] name = { cost = "none" }`.
     """
     if not parameters:
@@ -67,7 +67,7 @@ def _cost(own: Bound | None, known: Bound | None) -> str:
 
 
 def _idle(value: Any) -> bool:
-    """Whether a value switches nothing on: `false`, an empty list, `{ enable = false }`."""
+    """Tells whether a value switches nothing on, such as `false`, an empty list or `{ enable = false }`."""
     return value is None or value is False or value in ("", [], {}) or _switched_off(value)
 
 
@@ -76,14 +76,18 @@ def _switched_off(value: Any) -> bool:
 
 
 def _free(name: str, value: Any) -> bool:
-    """Tools that are functions of the caller cost the tokens of their description; OpenAI's default tier nothing."""
+    """Tells whether a parameter with this value adds no fee.
+
+    Tools that are functions of the caller cost only the tokens of their description. OpenAI's default service tier
+    costs nothing.
+    """
     if name == "tools" and isinstance(value, list | tuple):
         return all(isinstance(tool, Mapping) and tool.get("type") == "function" for tool in value)
     return name == "service_tier" and value == "default"
 
 
 class _Rates(NamedTuple):
-    """Amounts per token × `price.per`. `media` and `audio` are of pictures and sounds in the input."""
+    """Amounts per token × `price.per`. `media` is the rate of pictures in the input, `audio` the rate of sounds."""
 
     words: float
     media: float
@@ -94,11 +98,11 @@ class _Rates(NamedTuple):
 
 
 def cost(usage: Usage, model: Model, request: Request | None = None) -> tuple[float | None, str | None]:
-    """The price of an answer and its currency, (None, None) where price or counts are not known.
+    """Returns the cost of an answer and its currency, or (None, None) if the price or the token counts are not known.
 
-    request: what was asked; without it a text alone is assumed. An answer whose output was not counted has no cost,
-    except for embeddings, which have no output. Nor has one whose request could add fees to its tokens. Tokens read
-    from the service's cache cost `price.cached` where that is given.
+    request: the request of the answer. Without a request, only text is assumed. An answer whose output was not
+    counted has no known cost, except for embeddings, which have no output. An answer whose request may add a fee has
+    no known cost either. Tokens read from the service's cache cost `price.cached` if `price.cached` is given.
     """
     price = model.price
     if price is None or (request is not None and fee(request.parameters, model) is not None):
@@ -122,7 +126,10 @@ def cost(usage: Usage, model: Model, request: Request | None = None) -> tuple[fl
 
 
 def _split(usage: Usage, price: Price, kinds: frozenset[str], counted: int) -> tuple[int, int, int] | None:
-    """Input tokens as (words, media, sounds) where these cost differently; None where the usage does not tell."""
+    """Returns the input tokens as (words, media, sounds), or None if the usage does not tell these numbers.
+
+    If words, media and sounds cost the same, all tokens count as words.
+    """
     apart = {"media": price.media_input, "sounds": price.audio_input}
     if not any(apart[kind] is not None for kind in kinds):
         return counted, 0, 0
@@ -135,10 +142,11 @@ def _split(usage: Usage, price: Price, kinds: frozenset[str], counted: int) -> t
 
 
 def worst_case(request: Request, model: Model) -> float | None:
-    """The most one attempt can cost, in the price's currency: the upper estimate of the input and the largest output.
+    """Returns the most that one attempt can cost, in the currency of the price.
 
-    Where the input cannot be counted, the most that the model takes stands for it: the service refuses more. None
-    where price, input or output has no known bound, or a parameter may add a fee.
+    The cost is counted for the upper estimate of the input and the largest output. If the input cannot be counted,
+    the input limit of the model is used: the service refuses more. Returns None if price, input or output has no
+    known bound, or if a parameter may add a fee.
     """
     price = model.price
     if price is None or price.basis == "units" or fee(request.parameters, model) is not None:
@@ -155,7 +163,7 @@ def worst_case(request: Request, model: Model) -> float | None:
 
 
 def _at_most(request: Request, price: Price, counted: tokens.Count, total: int, output: int) -> float:
-    """The most that `total` input tokens and `output` tokens cost × `price.per`, whatever was cached."""
+    """Returns the most that `total` input tokens and `output` tokens cost × `price.per`, whatever was cached."""
     kinds = _kinds(request)
     rates = _rates(price, total, explicit=_marks_cache(request), media=bool(kinds))
     dearest = max(rates.words, rates.cached, rates.written)
@@ -168,7 +176,10 @@ def _at_most(request: Request, price: Price, counted: tokens.Count, total: int, 
 
 
 def expected(request: Request, model: Model, output: float) -> float | None:
-    """What an answer of `output` tokens is expected to cost, never above `worst_case`; None where it is not known."""
+    """Returns the expected cost of an answer of `output` tokens, or None if the cost is not known.
+
+    The expected cost is never above `worst_case`.
+    """
     price = model.price
     counted = tokens.count(request, model, "expected")
     if price is None or price.basis == "units" or counted.total is None or fee(request.parameters, model) is not None:
@@ -179,7 +190,7 @@ def expected(request: Request, model: Model, output: float) -> float | None:
     media, audio = counted.media or 0, counted.audio or 0
     amount = counted.words * rates.words + media * rates.media + audio * rates.audio + answer * rates.output
     if model.input_limit is not None and counted.total > model.input_limit:
-        # Pictures counted as in samples come to more than the model takes: an answer shows that they were fewer.
+        # Pictures counted as in samples exceed the limit of the model. If the model answers, they had fewer tokens.
         return min(amount / price.per, worst_case(request, model) or math.inf)
     return amount / price.per
 
@@ -194,7 +205,7 @@ def _kinds(request: Request) -> frozenset[str]:
 
 
 def _kinds_of(part: Part) -> tuple[str, ...]:
-    """A video file is seen, and may be heard."""
+    """Returns the kinds of a part's input tokens. A video file has pictures and may have sound: it has both kinds."""
     if isinstance(part, Text):
         return ()
     if isinstance(part, VideoFile):
@@ -203,12 +214,12 @@ def _kinds_of(part: Part) -> tuple[str, ...]:
 
 
 def _marks_cache(request: Request | None) -> bool:
-    """Whether a part is marked for the service's explicit cache (`cache_control`)."""
+    """Tells whether a part is marked for the service's explicit cache (`cache_control`)."""
     return request is not None and any("cache_control" in part.options for part in parts(request))
 
 
 def _rates(price: Price, counted: int, *, explicit: bool, media: bool) -> _Rates:
-    """The rates of a request with `counted` input tokens."""
+    """Returns the rates of a request with `counted` input tokens."""
     tier = next((tier for tier in price.tiers if counted <= tier.up_to), None)
     if tier is None and price.input is None:
         tier = price.tiers[-1]

@@ -32,30 +32,33 @@ CURRENCY = "CNY"
 PART_FORMS = {"native": "native", "openai": "compatible"}
 FRAME_LISTS = True
 FPS = (0.1, 10.0)
-"""What a frame list may say of its rate (PROTOCOLS.md §3.2)."""
+"""The lowest and highest `fps` that a frame list may state (PROTOCOLS.md §3.2)."""
 _ANSWER = frozenset({"choices", "data", "output"})
-MAX_BODY = 64 * 1024 * 1024  # PROTOCOLS.md §3.7: above it the gateway answers 413
+MAX_BODY = 64 * 1024 * 1024  # PROTOCOLS.md §3.7: the gateway answers 413 to a larger body
 
 
 def default_endpoint(protocol: str) -> str:
-    """Beijing's base URL for a protocol; other regions are given as `provider.base_url` (PROTOCOLS.md §0.4)."""
+    """Returns Beijing's base URL for a protocol. `provider.base_url` names other regions (PROTOCOLS.md §0.4)."""
     return DEFAULT_BASE_URLS[protocol]
 
 
 def local_files(model: Model, endpoint: Endpoint) -> LocalFiles:
-    """Native: by an upload certificate as `oss://`. Compatible: base64. Llama: not at all (PROTOCOLS.md trap 20)."""
+    """Tells how local files are sent: native as an upload (`oss://`), compatible as base64.
+
+    Models that take URLs only, such as Llama, refuse local files (PROTOCOLS.md trap 20).
+    """
     if model.urls_only:
         return "refuse"
     return "upload" if endpoint.protocol == "native" else "base64"
 
 
 def check_endpoint(model: Model, endpoint: Endpoint) -> None:
-    """Raises Fault (`Local.BaseUrl`, `Local.Protocol`) for what no request of a job could change."""
+    """Raises Fault (`Local.BaseUrl`, `Local.Protocol`) for an endpoint that cannot serve any request of the job."""
     checks.endpoint_fits(model, endpoint, {"native": "/api/v1", "openai": "/compatible-mode/v1"})
 
 
 def check(request: Request, model: Model, endpoint: Endpoint) -> None:
-    """Raises Fault (`Local.…`) for what DashScope would refuse, or charge for without use."""
+    """Raises Fault (`Local.…`) for a request that DashScope would refuse, or would charge for without use."""
     check_endpoint(model, endpoint)
     checks.common(request, model, endpoint, local_files(model, endpoint))
     checks.parameters_fit(request, model, endpoint)
@@ -67,7 +70,10 @@ def check(request: Request, model: Model, endpoint: Endpoint) -> None:
 
 
 def encode(request: Request, model: Model, endpoint: Endpoint) -> HttpRequest:
-    """The exchange for a request whose media are loaded. Raises Fault as `check` does."""
+    """Returns the HTTP request for a request whose media are loaded.
+
+    Raises the same faults as `check`, and Fault (`Local.BodyTooLarge`).
+    """
     check(request, model, endpoint)
     parameters = renamed(request.parameters, model, endpoint.protocol)
     path, body = (
@@ -104,12 +110,12 @@ def _headers(request: Request, endpoint: Endpoint) -> tuple[tuple[str, str], ...
 
 
 def reader(request: Request, model: Model, status: int, headers: Mapping[str, str]) -> Reader:
-    """A decoder for either protocol: which one an answer speaks shows in its first object."""
+    """Returns a decoder for both protocols. The first object of an answer shows the protocol of the answer."""
     return WireReader("dashscope", model, status, headers, _EitherAccumulator(request, model))
 
 
 class _EitherAccumulator:
-    """Picks the collector by the first object that comes: `choices` at the top is the compatible mode."""
+    """Picks the accumulator by the first object of the answer: `choices` at the top means the compatible mode."""
 
     def __init__(self, request: Request, model: Model) -> None:
         self._request = request
@@ -118,7 +124,7 @@ class _EitherAccumulator:
 
     def add(self, body: dict[str, Any], *, stream: bool) -> None:
         if self._chosen is None and stream and _ANSWER.isdisjoint(body):
-            return  # A frame that comes before the first piece of the answer.
+            return  # This frame comes before the first piece of the answer.
         if self._chosen is None:
             self._chosen = self._pick(body)
         self._chosen.add(body, stream=stream)

@@ -1,15 +1,15 @@
 """DashScope's native generation: request bodies and replies, whole or as a stream (PROTOCOLS.md §1–§3).
 
-The mode is declared: by what the model can do, by what the request asked for. The declaration wins, for two frames in
-a row look the same in both modes ("ha", "haha"; "1", "10", "100"), and a wrong guess loses text without a word. It is
-given up only where it cannot be true:
+The mode of a stream is declared by the abilities of the model and by the request. The declaration is used even if the
+frames look different, for two frames in a row can look the same in both modes ("ha", "haha"; "1", "10", "100"), and a
+wrong guess loses text without a message. The declaration is given up only if it cannot be true:
 
 | declared | given up | what a wrong declaration costs |
 | --- | --- | --- |
 | replace: the model cannot do increments (Llama 3.2) | never | – |
-| cumulative: increments were not asked for | a frame continues nothing: all frames are joined | the beginning |
-| incremental: asked for, or the model's only mode | every frame begins with the one before, and it is more than a \
-repeated sign or number; or the last frame is the same again without a new token | the text several times over |
+| cumulative: the request asked for no increments | a frame continues nothing: all frames are joined | the beginning |
+| incremental: asked for, or the model's only mode | every frame begins with the frame before, and the text is more \
+than a repeated sign or number; or the last frame is repeated without a new token | the text several times over |
 
 Source: PROTOCOLS.md §2.4, §3.4, traps 4 and 5.
 """
@@ -32,18 +32,20 @@ from pipeline.types import Audio, Block, Image, Part, Reply, Request, Text, Usag
 Mode = Literal["replace", "cumulative", "incremental"]
 
 BEYOND_DOUBT = 4
-"""So many times a frame has grown from the one before, with as many different characters and one: "1", "10", "100",
-"1000", "10000" or a growing row of dashes are increments that a model does write."""
+"""An incremental stream counts as cumulative if its frames have grown this often and the text has more different
+characters than this. A model does write increments such as "1", "10", "100", "1000", "10000" or a growing row of
+dashes, which have few different characters."""
 
 SHARED = 8
-"""Characters of the frame before that a rewritten frame shares at least, and at least half of them."""
+"""A rewritten frame shares at least this many characters with the start of the frame before, and at least half of that
+frame."""
 
 
 class TextFlow:
     """Collects the text of frames.
 
-    While each frame begins with the one before, only the last one and the lengths are held: memory and time stay
-    linear in what was received.
+    While each frame begins with the frame before, only the last frame and the lengths are held. Memory and time stay
+    linear in the number of bytes received.
     """
 
     __slots__ = ("_deltas", "_growths", "_last", "_lengths", "_mode", "_repeated", "_tokens")
@@ -58,7 +60,7 @@ class TextFlow:
         self._repeated = False
 
     def add(self, text: str, tokens: object = None) -> None:
-        """The text of the next frame. tokens: what stands beside it as the running total of output tokens."""
+        """Adds the text of the next frame. tokens: the running total of output tokens that stands beside the text."""
         if not text:
             return
         if self._deltas is not None:
@@ -91,7 +93,7 @@ class TextFlow:
         self._last = text
 
     def _rewrites(self, text: str) -> bool:
-        """Whether a frame is the text so far put differently: a broken character made whole, a word corrected."""
+        """Tells whether a frame is a correction of the text so far: a completed character or a corrected word."""
         last = self._last
         if text.startswith(last.rstrip("\ufffd")):
             return True
@@ -115,8 +117,11 @@ _KNOWN_ITEM = frozenset({"text", "ocr_result"})
 
 
 def generation_body(request: Request, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """`{model, input: {messages}, parameters}`: contents are lists of parts in every role, `parameters` is always
-    there. Picture and video options go to the parts they are about."""
+    """Returns `{model, input: {messages}, parameters}`.
+
+    Contents are lists of parts in every role. `parameters` is always present. Picture and video options go to the
+    parts that they belong to.
+    """
     part_options, rest = options(parameters, "native")
     messages = [
         {"role": turn.role, "content": [_part(part, part_options) for part in turn.parts]} for turn in request.turns
@@ -137,8 +142,11 @@ def _part(part: Part, part_options: PartOptions) -> dict[str, Any]:
 
 
 def asks_for_increments(request: Request, model: Model) -> bool:
-    """Whether a stream must ask for increments: where it is not known how the model streams, and the row or the job
-    does not say it. A frame that repeats the one before cannot be told apart otherwise (`7` `7`, `好` `好`)."""
+    """Tells whether a stream must ask for increments.
+
+    A stream must ask if the model's mode is not known and neither the row nor the job sets it. Without increments, a
+    frame that repeats the frame before is ambiguous (`7` `7`, `好` `好`).
+    """
     bound = model.bounds.get("incremental_output")
     return (
         request.stream
@@ -149,8 +157,10 @@ def asks_for_increments(request: Request, model: Model) -> bool:
 
 
 def stream_mode(request: Request, model: Model) -> Mode:
-    """How the frames of a native stream are to be read: by what the model can do, then by what was asked for, then by
-    the model's default."""
+    """Returns how the frames of a native stream must be read.
+
+    The abilities of the model decide first, then the request, then the default of the model.
+    """
     if model.incremental == "refused":
         return "replace"
     asked = request.parameters.get("incremental_output")
@@ -231,7 +241,7 @@ class NativeAccumulator:
         return self._finish not in (None, reply_fields.FAILED)
 
     def closed(self) -> bool:
-        """Nothing in this protocol comes last but the finish reason."""
+        """Returns False: in this protocol nothing but the finish reason marks the end."""
         return False
 
     def reply(self) -> Reply:
@@ -256,5 +266,8 @@ class NativeAccumulator:
         )
 
     def judge(self, reply: Reply, *, stream: bool) -> Fault | None:
-        """A filter that ended the answer; a whole answer without a finish reason, which is a part of one."""
+        """Returns a fault if a filter ended the answer, or if a whole answer has no finish reason; else None.
+
+        A whole answer without a finish reason may be a part of an answer.
+        """
         return reply_fields.judged(reply.finish_reason, needed=not stream)

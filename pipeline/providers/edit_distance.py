@@ -1,4 +1,4 @@
-"""Finds the known name that a misspelt one was meant to be."""
+"""Finds the known name that is nearest to a misspelt name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def distance(one: str, other: str, most: int = 3) -> int:
-    """Edits (insert, delete, replace, swap of neighbours) between two names; `most` stands for that many or more."""
+    """Returns the number of edits (insert, delete, replace, swap of neighbours) between two names, at most `most`."""
     if abs(len(one) - len(other)) >= most:
         return most
     before: list[int] = []
@@ -23,7 +23,10 @@ def distance(one: str, other: str, most: int = 3) -> int:
 
 
 def meant(name: str, known: Iterable[str]) -> str | None:
-    """The nearest known name within two edits (one for names of up to five letters), None without one."""
+    """Returns the nearest known name within two edits, or None if there is no such name.
+
+    Names of up to five letters may differ by one edit only.
+    """
     allowed = 1 if len(name) <= 5 else 2
     found = min(((distance(name.lower(), other), other) for other in known), default=(9, ""))
     return found[1] if found[0] <= allowed else None

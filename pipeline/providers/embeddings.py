@@ -24,9 +24,11 @@ _KNOWN_OPENAI = frozenset({"object", "data", "model", "usage", "id", "created", 
 
 
 def native_body(request: Request, parameters: Mapping[str, Any], model: Model) -> dict[str, Any]:
-    """`{model, input: {contents}, parameters}`: one key of a kind per item, `factor` a number (PROTOCOLS.md trap 16).
+    """Returns `{model, input: {contents}, parameters}`.
 
-    Several items for a model that fuses only when asked get `enable_fusion` (PROTOCOLS.md §5.5)."""
+    Each item has one key that names its kind; `factor` is a number (PROTOCOLS.md trap 16). If the model fuses only
+    when asked, several items get `enable_fusion` (PROTOCOLS.md §5.5).
+    """
     sent = dict(parameters)
     if len(request.items) > 1 and model.fusion == "parameter":
         sent.setdefault("enable_fusion", True)
@@ -48,10 +50,12 @@ def _content(item: EmbedItem) -> dict[str, Any]:
 
 
 def openai_body(request: Request, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """`{model, input, encoding_format, …}` for one text; for pictures and sounds, and for several items that a server
-    fuses, one user message in place of `input`, as vLLM's embeddings API has it (its EmbeddingChatRequest).
+    """Returns `{model, input, encoding_format, …}` for one text.
 
-    base64 is asked for, as the official client does; a server that cannot gives numbers."""
+    For pictures and sounds, and for several items that a server fuses, one user message takes the place of `input`, as
+    in vLLM's embeddings API (its EmbeddingChatRequest). The body asks for base64, as the official client does. A
+    server that has no base64 gives numbers.
+    """
     part_options, rest = options(parameters, "openai")
     body: dict[str, Any] = {"model": request.model}
     if len(request.items) == 1 and isinstance(part := request.items[0].part, Text):
@@ -65,15 +69,16 @@ def openai_body(request: Request, parameters: Mapping[str, Any]) -> dict[str, An
 
 
 def qianfan_body(request: Request, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """`{model, input: [text], …}`: Qianfan takes a list of texts and gives numbers only."""
+    """Returns `{model, input: [text], …}`. Qianfan takes a list of texts and gives numbers only."""
     texts = [item.part.text for item in request.items if isinstance(item.part, Text)]
     return {"model": request.model, "input": texts, **parameters}
 
 
 def vector(value: Any) -> bytes:
-    """A vector as little-endian float32 bytes, from a list of numbers or from base64 of such bytes.
+    """Returns a vector as little-endian float32 bytes, from a list of numbers or from base64 of such bytes.
 
-    Raises ValueError or TypeError for anything else, also for an empty vector."""
+    Raises ValueError or TypeError for anything else, also for an empty vector or a number that is not finite.
+    """
     import numpy as np
 
     if isinstance(value, str):
@@ -91,8 +96,10 @@ def vector(value: Any) -> bytes:
 
 
 class VectorAccumulator:
-    """Collects an embedding answer: native (`output.embedding` or `output.embeddings[]`, PROTOCOLS.md trap 14) or
-    OpenAI's."""
+    """Collects an embedding answer.
+
+    The answer has the native form (`output.embedding` or `output.embeddings[]`, PROTOCOLS.md trap 14) or OpenAI's form.
+    """
 
     def __init__(self) -> None:
         self._reply: Reply | None = None

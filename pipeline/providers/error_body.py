@@ -1,4 +1,4 @@
-"""Finds the error in a response body, in all the shapes the services use."""
+"""Finds the error in a response body, in all the shapes that the services use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NOTHING = frozenset({"none", "null"})
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a service said.
+    """The error that a service reported.
 
     status: an HTTP status that stands in the body, for errors under HTTP 200. `native_code` and `native_status` come
     from a text like `<400> NativeCode: text`.
@@ -34,14 +34,14 @@ class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find(body: Any) -> ErrorInfo | None:
-    """The error a decoded JSON value stands for, or None if it is an answer or a piece of one.
+    """Returns the error in a decoded JSON value, or None if the value is an answer or a piece of an answer.
 
     Shapes: `{code, message, request_id}` (DashScope native), `{error: {code, message, type}, id | request_id}`
     (OpenAI, Qianfan), `{code, msg, type}` (Qianfan, flat), `{error: "text"}`, `{detail: …}` and
     `{object: "error", message}` (self-hosted servers), `{errors: [{…}]}`, `[{error: {…}}]` and
     `{choices: [{finish_reason: "error", error: {…}}]}` (gateways). Any object with a code and without a usable answer
-    is an error, whatever the HTTP status (PROTOCOLS.md §1.4, §4.4, traps 32, 41, 65); an `error` that says
-    nothing (`{"message": "", "code": null}`) is none.
+    is an error, whatever the HTTP status (PROTOCOLS.md §1.4, §4.4, traps 32, 41, 65). An empty `error`
+    (`{"message": "", "code": null}`) is not an error.
     """
     if isinstance(body, list) and len(body) == 1:
         body = body[0]
@@ -59,7 +59,7 @@ def find(body: Any) -> ErrorInfo | None:
 
 
 def find_message(body: Any) -> ErrorInfo | None:
-    """As `find`, for a body of which it is known that it is no answer: whatever says something in it."""
+    """Returns the same as `find`, or else any message in the body. For a body that is known to be no answer."""
     found = find(body)
     if found is None and isinstance(body, dict) and not _answers(body) and _message(body):
         return _info(body, body)
@@ -67,7 +67,7 @@ def find_message(body: Any) -> ErrorInfo | None:
 
 
 def _inner(error: Any, outer: dict[str, Any]) -> ErrorInfo | None:
-    """The error under a key of its own."""
+    """Returns the error that stands under a key of its own, or None if that error is empty."""
     if isinstance(error, list):
         error = error[0]
     if isinstance(error, dict):
@@ -81,7 +81,7 @@ def _inner(error: Any, outer: dict[str, Any]) -> ErrorInfo | None:
 
 
 def _flat(body: dict[str, Any]) -> ErrorInfo | None:
-    """The error of a body that holds no answer."""
+    """Returns the error of a body that holds no answer, or None."""
     if errors := body.get("errors"):
         return _inner(errors, body)
     if (_code(body) or "").lower() not in _SUCCESS or _status(body) is not None:
@@ -92,7 +92,7 @@ def _flat(body: dict[str, Any]) -> ErrorInfo | None:
 
 
 def _answers(body: dict[str, Any]) -> bool:
-    """Whether there is a usable answer in it, or a piece of one."""
+    """Tells whether the body holds a usable answer or a piece of an answer."""
     output = body.get("output")
     holder = output if isinstance(output, dict) else body
     if holder.get("embedding") or holder.get("embeddings") or body.get("data"):
@@ -150,7 +150,7 @@ def _code(error: dict[str, Any]) -> str | None:
 
 
 def _status(error: dict[str, Any]) -> int | None:
-    """A whole number from 400 to 599, as a number or as text, where a code or a status stands."""
+    """Returns an HTTP status from 400 to 599 that stands as a code or status, as a number or as text; else None."""
     for key in _STATUSES:
         if (value := error.get(key)) is None:
             continue
@@ -161,7 +161,10 @@ def _status(error: dict[str, Any]) -> int | None:
 
 
 def _nested(message: str) -> dict[str, Any] | None:
-    """A message may itself be JSON holding `{"error": {…}}` (overloaded engines, PROTOCOLS.md §1.4)."""
+    """Returns the inner error of a message that is itself JSON with `{"error": {…}}`, or None.
+
+    Overloaded engines send such messages (PROTOCOLS.md §1.4).
+    """
     if not message.lstrip().startswith("{"):
         return None
     try:
@@ -182,7 +185,7 @@ def _request_id(error: dict[str, Any], outer: dict[str, Any]) -> str | None:
 
 
 def _text(value: Any) -> str | None:
-    """A code as text; LiteLLM's proxy writes the word "None" for one that it does not have."""
+    """Returns a code as text, or None. LiteLLM's proxy writes the word "None" for a missing code."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     text = str(value).strip()

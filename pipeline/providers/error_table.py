@@ -17,7 +17,10 @@ _WILD = re.compile(r"xxx|\.\.\.|\(detail\)")
 
 
 class ErrorRow(msgspec.Struct, frozen=True):
-    """One published error. `samples` are its texts, longest first, as patterns; `general`: holds for any text."""
+    """One published error.
+
+    `samples`: (length, pattern) of each published text, the longest text first. `general`: the row holds for any text.
+    """
 
     http: tuple[int, ...]
     code: str
@@ -26,14 +29,17 @@ class ErrorRow(msgspec.Struct, frozen=True):
     general: bool
 
     def match(self, message: str) -> int:
-        """How many letters of a published text the message holds; 0 for none."""
+        """Returns the length of the longest published text that the message holds, or 0."""
         return max((weight for weight, pattern in self.samples if pattern.search(message)), default=0)
 
 
 @functools.cache
 def rows(service: str) -> dict[str, tuple[ErrorRow, ...]]:
-    """Lower-case code → its rows in the order of the table; a compatible code stands for all rows of its native one.
-    Under "" stand the rows without a code, which are known by their words alone."""
+    """Returns lower-case code → the rows of that code, in the order of the table.
+
+    A compatible code has all rows of its native code. The key "" has the rows without a code, which are found by their
+    words alone.
+    """
     built_in = [row for name in ("errors.json", "openai_errors.json") for row in _read(name)]
     raw = [row for row in built_in if row["service"] == service] or list(declared(service, "ERRORS"))
     has_aliases = declared(service, "COMPAT_CODES")
@@ -75,7 +81,10 @@ def _row(entry: dict[str, object], code: str) -> ErrorRow:
 
 
 def _pattern(sample: str) -> tuple[str, re.Pattern[str]]:
-    """A published text as a pattern: `xxx` and `...` stand for anything, case and the last full stop do not count."""
+    """Returns a published text without its wildcards, and the text as a pattern.
+
+    `xxx`, `...` and `(detail)` match anything. Case and full stops at the ends of the pieces do not count.
+    """
     pieces = [piece.strip(" .") for piece in _WILD.split(sample)]
     kept = [re.escape(piece) for piece in pieces if piece]
     return "".join(pieces), re.compile(".{0,200}?".join(kept) if kept else r"(?!)", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""Turns what a service said into a Fault: by status, code and message, from the table, never by guessing at words."""
+"""Turns the error of a service into a Fault, by status, code and message. Uses the table and never guesses at words."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ MODEL_GONE = frozenset(
 PROXY_PASSWORD = 407
 PROXY_HINT = "a proxy asks for a user and a password: set HTTPS_PROXY or HTTP_PROXY as http://user:password@host:port"
 NEVER_DONE = frozenset({501, 505})
-"""Of the 5xx, those that speak of the request: a method or a version that the server does not have (RFC 9110 §15.6)."""
+"""The 5xx statuses that are about the request: the server lacks the method or the version (RFC 9110 §15.6)."""
 _MAYBE_GONE = ("invalid_model", "accessdenied", "access_denied", "notfounderror", "not_found_error")
 _NO_PATH = ("", "404", "notfound", "not_found", "unknown_url")
 URL_ERROR = "url error, check url"
@@ -52,13 +52,13 @@ provider.base_url and provider.model"
 
 
 def classify(service: str, status: int, info: ErrorInfo) -> tuple[FaultKind, Retry]:
-    """The fault's kind and whether another attempt helps.
+    """Returns the kind of the fault, and whether another attempt helps.
 
-    service: the provider's name. status: of HTTP or of the in-stream comment; 2xx counts as not known,
-    then the code alone decides. Rows are chosen by code, then by the published text they hold, then by status; a
-    native code in the text (`<400> InternalError.Algo…: …`) goes before the compatible one. Unknown: 408, 429 and
-    5xx are sent again, 401, 402 and 407 are the account's, any other 4xx, 501 and 505 are final (errors.json `rule`).
-    A status that stands in the body counts where HTTP says 2xx: gateways answer so.
+    service: the provider's name. status: the status of HTTP or of the in-stream comment; 2xx counts as not known, then
+    the code alone decides. Rows are chosen by code, then by their published text, then by status. A native code in the
+    text (`<400> InternalError.Algo…: …`) goes before the compatible code. If no row fits, the status decides: 408, 429
+    and 5xx are sent again, 401, 402 and 407 are account faults, 501, 505 and any other 3xx or 4xx are final
+    (errors.json `rule`). If HTTP says 2xx, a status in the body counts: some gateways answer in this way.
     """
     status = effective(status, info)
     message = info.message
@@ -79,7 +79,7 @@ def classify(service: str, status: int, info: ErrorInfo) -> tuple[FaultKind, Ret
 
 
 def effective(status: int, info: ErrorInfo) -> int:
-    """The status of HTTP, or the one in the body where HTTP says 2xx."""
+    """Returns the status of HTTP, or the status in the body if HTTP says 2xx."""
     return info.status if status < 300 and info.status is not None else status
 
 
@@ -93,9 +93,9 @@ def fault(
     reply: Reply | None = None,
     http_status: int | None = None,
 ) -> Fault:
-    """The Fault for an error a service reported; its words are kept, cleaned of keys, data and signed queries.
+    """Returns the Fault for an error that a service reported. The message is cleaned of keys, data and signed queries.
 
-    http_status: what the fault reports as the status, by default `status`, or the one in the body under a 2xx.
+    http_status: the status that the fault reports. By default: `status`, or the status in the body under a 2xx.
     """
     kind, retry = classify(service, status, info)
     stated = hints.read(headers)
@@ -121,7 +121,10 @@ def fault(
 
 
 def _find(service: str, code: str, status: int, message: str) -> ErrorRow | None:
-    """The row for a code, or for its ending: `InternalError.Algo.DataInspectionFailed` is a DataInspectionFailed."""
+    """Returns the row for a code or for the ending of a code, or None.
+
+    `InternalError.Algo.DataInspectionFailed` finds the row of DataInspectionFailed.
+    """
     tables = (service, *declared(service, "ERROR_TABLES"))
     pieces = code.lower().split(".")
     for start in range(len(pieces)):
@@ -133,7 +136,7 @@ def _find(service: str, code: str, status: int, message: str) -> ErrorRow | None
 
 
 def _by_words(service: str, status: int, message: str) -> ErrorRow | None:
-    """The row of a server that gives no code of its own, found by the words it publishes."""
+    """Returns the row for a server that gives no code, found by the published words, or None."""
     if not message:
         return None
     fitting = [row for row in rows(service).get("", ()) if status in row.http or status < 300]
@@ -181,7 +184,7 @@ def _by_status(status: int) -> tuple[FaultKind, Retry]:
 
 
 def _shown_code(info: ErrorInfo, status: int) -> str:
-    """The service's code; where it only repeats the status as a number, the type it goes with."""
+    """Returns the code of the service. If the code only repeats the status, returns the type of the error."""
     code = info.kind if info.code == str(status) and info.kind else info.code
     return code or info.native_code or info.kind or f"Http{status}"
 
@@ -198,7 +201,7 @@ def _explained(message: str, code: str, info: ErrorInfo, kind: FaultKind, model:
 
 
 def model_hint(model: Model) -> str:
-    """What a person can do about a model that the service does not serve."""
+    """Returns advice for a person about a model that the service does not serve."""
     retired = model.retired
     if retired is None:
         return f"{model.name} is not open to this key or not served under this name: check provider.model"

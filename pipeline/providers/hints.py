@@ -1,4 +1,4 @@
-"""What a response's headers say about waiting and limits, in all the forms and units that services use."""
+"""Reads waiting times and limits from the headers of a response, in all the forms and units that services use."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ LONGEST_WAIT = 86_400.0
 
 
 class Hints(msgspec.Struct, frozen=True, kw_only=True):
-    """`retry_after` and the resets are seconds from now; None = not said. `should_retry` is the header
-    `x-should-retry`.
+    """The limits and waiting times that a response states; None means not stated.
 
-    parallel: refused for being one request too many at once, whatever the wait that is stated beside it. slots: how
-    many may be under way at once. scoped: the figures are those of a gateway's window, which takes all of `remaining`
-    at once.
+    `retry_after` and the resets are seconds from now. `should_retry` is the header `x-should-retry`. parallel: the
+    request was refused because too many requests were in flight, whatever wait is stated beside it. slots: how many
+    requests may be in flight at once. scoped: the figures belong to the window of a gateway, which takes all of
+    `remaining` at once.
     """
 
     retry_after: float | None = None
@@ -42,8 +42,10 @@ class Hints(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def wait(self) -> float | None:
-        """Seconds to wait after a refusal: as told, else until what is used up is there again; a day at most. None
-        where only too many were under way at once: a slot is free when one of them ends."""
+        """Returns the seconds to wait after a refusal: the stated seconds, else the seconds until the used-up limit
+        resets. At most a day. None if nothing is stated, or if only too many requests were in flight: a slot is free
+        when a request ends.
+        """
         if self.parallel:
             return None
         asked = self.used_up if self.retry_after is None else self.retry_after
@@ -51,8 +53,10 @@ class Hints(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def used_up(self) -> float | None:
-        """Seconds until the reset of what is used up, requests or tokens: the later one. None while something is left,
-        or when its reset is not said."""
+        """Returns the seconds until the used-up limit (requests or tokens) resets; the later reset if both are used up.
+
+        None if neither limit is used up, or if no reset is stated.
+        """
         if self.remaining != 0 and self.token_remaining != 0:
             return None
         resets = [
@@ -67,15 +71,17 @@ NOTHING = Hints()
 
 
 def read(headers: Mapping[str, str], wall: float | None = None) -> Hints:
-    """headers: lower-case names. wall: seconds since the epoch, for times where the response has no date of its own;
-    without either, what is stated as a time counts as not said.
+    """Returns the limits and waiting times in the headers.
+
+    headers: names in lower case. wall: seconds since the epoch, used if the response has no date. Without a date and
+    without `wall`, a limit that is stated as a time counts as not stated.
 
     Forms: Retry-After (seconds or an HTTP date, RFC 9110 §10.2.3), retry-after-ms (OpenAI, Azure),
     x-ratelimit-{limit,remaining,reset}-{requests,tokens} with resets such as "6m0s", "12ms" or seconds (OpenAI;
     Qianfan without resets), x-ratelimit-{limit,remaining,reset}, ratelimit-{limit,remaining,reset} (IETF draft up to
-    07) and RateLimit: "name";r=remaining;t=seconds (from 08 on). Resets also as times: HTTP, ISO, since the epoch.
+    07) and RateLimit: "name";r=remaining;t=seconds (from 08 on). Resets may also be times: HTTP, ISO, since the epoch.
     LiteLLM's proxy (litellm/proxy/hooks/parallel_request_limiter_v3.py) puts a scope into the names, such as
-    x-ratelimit-api_key-remaining-requests, and says in rate_limit_type for what it refused.
+    x-ratelimit-api_key-remaining-requests, and states in rate_limit_type which limit refused the request.
     """
     if not _TOLD.search("\n".join(headers)):
         return NOTHING
@@ -98,8 +104,10 @@ def read(headers: Mapping[str, str], wall: float | None = None) -> Hints:
 
 
 def _unscoped(headers: Mapping[str, str]) -> tuple[Mapping[str, str], bool]:
-    """The headers with those of the scope that has the least left under their plain names, and whether requests are
-    counted so. A header that has its plain name already stays."""
+    """Returns the headers with plain names beside the scoped names, and whether the request limit is scoped.
+
+    The plain names get the values of the scope that has the least left. A header that has a plain name already stays.
+    """
     found: dict[str, dict[str, dict[str, str]]] = {}
     for name, value in headers.items():
         if (match := _SCOPED.fullmatch(name)) is not None:
@@ -141,7 +149,7 @@ def _count(headers: Mapping[str, str], what: str, unit: str) -> float | None:
 
 
 def _parameter(headers: Mapping[str, str], name: str) -> float | None:
-    """A parameter of the first policy in RateLimit (draft-ietf-httpapi-ratelimit-headers-08)."""
+    """Returns a parameter of the first policy in RateLimit (draft-ietf-httpapi-ratelimit-headers-08), or None."""
     for part in headers.get("ratelimit", "").split(",")[0].split(";")[1:]:
         key, _, value = part.partition("=")
         if key.strip() == name:
@@ -158,7 +166,10 @@ def _reset(headers: Mapping[str, str], unit: str, now: float | None) -> float | 
 
 
 def _seconds(text: str, now: float | None) -> float | None:
-    """Seconds of "12", "1.5", "6m0s", "120ms", an epoch in seconds or milliseconds, an ISO time or an HTTP date."""
+    """Returns seconds from now, or None.
+
+    Reads "12", "1.5", "6m0s", "120ms", an epoch in seconds or milliseconds, an ISO time or an HTTP date.
+    """
     text = text.strip()
     number = _number(text)
     if number is not None and number < _EPOCH_SECONDS:
@@ -170,7 +181,7 @@ def _seconds(text: str, now: float | None) -> float | None:
 
 
 def _time(text: str) -> float | None:
-    """Seconds since the epoch of an HTTP date or an ISO time."""
+    """Returns the seconds since the epoch of an HTTP date or an ISO time, or None."""
     date = _date(text) if text[:1].isalpha() else None
     try:
         return (date or datetime.fromisoformat(text)).timestamp()

@@ -1,9 +1,9 @@
-"""How many tokens a picture or a frame list is, by each family's published rule.
+"""Counts the tokens of a picture or a frame list by the published rule of the model family.
 
-The rule is `smart_resize` of qwen_vl_utils 0.0.8, which every figure of the services' pages obeys exactly (PROTOCOLS.md
-§3.8): sides go to the nearest multiple of the patch, a picture above the cap is scaled down and rounded
-down, one below the minimum scaled up and rounded up. The pages themselves say that sides are rounded up. What is
-expected is counted by the first rule, what may come at most by the larger of the two.
+The rule is `smart_resize` of qwen_vl_utils 0.0.8. Every figure on the pages of the services obeys this rule exactly
+(PROTOCOLS.md §3.8): sides are rounded to the nearest multiple of the patch. A picture above the cap is scaled down and
+rounded down. A picture below the minimum is scaled up and rounded up. The pages themselves say that sides are rounded
+up. The expected count follows `smart_resize`. The largest count is the larger of the two.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Reading = Literal["least", "expected", "most"]
 
 
 def fitted(width: int, height: int, patch: int, least: int, most: float) -> tuple[int, int]:
-    """The size in pixels (width, height) at which the service looks at a picture of this size."""
+    """Returns the size in pixels (width, height) to which the service scales a picture of this size."""
     wide = max(patch, round(width / patch) * patch)
     high = max(patch, round(height / patch) * patch)
     if wide * high > most:
@@ -34,7 +34,7 @@ def _down(side: float, patch: int) -> int:
 
 
 def _patches(size: tuple[int, int], patch: int, least: int, most: float, reading: Reading) -> int:
-    """How many patches a picture of this size (width, height) is."""
+    """Returns the number of patches of a picture of this size (width, height)."""
     wide, high = fitted(*size, patch, least, most)
     counted = (wide // patch) * (high // patch)
     if reading != "most" or round(size[0] / patch) * round(size[1] / patch) * patch**2 > most:
@@ -53,10 +53,10 @@ def image_tokens(
     max_pixels: int | None = None,
     reading: Reading = "expected",
 ) -> int | None:
-    """The `image_tokens` of one picture as the reply will state them; None where no rule is known.
+    """Returns the `image_tokens` of one picture as the reply will state them, or None if no rule is known.
 
-    width, height: pixels of what is sent. high_resolution: `vl_high_resolution_images`, which goes before
-    `max_pixels`. Input tokens also hold the family's markers.
+    width, height: pixels of the picture that is sent. high_resolution: `vl_high_resolution_images`, which goes before
+    `max_pixels`. The input tokens of the reply also include the markers of the family.
     """
     if rule is None or width < 1 or height < 1:
         return None
@@ -66,12 +66,12 @@ def image_tokens(
 
 
 def image_cap(rule: TokenRule, high_resolution: bool, max_pixels: int | None) -> int:
-    """The largest area in pixels at which a picture is looked at."""
+    """Returns the largest area in pixels to which the service scales a picture."""
     return rule.hard_max_pixels if high_resolution else min(max_pixels or rule.max_pixels, rule.hard_max_pixels)
 
 
 def stated_markers(rule: TokenRule) -> int:
-    """The markers around a picture, where the reply's picture tokens include them."""
+    """Returns the number of markers around a picture if the picture tokens of the reply include them, else 0."""
     return rule.markers if rule.markers_counted else 0
 
 
@@ -83,10 +83,11 @@ def video_tokens(
     total: int | None = None,
     reading: Reading = "expected",
 ) -> int | None:
-    """The `video_tokens` of a frame list of (width, height); None where no rule is known.
+    """Returns the `video_tokens` of a frame list of (width, height), or None if no rule is known.
 
-    Frames count in pairs. A frame's cap falls as the list grows, so that all fit `total_pixels`, but not under 1.05
-    times the least area of a frame. The first frame's size stands for all; at most, the largest count does.
+    Frames count in groups of `frame_group` (2). The cap of a frame falls as the list grows, so that all frames fit
+    `total_pixels`, but not below 1.05 times the least area of a frame. All frames count like the first frame. For the
+    reading "most", all frames count like the largest frame.
     """
     if rule is None or not sizes or rule.frame_max_pixels is None:
         return None
@@ -98,7 +99,7 @@ def video_tokens(
 
 
 def frame_cap(rule: TokenRule, count: int, max_pixels: int | None, total: int | None) -> float:
-    """The largest area in pixels at which each of `count` frames is looked at."""
+    """Returns the largest area in pixels to which the service scales each of `count` frames."""
     most: float = max_pixels or rule.frame_max_pixels or rule.max_pixels
     whole = total or rule.total_pixels
     if whole is None:

@@ -1,9 +1,9 @@
 """Options of single images and videos, and the limits that a model puts on media.
 
-An option stands on a part of the row (`contents`), or among the parameters, which say it for all parts. A parameter
-named in IMAGE or VIDEO for the wire form belongs to the parts, every other one to the request. A value counts for
-every picture (video); a list gives one value per picture in order, as `detail = ["high", "low"]`. What a part says
-itself goes before the parameters.
+An option stands on a part of the row (`contents`), or among the parameters, where it holds for all parts. A parameter
+named in IMAGE or VIDEO for the wire form belongs to the parts; every other parameter belongs to the request. A single
+value holds for every picture (video). A list gives one value per picture in order, such as `detail = ["high", "low"]`.
+An option on a part goes before the parameters.
 
 | form | on a picture | on frames or a video file | PROTOCOLS.md |
 | --- | --- | --- | --- |
@@ -53,13 +53,13 @@ _ON_ANY: Mapping[Form, frozenset[str]] = {
 
 
 def form_of(endpoint: Endpoint) -> Form:
-    """How the options of a part are written at an endpoint, as its provider declares it."""
+    """Returns the form in which the options of a part are written at an endpoint, as the provider declares it."""
     found: Form = declared(endpoint.provider, "PART_FORMS").get(endpoint.protocol, "openai")
     return found
 
 
 class PartOptions:
-    """Hands out the options of each picture and each video in the order they stand in the request."""
+    """Hands out the options of each picture and each video, in the order of the request."""
 
     def __init__(self, image: Mapping[str, Any], video: Mapping[str, Any]) -> None:
         self._image = image
@@ -68,7 +68,7 @@ class PartOptions:
         self._videos = 0
 
     def of(self, part: Part) -> dict[str, Any]:
-        """The options of the next part: its own over those that the parameters say for its place."""
+        """Returns the options of the next part. The part's own options go before the parameters for its place."""
         if isinstance(part, (Text, Audio)):
             return dict(part.options)
         if isinstance(part, Image):
@@ -79,7 +79,7 @@ class PartOptions:
 
 
 def options(parameters: Mapping[str, Any], form: Form) -> tuple[PartOptions, dict[str, Any]]:
-    """The parameters split into those of the parts and those of the request."""
+    """Returns the parameters of the parts, and the parameters of the request."""
     if not parameters:
         return PartOptions({}, {}), {}
     image = {name: value for name, value in parameters.items() if name in IMAGE[form]}
@@ -89,7 +89,7 @@ def options(parameters: Mapping[str, Any], form: Form) -> tuple[PartOptions, dic
 
 
 def check_part(part: Part, form: Form) -> None:
-    """Raises Fault (`Local.Option`) for an option that this wire form does not have on such a part."""
+    """Raises Fault (`Local.Option`) for an option that this wire form does not have on a part of this kind."""
     if not part.options:
         return
     if isinstance(part, Text | Audio):
@@ -114,20 +114,23 @@ def _at(chosen: Mapping[str, Any], index: int) -> dict[str, Any]:
 
 
 MARGIN = 1.1
-"""Scaling to just the service's cap would round the sides away from its own grid: of random sizes above the cap 29 %
-would count other tokens than the original picture, with this margin 1.5 % (a patch more or less)."""
+"""Pictures are scaled to this multiple of the service's cap.
+
+Scaling to exactly the cap would round the sides away from the service's own grid: of random sizes above the cap, 29 %
+would count other tokens than the original picture, with this margin 1.5 % (a patch more or less).
+"""
 
 COMMON_FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
-"""What every server of pictures takes: OpenAI's own list (platform.openai.com, "Images and vision", 2026), which the
-OpenAI-compatible servers follow."""
+"""The formats that every server of pictures takes: OpenAI's own list (platform.openai.com, "Images and vision", 2026),
+which the OpenAI-compatible servers follow."""
 
 
 def image_limits(model: Model, local: LocalFiles, parameters: Mapping[str, Any]) -> MediaLimits:
-    """The limits of a picture that is loaded here.
+    """Returns the limits of a picture that is loaded here.
 
-    A model whose formats are not known is sent COMMON_FORMATS alone. The bound on base64 holds only where base64 is
-    sent. `useful_pixels` follows the request: the high-resolution
-    switch and a larger `max_pixels` make the service look closer, so less may be taken away (PROTOCOLS.md §3.8).
+    If the formats of a model are not known, only COMMON_FORMATS are sent. The bound on base64 holds only if base64 is
+    sent. `useful_pixels` depends on the request: with the high-resolution switch or a larger `max_pixels` the service
+    looks at more pixels, so the picture may be reduced less (PROTOCOLS.md §3.8).
     """
     limits = _for_sending(model.media, local)
     if limits.formats is None:
@@ -145,12 +148,12 @@ def image_limits(model: Model, local: LocalFiles, parameters: Mapping[str, Any])
 
 
 def audio_limits(model: Model, local: LocalFiles) -> MediaLimits:
-    """The limits of a sound that is loaded here."""
+    """Returns the limits of a sound that is loaded here."""
     return _for_sending(model.sound, local)
 
 
 def video_limits(model: Model, local: LocalFiles) -> MediaLimits:
-    """The limits of a video file that is loaded here."""
+    """Returns the limits of a video file that is loaded here."""
     known = model.video_limits
     return MediaLimits(
         formats=known.formats,

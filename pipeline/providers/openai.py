@@ -22,23 +22,23 @@ ERROR_TABLES = ("dashscope", "qianfan")  # gateways pass on the errors of the se
 
 
 def default_endpoint(protocol: str) -> str:
-    """OpenAI's own base URL; for any other server `provider.base_url` says where it is."""
+    """Returns OpenAI's own base URL. For any other server, `provider.base_url` names the address."""
     return DEFAULT_BASE_URLS[protocol]
 
 
 def local_files(model: Model, endpoint: Endpoint) -> LocalFiles:
-    """Base64 `data:` URLs."""
+    """Tells how local files are sent: as base64 `data:` URLs, or not at all if the model takes URLs only."""
     return "refuse" if model.urls_only else "base64"
 
 
 def check_endpoint(model: Model, endpoint: Endpoint) -> None:
-    """Raises Fault (`Local.BaseUrl`, `Local.Protocol`, `Local.Workspace`) for what no request of a job could change."""
+    """Raises Fault (`Local.BaseUrl`, `Local.Protocol`, `Local.Workspace`) for an endpoint that cannot serve the job."""
     checks.endpoint_fits(model, endpoint, {})
     checks.no_workspace(endpoint)
 
 
 def check(request: Request, model: Model, endpoint: Endpoint) -> None:
-    """Raises Fault (`Local.…`) for what no such server takes, or what is known of the model."""
+    """Raises Fault (`Local.…`) for a request that no OpenAI-compatible server takes, or that the model refuses."""
     check_endpoint(model, endpoint)
     checks.common(request, model, endpoint, local_files(model, endpoint))
     checks.parameters_fit(request, model, endpoint)
@@ -47,7 +47,7 @@ def check(request: Request, model: Model, endpoint: Endpoint) -> None:
 
 
 def encode(request: Request, model: Model, endpoint: Endpoint) -> HttpRequest:
-    """The exchange for a request whose media are loaded. Raises Fault as `check` does."""
+    """Returns the HTTP request for a request whose media are loaded. Raises the same faults as `check`."""
     check(request, model, endpoint)
     parameters = renamed(request.parameters, model, endpoint.protocol)
     if request.embeds:
@@ -56,7 +56,7 @@ def encode(request: Request, model: Model, endpoint: Endpoint) -> HttpRequest:
 
 
 def reader(request: Request, model: Model, status: int, headers: Mapping[str, str]) -> Reader:
-    """A decoder for one response, whole or streamed."""
+    """Returns a decoder for one response, whole or streamed."""
     if request.embeds:
         return WireReader("openai", model, status, headers, VectorAccumulator())
     return WireReader("openai", model, status, headers, ChatAccumulator(request, whole_needs_reason=False))

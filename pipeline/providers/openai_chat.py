@@ -25,11 +25,11 @@ _AUDIO_ENDINGS = ("wav", "mp3", "flac", "aac", "amr", "3gp", "3gpp", "m4a", "ogg
 
 
 def chat_body(request: Request, parameters: Mapping[str, Any], form: Form) -> dict[str, Any]:
-    """`{model, messages, stream?, stream_options?, …parameters at the top level}`.
+    """Returns `{model, messages, stream?, stream_options?, …parameters at the top level}`.
 
-    System and assistant turns of texts only are strings, a user turn is a list of parts (PROTOCOLS.md §3.5, §4.2,
-    trap 61); Qianfan's page writes the text of a second round as a string, and so does this. Nothing but `role` and
-    `content` stands in a message (PROTOCOLS.md trap 49). A stream asks for usage unless `stream_options` is given.
+    A system or assistant turn of texts only is a string; a user turn is a list of parts (PROTOCOLS.md §3.5, §4.2,
+    trap 61). For Qianfan, a turn of texts after the first user turn is a string, as on Qianfan's page. A message holds
+    only `role` and `content` (PROTOCOLS.md trap 49). A stream asks for usage unless `stream_options` is given.
     """
     part_options, rest = options(parameters, form)
     messages: list[dict[str, Any]] = []
@@ -51,8 +51,11 @@ def _message(turn: Turn, part_options: PartOptions, form: Form, *, string: bool)
 
 
 def chat_part(part: Part, part_options: PartOptions, form: Form) -> dict[str, Any]:
-    """One part: `text`, `image_url`, `video`, `video_url` or a sound. Pixel options stand beside an `image_url`, and
-    `detail` stands inside it (PROTOCOLS.md trap 30)."""
+    """Returns one part: `text`, `image_url`, `video`, `video_url` or a sound.
+
+    Pixel options stand beside an `image_url`; `detail` stands inside it (PROTOCOLS.md trap 30). Raises Fault
+    (`Local.Frames`, `Local.Sound`).
+    """
     chosen = part_options.of(part)
     if isinstance(part, Text):
         return {"type": "text", "text": part.text, **chosen}
@@ -74,7 +77,7 @@ def chat_part(part: Part, part_options: PartOptions, form: Form) -> dict[str, An
 
 
 def _video_file(part: VideoFile, chosen: dict[str, Any], form: Form) -> dict[str, Any]:
-    """`video_url`: the options beside it, for Qianfan inside it (PROTOCOLS.md §3.5, §4.2)."""
+    """Returns a `video_url`. The options stand beside it, for Qianfan inside it (PROTOCOLS.md §3.5, §4.2)."""
     inner: dict[str, Any] = {"url": media_value(part.media)}
     if form == "qianfan":
         return {"type": "video_url", "video_url": {**inner, **chosen}}
@@ -82,8 +85,11 @@ def _video_file(part: VideoFile, chosen: dict[str, Any], form: Form) -> dict[str
 
 
 def _audio(media: Media | Loaded, form: Form) -> dict[str, Any]:
-    """`input_audio`. DashScope takes a URL or a `data:` URL in `data` (Qwen-Omni page of Model Studio's help); other
-    servers take plain base64 there, and a URL as `audio_url` (vLLM)."""
+    """Returns an `input_audio` or an `audio_url`.
+
+    DashScope takes a URL or a `data:` URL in `data` (Qwen-Omni page of Model Studio's help). Other servers take plain
+    base64 there, and a URL as `audio_url` (vLLM). Raises Fault (`Local.Sound`).
+    """
     if isinstance(media, Loaded) and media.body is not None and media.url is None:
         kind = _AUDIO_FORMATS.get(media.mime or "")
         if kind is None:
@@ -96,7 +102,7 @@ def _audio(media: Media | Loaded, form: Form) -> dict[str, Any]:
 
 
 def _format_of(media: Media | Loaded) -> str:
-    """The format that the ending of a sound's URL names; mp3 where the URL has no such ending."""
+    """Returns the format that the ending of a sound's URL names, or mp3 if the URL has no known ending."""
     path = (media.url or "").split("?")[0].lower()
     return next((kind for kind in _AUDIO_ENDINGS if path.endswith(f".{kind}")), "mp3")
 
@@ -127,10 +133,11 @@ _NO_FLAG = (None, 0, "0", False)
 
 
 class ChatAccumulator:
-    """Collects a chat answer. A stream's deltas are joined; the chunk with usage has no choices (PROTOCOLS.md trap 8).
-    A safety flag that was raised stays raised, with the turn that it is about, whatever a later chunk says.
+    """Collects a chat answer.
 
-    whole_needs_reason: a whole answer without a finish reason counts as a part of an answer (PROTOCOLS.md trap 55).
+    The deltas of a stream are joined; the chunk with usage has no choices (PROTOCOLS.md trap 8). A raised safety flag
+    stays raised, with the turn that it is about, even if a later chunk has no flag. whole_needs_reason: a whole answer
+    without a finish reason counts as a part of an answer (PROTOCOLS.md trap 55).
     """
 
     def __init__(self, request: Request, *, whole_needs_reason: bool) -> None:
@@ -190,7 +197,7 @@ class ChatAccumulator:
         return self._finish not in (None, reply_fields.FAILED)
 
     def closed(self) -> bool:
-        """The usage in a chunk of its own comes last (PROTOCOLS.md §3.6)."""
+        """Tells whether usage came in a chunk of its own, which comes last in a stream (PROTOCOLS.md §3.6)."""
         return self._closed
 
     def reply(self) -> Reply:
@@ -213,7 +220,10 @@ class ChatAccumulator:
         )
 
     def judge(self, reply: Reply, *, stream: bool) -> Fault | None:
-        """A safety flag (PROTOCOLS.md trap 44), a content filter, a refusal, or a part of an answer."""
+        """Returns the fault for a safety flag (PROTOCOLS.md trap 44), a content filter, a refusal or a partial answer.
+
+        Returns None for a good answer.
+        """
         flag = reply.extra.get("flag")
         if flag is not None:
             turn = reply.extra.get("ban_round")
@@ -226,7 +236,7 @@ class ChatAccumulator:
 
 
 def _texts(content: Any) -> list[str]:
-    """The texts of a `content`: a string, or a list of parts."""
+    """Returns the texts of a `content`, which is a string or a list of parts."""
     if content is None:
         return []
     if isinstance(content, str):

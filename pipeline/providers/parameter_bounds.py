@@ -1,8 +1,8 @@
 """The published parameters of the services, as data (parameters.toml): bounds, and the names of the output limit.
 
-`max_tokens`, `max_completion_tokens` and `max_new_tokens` mean the same. A job may use any of them: a name that the
-model takes is sent as written, another one is sent under the model's preferred name (`output_names` in models.toml).
-For a model that is not known the name is sent as written (PROTOCOLS.md trap 26).
+`max_tokens`, `max_completion_tokens` and `max_new_tokens` mean the same. A job may use any of these names. A name that
+the model takes is sent as written. Any other name is replaced by the model's preferred name (`output_names` in
+models.toml). For an unknown model, the name is sent as written (PROTOCOLS.md trap 26).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pipeline.providers.models import Bound, Model
 
 @functools.cache
 def known_bounds(provider: str, protocol: str | None = None) -> Mapping[str, Bound]:
-    """By name. What differs between the protocols of a service is of `protocol`."""
+    """Returns parameter name → bound. If the protocols of a service differ, the bounds of `protocol` are returned."""
     tables, name = _tables(), declared(provider, "PARAMETERS")
     found = {**tables.get("any", {}), **tables.get(name, {}), **tables.get(f"{name}:{protocol}", {})}
     return msgspec.convert(found, dict[str, Bound])
@@ -36,7 +36,7 @@ def _tables() -> dict[str, dict[str, Any]]:
 
 
 def outside(value: Any, bound: Bound) -> list[str]:
-    """What keeps a value from fitting a bound, each as a sentence about the value; [] when it fits."""
+    """Returns the problems of a value with a bound, each as a sentence about the value; [] if the value fits."""
     if bound.fixed is not None and value != bound.fixed:
         return [f"{value!r} is not taken; it is always {bound.fixed!r}"]
     if bound.choices is not None and value not in bound.choices:
@@ -54,7 +54,10 @@ def outside(value: Any, bound: Bound) -> list[str]:
 
 
 def _inner(table: Mapping[str, Any], bound: Bound) -> list[str]:
-    """Known keys must fit; a key near a known one is taken for a slip; others are the service's affair."""
+    """Returns the problems of the keys of a table.
+
+    The values of known keys must fit. A key near a known key counts as a slip. Other keys are left to the service.
+    """
     found: list[str] = []
     for key, value in table.items():
         known = bound.fields.get(key)
@@ -93,7 +96,7 @@ def _inside(value: float, bound: Bound) -> bool:
 
 
 def interval(bound: Bound) -> str:
-    """The range as mathematicians write it, large whole numbers with all their digits: `[0, 2147483647]`."""
+    """Returns the range in mathematical notation, with all digits of large whole numbers: `[0, 2147483647]`."""
     low = f"[{_shown(bound.min)}" if bound.min is not None else f"({_shown(bound.above)}"
     high = f"{_shown(bound.max)}]" if bound.max is not None else f"{_shown(bound.below)})"
     return f"{'(-∞' if bound.min is None and bound.above is None else low}, {_closed(high, bound)}"
@@ -111,9 +114,10 @@ NAMES = ("max_tokens", "max_completion_tokens", "max_new_tokens")
 
 
 def accepted(model: Model, protocol: str) -> tuple[str, ...]:
-    """Under which names the model takes the bound over this protocol; () where not known.
+    """Returns the names under which the model takes the output bound over this protocol; () if not known.
 
-    DashScope's native protocol has no `max_completion_tokens` (PROTOCOLS.md §3.2)."""
+    DashScope's native protocol has no `max_completion_tokens` (PROTOCOLS.md §3.2).
+    """
     names = model.output_names or ()
     if protocol == "native":
         names = tuple(name for name in names if name != "max_completion_tokens")
@@ -121,7 +125,7 @@ def accepted(model: Model, protocol: str) -> tuple[str, ...]:
 
 
 def renamed(parameters: Mapping[str, Any], model: Model, protocol: str) -> dict[str, Any]:
-    """The parameters with the output bound under a name that the model takes; their order is kept."""
+    """Returns the parameters with the output bound under a name that the model takes. The order is kept."""
     names = accepted(model, protocol)
     if not names:
         return dict(parameters)
@@ -129,16 +133,17 @@ def renamed(parameters: Mapping[str, Any], model: Model, protocol: str) -> dict[
 
 
 def asked(parameters: Mapping[str, Any]) -> int | None:
-    """The bound a request states, under whichever name; None without one."""
+    """Returns the output bound that a request states under any of NAMES, or None. Of several bounds: the lowest."""
     found = [parameters[name] for name in NAMES if isinstance(parameters.get(name), int)]
     return min(found) if found else None
 
 
 def most_output(parameters: Mapping[str, Any], model: Model) -> int | None:
-    """The most output tokens that one answer can have; None without a bound.
+    """Returns the most output tokens that one answer can have, or None without a bound.
 
-    The bound is the request's own, else the model's. What Qwen and ERNIE models think comes on top, up to
-    `thinking_budget`, else up to the most that the model thinks (PROTOCOLS.md §3.2). OpenAI's bound includes it.
+    The bound is the lower of the request's bound and the model's bound. The tokens that Qwen and ERNIE models think
+    come on top, up to `thinking_budget` and up to the most that the model thinks (PROTOCOLS.md §3.2). OpenAI's bound
+    includes these tokens.
     """
     stated, most = asked(parameters), model.max_output_tokens
     bound = stated if most is None else most if stated is None else min(stated, most)

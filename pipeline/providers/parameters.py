@@ -1,4 +1,4 @@
-"""Checks parameters before anything is sent: known ones against their bounds, near-misses of known names."""
+"""Checks parameters before anything is sent: the bounds of known parameters, and misspelt names of known parameters."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ OURS = {
 
 
 def check_parameters(parameters: Mapping[str, Any], model: Model, endpoint: Endpoint) -> list[str]:
-    """What is wrong with the parameters, one line each with the key's path, what was found and what is expected:
-    `provider.parameters.temperature: 3 is outside [0, 2)`. Empty when nothing is known to be wrong.
+    """Returns the problems of the parameters, or [] if no problem is known.
 
-    A name that is not known is passed on to a server or model of which little is known, unless it is within two edits
-    of a known one. For a model that is known, the services refuse or ignore it for every row, so it must be declared.
+    Each line has the path of the key, the value that was found and the value that is expected:
+    `provider.parameters.temperature: 3 is outside [0, 2)`. An unknown name is passed on to a server or model of which
+    little is known, unless the name is within two edits of a known name. For a known model the services refuse or
+    ignore an unknown name for every row, so the name must be declared.
     """
     known = known_bounds(endpoint.provider, endpoint.protocol)
     found = list(several_answers(parameters, model))
@@ -65,7 +66,7 @@ def _nearest_of(provider: str, protocol: str, name: str, more: tuple[str, ...]) 
 
 
 def _contradictions(parameters: Mapping[str, Any]) -> Iterator[str]:
-    """Parameters of which each may be right, but not both together."""
+    """Yields a line for each group of parameters that contradict each other although each alone may be right."""
     least, most = parameters.get("min_pixels"), parameters.get("max_pixels")
     for low, high in _pairs(least, most):
         if low > high:
@@ -82,7 +83,7 @@ def _contradictions(parameters: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _pairs(least: Any, most: Any) -> list[tuple[float, float]]:
-    """The two values of each picture, whether given once or per picture."""
+    """Returns the two values for each picture, whether they are given once or per picture."""
     lows, highs = (value if isinstance(value, list | tuple) else None for value in (least, most))
     count = max(len(lows or ()), len(highs or ()), 1)
     pairs = zip((lows or [least] * count), (highs or [most] * count), strict=False)

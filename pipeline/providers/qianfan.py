@@ -1,4 +1,4 @@
-"""Baidu Qianfan v2: chat with text and pictures (ERNIE 4.5, Llama 4)."""
+"""The provider for Baidu Qianfan v2: chat with text and pictures (ERNIE 4.5, Llama 4), and embeddings of texts."""
 
 from __future__ import annotations
 
@@ -24,22 +24,28 @@ PART_FORMS = {"openai": "qianfan"}
 
 
 def default_endpoint(protocol: str) -> str:
-    """The base URL of the page's OpenAI sample. `qianfan.bj.baidubce.com` serves as well (PROTOCOLS.md trap 46)."""
+    """Returns the base URL of the OpenAI sample on Qianfan's page.
+
+    `qianfan.bj.baidubce.com` works as well (PROTOCOLS.md trap 46).
+    """
     return DEFAULT_BASE_URLS[protocol]
 
 
 def local_files(model: Model, endpoint: Endpoint) -> LocalFiles:
-    """Base64 `data:` URLs: JPG, JPEG, PNG, BMP of at most 10 MB decoded (PROTOCOLS.md §4.2)."""
+    """Tells how local files are sent: as base64 `data:` URLs, or not at all if the model takes URLs only.
+
+    Qianfan takes JPG, JPEG, PNG and BMP of at most 10 MB decoded (PROTOCOLS.md §4.2).
+    """
     return "refuse" if model.urls_only else "base64"
 
 
 def check_endpoint(model: Model, endpoint: Endpoint) -> None:
-    """Raises Fault (`Local.BaseUrl`, `Local.Protocol`) for what no request of a job could change."""
+    """Raises Fault (`Local.BaseUrl`, `Local.Protocol`) for an endpoint that cannot serve any request of the job."""
     checks.endpoint_fits(model, endpoint, {})
 
 
 def check(request: Request, model: Model, endpoint: Endpoint) -> None:
-    """Raises Fault (`Local.…`) for what Qianfan would refuse."""
+    """Raises Fault (`Local.…`) for a request that Qianfan would refuse."""
     check_endpoint(model, endpoint)
     checks.common(request, model, endpoint, local_files(model, endpoint))
     checks.no_frames(request, "Qianfan")
@@ -51,7 +57,10 @@ def check(request: Request, model: Model, endpoint: Endpoint) -> None:
 
 
 def encode(request: Request, model: Model, endpoint: Endpoint) -> HttpRequest:
-    """The exchange for a request whose media are loaded; a workspace goes as the `appid` header. Raises Fault."""
+    """Returns the HTTP request for a request whose media are loaded. A workspace is sent as the `appid` header.
+
+    Raises the same faults as `check`.
+    """
     check(request, model, endpoint)
     parameters = renamed(request.parameters, model, endpoint.protocol)
     headers = (("appid", endpoint.workspace),) if endpoint.workspace else ()
@@ -61,7 +70,7 @@ def encode(request: Request, model: Model, endpoint: Endpoint) -> HttpRequest:
 
 
 def reader(request: Request, model: Model, status: int, headers: Mapping[str, str]) -> Reader:
-    """A decoder for one response, whole or streamed; all three error shapes, also under HTTP 200."""
+    """Returns a decoder for one response, whole or streamed. It reads all three error shapes, also under HTTP 200."""
     if request.embeds:
         return WireReader("qianfan", model, status, headers, VectorAccumulator())
     return WireReader("qianfan", model, status, headers, ChatAccumulator(request, whole_needs_reason=False))

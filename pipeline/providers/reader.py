@@ -1,4 +1,4 @@
-"""Decodes one HTTP response as it arrives: JSON, server-sent events, an error in any of their shapes, or neither."""
+"""Decodes one HTTP response as it arrives: JSON, server-sent events, an error in any shape of these, or neither."""
 
 from __future__ import annotations
 
@@ -28,9 +28,12 @@ _KEPT_HEAD = 4_096
 
 
 class WireReader:
-    """One response. What it is shows in its first byte, not in its Content-Type: `{` or `[` is JSON, `<` is markup,
-    anything else events, which also come under 4xx (PROTOCOLS.md §1.4, trap 34). Blanks, byte-order marks and
-    comments before that byte are no part of it, however many."""
+    """Decodes one response.
+
+    The first byte of the body tells its form, not the Content-Type: `{` or `[` is JSON, `<` is markup, and any other
+    byte starts events, which also come under 4xx (PROTOCOLS.md §1.4, trap 34). Blanks, byte-order marks and comments
+    before that byte are ignored, however many there are.
+    """
 
     def __init__(
         self, service: str, model: Model, status: int, headers: Mapping[str, str], accumulator: Accumulator
@@ -45,8 +48,11 @@ class WireReader:
         self._frames: Frames
 
     def feed(self, chunk: bytes) -> bool:
-        """Takes the next bytes of the body, cut anywhere. Never raises. True when the answer of a stream is whole and
-        the chunk held more of the stream: who waits for its end need not wait for ever."""
+        """Takes the next bytes of the body, cut anywhere. Never raises.
+
+        Returns True if the answer of a stream is whole and the chunk held more of the stream. Then the caller need not
+        wait for ever for the end of the stream.
+        """
         if not self._form:
             chunk = self._begin(chunk)
         if not chunk:
@@ -60,7 +66,7 @@ class WireReader:
         return False
 
     def end(self, *, complete: bool = True) -> Reply:
-        """The reply. `complete` is False when the connection was cut. Raises Fault."""
+        """Returns the reply. `complete` is False if the connection was cut. Raises Fault."""
         try:
             return self._stream_reply(complete) if self._form == "events" else self._complete_reply(complete)
         except Fault:
@@ -69,7 +75,7 @@ class WireReader:
             raise self._head.malformed(f"{type(error).__name__} while decoding", self._first) from None
 
     def _begin(self, chunk: bytes) -> bytes:
-        """The content in the first chunks, which tells the form; empty as long as none came."""
+        """Returns the content in the first chunks and sets the form by it; b"" if no content has come yet."""
         if self._lead is not None or chunk[:1] not in _FORMS:
             self._lead = self._lead or Lead()
             chunk = self._lead.feed(chunk)
@@ -127,7 +133,7 @@ class WireReader:
         return judged(self._head, self._accumulator, stream=False)
 
     def _body(self, complete: bool) -> tuple[Any, bool]:
-        """The first JSON value of the body, and whether anything follows it."""
+        """Returns the first JSON value of the body, and whether anything follows that value. Raises Fault."""
         content = b"".join(self._chunks)
         try:
             return lenient_json.strict(content), False
@@ -142,7 +148,7 @@ class WireReader:
         raise self._head.malformed("the answer is not JSON", self._first)
 
     def _nothing(self, complete: bool) -> Fault:
-        """Why there is neither JSON nor a stream."""
+        """Returns the fault for a response that is neither JSON nor a stream."""
         if self._head.failed:
             words = excerpt(self._first)
             if self._head.status < 400:
@@ -158,7 +164,7 @@ class WireReader:
 
 
 def _are_events(first: bytes) -> bool:
-    """Whether a body begins as a stream of events does; it may have ended in the middle of the first word."""
+    """Tells whether a body begins like a stream of events. The body may end in the middle of the first word."""
     return _EVENTS.match(first) is not None or any(field.startswith(first) for field in _FIELDS)
 
 

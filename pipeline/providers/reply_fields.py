@@ -1,4 +1,4 @@
-"""What the replies of all protocols have in common: the finish reason, token counts, words with positions."""
+"""Reads the fields that the replies of all protocols share: the finish reason, token counts, words with positions."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from pipeline.errors import Fault
 from pipeline.types import Block, Usage
 
 FILTERED = frozenset({"blocklist", "content_filter", "prohibited_content", "safety"})
-"""Lower case. `content_filter`: OpenAI, DashScope, Qianfan; others: Gemini's FinishReason, passed on by gateways."""
+"""The finish reasons of filters, in lower case. `content_filter` is written by OpenAI, DashScope and Qianfan. The other
+reasons are Gemini's FinishReason, passed on by gateways."""
 
 FAILED = "error"
-"""OpenRouter ends an answer so when the service behind it failed on the way."""
+"""The finish reason that OpenRouter writes if the service behind OpenRouter failed during the answer."""
 
 
 OPEN = (None, "null", "")
-"""Finish reasons of an answer that goes on: DashScope writes the string "null" until the end (PROTOCOLS.md trap 3)."""
+"""Finish reasons of an unfinished answer. DashScope writes the string "null" until the end (PROTOCOLS.md trap 3)."""
 
 
 def later(before: str | None, reason: object) -> str | None:
-    """Of two reasons in one stream the later one; but a filter that struck stays."""
+    """Returns the later of two finish reasons in one stream. The reason of a filter is never replaced."""
     if reason in OPEN or not isinstance(reason, str) or (before is not None and before.lower() in FILTERED):
         return before
     return reason
 
 
 def judged(reason: str | None, *, needed: bool) -> Fault | None:
-    """The fault that an answer with this reason stands for, None for an answer that is as it should be.
+    """Returns the fault for an answer with this finish reason, or None for a good answer.
 
-    needed: an answer without a reason may be a part of one: DashScope ends a whole answer at 300 s
-    (PROTOCOLS.md trap 55).
+    needed: an answer without a reason is a fault, because it may be a part of an answer. DashScope ends a whole answer
+    at 300 s (PROTOCOLS.md trap 55).
     """
     if reason is None:
         return partial() if needed else None
@@ -42,7 +43,7 @@ def judged(reason: str | None, *, needed: bool) -> Fault | None:
 
 
 def partial() -> Fault:
-    """An answer that is there, but of which nobody said that it is whole."""
+    """Returns the fault for an answer without a finish reason."""
     return Fault("suspect", "Local.Partial", "the answer came without a finish reason, so it may be a part only")
 
 
@@ -50,9 +51,9 @@ _MEDIA = ("image_tokens", "video_tokens", "audio_tokens")
 
 
 def read(value: Any) -> Usage:
-    """Usage from a body's `usage`, under DashScope's native names or OpenAI's. Anything unexpected counts as not said.
+    """Returns the usage from the `usage` of a body, which has DashScope's native names or OpenAI's names.
 
-    Picture, video and sound tokens are contained in the input tokens and are not added to them.
+    Any unexpected value counts as not stated. The input tokens already include the picture, video and sound tokens.
     """
     if not isinstance(value, dict):
         return Usage()
@@ -71,8 +72,11 @@ def read(value: Any) -> Usage:
 
 
 def read_embedding(value: Any) -> Usage:
-    """As `read`, for embeddings: there `input_tokens` may be of the texts alone, beside `image_tokens` that are larger
-    (PROTOCOLS.md §5.5, capture ds202__emb_new_plural); then the input is their sum."""
+    """Returns the usage of an embedding answer.
+
+    There, `input_tokens` may count the texts alone, beside larger `image_tokens` (PROTOCOLS.md §5.5, capture
+    ds202__emb_new_plural). In that case the input is the sum of both.
+    """
     found = read(value)
     total = found.input_tokens
     if total is not None and found.media_tokens is not None and found.media_tokens > total:
@@ -89,7 +93,7 @@ def read_embedding(value: Any) -> Usage:
 
 
 def count(value: Any) -> int | None:
-    """A count of tokens, None for anything that is none."""
+    """Returns a value as a number of tokens, or None if the value is not a token count."""
     if type(value) is not int and type(value) is not float:
         return None
     return int(value) if 0 <= value < 2**53 else None
@@ -122,9 +126,11 @@ _FENCE = re.compile(r"\s*```([A-Za-z0-9_+-]*)[ \t]*\r?\n(.*?)\r?\n?```\s*", re.D
 
 
 def read_blocks(words: list[Any]) -> tuple[Block, ...]:
-    """Blocks from `ocr_result.words_info`: `{text, location: [x1, y1, … x4, y4]}` in pixels of the picture that was
-    sent (PROTOCOLS.md §3.10). A location that is not eight numbers gives no polygon; what has no text is left
-    out."""
+    """Returns blocks from `ocr_result.words_info`: `{text, location: [x1, y1, … x4, y4]}`.
+
+    Locations are in pixels of the picture that was sent (PROTOCOLS.md §3.10). A location that is not eight numbers
+    gives no polygon. An entry without text is left out.
+    """
     return tuple(
         Block(text=word["text"], score=_number(word.get("score")), polygon=_polygon(word.get("location")))
         for word in words
@@ -133,9 +139,9 @@ def read_blocks(words: list[Any]) -> tuple[Block, ...]:
 
 
 def unfenced(text: str) -> tuple[str, dict[str, Any]]:
-    """The text without its code fence, if the whole text is one fence and holds no other; and what to keep of it.
+    """Removes the code fence if the whole text is one fence and holds no other fence.
 
-    Returns the text and, if a fence was taken away, `{"fence": language, "raw_text": text as given}`.
+    Returns the text and, if a fence was removed, `{"fence": language, "raw_text": text as given}`, else `{}`.
     """
     found = _FENCE.fullmatch(text)
     if found is None or "```" in found[2]:

@@ -1,4 +1,4 @@
-"""The faults that a response stands for, with what is known of the response."""
+"""Makes the faults of a response, with the status, request id and service of the response."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ResponseHead:
-    """The head of one response, and the faults made of what follows it."""
+    """The head of one response. Its methods make the faults of the body that follows."""
 
     __slots__ = ("headers", "model", "service", "status")
 
@@ -32,16 +32,19 @@ class ResponseHead:
 
     @property
     def announced(self) -> bool:
-        """Whether the length of the body stands in the head: where it came true, the service wrote no more than that;
-        where none was given, the connection may have been closed in the middle."""
+        """Tells whether the head states the length of the body.
+
+        If that many bytes came, the service wrote no more. Without a stated length, the connection may have been closed
+        in the middle of the body.
+        """
         return "content-length" in self.headers
 
     def reported(self, info: ErrorInfo, *, status: int | None = None, reply: Reply | None = None) -> Fault:
-        """An error in the service's words. status: the one that stands beside an event, if one does."""
+        """Returns the fault for an error that the service reported. status: the status beside an event, if known."""
         return faults.fault(self.service, status or self.status, info, self.headers, model=self.model, reply=reply)
 
     def cut(self, what: str, reply: Reply | None = None) -> Fault:
-        """The rest of the answer never came."""
+        """Returns the fault for an answer whose rest never came."""
         return Fault(
             "transient",
             "Local.StreamCut",
@@ -53,7 +56,7 @@ class ResponseHead:
         )
 
     def malformed(self, what: str, content: bytes = b"") -> Fault:
-        """What came is no answer; the message holds its first bytes."""
+        """Returns the fault for a body that is no answer. The message holds the first bytes of `content`."""
         words = excerpt(content)
         return Fault(
             "malformed",
@@ -65,7 +68,7 @@ class ResponseHead:
         )
 
     def of_answer(self, fault: Fault, reply: Reply) -> Fault:
-        """A fault that a decoded answer stands for, with the answer."""
+        """Adds status, request id and reply to the fault of a decoded answer, and returns that fault."""
         fault.http_status = fault.http_status or self.status
         fault.request_id = fault.request_id or reply.request_id
         fault.reply = reply

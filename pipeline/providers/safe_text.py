@@ -1,4 +1,4 @@
-"""Makes text from outside fit to be shown: no key, no picture data, no URL signature, bounded."""
+"""Makes text from outside safe to show: without keys, picture data and URL signatures, and of bounded length."""
 
 from __future__ import annotations
 
@@ -26,14 +26,20 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
 
 _SHORTEST_KEY = 8
 _WORD = re.compile(r"[a-z]{1,15}")
-"""What servers that check no key are given: `placeholder`, `password`. A picture may rightly be described so."""
+"""Matches keys that people give to servers which check no key: `placeholder`, `password`.
+
+Such a key is not hidden, because the description of a picture may rightly contain the word.
+"""
 
 _keys: dict[str, tuple[str, ...]] = {}
-"""Every key in use, with its spellings in text, in a URL and in JSON that escapes slashes."""
+"""Every key in use → its spellings in text, in a URL and in JSON that escapes slashes."""
 
 
 def hide(key: Secret) -> str:
-    """The key, for a header; from now on it is taken out of whatever a service says back."""
+    """Returns the key for a header. From now on, the key is removed from every text that a service sends back.
+
+    A key of fewer than 8 characters, or of at most 15 small letters only, is not removed.
+    """
     value = key.reveal()
     if value not in _keys and len(value) >= _SHORTEST_KEY and not _WORD.fullmatch(value):
         _keys[value] = tuple({value, quote(value, safe=""), value.replace("/", r"\/")})
@@ -41,8 +47,11 @@ def hide(key: Secret) -> str:
 
 
 def reply_without_keys(reply: Reply) -> Reply:
-    """The reply without any key, in whatever field the service put one. A reply without one comes back as it is: that
-    costs 2 µs for a caption, 5 µs with a hundred blocks (tests/bench/bench_redact.py)."""
+    """Returns the reply without any key, whichever field held the key.
+
+    A reply without a key is returned unchanged: that costs 2 µs for a caption, 5 µs with a hundred blocks
+    (tests/bench/bench_redact.py).
+    """
     said = [text for text in (reply.text, reply.finish_reason, reply.request_id, reply.model) if text]
     if reply.blocks:
         said += [block.text for block in reply.blocks]
@@ -58,7 +67,7 @@ def reply_without_keys(reply: Reply) -> Reply:
 
 
 def fault_without_keys(fault: Fault) -> Fault:
-    """The fault itself, without any key in its words or in the reply that came with it."""
+    """Removes every key from the texts of the fault and from its reply, and returns the same fault."""
     fault.code, fault.message, fault.request_id = map(_without, (fault.code, fault.message, fault.request_id))
     fault.args = (f"{fault.kind} {fault.code}: {fault.message}",)
     if fault.reply is not None:
@@ -100,7 +109,10 @@ def _without(value: Any) -> Any:
 
 
 def clean(text: str, limit: int = MAX_MESSAGE) -> str:
-    """`text` without keys, picture data and URL queries (they may sign), on one line, at most `limit` characters."""
+    """Returns `text` without keys, picture data and URL queries, on one line, at most `limit` characters.
+
+    A URL query may be a signature.
+    """
     shown = text[: 4 * limit + 4_000]
     shown = _without(shown)
     for pattern, replacement in _RULES:
@@ -110,12 +122,12 @@ def clean(text: str, limit: int = MAX_MESSAGE) -> str:
 
 
 def excerpt(body: bytes) -> str:
-    """The first bytes of a body as text for a message: at most 200 characters, cleaned."""
+    """Returns the first bytes of a body as text for a message: at most 200 characters, cleaned."""
     return clean(body[:4_096].decode("utf-8", "replace"), MAX_EXCERPT)
 
 
 def without_data(value: Any) -> Any:
-    """A JSON value with every `data:` string replaced by `data:…`, for `Reply.extra`."""
+    """Returns a JSON value for `Reply.extra`, with every `data:` string replaced by `data:…`."""
     if isinstance(value, str):
         return "data:…" if value.startswith("data:") else value
     if isinstance(value, dict):

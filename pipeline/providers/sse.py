@@ -9,7 +9,7 @@ _STATUS = re.compile(rb"\s*HTTP_STATUS/(\d{3})\s*$")
 
 
 class Event(NamedTuple):
-    """One event. `status` is what the comment `:HTTP_STATUS/NNN` says (DashScope native), None without it."""
+    """One event. `status` is the number in the comment `:HTTP_STATUS/NNN` (DashScope native), or None."""
 
     data: bytes
     name: str | None
@@ -17,11 +17,11 @@ class Event(NamedTuple):
 
 
 class Splitter:
-    """Feed bytes cut anywhere; whole events come out.
+    """Takes bytes cut anywhere and gives whole events.
 
-    A line is held as bytes until its end, so that no multi-byte character is torn, and in pieces, so that a long
-    line in small chunks costs linear time. Line ends: LF, CRLF, CR. One space after the colon is dropped. A field
-    `error`, as llama.cpp's server writes it, is the data of an event of that name.
+    A line is held as bytes until its end, so that no multi-byte character is torn. The line is held in pieces, so that
+    a long line in small chunks costs linear time. Line ends: LF, CRLF, CR. One space after the colon is dropped. A
+    field `error`, as llama.cpp's server writes it, is the data of an event with the name `error`.
     """
 
     __slots__ = ("_data", "_name", "_pieces", "_status")
@@ -43,13 +43,16 @@ class Splitter:
         return self._lines(block)
 
     def rest(self) -> list[Event]:
-        """At the end of the body: the events in the last line (where lines end in CR alone, all of them)."""
+        """Returns the events in the last line, at the end of the body.
+
+        If all lines end in CR alone, the last line holds all events.
+        """
         block = b"".join(self._pieces)
         self._pieces = []
         return self._lines(block) if block else []
 
     def unclosed(self) -> list[Event]:
-        """Then: the event whose closing empty line never came, if there is one."""
+        """Returns the event whose closing empty line never came, if there is such an event. Called after `rest`."""
         return self._dispatch()
 
     def _lines(self, block: bytes) -> list[Event]:

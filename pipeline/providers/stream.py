@@ -1,4 +1,4 @@
-"""Puts an answer together from the events of a stream, whatever else stands between, before and behind them."""
+"""Puts an answer together from the events of a stream. Other data before, between and after these events is ignored."""
 
 from __future__ import annotations
 
@@ -25,39 +25,39 @@ class Accumulator(Protocol):
     """Puts an answer together from one whole body or from the frames of a stream."""
 
     def add(self, body: dict[str, Any], *, stream: bool) -> None:
-        """One decoded frame, or the whole body. May raise anything: that makes the answer malformed."""
+        """Takes one decoded frame, or the whole body. May raise any exception: then the answer is malformed."""
         ...
 
     def finished(self) -> bool:
-        """Whether the service said why it ended."""
+        """Tells whether the service stated why the answer ended."""
         ...
 
     def closed(self) -> bool:
-        """Whether what a service sends last came, with or without such a reason."""
+        """Tells whether the last data that the service sends came, with or without a finish reason."""
         ...
 
     def reply(self) -> Reply:
-        """What was collected so far; also called for what came before an error."""
+        """Returns the answer collected so far. Also called for the part of an answer that came before an error."""
         ...
 
     def judge(self, reply: Reply, *, stream: bool) -> Fault | None:
-        """The fault a decoded answer stands for (blocked, partial), or None."""
+        """Returns the fault of a decoded answer (blocked, partial), or None."""
         ...
 
 
 class Frames:
-    """The events of one stream, and the ending that they come to:
+    """Collects the events of one stream, and decides how the stream ended:
 
     | finish reason | usage in a chunk of its own | `[DONE]` | |
     | --- | --- | --- | --- |
-    | yes | any | any | the answer; what follows (errors, garbage, a cut) does not count |
-    | no | yes | yes | the answer: the service went through to its end |
-    | no | one of the two | | suspect: the text is kept, a person may accept it; not asked again by itself |
-    | no | no | no | transient: the rest never came, cut off or closed in order; asked again |
+    | yes | any | any | the answer; later data (errors, garbage, a cut) does not count |
+    | no | yes | yes | the answer: the service reached its end |
+    | no | one of the two | | suspect: the text is kept, a person may accept it; not sent again automatically |
+    | no | no | no | transient: the rest never came, whether the stream was cut or closed; sent again |
 
-    An error before the answer is whole is that error, with what came before it. Events that are no piece of the answer
-    (pings, comments, unknown objects, words) are passed over at any place. A piece that cannot be read makes the answer
-    malformed, unless the answer was whole before.
+    An error before the answer is whole becomes the fault, with the part of the answer that came before. Events that are
+    no piece of the answer (pings, comments, unknown objects, words) are ignored at any place. A piece that cannot be
+    read makes the answer malformed, unless the answer was whole before.
     """
 
     def __init__(self, head: ResponseHead, accumulator: Accumulator) -> None:
@@ -71,7 +71,7 @@ class Frames:
         self._accumulator = accumulator
 
     def take(self, events: list[Event], *, torn: bool = False) -> None:
-        """The next events. torn: the body ended before the last one was closed."""
+        """Takes the next events. torn: the body ended before the last event was closed."""
         for event in events:
             if self.fault is not None:
                 return
@@ -83,13 +83,16 @@ class Frames:
                 self._frame(event, body)
 
     def is_complete(self) -> bool:
-        """Whether the answer is whole: nothing that may still come takes anything from it."""
+        """Tells whether the answer is whole. Later data cannot change a whole answer."""
         if self.fault is not None:
             return False
         return self._accumulator.finished() or (self.done and _says(self._so_far()))
 
     def reply(self) -> Reply:
-        """The answer of a stream that held a piece of one. Raises Fault, or whatever the collector raises."""
+        """Returns the answer of a stream that held a piece of an answer.
+
+        Raises Fault, or any exception of the accumulator.
+        """
         reply = judged(self._head, self._accumulator, stream=True)
         if self._accumulator.finished():
             return reply
@@ -127,7 +130,7 @@ class Frames:
             self.fault = self._head.reported(info, status=event.status, reply=self._so_far())
 
     def _odd(self, event: Event, torn: bool) -> None:
-        """An event whose data is not one JSON value: the end mark, words, several values, half of one."""
+        """Takes an event whose data is not one JSON value: the end mark, words, several values, half of a value."""
         if event.data.strip() == _DONE:
             self.done = True
             return
@@ -167,7 +170,7 @@ def _says(reply: Reply | None) -> bool:
 
 
 def judged(head: ResponseHead, accumulator: Accumulator, *, stream: bool) -> Reply:
-    """What was collected, if it is no fault. Raises Fault, or whatever the collector raises."""
+    """Returns the collected answer. Raises Fault if the answer is a fault. Raises any exception of the accumulator."""
     reply = accumulator.reply()
     if reply.request_id is None and (identity := head.headers.get("x-request-id")):
         reply = msgspec.structs.replace(reply, request_id=identity)

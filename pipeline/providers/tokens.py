@@ -1,4 +1,4 @@
-"""Counts the input tokens of a request before it is sent: pictures and videos by their rule, text by an estimate."""
+"""Counts the input tokens of a request before it is sent: pictures and videos by a rule, text by an estimate."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _REQUEST_OVERHEAD = 3
 _DEFAULT_SYSTEM = 11
 _TEMPLATE_SLACK = 8
 _TASK_PROMPT = 1_000
-"""More than any prompt that the service puts in for a task of `ocr_options` (PROTOCOLS.md §3.10)."""
+"""More tokens than any prompt that the service adds for a task of `ocr_options` (PROTOCOLS.md §3.10)."""
 _CHARACTERS_A_TOKEN = 16
-"""More than any running text has, so that a text counted with it is never counted too long."""
+"""More characters per token than any running text has, so that the fewest tokens are never counted too high."""
 _SHORT = 1_024
-"""Characters of a text that decides no limit: where the fewest tokens are counted, it counts as none."""
+"""A text of at most this many characters counts as 0 tokens where the fewest tokens are counted."""
 
 
 class Count(NamedTuple):
-    """Input tokens of a request by kind; None where the kind is there and cannot be counted."""
+    """Input tokens of a request by kind; None if the request has this kind and it cannot be counted."""
 
     words: int
     media: int | None
@@ -40,8 +40,11 @@ class Count(NamedTuple):
 
 
 def text_tokens(text: str, *, upper: bool = True) -> int:
-    """An estimate without a tokenizer. `upper`: one token per UTF-8 byte, which no byte-level vocabulary exceeds;
-    else the expected number, one per four ASCII characters and one per other character."""
+    """Returns an estimate of the tokens of a text, without a tokenizer.
+
+    `upper`: one token per UTF-8 byte, which no byte-level vocabulary exceeds. Otherwise the expected number: one token
+    per four ASCII characters and one per other character.
+    """
     if upper:
         return len(text.encode("utf-8", "surrogatepass"))
     ascii_count = sum(character.isascii() for character in text)
@@ -58,22 +61,28 @@ def _words(text: str, reading: Reading) -> int:
 
 
 def estimate(request: Request, model: Model, *, upper: bool = True) -> int | None:
-    """Input tokens of a whole request; None if its pictures cannot be counted.
+    """Returns the input tokens of a whole request, or None if its pictures, videos or sounds cannot be counted.
 
-    An upper bound (`upper`), or what is expected. Pictures of unknown size (URLs that the service fetches) count
-    with the most a picture can have.
+    The number is an upper bound (`upper`) or the expected number. A picture of unknown size (a URL that the service
+    fetches) counts with the most tokens that a picture can have.
     """
     return count(request, model, "most" if upper else "expected").total
 
 
 def fewest(request: Request, model: Model) -> int:
-    """Input tokens that the request has at least: what a model takes is never counted above its limit."""
+    """Returns the fewest input tokens that the request can have.
+
+    A request that the model takes is therefore never counted above the limit of the model.
+    """
     found = count(request, model, "least")
     return found.words + (found.media or 0) + (found.audio or 0)
 
 
 def media_tokens(request: Request, model: Model) -> int | None:
-    """The picture and video tokens as the reply will state them, 0 without any; None where they cannot be counted."""
+    """Returns the picture and video tokens as the reply will state them; 0 without pictures and videos.
+
+    Returns None if these tokens, or the tokens of sounds, cannot be counted.
+    """
     rule = model.tokens
     found = count(request, model, "expected")
     if found.media is None or found.audio is None or rule is None:
@@ -83,8 +92,12 @@ def media_tokens(request: Request, model: Model) -> int | None:
 
 
 def count(request: Request, model: Model, reading: Reading) -> Count:
-    """The input tokens by kind. The frame of a chat: 5 per turn, 3 at the end, 11 for the default system message; at
-    most also 8 for what templates differ by, and what tools, schemas and tasks add (PROTOCOLS.md §3.8)."""
+    """Returns the input tokens by kind.
+
+    The frame of a chat counts 5 per turn, 3 at the end and 11 for the default system message. The reading "most" adds
+    8 for differences between templates, and the tokens of tools, schemas and tasks (PROTOCOLS.md §3.8). The reading
+    "least" counts no frame.
+    """
     words = _frame(request, reading)
     media: int | None = 0
     audio: int | None = 0
@@ -114,7 +127,7 @@ def _frame(request: Request, reading: Reading) -> int:
 
 
 def _described(parameters: Mapping[str, Any]) -> int:
-    """What tools, schemas and instructions among the parameters can add to the input, at most."""
+    """Returns the most tokens that tools, schemas and instructions among the parameters can add to the input."""
     total = 0
     for name, value in parameters.items():
         if isinstance(value, int | float) or name in _COUNTED:
@@ -132,7 +145,10 @@ _COUNTED = frozenset({"min_pixels", "max_pixels", "total_pixels", "vl_high_resol
 
 
 def _seen(part: Part, rule: TokenRule | None, options: Mapping[str, Any], reading: Reading) -> int | None:
-    """Input tokens of a picture or frame list, its markers included; None for a video file, sampled by the service."""
+    """Returns the input tokens of a picture or frame list, with its markers, or None if they cannot be counted.
+
+    A video file cannot be counted, because the service takes the frames out of the file.
+    """
     if rule is None or not isinstance(part, Image | Video):
         return None
     counted = _image(part, rule, options, reading) if isinstance(part, Image) else _video(part, rule, options, reading)
@@ -160,7 +176,7 @@ def _video(part: Video, rule: TokenRule, options: Mapping[str, Any], reading: Re
 
 
 def _unsized(pixels: float, rule: TokenRule, reading: Reading) -> int:
-    """Of a picture whose size is not known: the most that it can have, or at least one token."""
+    """Returns the tokens of a picture of unknown size: the most that it can have, or 1 for the reading "least"."""
     return 1 if reading == "least" else int(pixels // rule.patch**2) + stated_markers(rule)
 
 

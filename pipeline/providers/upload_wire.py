@@ -1,7 +1,8 @@
 """DashScope's upload protocol for local files: certificate, form upload, `oss://` reference (PROTOCOLS.md §1.7).
 
-A certificate may serve many files until it expires. Every object name has a unique prefix, because two files of one
-name under one certificate would collide (PROTOCOLS.md trap 22). No file is read here: the bytes are in `Loaded.body`.
+A certificate may serve many files until it expires. Every object name has a unique prefix, because two files with the
+same name under one certificate would collide (PROTOCOLS.md trap 22). This module reads no file: the bytes are in
+`Loaded.body`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _UNSAFE_NAME = re.compile(r"[\x00-\x1f\x7f/\\]")
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
-    """The right to upload. `expires_in`: seconds from when it was issued. The repr shows no signature."""
+    """The right to upload. `expires_in`: seconds from the time of issue. The repr shows no signature."""
 
     policy: str
     signature: str
@@ -45,7 +46,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def certificate_request(endpoint: Endpoint, model_name: str) -> HttpRequest:
-    """`GET …/uploads?action=getPolicy&model=…`. The model named here must be the model called later."""
+    """Returns `GET …/uploads?action=getPolicy&model=…`. The model named here must be the model called later."""
     query = urlencode({"action": "getPolicy", "model": model_name}, quote_via=quote)
     headers = [("Authorization", f"Bearer {hide(endpoint.key)}"), ("Accept", "application/json")]
     if endpoint.workspace:
@@ -55,7 +56,7 @@ def certificate_request(endpoint: Endpoint, model_name: str) -> HttpRequest:
 
 
 def read_certificate(status: int, headers: Mapping[str, str], body: bytes) -> Certificate:
-    """The certificate of an answer. Raises Fault: what the service said, cut, or malformed."""
+    """Returns the certificate in an answer. Raises Fault for an error of the service, or a cut or malformed answer."""
     cut = False
     try:
         value: Any = lenient_json.decode(body)
@@ -87,20 +88,24 @@ def read_certificate(status: int, headers: Mapping[str, str], body: bytes) -> Ce
 
 
 def object_key(certificate: Certificate, loaded: Loaded, unique: str) -> str:
-    """The object's name: the certificate's folder, then `unique` and the file's own name, raw as the SDK sends it."""
+    """Returns the object name: the folder of the certificate, `unique`, and the file name, unquoted as in the SDK.
+
+    Control characters and slashes in the file name become `_`.
+    """
     name = _UNSAFE_NAME.sub("_", loaded.name or loaded.kind)
     return f"{certificate.directory}/{unique}-{name}"
 
 
 def object_url(certificate: Certificate, loaded: Loaded, unique: str) -> str:
-    """The `oss://` reference of an uploaded file; the service keeps the file for 48 hours (`OBJECT_SECONDS`)."""
+    """Returns the `oss://` reference of an uploaded file. The service keeps it for 48 hours (`OBJECT_SECONDS`)."""
     return f"oss://{object_key(certificate, loaded, unique)}"
 
 
 def upload_request(certificate: Certificate, loaded: Loaded, unique: str) -> HttpRequest:
-    """The form upload: fields in the service's order, `key` before `file`, `file` last, no Authorization header.
+    """Returns the form upload: fields in the service's order, `key` before `file`, `file` last.
 
-    The boundary is a hash of name and content, so equal input gives equal bytes. Raises Fault (`Local.TooLarge`).
+    The request has no Authorization header. The boundary is a hash of name and content, so equal input gives equal
+    bytes. Raises Fault (`Local.TooLarge`, `Local.NotLoaded`).
     """
     content = loaded.body
     if content is None:
@@ -131,9 +136,10 @@ def upload_request(certificate: Certificate, loaded: Loaded, unique: str) -> Htt
 
 
 def check_upload(status: int, body: bytes) -> Fault | None:
-    """The fault of an upload's answer, None when the file is there. OSS reports errors as XML.
+    """Returns the fault of an answer to an upload, or None if the file was stored. OSS reports errors as XML.
 
-    An expired or refused policy is worth a new certificate (`retry = "upload"`); 5xx and 429 are sent again.
+    For an expired policy or an object name that is taken, a new certificate helps (`retry = "upload"`). 408, 429 and
+    5xx are sent again.
     """
     if status == 200 or status == 204:
         return None

@@ -1,1 +1,1 @@
-"""The small real models behind the embedded service: each loads on first use, once, and says honestly what it is."""
+"""The small real models of the embedded service. Each model loads once, on first use, and says honestly what it is."""

@@ -1,4 +1,4 @@
-"""Answers a conversation from what the models see. A model that cannot do a thing says so."""
+"""Answers a conversation with the things that the models see. If the models cannot do a task, the answer says so."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _CAPTION = re.compile(
 
 
 def intent(prompt: str, model: str) -> Intent:
-    """An OCR model reads whatever it is asked; without any prompt a picture is described."""
+    """Returns the intent of a prompt. An OCR model always reads. Without a prompt, a picture is described."""
     if "ocr" in model.lower():
         return "read"
     if _TRANSLATE.search(prompt):
@@ -54,7 +54,7 @@ _read: Memory[tuple[ocr.Line, ...]] = Memory(128)
 
 
 class Clip(msgspec.Struct, frozen=True, kw_only=True):
-    """Frames of one video (bytes): a list taken 1/`fps` s apart, or what was sampled from a file of `seconds`."""
+    """Frames of one video (bytes): a list of frames 1/`fps` s apart, or frames sampled from a file of `seconds`."""
 
     frames: tuple[bytes, ...]
     fps: float | None = None
@@ -62,10 +62,10 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """The last question of a conversation with what it is about: pictures and sounds (bytes), videos.
+    """The last question of a conversation with its media: pictures and sounds (bytes), videos.
 
-    `order`: the question's parts by name, where the order tells something. `earlier`: questions with their answers.
-    `estimated`: whether the tokens of the sounds are an estimate. `schema`: what the answer is to fit, as JSON.
+    `order`: the names of the question's parts, empty for the usual order. `earlier`: earlier questions with their
+    answers. `estimated`: the tokens of the sounds are an estimate. `schema`: the JSON Schema that the answer must fit.
     """
 
     model: str
@@ -80,17 +80,23 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def see(data: bytes) -> features.Seen:
-    """Features and tags of a picture; equal bytes are looked at once. Raises picture.Unreadable, picture.TooLarge."""
+    """Returns features and tags of a picture, and remembers them by its bytes.
+
+    Raises image.Unreadable, image.TooLarge.
+    """
     return _features.get(_key(data), lambda: features.see(picture.decode(data, draft=256)))
 
 
 def read(data: bytes) -> tuple[ocr.Line, ...]:
-    """The text lines of a picture, polygons in its pixels with EXIF orientation applied. Raises as `see`."""
+    """Returns the text lines of a picture. Polygons are in pixels of the picture with EXIF orientation applied.
+
+    Raises the same errors as `see`.
+    """
     return _read.get(_key(data), lambda: ocr.read(picture.bgr(picture.decode(data))))
 
 
 def answer(asked: Asked) -> str:
-    """The answer's text. Blocking. Raises picture.Unreadable, picture.TooLarge, sound.NotSound."""
+    """Returns the text of the answer. Blocking. Raises image.Unreadable, image.TooLarge, audio.NotAudio."""
     if asked.schema is not None:
         return fields.filled(asked.schema, _known(asked))
     alone = len(asked.images) + len(asked.clips) + len(asked.audio) == 1
@@ -119,7 +125,10 @@ def _known(asked: Asked) -> fields.Known:
 
 
 def _context(asked: Asked) -> list[str]:
-    """What shows that the order and the earlier turns arrived. An OCR model knows of neither."""
+    """Returns sentences which show that the order and the earlier turns arrived.
+
+    Returns [] for an OCR model, which knows neither the order nor the earlier turns.
+    """
     if "ocr" in asked.model.lower():
         return []
     found = [f"Given in this order: {', '.join(asked.order)}."] if asked.order else []
@@ -174,7 +183,10 @@ def _glance(data: bytes, image: Image.Image) -> str:
 
 
 def _about_clip(clip: Clip) -> str:
-    """How many frames, what they show, how much they change: by the tagger's features, first to last."""
+    """Returns a sentence about a video: the number of frames, their subjects, and how much they change.
+
+    The change is measured between the tagger's features of neighbouring frames. Raises the same errors as `see`.
+    """
     import numpy as np
 
     seen = [see(data) for data in clip.frames]
@@ -213,7 +225,10 @@ def _key(data: bytes) -> str:
 
 
 def words_info(lines: tuple[ocr.Line, ...]) -> list[dict[str, Any]]:
-    """The lines as qwen-vl-ocr's `words_info`: `location` 4 corners clockwise, `rotate_rect` centre, sides, degrees."""
+    """Returns the lines as qwen-vl-ocr's `words_info`.
+
+    `location`: 4 corners clockwise. `rotate_rect`: centre, sides, degrees.
+    """
     from math import atan2, degrees, hypot
 
     found = []

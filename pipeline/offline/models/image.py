@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Once(Generic[T]):
-    """`get()` makes the value on the first call; other threads wait for it. A failed making is tried again."""
+    """Makes a value on the first call of `get()`. Other threads wait. After a failure, the next call tries again."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
@@ -39,7 +39,7 @@ class Once(Generic[T]):
 
 
 class Memory(Generic[T]):
-    """The newest `size` answers by key; thread-safe, least recently used out first."""
+    """Keeps the last `size` answers by key. Drops the least recently used answer first. Thread-safe."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -60,12 +60,12 @@ class Memory(Generic[T]):
 
 
 MAX_PIXELS = 100_000_000
-# what the services list on their pages, in Pillow's names; GIF is opened only to be refused by name
+# The formats on the pages of the services, in Pillow's names. GIF is opened only so that it is refused by its name.
 FORMATS = ("BMP", "DIB", "ICNS", "ICO", "JPEG", "JPEG2000", "PNG", "SGI", "TIFF", "WEBP", "GIF")
 
 
 def _load_plugins() -> bool:
-    """Pillow's readers, all of them; its warning below our own bound says nothing that the bound does not."""
+    """Loads all of Pillow's readers. Switches off Pillow's warning about large pictures: MAX_PIXELS limits them."""
     from PIL import Image
 
     Image.init()
@@ -78,7 +78,7 @@ _plugins: Once[bool] = Once(_load_plugins)
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """What the header of a picture says; `width` and `height` as stored, before any EXIF turn."""
+    """The facts in the header of a picture. `width` and `height` are as stored, before any EXIF rotation."""
 
     format: str
     width: int
@@ -86,15 +86,15 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unreadable(Exception):
-    """The bytes are not a picture that can be decoded; the message says why."""
+    """Raised for bytes that are not a picture that can be decoded. The message says why."""
 
 
 class TooLarge(Exception):
-    """The header declares more pixels than the stated bound; nothing was decoded."""
+    """Raised for a picture whose header declares more than MAX_PIXELS pixels. Nothing was decoded."""
 
 
 def header(data: bytes) -> Header:
-    """Format and size without decoding. Raises Unreadable, or TooLarge over MAX_PIXELS."""
+    """Returns format and size without decoding. Raises Unreadable, or TooLarge over MAX_PIXELS."""
     image = _open(data)
     name = "JPEG" if image.format == "MPO" else str(image.format)
     return Header(format=name, width=image.width, height=image.height)
@@ -119,14 +119,14 @@ def _open(data: bytes) -> Image.Image:
 
 
 def _plain(data: bytes) -> bytes:
-    """A PNG without the metadata for which Pillow refuses it; services do not look at metadata."""
+    """Removes from a PNG the metadata for which Pillow refuses the file. Services do not look at metadata."""
     return without_metadata(data) if data.startswith(PNG) else data
 
 
 def decode(data: bytes, *, draft: int | None = None) -> Image.Image:
-    """The first frame as RGB, upright, transparency on white. `draft`: the shorter side may be as small as this.
+    """Returns the first frame as RGB, upright, with transparency on white.
 
-    Raises Unreadable (truncated or broken data too) and TooLarge.
+    `draft`: the shorter side may be as small as this. Raises Unreadable (also for truncated or broken data), TooLarge.
     """
     from PIL import Image, ImageOps
 
@@ -136,7 +136,7 @@ def decode(data: bytes, *, draft: int | None = None) -> Image.Image:
             image.draft("RGB", (draft, draft))
         try:
             image.load()
-        except (ValueError, SyntaxError):  # metadata behind the pixels
+        except (ValueError, SyntaxError):  # Pillow refuses metadata behind the pixels
             image = _open(_plain(data))
             image.load()
         upright = ImageOps.exif_transpose(image) or image
@@ -152,7 +152,10 @@ def decode(data: bytes, *, draft: int | None = None) -> Image.Image:
 
 
 def _from_deep(image: Image.Image) -> Image.Image:
-    """16- and 32-bit grey to 8 bits by its own range, as Pillow's convert would clip it."""
+    """Converts 16- and 32-bit grey to 8 bits by scaling its range. Pillow's convert would clip the values.
+
+    The range of 16 bits is 0 to 65535. The range of 32 bits and floats is from the least to the greatest value.
+    """
     import numpy as np
     from PIL import Image
 
@@ -162,7 +165,7 @@ def _from_deep(image: Image.Image) -> Image.Image:
 
 
 def bgr(image: Image.Image) -> np.ndarray[Any, Any]:
-    """uint8 [height, width, 3] in BGR order, contiguous."""
+    """Returns uint8 [height, width, 3] in BGR order, contiguous."""
     import numpy as np
 
     return np.ascontiguousarray(np.asarray(image)[:, :, ::-1])

@@ -1,4 +1,4 @@
-"""The names of the 1000 ImageNet classes and the general word each stands under."""
+"""The names of the 1000 ImageNet classes, and a general word for each class that has one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 if TYPE_CHECKING:
     import numpy as np
 
-# ImageNet's class order follows WordNet, so that relatives are neighbours: first and last class of each family.
+# First and last class of each family. ImageNet's class order follows WordNet, so relatives are neighbours.
 _FAMILIES: tuple[tuple[int, int, str], ...] = (
     (0, 6, "fish"),
     (7, 24, "bird"),
@@ -53,7 +53,7 @@ _FAMILIES: tuple[tuple[int, int, str], ...] = (
 
 
 class Tag(msgspec.Struct, frozen=True, kw_only=True):
-    """One class: `name` in readable words, `family` the general word or None, `share` of the probability."""
+    """One class. `name`: readable words. `family`: the general word, or None. `share`: the share of the probability."""
 
     name: str
     family: str | None
@@ -67,18 +67,18 @@ class _Table(msgspec.Struct):
 
 @cache
 def names() -> tuple[str, ...]:
-    """The 1000 names in the order of the model's outputs."""
+    """Returns the 1000 names in the order of the model's outputs."""
     table = msgspec.json.decode(Path(__file__).with_name("labels.json").read_bytes(), type=_Table)
     return table.names
 
 
 @cache
 def family(index: int) -> str | None:
-    """The general word for a class ("cat" for the tabby), None where the list has none."""
+    """Returns the general word for a class ("cat" for the tabby), or None if the list has no word."""
     return next((word for first, last, word in _FAMILIES if first <= index <= last), None)
 
 
 def tags_of(shares: np.ndarray[Any, Any], count: int = 5) -> tuple[Tag, ...]:
-    """The `count` likeliest classes of 1000 probabilities, best first."""
+    """Returns the `count` likeliest classes of 1000 probabilities, the likeliest class first."""
     best = shares.argsort()[::-1][:count]
     return tuple(Tag(name=names()[i], family=family(int(i)), share=round(float(shares[i]), 4)) for i in best)

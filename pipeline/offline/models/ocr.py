@@ -1,4 +1,4 @@
-"""Reads text in images with RapidOCR and the PP-OCR weights of its wheel, in reading order. Nothing is downloaded."""
+"""Reads text in pictures, in reading order, with RapidOCR and the PP-OCR weights of its wheel. Downloads nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Polygon = Sequence[tuple[float, float]]
 
 
 def tilt(polygons: Sequence[Polygon]) -> float:
-    """The angle of the text in radians: the median of the top edges, each long box counting more than a short one."""
+    """Returns the angle of the text in radians: the median over the top edges. Long boxes count more."""
     angles: list[float] = []
     for (x0, y0), (x1, y1), *_rest in polygons:
         weight = max(1, min(8, round(hypot(x1 - x0, y1 - y0) / 50)))
@@ -30,7 +30,7 @@ def tilt(polygons: Sequence[Polygon]) -> float:
 
 
 def in_reading_order(polygons: Sequence[Polygon]) -> list[tuple[int, int]]:
-    """(row, index) for each box, rows counted from 0. Boxes whose bands overlap share a row."""
+    """Returns (row, index) for each box, in reading order. Rows count from 0. Boxes whose bands overlap share a row."""
     angle = tilt(polygons)
     down = (-sin(angle), cos(angle))
     along = (cos(angle), sin(angle))
@@ -55,21 +55,21 @@ def in_reading_order(polygons: Sequence[Polygon]) -> list[tuple[int, int]]:
 
 
 def _beside(row: list[tuple[float, float, float, int]], span: tuple[float, float, float, int]) -> bool:
-    """Whether a box stands in the row: its middle is within the row's band, and the row's within its own."""
+    """Tells whether a box stands in the row: the middles of box and row are close, compared with their heights."""
     middle = sum(member[0] for member in row) / len(row)
     half = sum(member[1] for member in row) / len(row)
     return abs(span[0] - middle) < 0.7 * min(half, span[1]) + 0.3 * max(half, span[1])
 
 
-_LEAST_SCORE = 0.6  # below it what is read is more often texture than text
+_LEAST_SCORE = 0.6  # below this score, the read text is more often texture than text
 _SIDE = 960
 _GLANCE_SIDE = 480
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One piece of read text. `polygon`: four (x, y) in pixels of the picture given, clockwise from top left.
+    """One piece of read text. `polygon`: four (x, y) in pixels of the given picture, clockwise from top left.
 
-    `row` counts the written lines from 0: pieces that stand beside each other share it.
+    `row` counts the written lines from 0. Pieces that stand beside each other have the same row.
     """
 
     text: str
@@ -79,7 +79,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Reader:
-    """One RapidOCR engine. It keeps state between its steps, so one picture at a time; it uses both cores itself."""
+    """One RapidOCR engine. It keeps state between its steps, so it reads one picture at a time. It uses two threads."""
 
     def __init__(self) -> None:
         import rapidocr
@@ -129,14 +129,15 @@ _reader: Once[_Reader] = Once(_Reader)
 
 
 def read(pixels: np.ndarray[Any, Any]) -> tuple[Line, ...]:
-    """Text lines in reading order of a picture, uint8 [height, width, 3] in BGR order. Blocking."""
+    """Returns the text lines of a picture in reading order. `pixels`: uint8 [height, width, 3] in BGR. Blocking."""
     return _reader.get().read(pixels)
 
 
 def glance(pixels: np.ndarray[Any, Any]) -> tuple[Line, ...]:
-    """As `read`, but of a picture shrunk to half the size: a quarter of the time, and small print is missed.
+    """Returns the same as `read` for a smaller picture: it takes a quarter of the time and misses small print.
 
-    The polygons are in pixels of the shrunk picture.
+    The longer side is shrunk to at most 480 pixels, half of the side that `read` uses. The polygons are in pixels of
+    the shrunk picture.
     """
     import numpy as np
     from PIL import Image
@@ -149,7 +150,7 @@ def glance(pixels: np.ndarray[Any, Any]) -> tuple[Line, ...]:
 
 
 def as_text(lines: tuple[Line, ...]) -> str:
-    """The read text: one written line a line, pieces beside each other with a space between."""
+    """Returns the read text, one line for each written line. A space separates pieces that stand beside each other."""
     rows: dict[int, list[str]] = {}
     for line in lines:
         rows.setdefault(line.row, []).append(line.text)

@@ -1,4 +1,4 @@
-"""Facts of an image that need no model, and sentences from tags, facts and read text."""
+"""Measures facts of a picture that need no model, and makes sentences from tags, facts and read text."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ _HUES = (
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """`brightness` and `colourfulness` from 0 to 1; `colours` the one or two words that cover most of the picture."""
+    """The facts of one picture. `brightness` and `colourfulness` are from 0 to 1.
+
+    `colours`: at most two words, for the colours that cover most of the picture.
+    """
 
     width: int
     height: int
@@ -43,14 +46,14 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def tone(self) -> str:
-        """`dark`, `bright` or an empty string."""
+        """Returns `dark`, `bright` or an empty string."""
         if self.brightness < 0.25:
             return "dark"
         return "bright" if self.brightness > 0.75 else ""
 
 
 def look(image: Image.Image) -> Facts:
-    """The facts of an upright RGB picture; looks at 64×64 pixels of it."""
+    """Returns the facts of an upright RGB picture, measured on the picture reduced to 64×64 pixels."""
     import numpy as np
     from PIL import Image
 
@@ -92,7 +95,7 @@ _QUOTED = 120
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is known of one picture. `text` is what was read in it, empty when nothing was."""
+    """All known facts of one picture. `text` is the read text, empty if no text was read."""
 
     tags: tuple[Tag, ...]
     facts: Facts
@@ -100,7 +103,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def caption(view: View) -> str:
-    """One sentence: what the tagger sees, how the picture looks, how its text begins."""
+    """Returns one sentence: the things that the tagger sees, the look of the picture, and the start of its text."""
     setting = f"{_article(_look(view.facts))} {_look(view.facts)} picture{_tones(view.facts)}"
     if _much_text(view.text):
         return f"{_capital(setting)} that shows text: {_quote(view.text)}."
@@ -112,12 +115,12 @@ def caption(view: View) -> str:
 
 
 def subject_words(tags: Sequence[Tag]) -> str:
-    """The likeliest thing in few words, for lists of frames and answers."""
+    """Returns the likeliest thing in a few words, for lists of frames and answers."""
     return _subject(tags) or f"something the tagger is not sure of (nearest: {tags[0].name}, {tags[0].share:.0%})"
 
 
 def _subject(tags: Sequence[Tag]) -> str:
-    """`a cat, probably an Egyptian cat or a tiger cat`, or nothing when no class and no family is likely enough."""
+    """Returns `a cat, probably an Egyptian cat or a tiger cat`, or "" if no class and no family is likely enough."""
     families: dict[str, float] = {}
     for tag in tags:
         if tag.family:
