@@ -180,6 +180,12 @@ class Job:
 
         return status(self._read())
 
+    def watch(self) -> None:
+        """Follows a run of this job in another process on stderr, until the run ends; returns at once without one."""
+        from pipeline.run.output import watch
+
+        watch(self._read())
+
     def export(
         self,
         dest: str | Path,

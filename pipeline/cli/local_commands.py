@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.options import job_command, optional_job_command
+from pipeline.cli.options import job_command, optional_job_command, say
 from pipeline.errors import EXIT_OK, EXIT_USAGE, JobError
 
 if TYPE_CHECKING:
@@ -35,11 +35,14 @@ def plan(job: Job, as_json: bool) -> None:
 @click.command()
 @job_command
 @_JSON
-def status(job: Job, as_json: bool) -> None:
+@click.option("--watch", is_flag=True, help="Follow a run that goes on, as its own terminal shows the run.")
+def status(job: Job, as_json: bool, watch: bool) -> None:
     """Show what is done, left, failed (by fault and code) and spent."""
     from pipeline.report.summary import status_lines
 
     _say_where(job)
+    if watch:
+        job.watch()
     figures = job.status()
     _echo(figures, [] if as_json else status_lines(figures))
 
@@ -88,7 +91,7 @@ def export(job: Job, dest: Path | None, sidecar: str | None, **chosen: Any) -> N
     columns, without = _names(chosen.pop("columns")), _names(chosen.pop("without"))
     if sidecar is not None:
         for line in job.sidecars(sidecar, dest, columns=columns, without=without, **chosen).lines(sidecar):
-            click.echo(line, err=True)
+            say(line, err=True)
         return
     if dest is None or chosen["template"] is not None or chosen["overwrite"]:
         raise JobError("export needs DEST, a file; --template and --overwrite are for --sidecar")
@@ -115,7 +118,7 @@ def _echo(figures: object, status_lines: Iterable[str]) -> None:
     import msgspec
 
     for line in status_lines or [msgspec.json.format(msgspec.json.encode(figures), indent=2).decode()]:
-        click.echo(line)
+        say(line)
 
 
 def _say_where(job: Job) -> None:
@@ -138,7 +141,7 @@ def doctor(load: Callable[[], Job] | None, as_json: bool) -> int:
 
     found = examine(None if load is None else lambda: load().spec)
     for line in [msgspec.json.format(msgspec.json.encode(found), indent=2).decode()] if as_json else lines(found):
-        click.echo(line)
+        say(line)
     return EXIT_USAGE if any(finding.level == "problem" for finding in found) else EXIT_OK
 
 
@@ -162,7 +165,7 @@ def models(name: str | None, provider: str | None, as_json: bool) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode(known), indent=2).decode())
         return
     for line in table(found, today) if name is None else (line for entry in found for line in details(entry, today)):
-        click.echo(line)
+        say(line)
 
 
 class _Number(click.FloatRange):

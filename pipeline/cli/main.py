@@ -16,6 +16,7 @@ import click
 
 import pipeline
 from pipeline.cli import failures, local_commands, new, run
+from pipeline.cli.options import say
 from pipeline.errors import EXIT_BUG, EXIT_STOPPED, EXIT_USAGE, JobError, PipelineError
 from pipeline.job.file import no_file_name
 from pipeline.machine import machine_error_of
@@ -121,7 +122,7 @@ def _run(arguments: list[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt) as stop:
         return _interrupted(stop)
     except PipelineError as error:
-        click.echo(f"pipeline: {error}", err=True)
+        say(f"pipeline: {error}", err=True)
         return error.exit_code
     except (OSError, SystemExit) as error:  # click turns a broken pipe into an exit
         broken = let_go_of_stdout()

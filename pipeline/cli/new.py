@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.options import settings_of
+from pipeline.cli.options import say, settings_of
 from pipeline.cli.run import CHANGED, SAMPLE, options_of, run_options, say_notes, show
 from pipeline.errors import JobError
 from pipeline.machine import require_address_space
@@ -111,7 +111,7 @@ def init(source: tuple[str, ...], task: str | None, file: Path | None, **choices
     if choices["model"] is None and choices["base_url"] is None and _is_terminal():
         choices["model"] = _asked_model(task, choices["provider"])
     for line in write_job(task, found, Choices(**choices), file, dict(os.environ)):
-        click.echo(line, err=True)
+        say(line, err=True)
 
 
 def _is_terminal() -> bool:
@@ -131,5 +131,5 @@ def _asked_model(task: str, provider: str | None) -> str:
 
     _, usual = usual_model(task, Choices(provider=provider), os.environ)
     for line in models_for(task, provider):
-        click.echo(line, err=True)
+        say(line, err=True)
     return str(click.prompt("Model", default=usual, err=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,13 @@ def optional_job_command(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(functools.partial(_load, job_file, output, offline, settings, variables), **rest)
 
     return _with_options(command, _OPTIONAL_JOB)
+
+
+def say(line: str, *, err: bool = False) -> None:
+    """Prints a line for people, wrapped at words on a terminal."""
+    from pipeline.report.terminal import wrapped
+
+    click.echo(wrapped(line, sys.stderr if err else sys.stdout), err=err)
 
 
 def _with_options(command: Callable[..., Any], job: Callable[..., Any]) -> Callable[..., Any]:

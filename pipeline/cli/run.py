@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.options import job_command
+from pipeline.cli.options import job_command, say
 from pipeline.errors import JobError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def say_notes(job: Job, chosen: Mapping[str, Any]) -> None:
 
             click.echo(msgspec.json.encode({"event": "note", "message": note}).decode(), err=True)
         else:
-            click.echo(f"note: {note}", err=True)
+            say(f"note: {note}", err=True)
 
 
 def show(summary: Summary, chosen: Mapping[str, Any]) -> int:
@@ -96,7 +96,7 @@ def show(summary: Summary, chosen: Mapping[str, Any]) -> int:
     if chosen["summary"] is not None:
         _write(Path(chosen["summary"]), summary)
     for line in [json_line(summary)] if chosen["log_format"] == "json" else lines(summary):
-        click.echo(line, err=True)
+        say(line, err=True)
     return summary.exit_code
 
 

@@ -64,6 +64,11 @@ class LoadedJob(msgspec.Struct, frozen=True, kw_only=True):
         return os.path.normpath(self.path.parent.absolute())
 
     @property
+    def shown(self) -> str:
+        """A short name for displays: the job file's, or the output folder's where the folder keeps the job."""
+        return self.output.name if self.job.output == "." else self.path.stem
+
+    @property
     def command(self) -> str:
         """The job as a command takes it: "jobs/captions.toml --offline"."""
         return f"{shlex.quote(self.name)} {self.flags}".rstrip()

@@ -164,7 +164,7 @@ class Store:
             self.size -= len(kept.bodies[0])
             del self._objects[oldest]
             if len(kept.bodies) > 1:
-                self._objects[oldest] = _Object(model, kept.bodies[1:])
+                self._objects[oldest] = _Object(kept.model, kept.bodies[1:])
                 self._objects.move_to_end(oldest, last=False)
 
     def find(self, reference: str, model: str, time: int = 0) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.counters import Counters, Gauges, Metric, metrics_of
@@ -26,6 +27,7 @@ class Metrics:
         self._path = path
         self._shown = shown
         self._next = 0.0
+        self._text: str | None = text(job, RunState())
         self._last = RunState()
 
     def __enter__(self) -> Metrics:
@@ -38,25 +40,27 @@ class Metrics:
 
     def __exit__(self, *_: object) -> None:
         self._shown.__exit__(None, None, None)
-        self._try()
+        self._text = text(self._job, self._last)
+        self.save()
 
     def update(self, state: RunState, elapsed: float) -> None:
         self._last = state
         self._shown.update(state, elapsed)
         if elapsed >= self._next:
             self._next = elapsed + EVERY
-            self._try()
+            self._text = text(self._job, state)
 
-    def _try(self) -> None:
-        try:
+    def save(self) -> None:
+        self._shown.save()
+        with suppress(OSError):
             self._write()
-        except OSError:
-            return
 
     def _write(self) -> None:
-        beside = self._path.with_name(f".{self._path.name}.tmp")
-        beside.write_text(text(self._job, self._last), encoding="utf-8")
-        os.replace(beside, self._path)  # noqa: PTH105 - Path.replace is the same call
+        wanted, self._text = self._text, None
+        if wanted is not None:
+            beside = self._path.with_name(f".{self._path.name}.tmp")
+            beside.write_text(wanted, encoding="utf-8")
+            os.replace(beside, self._path)  # noqa: PTH105 - Path.replace is the same call
 
 
 def text(job: str, state: RunState) -> str:

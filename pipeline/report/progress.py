@@ -1,24 +1,23 @@
-"""Progress on stderr: a live line on a terminal, a plain line a minute elsewhere."""
+"""Progress on stderr: lines that are redrawn on a terminal, a plain line a minute elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
 import msgspec
 
 from pipeline.report import terminal
+from pipeline.report.live import SAID_SECONDS, Lines, Pace, run_lines
 from pipeline.report.metrics import Metrics
 from pipeline.report.state import Progress, Quiet, RunState, count, money, span
 from pipeline.report.terminal import for_drawing, one_line
 
 PLAIN_EVERY = 60.0
 """Seconds between lines where stderr is not a terminal; a night's log stays readable."""
-
-SAID_SECONDS = 10.0
-"""A pause of the whole account that is longer than this is said."""
 
 
 def progress(
@@ -87,34 +86,51 @@ class JsonLines(Plain):
 
 
 class Live(Quiet):
-    """A bar that is redrawn in place and leaves nothing behind but the summary."""
+    """A few lines that are redrawn in place and leave nothing behind but the summary."""
 
     def __init__(self, name: str, stream: TextIO) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, SpinnerColumn, TextColumn
-        from rich.progress import Progress as Bar
+        from rich.live import Live as Redrawn
 
-        self._bar = Bar(
-            SpinnerColumn("dots" if terminal.holds("⠋", stream) else "line"),
-            TextColumn("{task.description}", style="bold", markup=False),
-            BarColumn(bar_width=28),
-            TextColumn("{task.fields[line]}", markup=False),
-            console=Console(file=for_drawing(stream)),
+        self._name = terminal.as_printed(name, stream)
+        self._stream = stream
+        self._pace = Pace()
+        self._lines: Lines | None = None
+        self._console = Console(file=for_drawing(stream), highlight=False)
+        self._live = Redrawn(
+            console=self._console,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
-            refresh_per_second=8,
+            refresh_per_second=4,
+            get_renderable=self._drawn,
         )
-        self._stream = stream
-        self._task: Any = self._bar.add_task(terminal.as_printed(name, stream), total=None, line="starting")
 
     def __enter__(self) -> Live:
-        self._bar.start()
+        self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        self._live.stop()
 
     def update(self, state: RunState, elapsed: float) -> None:
-        line = terminal.as_printed(describe(state, elapsed), self._stream)
-        self._bar.update(self._task, total=state.total or None, completed=state.ended, line=line)
+        rate = self._pace.add(elapsed, state.ended)
+        self._lines = run_lines(self._name, state, elapsed, rate, bar_for(self._stream))
+
+    def _drawn(self) -> Any:
+        """The lines as they fit now; the terminal may have been resized."""
+        from rich.text import Text
+
+        lines = self._lines.fitted(self._console.width - 1) if self._lines is not None else [f"{self._name}  starting"]
+        return Text(terminal.as_printed("\n".join(lines), self._stream), no_wrap=True, overflow="crop")
+
+
+def bar_for(stream: Any) -> Callable[[float, int], str]:
+    """Draws a share as a bar, in characters that the stream can show."""
+    done, rest = ("━", "─") if terminal.holds("━─", stream) else ("#", ".")
+
+    def draw(share: float, columns: int) -> str:
+        full = round(min(1.0, share) * columns)
+        return done * full + rest * (columns - full)
+
+    return draw

@@ -13,11 +13,14 @@ from pipeline.counters import Counters, Gauges, counts
 class RunState(Counters, kw_only=True):
     """The counters of one run, updated as rows end, and the gauges of its pool.
 
-    `total`: rows to send in this run. `skipped`: rows of the manifest that need nothing.
+    `total`: rows to send in this run. `skipped`: rows of the manifest that need nothing. `reasons`: failed rows by
+    code. `max_cost`: the budget of the run, None without one.
     """
 
     total: int = 0
     skipped: int = 0
+    reasons: dict[str, int] = {}
+    max_cost: float | None = None
     gauges: Gauges = Gauges()
 
     @property
@@ -64,6 +67,10 @@ class Progress(Protocol):
 
     def update(self, state: RunState, elapsed: float) -> None: ...
 
+    def save(self) -> None:
+        """Writes the files of the display. Blocking: called in a thread, a few times a second."""
+        ...
+
 
 class Quiet:
     """Shows nothing."""
@@ -75,4 +82,7 @@ class Quiet:
         return None
 
     def update(self, state: RunState, elapsed: float) -> None:
+        return None
+
+    def save(self) -> None:
         return None

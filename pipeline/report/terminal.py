@@ -10,11 +10,16 @@ import codecs
 import io
 import os
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+_NEXT = "; next: "
+"""Between the outcome of a command and the command to type next."""
 
 _STEERING = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, other than a tab and the end of a line
@@ -66,6 +71,20 @@ def streams_for_people() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+def wrapped(line: str, stream: Any) -> str:
+    """The line as a terminal shows it best: wrapped at words, and a command to copy on a line of its own, unbroken.
+
+    Unchanged where the stream is no terminal: programs read lines.
+    """
+    if not stream.isatty():
+        return line
+    prose, next_, command = line.partition(_NEXT)
+    width = max(20, shutil.get_terminal_size().columns)
+    indent = " " * (len(prose) - len(prose.lstrip()) + 2)
+    lines = textwrap.wrap(prose, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines or [""]) + (f"\n{next_.removeprefix('; ')}{command}" if next_ else "")
 
 
 def for_drawing(stream: Any) -> Any:

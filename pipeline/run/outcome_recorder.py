@@ -73,7 +73,7 @@ class OutcomeRecorder:
             self.sharing.keep(work, outcome, last - len(now))
         self.state.sent += 1
         if isinstance(outcome, FailureRecord):
-            self.state.failed += 1
+            self._count_failed(outcome)
         else:
             self.state.answered += 1
         if waiting:
@@ -84,10 +84,15 @@ class OutcomeRecorder:
         state = self.state
         for outcome in outcomes:
             if isinstance(outcome, FailureRecord):
-                state.failed += 1
+                self._count_failed(outcome)
             else:
                 state.shared += 1
                 state.cached += (outcome.shared_with or "").startswith(CACHED)
+
+    def _count_failed(self, outcome: FailureRecord) -> None:
+        state = self.state
+        state.failed += 1
+        state.reasons[outcome.code] = state.reasons.get(outcome.code, 0) + 1
 
 
 def _now() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,8 @@ import msgspec
 
 from pipeline.errors import QueryError
 from pipeline.job.load import LoadedJob
+from pipeline.report import published
+from pipeline.report.progress import progress
 from pipeline.report.summary import FailureGroup, Status
 from pipeline.store import read
 from pipeline.store.layout import Layout
@@ -94,6 +97,17 @@ def status(spec: LoadedJob) -> Status:
         last_run=previous.last_run,
         quota=previous.quota,
     )
+
+
+def watch(spec: LoadedJob) -> None:
+    """Shows a run of another process on stderr, as the run's own terminal does, until it ends. Blocking."""
+    layout = Layout(spec.output)
+    with progress(spec.shown) as display:
+        while running(layout.lock) is not None:
+            found = published.read(layout.progress)
+            if found is not None:
+                display.update(found.state, found.elapsed + max(0.0, time.time() - found.at))
+            time.sleep(published.EVERY)
 
 
 def read_last_run(output: Path) -> LastRun | None:

@@ -23,6 +23,7 @@ from pipeline.dispatch.stop import Stop, Stopped
 from pipeline.errors import StoreError
 from pipeline.machine import is_scarce, machine_error_of
 from pipeline.report.progress import progress
+from pipeline.report.published import Published
 from pipeline.report.state import Progress
 from pipeline.report.summary import Summary
 from pipeline.run import connect
@@ -80,6 +81,7 @@ class Running:
         """Sends what is planned and records how it went. Raises only for bugs and for a manifest that went away."""
         state, plan = self._recorder.state, self._selection
         state.total, state.skipped = plan.total, plan.done
+        state.max_cost = None if self._context.spec.offline else self._context.spec.job.budget.max_cost
         stopped = Stopped(reason="finished")
         if plan.total:
             self._record = self._started()
@@ -258,16 +260,18 @@ class Running:
 
     def _display(self) -> Progress:
         options = self._options
-        return progress(
-            self._context.spec.path.stem,
+        shown = progress(
+            self._context.spec.shown,
             quiet=not options.progress,
             form=options.log_format,
             metrics=options.metrics,
         )
+        return Published(self._store.layout.progress, self._record.run_id, shown)
 
     async def _draw(self, pool: Pool[WorkItem], display: Progress) -> None:
         while True:
             self._show(pool, display)
+            await anyio.to_thread.run_sync(display.save)
             await anyio.sleep(DRAW_SECONDS)
 
     def _show(self, pool: Pool[WorkItem], display: Progress) -> None:

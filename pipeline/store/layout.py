@@ -31,6 +31,7 @@ class Layout:
         self.manifest_state = self.runs / "current"
         self.format = self.runs / "format.json"
         self.summary = self.runs / "summary.json"
+        self.progress = self.runs / "progress.json"
         self.job = self.runs / "job.json"
         self.catalog = output / "catalog.sql"
         self.lock = output / "run.lock"

@@ -47,6 +47,7 @@ def test_metrics_are_prometheus_text_and_replaced_in_one_step(tmp_path):
     path = tmp_path / "pipeline.prom"
     with progress("captions", stream=io.StringIO(), quiet=True, metrics=str(path)) as display:
         display.update(STATE, 1.0)
+        display.save()
         assert 'pipeline_rows_answered_total{job="captions"} 40' in path.read_text()
     assert [file.name for file in tmp_path.iterdir()] == ["pipeline.prom"]
     for line in path.read_text().splitlines():
