@@ -11,12 +11,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pipeline.errors import (
+    JobError,
+    Locked,
+    MachineError,
+    ManifestError,
+    MissingExtra,
+    PipelineError,
+    QueryError,
+    StoreError,
+)
+
 if TYPE_CHECKING:
     from pipeline.api import Job as Job
 
     __version__: str
 
-__all__ = ["Job", "__version__"]
+__all__ = [
+    "Job",
+    "JobError",
+    "Locked",
+    "MachineError",
+    "ManifestError",
+    "MissingExtra",
+    "PipelineError",
+    "QueryError",
+    "StoreError",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+import contextvars
+import functools
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 import msgspec
 
 from pipeline import tasks
-from pipeline.errors import JobError
+from pipeline.errors import JobError, PipelineError
 from pipeline.job.load import OFFLINE_SUFFIX, LoadedJob
 from pipeline.job.load import load as load_spec
+from pipeline.report.state import in_notebook
 from pipeline.run.run_options import RunOptions
 
 if TYPE_CHECKING:
     import duckdb
+    import numpy
 
     from pipeline.report.estimate_lines import Estimate
     from pipeline.report.summary import Status, Summary
@@ -78,14 +84,15 @@ class Job:
         """Runs the job to its end and returns the summary; the process's exit code is `summary.exit_code`.
 
         manifest: a pyarrow table or reader, a polars or pandas frame, or an iterable of dicts, instead of the job's.
-        settings: fields of RunOptions, such as `limit=3`. Not from within an event loop: there, `await job.arun()`.
+        settings: fields of RunOptions, such as `limit=3`. Where an event loop runs already, as in a notebook, the job
+        runs in a thread of its own, and the loop waits; `await job.arun()` lets the loop go on.
         """
         from pipeline.run.local import execute
 
-        return anyio.run(execute, self.spec, self._options(manifest, options, settings), backend="asyncio")
+        return _finished(execute, self.spec, self._options(manifest, options, settings))
 
     async def arun(self, manifest: Any = None, *, options: RunOptions | None = None, **settings: Any) -> Summary:
-        """`run` for a notebook, a scheduler or anything else with a running asyncio event loop."""
+        """`run` as a coroutine, for a scheduler or anything else with a running asyncio event loop."""
         from pipeline.run.local import execute
 
         return await execute(self.spec, self._options(manifest, options, settings))
@@ -96,11 +103,15 @@ class Job:
 
         return notes(self.spec)
 
-    def plan(self) -> Estimate:
-        """What `run` would send, refuse, cost and take; nothing is sent, and no key is needed."""
+    def plan(self, manifest: Any = None) -> Estimate:
+        """What `run` would send, refuse, cost and take; nothing is sent, and no key is needed. manifest: as for `run`,
+        but no iterator, which can be read once."""
         from pipeline.run.estimate import make_estimate
 
-        return make_estimate(self.spec)
+        rows = self._rows if manifest is None else manifest
+        if isinstance(rows, Iterator):
+            raise JobError("plan reads the rows, and an iterator can be read once: hand over a list or a frame")
+        return make_estimate(self.spec, rows)
 
     def reprocess(self, where: str | None = None, *, options: RunOptions | None = None, **settings: Any) -> Summary:
         """Sends failed rows again: those that were throttled, transient or malformed, or those that `where` picks.
@@ -111,7 +122,7 @@ class Job:
         from pipeline.run.local import execute_reprocess
 
         chosen = msgspec.structs.replace(_options(None, options, settings), where=where)
-        return anyio.run(execute_reprocess, self.spec, chosen, backend="asyncio")
+        return _finished(execute_reprocess, self.spec, chosen)
 
     def reprocess_groups(self, where: str | None = None) -> dict[tuple[str, str], int]:
         """How many rows `reprocess` would send, by (fault, code); nothing is sent."""
@@ -173,6 +184,34 @@ class Job:
         from pipeline.run.output import query
 
         return query(self._read(), sql, write=write)
+
+    def results(self, form: Literal["arrow", "polars", "pandas"] = "arrow", *, columns: Iterable[str] = ()) -> Any:
+        """The view `results` as a pyarrow table, or a polars or pandas frame; one row per id, sorted by id.
+
+        columns: these alone. Raises JobError for a column that is not there, and MissingExtra without polars or pandas.
+        """
+        from pipeline.run.output import results
+
+        return results(self._read(), form, tuple(columns))
+
+    def vectors(self) -> tuple[list[str], numpy.ndarray[Any, Any]]:
+        """(ids, array): the vectors of `results` as float32 of shape (rows, dimension), sorted by id.
+
+        Rows without a vector of the newest answers' dimension are left out. Raises JobError for a job that makes none.
+        """
+        from pipeline.run.output import vectors
+
+        return vectors(self._read())
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the status, and some results with thumbnails."""
+        from pipeline.report.html import lines_html
+        from pipeline.run.shown import job_html
+
+        try:
+            return job_html(self._read())
+        except PipelineError as error:
+            return lines_html([str(error)])
 
     def status(self) -> Status:
         """What is done, left, failed and spent, by the figures of the last run."""
@@ -245,6 +284,17 @@ class Job:
         return self.spec
 
 
+def _finished(function: Callable[..., Coroutine[Any, Any, Summary]], *arguments: Any) -> Summary:
+    """The result of a coroutine function, in this thread or, where an event loop runs in this thread, in another."""
+    run = functools.partial(anyio.run, function, *arguments, backend="asyncio")
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return run()
+    with ThreadPoolExecutor(1, thread_name_prefix="pipeline") as thread:
+        return thread.submit(contextvars.copy_context().run, run).result()
+
+
 def serve(
     *,
     port: int,
@@ -277,5 +327,5 @@ def _without_file(
 
 
 def _options(manifest: Any, options: RunOptions | None, settings: Mapping[str, Any]) -> RunOptions:
-    options = options or RunOptions(progress=False)
+    options = options or RunOptions(progress=in_notebook())
     return msgspec.structs.replace(options, **({"manifest": manifest} if manifest is not None else {}), **settings)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from pipeline.report.html import lines_html
 from pipeline.report.state import count, money, span
 from pipeline.report.summary import FailureGroup, passed_over
 from pipeline.report.terminal import one_line
@@ -51,6 +52,10 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None = None
     limit: str | None = None
     notes: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return lines_html(lines(self))
 
 
 def lines(estimate: Estimate) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
 from collections.abc import Callable
@@ -11,11 +12,14 @@ from typing import Any, TextIO
 import msgspec
 
 from pipeline.report import terminal
+from pipeline.report.html import lines_html
 from pipeline.report.live import SAID_SECONDS, Lines, Pace, run_lines
 from pipeline.report.metrics import Metrics
-from pipeline.report.state import Progress, Quiet, RunState, count, money, span
+from pipeline.report.state import Progress, Quiet, RunState, count, in_notebook, money, span
 from pipeline.report.terminal import for_drawing, one_line
 
+NOTEBOOK_EVERY = 1.0
+"""Seconds between drawings in a notebook."""
 PLAIN_EVERY = 60.0
 """Seconds between lines where stderr is not a terminal; a night's log stays readable."""
 
@@ -30,6 +34,8 @@ def progress(
         shown = Quiet()
     elif form == "json":
         shown = JsonLines(name, stream)
+    elif in_notebook():
+        shown = Notebook(name)
     else:
         shown = Live(name, stream) if stream.isatty() else Plain(name, stream)
     return Metrics(name, Path(metrics), shown) if metrics else shown
@@ -123,6 +129,31 @@ class Live(Quiet):
 
         lines = self._lines.fitted(self._console.width - 1) if self._lines is not None else [f"{self._name}  starting"]
         return Text(terminal.as_printed("\n".join(lines), self._stream), no_wrap=True, overflow="crop")
+
+
+class Notebook(Quiet):
+    """The lines of a terminal in the output of a notebook's cell, drawn anew every second."""
+
+    WIDTH = 100
+
+    def __init__(self, name: str) -> None:
+        self._drawing = importlib.import_module("IPython.display")
+        self._name = name
+        self._pace = Pace()
+        self._next = 0.0
+        self._cell: Any = None
+
+    def __enter__(self) -> Notebook:
+        shown = self._drawing.HTML(lines_html([f"{self._name}  starting"]))
+        self._cell = self._drawing.display(shown, display_id=True)
+        return self
+
+    def update(self, state: RunState, elapsed: float) -> None:
+        rate = self._pace.add(elapsed, state.ended)
+        if self._cell is not None and (elapsed >= self._next or state.ended >= state.total):
+            self._next = elapsed + NOTEBOOK_EVERY
+            lines = run_lines(self._name, state, elapsed, rate, bar_for(None)).fitted(self.WIDTH)
+            self._cell.update(self._drawing.HTML(lines_html(lines)))
 
 
 def bar_for(stream: Any) -> Callable[[float, int], str]:

@@ -9,6 +9,7 @@ import msgspec
 
 from pipeline.counters import Counters
 from pipeline.errors import EXIT_FAILURES, EXIT_OK, EXIT_PLANNED_STOP, EXIT_STOPPED
+from pipeline.report.html import lines_html
 from pipeline.report.state import count, money, span
 from pipeline.report.terminal import one_line
 
@@ -61,6 +62,10 @@ class Summary(Counters, kw_only=True):
     notes: tuple[str, ...] = ()
     quota: str | None = None
     figures: dict[str, Any] = {}
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return lines_html(lines(self))
 
 
 PASSING = ("throttled", "transient")

@@ -6,12 +6,13 @@ import datetime
 import functools
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from pipeline.errors import Fault
 from pipeline.job.load import LoadedJob
-from pipeline.manifest import Manifest, open_manifest
+from pipeline.manifest import Manifest
 from pipeline.providers.checks import warnings
 from pipeline.providers.cost import expected
 from pipeline.providers.models import Model
@@ -28,9 +29,8 @@ from pipeline.run.make_context import check_columns, column_notes, job_context, 
 from pipeline.run.output import connect
 from pipeline.run.owner import refuse_another
 from pipeline.run.row_preview import asked_for, questions
-from pipeline.run.select import ManifestScan, ManifestScanner, selected
+from pipeline.run.select import ManifestScan, ManifestScanner, manifest_of, selected
 from pipeline.store import read
-from pipeline.store.upgrade import input_rules
 from pipeline.tasks import facts
 from pipeline.types import Request, Row
 
@@ -86,11 +86,12 @@ class _Look:
             self.figures.add(row.figures)
 
 
-def make_estimate(spec: LoadedJob) -> Estimate:
-    """Sends nothing and needs no key. Raises JobError, ManifestError."""
+def make_estimate(spec: LoadedJob, rows: Any = None) -> Estimate:
+    """Sends nothing and needs no key. rows: instead of the job's manifest, as for a run. Raises JobError,
+    ManifestError."""
     context = job_context(spec, keyless=True)
-    refuse_another(spec)
-    manifest = open_manifest(spec.manifest, spec.job, input_rules(spec.output, spec.job.task), spec.folder)
+    refuse_another(spec, handed=rows is not None)
+    manifest = manifest_of(spec, rows)
     check_columns(context, manifest.schema_columns)
     fingerprinter = Fingerprinter(spec.job, offline=spec.offline)
     once = spec.job.dedupe.equal

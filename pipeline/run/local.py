@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from pipeline.dispatch.memory import relaxed_gc
 from pipeline.errors import MachineError, ManifestError, PipelineError
 from pipeline.job.load import LoadedJob
 from pipeline.machine import machine_error_of
-from pipeline.manifest import Manifest, from_table, open_manifest
+from pipeline.manifest import Manifest
 from pipeline.report.summary import Summary
 from pipeline.run.change_guard import decided, redo
 from pipeline.run.context import JobContext
@@ -28,16 +27,15 @@ from pipeline.run.owner import mark, refuse_another
 from pipeline.run.reprocess import select_failed
 from pipeline.run.run_options import RunOptions
 from pipeline.run.running import Running
-from pipeline.run.select import ManifestScanner, Selection, selected
+from pipeline.run.select import ManifestScanner, Selection, manifest_of, selected
 from pipeline.store import RunRecord, Store
-from pipeline.store.upgrade import input_rules
 
 
 async def execute(spec: LoadedJob, options: RunOptions) -> Summary:
     """Runs a job to its end, on asyncio. Raises PipelineError for what stops it before anything is sent."""
     with _machine_errors(), relaxed_gc():
         context = job_context(spec)
-        manifest = await anyio.to_thread.run_sync(_manifest, spec, options)
+        manifest = await anyio.to_thread.run_sync(manifest_of, spec, options.manifest)
         check_columns(context, manifest.schema_columns)
 
         def plan(store: Store) -> Selection:
@@ -56,7 +54,7 @@ async def execute_reprocess(spec: LoadedJob, options: RunOptions) -> Summary:
             return select_failed(spec, fingerprinter, options.where, options.limit)
 
         try:
-            root = (await anyio.to_thread.run_sync(_manifest, spec, options)).root
+            root = (await anyio.to_thread.run_sync(manifest_of, spec, options.manifest)).root
         except ManifestError:
             root = "/"  # The manifest has moved on; kept rows name their files by absolute paths.
         return await _execute(context, options, root, plan)
@@ -132,13 +130,6 @@ def _select_rows(context: JobContext, options: RunOptions, manifest: Manifest, s
             manifest, scan, fingerprinter, options.limit, options.sample, should_continue
         ),
     )
-
-
-def _manifest(spec: LoadedJob, options: RunOptions) -> Manifest:
-    rules = input_rules(spec.output, spec.job.task)
-    if options.manifest is not None:
-        return from_table(options.manifest, spec.job, os.getcwd(), rules)  # noqa: PTH109 - a text, as manifests take it
-    return open_manifest(spec.manifest, spec.job, rules, spec.folder)
 
 
 def run_id() -> str:

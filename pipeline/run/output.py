@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipeline.errors import QueryError
+from pipeline.errors import JobError, MissingExtra, QueryError
 from pipeline.job.load import LoadedJob
+from pipeline.job.values import for_message
 from pipeline.report import published
 from pipeline.report.progress import progress
 from pipeline.report.summary import FailureGroup, Status
@@ -18,11 +19,16 @@ from pipeline.store.layout import Layout
 from pipeline.store.lock import running
 from pipeline.store.read import read_only
 from pipeline.store.sql import reader
+from pipeline.tasks import facts
 
 if TYPE_CHECKING:
     import duckdb
 
     from pipeline.store.export import Chosen
+
+
+FORMS = {"arrow": "to_arrow_table", "polars": "pl", "pandas": "df"}
+"""What results can be handed over as → the method of a DuckDB relation."""
 
 
 class LastRun(msgspec.Struct, kw_only=True):
@@ -64,6 +70,35 @@ def query(spec: LoadedJob, sql: str, *, write: bool = False) -> Any:
     if relation is None:
         raise QueryError(f"this statement gives no rows: {sql}")
     return reader(relation, 4_096)
+
+
+def results(spec: LoadedJob, form: str, columns: tuple[str, ...]) -> Any:
+    """`results`, sorted by id, as a pyarrow table, or a polars or pandas frame. Raises JobError, MissingExtra."""
+    from pipeline.store.export import chosen_columns
+    from pipeline.store.sql import quoted
+
+    if form not in FORMS:
+        raise JobError(f"results: found {for_message(form)}, expected one of {', '.join(FORMS)}")
+    connection = connect(spec)
+    chosen = ", ".join(map(quoted, chosen_columns(connection, columns, ())))
+    relation = connection.sql(f"select {chosen} from results order by id")
+    try:
+        return getattr(relation, FORMS[form])()
+    except ImportError:
+        raise MissingExtra(f"{form} is not installed: pip install {form}") from None
+
+
+def vectors(spec: LoadedJob) -> tuple[list[str], Any]:
+    """(ids, float32 array of shape (rows, dimension)) of `results`, sorted by id. Raises JobError for another task."""
+    import numpy as np
+
+    if not facts(spec.job.task).embeds:
+        raise spec.fail(f"task {spec.job.task} makes no vectors")
+    sql = "select id, embedding from results where embedding is not null order by id"
+    table = connect(spec).sql(sql).to_arrow_table()
+    flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    found = np.asarray(flat, dtype=np.float32)
+    return table["id"].to_pylist(), found.reshape(table.num_rows, -1) if table.num_rows else found.reshape(0, 0)
 
 
 def export(spec: LoadedJob, dest: Path, chosen: Chosen) -> int:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pipeline.errors import ManifestError
-from pipeline.manifest import Manifest
+from pipeline.job.load import LoadedJob
+from pipeline.manifest import Manifest, open_manifest
+from pipeline.manifest.from_python import from_table
 from pipeline.run.fingerprinter import Fingerprinter
 from pipeline.run.prepare import unsent_fingerprint
 from pipeline.run.sharing import lasting
@@ -22,6 +25,7 @@ from pipeline.run.work_item import WorkItem
 from pipeline.store.diff import Counts, ManifestDiff, ManifestState, State
 from pipeline.store.layout import Layout
 from pipeline.store.parts import all_parts
+from pipeline.store.upgrade import input_rules
 from pipeline.types import Row, TaskName
 
 if TYPE_CHECKING:
@@ -32,6 +36,14 @@ BATCH = 4_096
 
 SENT: frozenset[int] = frozenset({State.NEW, State.CHANGED, State.RETRY})
 """What a run sends; other failures are for reprocess."""
+
+
+def manifest_of(spec: LoadedJob, rows: Any = None) -> Manifest:
+    """The job's manifest, or the rows that a program hands over instead of it. Blocking. Raises ManifestError."""
+    rules = input_rules(spec.output, spec.job.task)
+    if rows is not None:
+        return from_table(rows, spec.job, os.getcwd(), rules)  # noqa: PTH109 - a text, as manifests take it
+    return open_manifest(spec.manifest, spec.job, rules, spec.folder)
 
 
 class ManifestScan(msgspec.Struct, frozen=True, kw_only=True):
