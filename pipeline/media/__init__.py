@@ -1,1 +1,1 @@
-"""Pictures, sounds and videos: found, checked, loaded and fitted to a model's limits."""
+"""Finds, checks and loads pictures, sounds and videos, and fits them to a model's limits."""

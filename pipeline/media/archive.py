@@ -1,4 +1,7 @@
-"""One open archive: its members in order, by offset or by name. Contents are bounded, whatever the headers claim."""
+"""One open archive: lists the members in order, and finds a member by offset or by name.
+
+A content is never read beyond a bound, whatever size the headers claim.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +29,10 @@ _Facts = tuple[int, int, int, int]
 
 
 class Archive:
-    """An archive behind an open descriptor, which stays the caller's. `name` is for messages.
+    """An archive behind an open descriptor. `name` is for messages.
 
-    Raises DamagedArchive for a file that is no such archive.
+    The caller closes the descriptor, unless `opened` has taken the descriptor over.
+    Raises DamagedArchive if the file is not an archive of the kind that its path says.
     """
 
     def __init__(self, fd: int, path: str, name: str) -> None:
@@ -44,13 +48,13 @@ class Archive:
             raise DamagedArchive(0, "no tar archive: it does not begin with the header of a member")
 
     def entries(self) -> Iterator[Entry]:
-        """All entries in order. Raises DamagedArchive where the rest cannot be read."""
+        """Yields all entries in order. Raises DamagedArchive at the place from which the rest cannot be read."""
         if self._kind == "zip":
             return zip_headers.entries(self._fd, self._directory)
         return tar_headers.entries(self._fd, self.length)
 
     def entry_at(self, offset: int) -> Entry:
-        """The entry at `Entry.offset`. Raises DamagedArchive where none begins there."""
+        """Returns the entry that begins at `offset`, an `Entry.offset`. Raises DamagedArchive if there is none."""
         if self._kind == "zip":
             return zip_headers.entry_at(self._fd, self._directory, offset)
         entry = next(tar_headers.entries(self._fd, self.length, offset), None)
@@ -59,13 +63,15 @@ class Archive:
         return entry
 
     def member(self, entry: Entry) -> Member:
-        """Where a member lies, and by what a later look sees that it is the same one."""
+        """Returns the place of a member, with the mark by which a later look recognises the same member."""
         mark = f"{entry.crc:08x}" if entry.crc is not None else f"{self.facts[2]}:{self.facts[3]}"
         return Member(name=entry.name, offset=entry.offset, size=entry.size, mark=mark)
 
     def entry_of(self, member: Member) -> Entry:
-        """The entry of a member that was found before. Raises Fault `Local.ChangedArchive` where another one lies
-        there now: only the header is read."""
+        """Returns the entry of a member that was found before. Reads only the header.
+
+        Raises Fault `Local.ChangedArchive` if another member, or no member, lies there now.
+        """
         assert member.offset is not None
         try:
             entry = self.entry_at(member.offset)
@@ -76,10 +82,11 @@ class Archive:
         return entry
 
     def read(self, entry: Entry, most: int) -> bytes:
-        """The content of a member, of `most` bytes at most.
+        """Returns the content of a member, which may have at most `most` bytes.
 
         Raises Fault `Local.NotAFile` (a folder, a link), `Local.EmptyFile`, `Local.TooLarge`, `Local.UnreadableMember`
-        (encrypted, an unknown compression) and `Local.DamagedMember` (cut off, other bytes than the archive states).
+        (encrypted, an unknown compression) and `Local.DamagedMember` (cut off, or not the bytes that the archive
+        states).
         """
         self._check(entry, most)
         start = self._start(entry)
@@ -89,7 +96,11 @@ class Archive:
         return body
 
     def opened(self, entry: Entry, most: int) -> io.BufferedReader | io.BytesIO:
-        """The content as a file that can be sought in; closing it closes the descriptor too. Raises as `read` does."""
+        """Returns the content as a file that can seek. Raises the same errors as `read`.
+
+        Takes the descriptor over: closes the descriptor at once for a deflated member, otherwise together with the
+        returned file. After an error, the descriptor is still open.
+        """
         if entry.deflated:
             body = self.read(entry, most)
             os.close(self._fd)
@@ -126,7 +137,7 @@ class Archive:
         return body
 
     def _inflated(self, entry: Entry, start: int) -> bytes:
-        """Unpacks no more than the size that the archive states, and a byte to see that there is more."""
+        """Returns the unpacked content. Unpacks at most one byte more than the size that the archive states."""
         unpacker, found, place, left = zlib.decompressobj(-15), bytearray(), start, entry.packed
         try:
             while not unpacker.eof and len(found) <= entry.size:
@@ -146,7 +157,7 @@ class Archive:
 
 
 class _Window(io.RawIOBase):
-    """Some bytes of a file as a file. Owns the descriptor."""
+    """A file that shows a range of bytes of another file. Owns the descriptor."""
 
     def __init__(self, fd: int, start: int, size: int) -> None:
         self._fd = fd
@@ -185,7 +196,7 @@ _MOST_KNOWN = 256
 
 
 def _directory(fd: int, facts: _Facts) -> zip_headers.Directory:
-    """Where a zip's directory is, looked for once while the archive stays as it is."""
+    """Returns the place of a zip's central directory. Remembers the place as long as the archive does not change."""
     found = _known.get(facts)
     if found is None:
         found = zip_headers.directory(fd, facts[2])
@@ -197,11 +208,15 @@ def _directory(fd: int, facts: _Facts) -> zip_headers.Directory:
 
 
 MOST_MEMBERS = 4_000_000
-"""Members whose places are kept, over all archives (64 MB); the archive that was used longest ago goes first."""
+"""The most members whose places are kept, over all archives (64 MB). The archive that was used longest ago is dropped
+first; the archive in use is always kept."""
 
 
 class _Index:
-    """The places of one archive's members, sorted by the hash of their names; of equal names, the first comes first."""
+    """The places of one archive's members, sorted by the hash of their names.
+
+    Members of the same name keep the order that they have in the archive.
+    """
 
     def __init__(self, archive: Archive) -> None:
         import numpy as np
@@ -212,7 +227,7 @@ class _Index:
                 hashes.append(hash(entry.name))
                 places.append(entry.offset)
         except DamagedArchive:
-            pass  # what came before the damage can be read
+            pass  # the members before the damage can be read
         found = np.frombuffer(hashes, dtype=np.int64) if hashes else np.empty(0, np.int64)
         order = np.argsort(found, kind="stable")
         self._hashes: np.ndarray[Any, Any] = found[order]
@@ -237,8 +252,10 @@ _index_lock = threading.Lock()
 
 
 def find(archive: Archive, name: str) -> Entry | None:
-    """The first member of that name, in either Unicode form; None for none. Raises DamagedArchive where the archive
-    changed meanwhile."""
+    """Returns the first member of a name, in either Unicode form (NFC, NFD); None if no member has this name.
+
+    Raises DamagedArchive if the archive changed meanwhile.
+    """
     with _index_lock:
         index = _indexes.pop(archive.facts, None) or _Index(archive)
         _indexes[archive.facts] = index

@@ -1,4 +1,4 @@
-"""Checks audio and video files: container, size and length. A file that does not fit is refused, never changed."""
+"""Checks the container, size and length of audio and video files. Refuses a file that does not fit; changes no file."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from pipeline.types import MediaLimits
 
 
 class Audio(msgspec.Struct, frozen=True, kw_only=True):
-    """Container name (WAV, MP3, FLAC) and length; seconds is None where the file does not say."""
+    """Container name (WAV, MP3, FLAC) and length of a sound. `seconds` is None if the file does not state it."""
 
     format: str
     seconds: float | None
 
 
 def check_audio(body: bytes, name: str, limits: MediaLimits) -> Audio:
-    """The facts of a sound that keeps to `limits`.
+    """Returns the facts of a sound that keeps to `limits`.
 
+    `max_seconds` None allows any length (a model that is told to cut takes longer sounds).
     Raises Fault `Local.EmptyFile`, `Local.NotASound`, `Local.TruncatedSound`, `Local.Format`, `Local.TooLarge`,
-    `Local.TooLong`. `max_seconds` None: any length (a model told to cut takes longer ones).
+    `Local.TooLong`.
     """
     if not body:
         raise refusal("EmptyFile", f"{name}: the file is empty")
@@ -45,9 +46,9 @@ def check_audio(body: bytes, name: str, limits: MediaLimits) -> Audio:
 
 
 def probe_audio(body: bytes, name: str) -> Audio:
-    """Container and length from the headers. Raises Fault `Local.NotASound`, `Local.TruncatedSound`.
+    """Returns the container and the length from the headers. Raises Fault `Local.NotASound`, `Local.TruncatedSound`.
 
-    Only WAV says how many bytes it should have; a cut MP3 or FLAC is a shorter sound.
+    Only a WAV states how many bytes it must have. A cut MP3 or FLAC is taken as a shorter sound.
     """
     form = sniff(body)
     if form not in AUDIO_FORMATS:
@@ -58,7 +59,7 @@ def probe_audio(body: bytes, name: str) -> Audio:
     from tinytag import TinyTag
 
     try:
-        # The name tells the reader: older versions of tinytag do not know an MP3 without tags by its bytes.
+        # The file name tells tinytag the format: older versions do not recognise an MP3 without tags by its bytes.
         seconds = TinyTag.get(f"sound.{form.lower()}", file_obj=io.BytesIO(body), tags=False).duration
     except Exception as error:  # a parser may raise nearly anything on hostile bytes
         pass_on(error)
@@ -69,7 +70,10 @@ def probe_audio(body: bytes, name: str) -> Audio:
 
 
 def _check_wave(body: bytes, name: str) -> None:
-    """The `data` chunk is there and whole. Recorders that stream write 0 or the largest number as its size."""
+    """Raises Fault unless the `data` chunk of a WAV is there and whole.
+
+    Recorders that stream write 0 or the largest number as the size of this chunk. Such sizes are not checked.
+    """
     place = 12
     while place + 8 <= len(body):
         size = int.from_bytes(body[place + 4 : place + 8], "little")
@@ -85,11 +89,14 @@ def _check_wave(body: bytes, name: str) -> None:
 
 
 def _has_stream_info(body: bytes) -> bool:
-    """A FLAC may leave its length open; its first block is STREAMINFO of 34 bytes all the same (RFC 9639, 8.2)."""
+    """Tells whether the first block of a FLAC is STREAMINFO with 34 bytes (RFC 9639, 8.2).
+
+    Every FLAC has this block, also a FLAC that does not state its length.
+    """
     return len(body) >= 42 and body[4] & 0x7F == 0 and int.from_bytes(body[5:8], "big") == 34
 
 
-# Container → (file ending, MIME type). MP4 and MOV are one format (ISO/IEC 14496-12), told apart by the brand.
+# Container → (file ending, MIME type). MP4 and MOV are one format (ISO/IEC 14496-12); only the brand differs.
 VIDEO_FORMATS: dict[str, tuple[str, str]] = {
     "MP4": (".mp4", "video/mp4"),
     "MOV": (".mov", "video/quicktime"),
@@ -104,7 +111,7 @@ _ASF = bytes.fromhex("3026b2758e66cf11")
 
 
 def video_format(body: bytes) -> str | None:
-    """The container's name, a key of VIDEO_FORMATS, by the first bytes; None for anything else."""
+    """Returns the container's name, a key of VIDEO_FORMATS, by the first bytes; None for any other file."""
     if body[4:8] == b"ftyp" and sniff(body) is None:
         return "MOV" if body[8:12] == b"qt  " else "MP4"
     if body[4:8] in (b"moov", b"mdat", b"wide") and body[:1] == b"\x00":
@@ -121,7 +128,7 @@ def video_format(body: bytes) -> str | None:
 
 
 def check_video(body: bytes, name: str, limits: MediaLimits) -> str:
-    """The container of a video that keeps to `limits`: a key of VIDEO_FORMATS.
+    """Returns the container of a video that keeps to `limits`: a key of VIDEO_FORMATS.
 
     Raises Fault `Local.NotAVideo`, `Local.Format`, `Local.TooLarge`.
     """
@@ -136,7 +143,7 @@ def check_video(body: bytes, name: str, limits: MediaLimits) -> str:
 
 
 def check_video_size(size: int, name: str, limits: MediaLimits) -> None:
-    """Raises Fault `Local.TooLarge` for a file of `size` bytes that cannot be sent; says so before it is read."""
+    """Raises Fault `Local.TooLarge` if a file of `size` bytes is too large to be sent. The file need not be read."""
     advice = "shorten it, or set media.frames"
     most = min(limits.max_bytes or MAX_FILE_BYTES, MAX_FILE_BYTES)
     if size > most:

@@ -1,4 +1,4 @@
-"""Documents: files of several pages, of which each page is a picture. PDF, and TIFF with more than one page."""
+"""Documents: PDF files, and TIFF files with more than one page. Each page of a document is sent as a picture."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.types import MediaLimits
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of several pages. `frames`: of a TIFF, the places of its pages; empty for a PDF."""
+    """A file of pages. `frames`: the TIFF directories (counted from 0) that are pages; empty for a PDF."""
 
     name: str
     body: bytes
@@ -32,7 +32,10 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def document(body: bytes, name: str, dpi: int = DPI) -> Document | None:
-    """The document that a file is, None for a file of one page or of none. Raises Fault as `pdf.page_sizes`."""
+    """Returns the document for a PDF, or for a TIFF of two or more pages; None for any other file.
+
+    Raises the same errors as `pdf.page_sizes`.
+    """
     sha256 = hashlib.sha256(body).hexdigest()
     if is_pdf(body):
         return Document(name=name, body=body, sha256=sha256, pages=count_pages(body, name), dpi=dpi)
@@ -41,7 +44,10 @@ def document(body: bytes, name: str, dpi: int = DPI) -> Document | None:
 
 
 def one_page(body: bytes, name: str, limits: MediaLimits, resize: Literal["fit", "off"], dpi: int) -> Fitted:
-    """A PDF of one page as a picture. Raises Fault PAGES for one that has more, and as `fitted_page`."""
+    """Returns the only page of a PDF as a picture.
+
+    Raises Fault PAGES if the PDF has more pages, and the same errors as `fitted_page`.
+    """
     pages = count_pages(body, name)
     if pages > 1:
         raise several_pages(name, pages)
@@ -51,7 +57,10 @@ def one_page(body: bytes, name: str, limits: MediaLimits, resize: Literal["fit",
 def fitted_page(
     document: Document, index: int, limits: MediaLimits, resize: Literal["fit", "off"], truncated: Truncated = "refuse"
 ) -> Fitted:
-    """A page, counted from 0, as it may be sent, upright. Raises Fault as `fit` and `pdf.drawn_page`."""
+    """Returns a page (`index` counts from 0) as it may be sent, upright.
+
+    Raises the same errors as `fit` and `pdf.drawn_page`.
+    """
     name = page_name(document.name, index)
     if document.frames:
         frame = document.frames[index]
@@ -62,12 +71,12 @@ def fitted_page(
 
 
 def page_name(name: str, index: int) -> str:
-    """How a page is called in messages and as a source: RFC 8118 counts the pages of a PDF from 1 in this way."""
+    """Returns the name of a page in messages and as a source. The form is that of RFC 8118, which counts from 1."""
     return f"{name}#page={index + 1}"
 
 
 def previewed(document: Document, limits: MediaLimits, resize: Literal["fit", "off"]) -> list[tuple[int, int]]:
-    """(width, height) of each page as it would be sent, from headers alone. Raises Fault as `fit.need`."""
+    """Returns (width, height) of each page as it would be sent, from headers alone. Raises Fault as `fit.need`."""
     found = []
     for index, page in enumerate(_facts(document)):
         any_form = msgspec.structs.replace(page_limits(limits, resize), formats=None)

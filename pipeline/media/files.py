@@ -1,4 +1,4 @@
-"""Opens the local files that a manifest refers to, and nothing but plain files within its folder's bounds."""
+"""Opens the local files that a manifest refers to: only plain files, within the bounds of the manifest's folder."""
 
 from __future__ import annotations
 
@@ -18,14 +18,18 @@ from pipeline.media.redact import public
 from pipeline.media.refs import WIDEN, inside, is_relative
 from pipeline.types import Media, Member
 
-# A bound for memory: 256 MiB is an uncompressed 8-bit RGB picture of 89 megapixels. No service takes a tenth of it.
+# A bound for memory: 256 MiB is an uncompressed 8-bit RGB picture of 89 megapixels. No service takes a tenth of that.
 MAX_FILE_BYTES = 256 * 1024 * 1024
-# A video is hashed in pieces and decoded from its file: the bound is the largest that a service takes (2 GB, §3.7).
+# A video is hashed in pieces and decoded from its file. The bound is the largest video that a service takes (2 GB,
+# §3.7).
 MAX_VIDEO_BYTES = 2 * 1024 * 1024 * 1024
 
 
 def digest(media: Media, *, confine: str | None = None) -> str | None:
-    """SHA-256 (hex) of the original bytes, read in pieces; None for a URL. Raises Fault as `load` does for the file."""
+    """Returns the SHA-256 (hex) of the original bytes, read in pieces; None for a URL.
+
+    Raises the same errors as `opened`.
+    """
     if media.url is not None:
         return None
     if media.data is not None:
@@ -35,7 +39,7 @@ def digest(media: Media, *, confine: str | None = None) -> str | None:
 
 
 def read(media: Media, *, confine: str | None = None) -> bytes:
-    """The original bytes of a local file, of a file in an archive, or of a data: URL."""
+    """Returns the original bytes of a local file, of a file in an archive, or of a data: URL."""
     if media.data is not None:
         return media.data
     if media.member is not None:
@@ -52,8 +56,11 @@ def read(media: Media, *, confine: str | None = None) -> bytes:
 
 
 def _read(descriptor: int, size: int) -> bytes:
-    """All there is, up to the bound. One read of the size that was found: Python's file object would make room for the
-    bound first, 100 of the 110 µs that a 200 KB picture took."""
+    """Returns all bytes of a file. Of a file that grows meanwhile, reading stops after MAX_FILE_BYTES.
+
+    One system call reads the size that was found. Python's file object first allocates memory for the bound, which was
+    100 of the 110 µs that a 200 KB picture took.
+    """
     body = os.read(descriptor, size + 1)
     while len(body) != size and len(body) <= MAX_FILE_BYTES and (more := os.read(descriptor, 1 << 20)):
         body += more
@@ -61,7 +68,7 @@ def _read(descriptor: int, size: int) -> bytes:
 
 
 def file_size(media: Media) -> int:
-    """Bytes of a local file, or of a file in an archive."""
+    """Returns how many bytes a local file, or a file in an archive, has. Raises Fault if it is not found."""
     if media.member is not None:
         return found_member(media).size or 0
     try:
@@ -71,10 +78,10 @@ def file_size(media: Media) -> int:
 
 
 def facts_of(media: Media) -> os.stat_result:
-    """Size and times of a local file. Raises OSError."""
+    """Returns the size and times of a local file. Raises OSError."""
     path = media.path or ""
     try:
-        return os.stat(path)  # noqa: PTH116 - a Path object a file would double the time
+        return os.stat(path)  # noqa: PTH116 - a Path object for each file doubles the time
     except FileNotFoundError:
         other = other_form(path)
         if other is None:
@@ -83,7 +90,10 @@ def facts_of(media: Media) -> os.stat_result:
 
 
 def found_member(media: Media) -> Member:
-    """The member of an archive with its place: a reference in a table has its name alone. Raises Fault."""
+    """Returns the member of an archive with its place; a reference in a table has only the name of the member.
+
+    Raises Fault if the archive or the member is not found.
+    """
     if media.member is not None and media.member.offset is not None:
         return media.member
     with _member(media, None) as (archive, entry):
@@ -91,16 +101,16 @@ def found_member(media: Media) -> Member:
 
 
 def on_disk(path: str) -> str:
-    """The path as it is spelled on the disk, where only the Unicode form of its names differs; else as it is."""
+    """Returns the path as the disk spells it. Only the Unicode form of names may differ; else the path is unchanged."""
     return path if path.isascii() or os.path.lexists(path) else other_form(path) or path
 
 
 def opened(media: Media, confine: str | None) -> BufferedReader | BytesIO:
-    """A plain, non-empty file of bearable size, open for reading; nothing else is opened, and no pipe is waited for.
+    """Opens a plain file that is not empty and not too large, for reading. Opens nothing else; waits for no pipe.
 
     Raises Fault `Local.MissingFile`, `Local.NoPermission`, `Local.NotAFile`, `Local.EmptyFile`, `Local.TooLarge`,
     `Local.OutsideManifest`, `Local.UnreadableFile`; for a file in an archive also `Local.MissingMember`,
-    `Local.ChangedArchive`, `Local.DamagedArchive`, and as `Archive.read`.
+    `Local.ChangedArchive`, `Local.DamagedArchive`, and the same errors as `Archive.read`.
     """
     descriptor, _ = _open(media, confine)
     if media.member is None:
@@ -120,7 +130,7 @@ def _most(media: Media) -> int:
 
 @contextmanager
 def _member(media: Media, confine: str | None) -> Iterator[tuple[Archive, Entry]]:
-    """The open archive of a medium, and the medium's entry in it. Raises as `opened`."""
+    """Yields the open archive of a medium, and the medium's entry in it. Raises the same errors as `opened`."""
     descriptor, _ = _open(media, confine)
     try:
         with _as_faults(media):
@@ -155,7 +165,10 @@ def _as_faults(media: Media) -> Iterator[None]:
 
 
 def _open(media: Media, confine: str | None) -> tuple[int, int]:
-    """As `opened`: the descriptor and the size. In a thread, each call of the system costs a change of threads."""
+    """Opens a file under the same checks as `opened`; returns its descriptor and its size.
+
+    Makes few system calls: in a thread, each system call costs a change of threads.
+    """
     path, name = on_disk(media.path or ""), public(media)
     try:
         most = _most(media) if media.member is None else None
@@ -175,16 +188,16 @@ def _open(media: Media, confine: str | None) -> tuple[int, int]:
 
 
 def _real(descriptor: int, path: str) -> str:
-    """Where an open file really lies."""
+    """Returns the path of an open file with all links resolved."""
     try:
-        return os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - one call, and of what was opened
+        return os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - one call, and for the file that was opened
     except OSError:
         return os.path.realpath(path)
 
 
 def _check_within(real: str, root: str, name: str) -> None:
     folders = (root, *root.beside) if isinstance(root, Root) else (root,)
-    # A real path below the folder as spelled needs no look at the folder's own links.
+    # If the real path is below the folder as spelled, the folder's own links need not be resolved.
     if any(inside(real, folder) for folder in folders):
         return
     if not any(inside(real, os.path.realpath(folder)) for folder in folders):
@@ -194,7 +207,10 @@ def _check_within(real: str, root: str, name: str) -> None:
 
 
 def _check_kind(facts: os.stat_result, name: str, most: int | None) -> None:
-    """`most`: bytes; None for an archive, of which only members are read."""
+    """Raises Fault unless the facts are of a plain file with 1 to `most` bytes.
+
+    `most` is None for an archive: only its members are read, so the archive may have any size.
+    """
     if stat.S_ISDIR(facts.st_mode):
         raise refusal("NotAFile", f"{name}: this is a folder; expected a file")
     if not stat.S_ISREG(facts.st_mode):

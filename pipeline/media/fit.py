@@ -1,4 +1,4 @@
-"""Fits a picture to a model's limits: sent as it is where that will do, else downscaled or re-encoded, or refused."""
+"""Fits a picture to a model's limits: keeps it unchanged if it fits, else downscales, re-encodes or refuses it."""
 
 from __future__ import annotations
 
@@ -19,21 +19,24 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 PAGES = "Local.Pages"
-"""The code of the refusal of a document where one picture is expected."""
+"""The fault code for a document of several pages where one picture is expected."""
 
-# Tried in turn until the bytes fit; below 60 JPEG's blocks show, and fewer pixels look better.
+# JPEG qualities, tried in turn until the bytes fit. Below 60, JPEG's blocks show, and fewer pixels look better.
 _QUALITIES = (92, 85, 75, 60)
 
 LEAST_COMPRESSED = 65_536
-"""Bytes of a PNG that is worth being compressed."""
+"""An uncompressed PNG of more bytes than this is worth compressing."""
 
-# zlib takes about 150 ms a megapixel; above this a lossless copy is not worth the wait, nor likely to fit.
+# zlib takes about 150 ms a megapixel. Above this size, a lossless copy takes too long and is unlikely to fit.
 _LOSSLESS_PIXELS = 4_000_000
 
 
 class Fitted(msgspec.Struct, frozen=True, kw_only=True):
-    """The bytes to send with their format. Sizes are as the picture is seen, its EXIF orientation applied: of what is
-    sent, and of the original. `changed` says in words what was done, None for the untouched original."""
+    """The bytes to send, with their format.
+
+    `width` and `height` are of the sent picture, `original_*` of the original. All sizes are in pixels, with the EXIF
+    orientation applied. `changed` says in words what was done; it is None for the untouched original.
+    """
 
     body: bytes
     format: str
@@ -53,20 +56,22 @@ def fit(
     upright: bool = False,
     truncated: Truncated = "refuse",
 ) -> Fitted:
-    """The picture as it may be sent. `resize` "off" changes nothing and refuses what is beyond the limits instead.
-    `truncated` "send" takes a picture that is cut off at its end for what there is of it.
+    """Returns the picture as it may be sent.
 
-    Changed in "fit": a format the model does not take; too many bytes, pixels, or too long a side; more pixels than
-    the service keeps (`useful_pixels`); CMYK and 16-bit pictures, which readers commonly turn into wrong colours or
-    plain white; animations, to their first frame; with `upright`, pictures that need turning. Whatever is written
-    anew is turned upright, in sRGB, and without metadata.
-    Raises Fault: EmptyFile, NotAPicture, TruncatedPicture, DamagedPicture, TooManyPixels, TooSmall, Ratio, Format,
-    TooLarge, TooLongSide (codes `Local.…`).
+    `resize` "off" changes nothing, and refuses a picture beyond the limits. `truncated` "send" accepts a picture that
+    is cut off at its end.
+    `resize` "fit" writes these pictures anew: a format that the model does not take; too many bytes or pixels, or too
+    long a side; CMYK and 16-bit pictures, which readers often turn into wrong colours or plain white; animations (only
+    the first frame is kept); with `upright`, pictures that need turning. It also writes anew pictures with more pixels
+    than the service keeps (`useful_pixels`) and large uncompressed PNG, if the new file has fewer bytes. A picture that
+    is written anew is upright, in sRGB, and without metadata.
+    Raises Fault: EmptyFile, NotAPicture, MissingExtra, TruncatedPicture, DamagedPicture, Pages, TooManyPixels,
+    TooSmall, Ratio, Format, TooLarge, TooLongSide (codes `Local.…`).
     """
     found = facts(open_image(body, name))
     if found.pages > 1:
         raise several_pages(name, found.pages)
-    needed = need(found, len(body), name, limits, resize=resize, upright=upright)  # first, as in a plan
+    needed = need(found, len(body), name, limits, resize=resize, upright=upright)  # before decoding, as a plan does
     if needed != "all" and is_complete_file(body, found.format) is not True:
         render.verify(body, name, truncated)
     if needed == "nothing" and resize == "fit" and found.format == "PNG" and _is_uncompressed(body):
@@ -75,12 +80,12 @@ def fit(
         return _as_is(body, found)
     fitted = _remade(body, found, name, limits, truncated)
     if needed == "useful" and len(fitted.body) >= len(body):
-        return _as_is(body, found)  # fewer pixels, but no fewer bytes: the service may as well downscale it
+        return _as_is(body, found)  # no bytes are saved: the service can downscale it
     return fitted
 
 
 def several_pages(name: str, pages: int) -> Fault:
-    """The refusal (code PAGES) of a document where one picture is expected."""
+    """Returns the fault (code PAGES) for a document where one picture is expected."""
     way = "ocr reads such a file when it is the row's only picture, ask takes its pages as pictures"
     return Fault("rejected", PAGES, f"{name}: {pages} pages, and one picture is expected here; {way}")
 
@@ -88,7 +93,7 @@ def several_pages(name: str, pages: int) -> Fault:
 def fit_frame(
     body: bytes, name: str, limits: MediaLimits, frame: int, *, resize: Literal["fit", "off"], truncated: Truncated
 ) -> Fitted:
-    """As `fit`, for one directory of a TIFF, counted from 0. It is written anew, upright."""
+    """Does the same as `fit` for one directory of a TIFF (`frame` counts from 0). Always writes it anew, upright."""
     image = open_image(body, name)
     try:
         image.seek(frame)
@@ -101,28 +106,29 @@ def fit_frame(
 
 
 def fit_page(image: Image, name: str, limits: MediaLimits, *, resize: Literal["fit", "off"]) -> Fitted:
-    """As `fit`, for a page that was drawn here, in RGB."""
+    """Does the same as `fit` for the picture of a page that was drawn here, in RGB. Always writes it anew."""
     found, limits = drawn_facts(*image.size), page_limits(limits, resize)
     need(found, 0, name, msgspec.structs.replace(limits, formats=None), resize=resize)
     return _written(render.drawn(image, found), found, name, limits)
 
 
 def drawn_facts(width: int, height: int) -> Facts:
-    """Of a page that was drawn here."""
+    """Returns the facts of a page that was drawn here. Sizes are in pixels."""
     return Facts(format="PDF", width=width, height=height, orientation=1, mode="RGB", bits=8, animated=False)
 
 
 def page_limits(limits: MediaLimits, resize: Literal["fit", "off"]) -> MediaLimits:
-    """A page is written anew in any case; with `resize` "off" it keeps its size."""
+    """Returns the limits for a page, which is always written anew. `resize` "off" removes `useful_pixels`."""
     return limits if resize == "fit" else msgspec.structs.replace(limits, useful_pixels=None)
 
 
 def need(
     found: Facts, size: int, name: str, limits: MediaLimits, *, resize: Literal["fit", "off"], upright: bool = False
 ) -> Literal["nothing", "useful", "all"]:
-    """What a picture of `size` bytes needs by its header: nothing, a downscale that only saves bytes, or all there is.
+    """Tells from the header how a picture of `size` bytes must change.
 
-    Raises Fault for what is refused by the header alone.
+    "nothing": no change. "useful": a downscale that only saves bytes. "all": the picture must be written anew.
+    Raises Fault if the header alone shows that the picture is refused.
     """
     _check_shape(found, name, limits)
     beyond = next(_beyond(size, found, name, limits), None)
@@ -137,7 +143,10 @@ def need(
 
 
 def _is_uncompressed(body: bytes) -> bool:
-    """A PNG whose pixels are stored as they are (RFC 1951 §3.2.4), such as one made of a Python picture."""
+    """Tells whether a large PNG stores its pixels without compression (RFC 1951 §3.2.4).
+
+    A PNG that is made of a Python picture stores them so.
+    """
     place = body.find(b"IDAT", 0, LEAST_COMPRESSED) if len(body) > LEAST_COMPRESSED else -1
     return place > 0 and body[place + 6] & 0b110 == 0
 
@@ -150,7 +159,10 @@ def _as_is(body: bytes, found: Facts) -> Fitted:
 
 
 def _check_shape(found: Facts, name: str, limits: MediaLimits) -> None:
-    """What no fitting can repair: enlarging invents pixels, and cropping or padding changes the picture."""
+    """Raises Fault if a side is too short or the picture is too long for its width.
+
+    No fitting repairs these: enlarging invents pixels, and cropping or padding changes the picture.
+    """
     short, long = sorted((found.width, found.height))
     if limits.min_side is not None and short < limits.min_side:
         raise refusal("TooSmall", f"{name}: {_size(found)}; the model takes sides of at least {limits.min_side} pixels")
@@ -159,7 +171,7 @@ def _check_shape(found: Facts, name: str, limits: MediaLimits) -> None:
 
 
 def _beyond(size: int, found: Facts, name: str, limits: MediaLimits) -> Iterator[Fault]:
-    """A refusal for every limit that is exceeded and could be kept by writing the picture anew."""
+    """Yields a fault for each limit that the picture exceeds, and that a picture written anew can keep."""
     if limits.formats is not None and found.format not in limits.formats:
         taken = f"the model takes {', '.join(limits.formats)}"
         more = "if the model takes it, list it in media.formats under [models]"
@@ -180,7 +192,7 @@ def _beyond(size: int, found: Facts, name: str, limits: MediaLimits) -> Iterator
 
 
 def encoded_size(size: int) -> int:
-    """Bytes of the base64 form, padding included."""
+    """Returns the bytes of the base64 form, with padding, of `size` bytes."""
     return 4 * math.ceil(size / 3)
 
 
@@ -190,7 +202,7 @@ def _remade(body: bytes, found: Facts, name: str, limits: MediaLimits, truncated
 
 
 def _written(image: render.Canvas, found: Facts, name: str, limits: MediaLimits, original: int | None = None) -> Fitted:
-    """The picture encoded within the limits. original: the bytes of its file, for a message."""
+    """Returns the picture, encoded within the limits. `original`: the bytes of the original file, for a message."""
     if limits.formats is not None and not set(limits.formats) & set(render.WRITABLE):
         taken = ", ".join(limits.formats)
         raise refusal("Format", f"{name}: {found.format}; the model takes {taken}, none of which can be written")
@@ -220,7 +232,7 @@ def _written(image: render.Canvas, found: Facts, name: str, limits: MediaLimits,
 
 
 def _step(size: int | None, limits: MediaLimits) -> float:
-    """The next factor for the sides: bytes go about with the area, so that one step usually does."""
+    """Returns the factor for the next, smaller sides. Bytes grow about with the area, so one step is usually enough."""
     bounds = [limits.max_bytes, None if limits.max_encoded_bytes is None else limits.max_encoded_bytes * 3 // 4]
     most = min((bound for bound in bounds if bound is not None), default=None)
     if size is None or most is None:
@@ -229,7 +241,7 @@ def _step(size: int | None, limits: MediaLimits) -> float:
 
 
 def scaled(width: int, height: int, limits: MediaLimits) -> tuple[int, int]:
-    """The largest size of about the same shape within `max_pixels`, `useful_pixels` and `max_side`."""
+    """Returns the largest (width, height) of about the same shape within `max_pixels`, `useful_pixels`, `max_side`."""
     areas = [most for most in (limits.max_pixels, limits.useful_pixels) if most is not None]
     factor = min([1.0, *(math.sqrt(most / (width * height)) for most in areas)])
     if limits.max_side is not None:
@@ -238,12 +250,14 @@ def scaled(width: int, height: int, limits: MediaLimits) -> tuple[int, int]:
         return width, height
     width, height = shrunk(width, height, factor, limits)
     longest = max(1, min([max(width, height), *(most // min(width, height) for most in areas)]))
-    return min(width, longest), min(height, longest)  # differs for a line alone, whose short side stays a pixel
+    return min(width, longest), min(height, longest)  # changes only a line, whose short side stays at 1 pixel
 
 
 def shrunk(width: int, height: int, factor: float, limits: MediaLimits) -> tuple[int, int]:
-    """Both sides times `factor`, rounded down (so that no bound on area is passed); a long side that rounding made
-    too long for `max_ratio` loses a pixel or two."""
+    """Returns both sides times `factor`, rounded down so that the area keeps to its bound; at least 1 pixel each.
+
+    If rounding makes the long side too long for `max_ratio`, the long side loses a pixel or two.
+    """
     width, height = max(1, int(width * factor)), max(1, int(height * factor))
     if limits.max_ratio is not None:
         longest = max(1, int(min(width, height) * limits.max_ratio))
@@ -252,7 +266,11 @@ def shrunk(width: int, height: int, factor: float, limits: MediaLimits) -> tuple
 
 
 def _plans(found: Facts, image: render.Canvas, limits: MediaLimits) -> Iterator[tuple[str, int]]:
-    """Formats to write, with a quality: lossless first where the original was lossless, drawn or transparent."""
+    """Yields (format, quality) in the order in which they are tried.
+
+    A lossless format comes first for a PNG or GIF, a palette or black-and-white picture, and a transparent picture, up
+    to _LOSSLESS_PIXELS. If the model takes only lossless formats, the lossless format is the only one.
+    """
     taken = [form for form in render.WRITABLE if limits.formats is None or form in limits.formats]
     drawn = found.format in ("PNG", "GIF") or found.mode in ("1", "P") or image.transparent
     lossless = [form for form in taken if form not in render.LOSSY]

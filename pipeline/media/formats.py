@@ -1,7 +1,7 @@
-"""What bytes are: the format of a file by its first bytes, whether an image is complete, base64 without a header.
+"""Recognises bytes: the format of a file by its first bytes, whether an image is complete, base64 without a header.
 
-A full decode of a 12-megapixel JPEG costs 90 ms and more; finding the marker costs microseconds. Damage in the middle
-of a file is not seen here: the service answers it.
+To decode a 12-megapixel JPEG costs 90 ms and more; to find its end marker costs microseconds. This module does not see
+damage in the middle of a file: the service reports that damage.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"ID3", "MP3"),
 )
 
-# What people name .jpg by mistake; for messages alone.
+# Files that people name .jpg by mistake. Used only in messages.
 _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"%PDF-", "a PDF document"),
     (b"PK\x03\x04", "a ZIP archive or an office document"),
@@ -67,7 +67,7 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
 
 
 def sniff(body: bytes) -> str | None:
-    """The format's name, a key of IMAGE_FORMATS or AUDIO_FORMATS; None for anything else."""
+    """Returns the format's name, a key of IMAGE_FORMATS or AUDIO_FORMATS; None for any other bytes."""
     for start, name in _STARTS:
         if body.startswith(start):
             return name
@@ -87,7 +87,7 @@ def sniff(body: bytes) -> str | None:
 
 
 def described(body: bytes) -> str:
-    """What a file that is no picture seems to be, for a message."""
+    """Returns words for a message that say what a file seems to be, if it is not a picture."""
     for start, words in _OTHERS:
         if body.startswith(start):
             return words
@@ -108,9 +108,10 @@ def described(body: bytes) -> str:
 
 
 def _of_brands(body: bytes) -> str | None:
-    """AVIF or HEIF by the brands of a file (ISO/IEC 23008-12 §10, AV1 image file format §9), else None.
+    """Returns AVIF or HEIF by the brands of a file (ISO/IEC 23008-12 §10, AV1 image file format §9), else None.
 
-    `mif1` and `msf1` say only that it is one of the two; the compatible brands say which."""
+    The brands `mif1` and `msf1` stand for both formats; then the compatible brands decide.
+    """
     main, end = body[8:12], min(int.from_bytes(body[:4], "big"), 256)
     brands = {main, *(body[place : place + 4] for place in range(16, end - 3, 4))}
     if main in (b"avif", b"avis") or (main in (b"mif1", b"msf1") and brands & {b"avif", b"avis"}):
@@ -119,7 +120,10 @@ def _of_brands(body: bytes) -> str | None:
 
 
 def _is_mpeg_audio(body: bytes) -> bool:
-    """An MPEG audio frame header, layer III: sync bits, a version, a bit rate and a sampling rate that exist."""
+    """Tells whether bytes begin with the header of an MPEG audio frame, layer III.
+
+    The sync bits must be right; the version, the bit rate and the sampling rate must exist.
+    """
     return (
         body[1] & 0xE6 == 0xE2  # 11 sync bits, layer III
         and body[1] & 0x18 != 0x08
@@ -129,8 +133,11 @@ def _is_mpeg_audio(body: bytes) -> bool:
 
 
 def is_complete_file(body: bytes, form: str) -> bool | None:
-    """Whether the end marker of `form` is there (bytes behind it are allowed: phones append); None where the format
-    has none, so that only decoding can tell."""
+    """Tells whether the end of a picture is there; None if the format has no end marker: only decoding can tell.
+
+    A WEBP states its length; the others have an end marker. Bytes behind the end are allowed for JPEG, PNG and WEBP,
+    because phones append bytes; for GIF and raw JPEG2000 only zeros are allowed.
+    """
     if form == "JPEG":
         return _jpeg(body)
     if form == "PNG":
@@ -145,13 +152,16 @@ def is_complete_file(body: bytes, form: str) -> bool | None:
 
 
 def is_cut(body: bytes) -> bool:
-    """Whether a picture lacks its end marker; False for formats that have none, and for what is no picture."""
+    """Tells whether the end of a picture is missing; False for formats without an end marker, and for other files."""
     form = sniff(body)
     return form is not None and is_complete_file(body, form) is False
 
 
 def _jpeg(body: bytes) -> bool:
-    """An end-of-image marker behind the start of the scan: the one of an EXIF thumbnail stands before it."""
+    """Tells whether a JPEG has an end-of-image marker behind the start of its scan.
+
+    The end-of-image marker of an EXIF thumbnail stands before the scan.
+    """
     place = 2
     while place + 4 <= len(body):
         if body[place] != 0xFF:
@@ -169,10 +179,10 @@ def _jpeg(body: bytes) -> bool:
 
 
 LEAST = 80
-"""Characters of the shortest text that is looked at: the smallest PNG there is has 90."""
+"""Characters of the shortest text that is examined. The base64 of the smallest possible PNG has 90 characters."""
 
 LONGEST_PATH, LONGEST_NAME = 4096, 255
-"""Characters of the longest path, and of the longest name in it (Linux: PATH_MAX, NAME_MAX)."""
+"""Characters of the longest path, and of the longest name in a path (Linux: PATH_MAX, NAME_MAX)."""
 
 _HEAD = 64
 _ALPHABET = re.compile(r"[A-Za-z0-9+/_=\-\s]+")
@@ -181,7 +191,7 @@ _CERTAIN = frozenset(("JPEG", "PNG", "GIF", "WEBP", "TIFF", "JPEG2000", "AVIF", 
 
 
 def of_media(text: str) -> bool:
-    """Whether a text is base64 of a picture, a sound or a document, by its first bytes. Nothing else is decoded."""
+    """Tells whether a text is base64 of a picture, a sound or a document. Decodes only the first bytes."""
     if len(text) < LEAST or not _ALPHABET.fullmatch(head := text.lstrip()[:_HEAD]):
         return False
     try:
@@ -193,14 +203,14 @@ def of_media(text: str) -> bool:
 
 
 def too_long_for_a_path(text: str) -> bool:
-    """Whether a text can only be base64 or hexadecimal digits of something, and no path."""
+    """Tells whether a text is too long for a path, and has only the characters of base64 or hexadecimal digits."""
     if len(text) <= LONGEST_NAME or not _ALPHABET.fullmatch(text):
         return False
     return len(text) > LONGEST_PATH or max(map(len, text.split("/"))) > LONGEST_NAME
 
 
 def decoded(text: str) -> bytes | None:
-    """The bytes, None where it is no base64 to its end."""
+    """Returns the decoded bytes; None if the text is not base64 up to its end."""
     import pybase64
 
     plain = _usual("".join(text.split())).rstrip("=")
@@ -212,7 +222,7 @@ def decoded(text: str) -> bytes | None:
 
 
 def by_hash(text: str) -> str:
-    """How such a text is stored and shown."""
+    """Returns the form in which a base64 text is stored and shown: its hash."""
     return f"base64;sha256={hashlib.sha256(text.encode(errors='replace')).hexdigest()}"
 
 

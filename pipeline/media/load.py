@@ -1,4 +1,4 @@
-"""Loads one image, audio or video file for sending, or tells from its header alone what loading would send."""
+"""Loads one image, audio or video file for sending, or tells from the header alone what would be sent."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def load(
     truncated: Literal["refuse", "send"] = "refuse",
     dpi: int = DPI,
 ) -> Loaded:
-    """What goes to the service for `media`: the URL as it is (http, https, oss), else the bytes, fitted to `limits`.
+    """Returns what goes to the service for `media`: the unchanged URL (http, https, oss), or bytes fitted to `limits`.
 
-    `confine`: the manifest's folder (`Manifest.root`). A reference relative to it must not lead out of it through
-    links; one that was written as an absolute path is the user's explicit word and may. `upright`: turn pictures by
-    their EXIF orientation even where nothing else is to be done (for reading text, and for positions). `truncated`:
-    "send" takes pictures that are cut off at their end as well. `dpi`: of the page of a PDF.
+    `confine`: the manifest's folder (`Manifest.root`). A relative reference must not lead out of this folder through
+    links. An absolute path may: the user named that place explicitly. `upright`: turns pictures by their EXIF
+    orientation even if nothing else must change (for reading text, and for positions). `truncated` "send" also accepts
+    pictures that are cut off at their end. `dpi`: dots per inch at which the page of a PDF is drawn.
     Blocking: run it in a thread.
-    Raises Fault `rejected` with a code `Local.…` that says what is wrong, with the numbers and the file's public name.
+    Raises Fault `rejected` with a code `Local.…`; its message gives the numbers and the file's public name.
     """
     if media.url is not None:
         return Loaded(kind=media.kind, source=public(media), url=media.url)
@@ -63,7 +63,7 @@ def from_bytes(
     truncated: Literal["refuse", "send"] = "refuse",
     dpi: int = DPI,
 ) -> Loaded:
-    """As `load`, for bytes that are here already (a URL's picture that was fetched by us)."""
+    """Does the same as `load` for bytes that are already here (of a URL's picture that this program has fetched)."""
     source = public(media)
     sha256 = hashlib.sha256(body).hexdigest()
     if not body:
@@ -99,8 +99,11 @@ def load_page(
     resize: Literal["fit", "off"] = "fit",
     truncated: Literal["refuse", "send"] = "refuse",
 ) -> Loaded:
-    """A page of a document, counted from 0, as `load` gives a picture; its `page` counts from 1. `sha256` is of the
-    whole file. Blocking. Raises Fault as `load`."""
+    """Returns a page of a document in the form that `load` returns for a picture.
+
+    `index` counts from 0; `page` of the result counts from 1. `sha256` is of the whole file.
+    Blocking. Raises the same errors as `load`.
+    """
     media = Media(kind="image", ref=document.name, path=document.name)
     fitted = fitted_page(document, index, limits, resize, truncated)
     loaded = _image(media, fitted, page_name(document.name, index))
@@ -127,7 +130,7 @@ def _image(media: Media, fitted: Fitted, source: str) -> Loaded:
 
 
 def _name(media: Media, ending: str) -> str:
-    """A file name for uploads: the original's stem with the ending of what is sent."""
+    """Returns a file name for uploads: the original's stem with the ending of the format that is sent."""
     address = media.member.name if media.member else media.path or (media.url or "").split("?")[0].split("#")[0]
     base = _UNSAFE.sub("_", address.rstrip("/").rpartition("/")[2])
     stem = base.rpartition(".")[0] or base
@@ -143,10 +146,10 @@ def preview(
     upright: bool = False,
     dpi: int = DPI,
 ) -> tuple[int, int] | None:
-    """(width, height) in pixels of what would be sent; None for a URL, which is not here.
+    """Returns (width, height) in pixels of the picture that would be sent; None for a URL, whose file is not here.
 
-    Nothing is decoded. Raises Fault where the header alone shows that `load` would refuse. What only decoding shows is
-    not seen: damage, and how many pixels a bound on bytes will cost.
+    Decodes nothing. So damage is not seen, nor how many pixels a bound on bytes will cost.
+    Raises Fault if the header alone shows that `load` would refuse the picture.
     """
     if media.url is not None:
         return None
@@ -167,12 +170,15 @@ def preview(
 
 
 def previewed_document(media: Media, confine: str | None, dpi: int) -> Document | None:
-    """The document that a file is, None for another file. Raises Fault as `documents.document`."""
+    """Returns the document of a file; None if the file is not a document.
+
+    Raises the same errors as `documents.document` and `read`.
+    """
     return document(read(media, confine=confine), public(media), dpi)
 
 
 def preview_pages(limits: MediaLimits, found: Document, resize: Literal["fit", "off"]) -> list[Loaded]:
-    """The pages of a document as they would be sent, without bytes. Raises Fault as `preview`."""
+    """Returns the pages of a document as they would be sent, without bytes. Raises the same errors as `preview`."""
     return [
         Loaded(kind="image", source=page_name(found.name, index), url="", width=width, height=height, page=index + 1)
         for index, (width, height) in enumerate(previewed(found, limits, resize))
@@ -183,7 +189,7 @@ def original_coordinates(loaded: Loaded, polygon: Sequence[tuple[float, float]])
     """Converts (x, y) points from pixels of the image that was sent to pixels of the original image with its EXIF
     orientation applied.
 
-    Both images are upright, so that only the scale differs. If a size is unknown, the points are returned unchanged.
+    Both images are upright, so only the scale differs. If a size is unknown, the points are returned unchanged.
     """
     width, height = loaded.original_width, loaded.original_height
     if not (loaded.width and loaded.height and width and height):

@@ -1,4 +1,4 @@
-"""Paths as rows write them: the folder of a manifest, members of archives, and names that are missing on disk."""
+"""Paths as rows write them: the folder of a manifest, members of archives, and names that are not on the disk."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ _PACKED = re.compile(r"\.(?:tar\.(?:gz|bz2|xz|zst|lz4|lzma|z)|tgz|tbz2?|txz|tzst
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One entry of an archive, as its headers say.
+    """One entry of an archive, as the headers describe it.
 
-    `offset`: of the entry's first header, in a zip of its record in the central directory. `data`: of the content, in a
-    zip of the local header before it. `size`: bytes of the content, `packed`: as they lie in the archive. `crc`: None
-    where the archive has none. `kind`: `file`, `folder`, or what else it is. `reason`: why the content cannot be read.
+    `offset`: where the entry's first header begins; in a zip, the entry's record in the central directory. `data`:
+    where the content begins; in a zip, the local header before the content. `size`: bytes of the content. `packed`:
+    bytes that the content takes in the archive. `crc`: None if the archive states no checksum. `kind`: `file`,
+    `folder`, or a word for another kind. `reason`: why the content cannot be read.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class DamagedArchive(Exception):
-    """The headers of an archive cannot be read from `offset` on; `reason` says why."""
+    """The error for an archive whose headers cannot be read from `offset` on. `reason` says why."""
 
     def __init__(self, offset: int, reason: str) -> None:
         super().__init__(reason)
@@ -51,18 +52,18 @@ class DamagedArchive(Exception):
 
 
 def archive_kind(name: str) -> ArchiveKind | None:
-    """What a file name's ending stands for; None for no archive, or one that cannot be read by offset."""
+    """Returns the kind of archive by a file name's ending; None if it is no archive, or cannot be read by offset."""
     ending = name[-4:].lower()
     return "tar" if ending == ".tar" else "zip" if ending == ".zip" else None
 
 
 def is_packed(name: str) -> bool:
-    """Whether a name is that of an archive which is compressed as a whole, so that no member has an offset."""
+    """Tells whether a name is that of an archive that is compressed as a whole, so that no member has an offset."""
     return _PACKED.search(name) is not None
 
 
 def split_reference(ref: str) -> tuple[str, str | None]:
-    """A reference as (path, name of the member); None for a path that names no member."""
+    """Splits a reference into (path, name of the member). The name is None if the reference names no member."""
     if "#" not in ref:
         return ref, None
     found = _REFERENCE.fullmatch(ref)
@@ -70,7 +71,7 @@ def split_reference(ref: str) -> tuple[str, str | None]:
 
 
 def plain_name(name: str) -> str:
-    """A member's name without the `./` that tar writes for the members of the folder `.`."""
+    """Returns a member's name without the `./` that tar writes for the members of the folder `.`."""
     while name.startswith("./"):
         name = name[2:].lstrip("/")
     return name
@@ -80,15 +81,18 @@ _REVISION_CHARS = 200
 
 
 class Root(str):
-    """An absolute folder in which relative paths begin. A path, and the links behind it, may reach this folder and the
-    folders in `beside`: the manifest's own, where `media.root` is another one, and the `blobs` of a cache folder of
-    the Hugging Face hub. A path that leaves the folder is taken from the first of `beside`."""
+    """The absolute folder in which relative paths begin.
+
+    A path, and the links behind it, may reach this folder and the folders in `beside`. `beside` holds the manifest's
+    own folder, if `media.root` is another folder, and the `blobs` of a cache folder of the Hugging Face hub. A path
+    that leaves this folder is resolved from the first folder of `beside`.
+    """
 
     beside: tuple[str, ...] = ()
 
 
 def root_of(folder: str, job: JobFile) -> Root:
-    """The root for a manifest in `folder` (absolute). Raises ManifestError where `media.root` is no folder."""
+    """Returns the root for a manifest in `folder` (absolute). Raises ManifestError if `media.root` is not a folder."""
     place = job.media.root
     if place is not None and not Path(place).is_dir():
         raise ManifestError(f"media.root: there is no folder {place}")
@@ -98,8 +102,11 @@ def root_of(folder: str, job: JobFile) -> Root:
 
 
 def hub_snapshot(folder: str) -> str:
-    """The snapshot that a cache folder of the Hugging Face hub stands for (`refs/main`, or the only one); any other
-    folder is itself. The layout: https://huggingface.co/docs/huggingface_hub/guides/manage-cache"""
+    """Returns the snapshot folder for a cache folder of the Hugging Face hub; returns any other folder unchanged.
+
+    The snapshot is the one that `refs/main` names, or the only one. Without either, the cache folder is returned.
+    The layout: https://huggingface.co/docs/huggingface_hub/guides/manage-cache
+    """
     place = Path(folder)
     if not (place / "blobs").is_dir() or not (place / "snapshots").is_dir():
         return folder
@@ -114,7 +121,7 @@ def hub_snapshot(folder: str) -> str:
 
 
 def _blobs(folder: str) -> str | None:
-    """The folder of contents that the links of a snapshot lead to: `…/blobs` for `…/snapshots/<revision>/…`."""
+    """Returns the folder that the links of a hub snapshot lead to: `…/blobs` for `…/snapshots/<revision>/…`."""
     parts = folder.split("/")
     for place in range(len(parts) - 2, 0, -1):
         if parts[place] == "snapshots":
@@ -124,20 +131,24 @@ def _blobs(folder: str) -> str | None:
 
 
 MOST_NAMES = 20_000
-"""Names of a folder that are looked through for another spelling; every missing file of a long list may ask."""
+"""The most names of a folder that are searched for another spelling. There is a bound because every missing file of a
+long list may start a search."""
 
 PACKED = (
     "; an archive that is compressed as a whole has no members that can be read by offset: unpack it to a plain .tar "
     "(gunzip, zstd -d), or pack a .zip"
 )
-"""What to do about a .tar.gz and its kind."""
+"""The advice for a .tar.gz and similar archives, as the end of a message."""
 
 _PYTHON_LIST = re.compile(r"\[\s*'.*'\s*,?\s*\]", re.DOTALL)
 
 
 def other_form(path: str) -> str | None:
-    """The path with each of its names composed (NFC) or decomposed (NFD) as it stands on the disk; None where that is
-    no other path, or not there. macOS decomposes names, most other systems keep what they are given."""
+    """Returns the path with each name in the Unicode form (NFC or NFD) that exists on the disk.
+
+    Returns None if that path equals `path`, or does not exist. macOS decomposes names (NFD); most other systems keep
+    the form that they are given.
+    """
     if path.isascii():
         return None
     place = ""
@@ -151,7 +162,7 @@ def other_form(path: str) -> str | None:
 
 
 def advice(path: str) -> str:
-    """What a person may have meant by a path that is not there, as the end of a message; "" where nothing is near."""
+    """Returns a guess at the meaning of a path that does not exist, as the end of a message; "" without a guess."""
     name = path.rpartition("/")[2] if not path.endswith("]") else path[path.find("/[") + 1 :]
     if _PYTHON_LIST.fullmatch(name):
         return _as_json(name)
@@ -173,8 +184,11 @@ def _as_json(text: str) -> str:
 
 
 def _near(path: str) -> str | None:
-    """The path with each missing name replaced by one that differs in case, width or blanks; of the last name the
-    ending may differ too."""
+    """Returns the path with each missing name replaced by an existing name; None if a name has no replacement.
+
+    The existing name may differ in case, in the width of characters and in blanks around it. The last name may also
+    differ in its ending.
+    """
     place, names = "", path.strip("/").split("/")
     for number, name in enumerate(names):
         if not os.path.lexists(f"{place}/{name}"):
@@ -198,8 +212,10 @@ def _folder(folder: str) -> dict[str, str]:
 
 @functools.lru_cache(maxsize=8)
 def _spellings(folder: str, changed: int) -> dict[str, str]:
-    """Folded name, and folded stem, → the name in a folder. `changed`: its time of change, so that a folder is read
-    again once names were added."""
+    """Returns each folded name, and each folded stem, of a folder → the name in the folder.
+
+    `changed`: the folder's time of change. It makes the cache read a folder again after names were added.
+    """
     found: dict[str, str] = {}
     with os.scandir(folder) as entries:
         for number, entry in enumerate(entries):

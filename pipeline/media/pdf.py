@@ -1,4 +1,4 @@
-"""Reads PDF files: how many pages, their sizes, and each page as a picture. The one place that knows pypdfium2."""
+"""Reads PDF files: counts pages, gives their sizes, and draws a page as a picture. Only this module uses pypdfium2."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 DPI = 150
-"""Dots per inch of a page unless the job says more: letters of 8 points are then 17 pixels high."""
+"""Dots per inch of a page, unless the job sets another number. Letters of 8 points are then 17 pixels high."""
 
 MOST_PIXELS = 24_000_000
-"""A page of more is drawn with fewer dots per inch: a poster of a square metre at 150 dpi has 35 million."""
+"""The most pixels of a drawn page. A larger page is drawn with fewer dots per inch: a poster of one square metre at 150
+dpi has 35 million pixels."""
 
 _lock = threading.Lock()
-"""PDFium may be used by one thread at a time (pypdfium2's README, "Thread incompatibility")."""
+"""Lets only one thread at a time use PDFium (pypdfium2's README, "Thread incompatibility")."""
 
 
 def is_pdf(body: bytes) -> bool:
-    """Whether these are the first bytes of a PDF file."""
+    """Tells whether bytes begin like a PDF file."""
     return body[:1024].lstrip(b"\x00\t\n\x0c\r \xef\xbb\xbf").startswith(b"%PDF-")
 
 
 def page_sizes(body: bytes, name: str, dpi: int) -> tuple[tuple[int, int], ...]:
-    """(width, height) in pixels of each page, as it would be drawn.
+    """Returns (width, height) in pixels of each page, as it would be drawn.
 
     Raises Fault: MissingExtra, PasswordNeeded, DamagedPicture (codes `Local.…`).
     """
@@ -39,13 +40,16 @@ def page_sizes(body: bytes, name: str, dpi: int) -> tuple[tuple[int, int], ...]:
 
 
 def count_pages(body: bytes, name: str) -> int:
-    """How many pages there are. Raises as `page_sizes`."""
+    """Returns the number of pages. Raises the same errors as `page_sizes`."""
     with _opened(body, name) as document:
         return len(document)
 
 
 def drawn_page(body: bytes, name: str, index: int, dpi: int) -> Image:
-    """A page, counted from 0, on white, with what is filled into its forms. Raises as `page_sizes`."""
+    """Draws a page (`index` counts from 0) on white, with the values that are filled into its forms.
+
+    Raises the same errors as `page_sizes`.
+    """
     with _opened(body, name) as document:
         document.init_forms()
         page = document[index]
@@ -76,13 +80,13 @@ def _opened(body: bytes, name: str) -> Iterator[Any]:
 
 
 def _scale(points: tuple[float, float], dpi: int) -> float:
-    """Pixels a point."""
+    """Returns the pixels per point at which a page of (width, height) points is drawn."""
     width, height = points
     return min(dpi / 72, math.sqrt(MOST_PIXELS / max(width * height, 1e-6)))
 
 
 def _size(points: tuple[float, float], dpi: int) -> tuple[int, int]:
-    """Pixels of a page; PDFium rounds up."""
+    """Returns (width, height) in pixels of a page. Rounds up, as PDFium does."""
     width, height = points
     scale = _scale(points, dpi)
     return max(1, math.ceil(width * scale)), max(1, math.ceil(height * scale))

@@ -1,4 +1,4 @@
-"""Facts from a picture's header, without decoding it."""
+"""Reads the facts of a picture from its header, without decoding the picture."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from pipeline.types import Media
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# No picture above this is ever decompressed: Pillow's own hard bound (twice its MAX_IMAGE_PIXELS), about 540 MB as RGB.
-# The largest input any service of the reference takes is 16 megapixels.
+# A picture with more pixels is never decompressed. The number is Pillow's own hard bound (twice its MAX_IMAGE_PIXELS),
+# about 540 MB as RGB. The largest input that any service of the reference takes is 16 megapixels.
 MAX_PIXELS = 178_956_970
 
 _FACTORIES = {
-    # Not jpeg_factory: it makes an animation of a phone's picture with a second one behind it (MPO).
+    # Not jpeg_factory: that makes an animation of a phone's picture with a second picture behind it (MPO).
     "JPEG": ("JpegImagePlugin", "JpegImageFile"),
     "PNG": ("PngImagePlugin", "PngImageFile"),
     "WEBP": ("WebPImagePlugin", "WebPImageFile"),
@@ -41,14 +41,16 @@ _FACTORIES = {
     "PPM": ("PpmImagePlugin", "PpmImageFile"),
 }
 
-# Orientations 5–8 turn the picture by a quarter.
+# The EXIF orientations that turn the picture by a quarter turn.
 _QUARTER_TURNS = (5, 6, 7, 8)
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a header says. `width`, `height`: as stored; `upright_*`: with the EXIF orientation (1–8) applied.
+    """The facts that a picture's header states.
 
-    `mode` is Pillow's; `bits`: per channel; `animated`: more than one frame that is shown in time; `pages`: of a TIFF.
+    `width`, `height`: in pixels, as stored. `upright_*`: with the EXIF orientation (1–8) applied. `mode`: Pillow's
+    mode. `bits`: bits per channel. `animated`: the picture has several frames, shown one after another. `pages`: pages
+    of a TIFF, else 1.
     """
 
     format: str
@@ -70,10 +72,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def probe(media: Media, *, confine: str | None = None) -> Facts:
-    """The facts of a picture in a local file (of which only the header is read) or a data: URL.
+    """Returns the facts of a picture in a local file or a data: URL.
 
-    Raises Fault as `files.opened` does, and `Local.NotAPicture`, `Local.DamagedPicture`, `Local.TruncatedPicture`,
-    `Local.TooManyPixels`; ValueError for a URL.
+    Reads only the header of a file; reads the whole file only if the header seems damaged.
+    Raises the same errors as `files.opened`, and Fault `Local.NotAPicture`, `Local.DamagedPicture`,
+    `Local.TruncatedPicture`, `Local.TooManyPixels`, `Local.MissingExtra`. Raises ValueError for a URL.
     """
     name = public(media)
     if media.data is not None:
@@ -86,13 +89,15 @@ def probe(media: Media, *, confine: str | None = None) -> Facts:
         except Fault as fault:
             if fault.code != "Local.DamagedPicture":
                 raise
-        file.seek(0)  # only the whole file shows whether it is damaged or cut off
+        file.seek(0)  # only the whole file shows whether the picture is damaged or cut off
         return facts(open_image(file.read(), name))
 
 
 def open_image(body: bytes, name: str) -> Image:
-    """A picture opened but not decoded, its size within MAX_PIXELS. Raises as `probe` does, and Fault
-    `Local.TruncatedPicture` for one that is cut off in its header."""
+    """Opens a picture without decoding it. The picture has at most MAX_PIXELS pixels.
+
+    Raises the same errors as `probe`; Fault `Local.TruncatedPicture` for a picture that is cut off in its header.
+    """
     try:
         return _open(io.BytesIO(body), body, name)
     except Fault as fault:
@@ -103,7 +108,7 @@ def open_image(body: bytes, name: str) -> Image:
 
 
 def facts(image: Image) -> Facts:
-    """The facts of an opened picture; nothing is decoded."""
+    """Returns the facts of an opened picture. Decodes nothing."""
     return Facts(
         format=str(image.format),
         width=image.width,
@@ -152,8 +157,10 @@ def _open(file: BinaryIO, head: bytes, name: str) -> Image:
 
 
 def _by_plugin(file: BinaryIO, form: str) -> Image:
-    """Opened by the plugin's own class: Image.open would warn or raise by a process-wide setting, and try other
-    formats. A PNG that is refused for its metadata is opened without them."""
+    """Opens a picture with the class of its format. A PNG that is refused for its metadata is opened without them.
+
+    Image.open is not used: it warns or raises by a process-wide setting, and tries other formats.
+    """
     if form == "TIFF":
         silence_libtiff()
     plugin = _plugin(form)
@@ -169,14 +176,14 @@ def _by_plugin(file: BinaryIO, form: str) -> Image:
 
 
 def load_readers() -> None:
-    """Imports what reads and writes pictures, which is otherwise left until the first picture of each format."""
+    """Imports Pillow's readers and writers of pictures. Otherwise the first picture of each format imports them."""
     for module in {module for module, _ in _FACTORIES.values()} | {"Image", "ImageOps", "ImageCms", "ImageFile"}:
         with suppress(ImportError):  # a Pillow built without a format
             import_module(f"PIL.{module}")
 
 
 def _plugin(form: str) -> Any:
-    """The class of Pillow, or of a library besides it, that opens a format. Raises Fault `Local.MissingExtra`."""
+    """Returns the class, of Pillow or of pillow-heif, that opens a format. Raises Fault `Local.MissingExtra`."""
     if form == "HEIF":
         try:
             from pillow_heif import HeifImageFile
@@ -209,7 +216,10 @@ def _check_size(width: int, height: int, name: str) -> None:
 
 
 def _webp_size(head: bytes) -> tuple[int, int]:
-    """The canvas from the first chunk (RFC 9649): Pillow's decoder would allocate it when the file is opened."""
+    """Returns (width, height) of the canvas from the first chunk (RFC 9649); (1, 1) for an unknown chunk.
+
+    The size must be checked first: Pillow's decoder allocates the canvas when it opens the file.
+    """
     chunk = head[12:16]
     if chunk == b"VP8X" and len(head) >= 30:
         return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
@@ -223,7 +233,7 @@ def _webp_size(head: bytes) -> tuple[int, int]:
 
 def _orientation(image: Image) -> int:
     if image.format == "PNG" and not {"exif", "Raw profile type exif", "xmp"} & image.info.keys():
-        return 1  # Pillow would decode the whole PNG to look for EXIF behind the picture
+        return 1  # Pillow would decode the whole PNG to look for EXIF behind the pixels
     try:
         found = image.getexif().get(0x0112, 1)
     except Exception:  # broken EXIF does not make a picture unusable
@@ -232,7 +242,7 @@ def _orientation(image: Image) -> int:
 
 
 def _bits(image: Image) -> int:
-    """Bits per channel as stored; Pillow's mode hides them for 16-bit colour."""
+    """Returns the bits per channel as stored. Pillow's mode does not show them for 16-bit colour."""
     if image.format == "TIFF":
         stored = getattr(image, "tag_v2", {}).get(258, (8,))
         return int(max(stored)) if isinstance(stored, tuple) else int(stored)

@@ -1,4 +1,4 @@
-"""Pictures as Python programs hold them: PIL pictures and numpy arrays, as the bytes of a file."""
+"""Turns pictures of Python programs (PIL pictures and numpy arrays) into the bytes of a file."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ if TYPE_CHECKING:
 
 _COLOUR_TYPES = {"L": 0, "RGB": 2, "RGBA": 6}
 _STORED = 65_535
-"""Bytes of a block that is not compressed (RFC 1951 §3.2.4)."""
+"""The most bytes of a block that is not compressed (RFC 1951 §3.2.4)."""
 
 
 def is_pil(value: Any) -> bool:
-    """Whether a value is a PIL picture; Pillow is not imported for that."""
+    """Tells whether a value is a PIL picture. Does not import Pillow."""
     return any(kind.__module__ == "PIL.Image" and kind.__name__ == "Image" for kind in type(value).__mro__)
 
 
 def is_image_array(value: Any) -> bool:
-    """Whether a numpy array is a picture: whole numbers of 8 bits, height × width, alone or with 1, 3 or 4 channels."""
+    """Tells whether a value is a numpy array that holds a picture.
+
+    The type is uint8 or bool. The shape is height × width, or height × width × 1, 3 or 4 channels.
+    """
     if not (hasattr(value, "dtype") and hasattr(value, "ndim") and hasattr(value, "shape")):
         return False
     if str(value.dtype) not in ("uint8", "bool") or value.ndim not in (2, 3) or min(value.shape[:2]) < 1:
@@ -29,7 +32,7 @@ def is_image_array(value: Any) -> bool:
 
 
 def file_of_array(value: Any) -> bytes:
-    """The PNG of an array that `is_image_array`."""
+    """Returns the PNG of an array for which `is_image_array` is true."""
     import numpy as np
     from PIL import Image as Pictures
 
@@ -42,8 +45,11 @@ def file_of_array(value: Any) -> bytes:
 
 
 def file_of_image(image: Image) -> bytes:
-    """The PNG of a PIL picture, upright, in grey, RGB or RGBA. What its file does not hold is left out: a picture that
-    Pillow cannot read to its end becomes a PNG that is cut off."""
+    """Returns the PNG of a PIL picture, upright, in grey, RGB or RGBA; a TIFF for the modes I, F and I;16.
+
+    For a picture that Pillow cannot read to its end, returns only the first bytes of a PNG, so that the picture is
+    refused as cut off.
+    """
     from PIL import ImageOps
 
     try:
@@ -70,9 +76,10 @@ def _by_pillow(image: Image) -> bytes:
 
 
 def _png(image: Image) -> bytes:
-    """Not compressed: so that the same pixels are the same bytes under any version of zlib, and stay the same row.
+    """Returns a PNG that is not compressed.
 
-    What is sent is compressed when the picture is fitted to the model.
+    So the same pixels give the same bytes under any version of zlib, and stay the same row. The picture is compressed
+    when it is fitted to the model.
     """
     width, height = image.size
     channels = len(image.getbands())

@@ -1,4 +1,4 @@
-"""Images that Pillow needs help with: rare formats, and PNG files with metadata that Pillow refuses."""
+"""Helps Pillow with two kinds of images: rare formats, and PNG files whose metadata Pillow refuses."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ _FORMATS = (
     "Xpm",
     "XVThumb",
 )
-"""Pillow's modules without "ImagePlugin", whose readers decode by themselves. EPS is not among them: Pillow gives it to
-Ghostscript, another program."""
+"""Names of Pillow's modules, without "ImagePlugin", whose readers decode without another program. EPS is not listed:
+Pillow passes EPS to Ghostscript, which is another program."""
 
 _STRICT = ("IM", "PCD", "SPIDER")
-"""Formats without a fixed beginning whose readers check a header of many values before they take a file."""
+"""Formats without fixed first bytes. Their readers check many values of the header before they accept a file."""
 
 _TGA = struct.Struct("<BBBHHBHHHHBB")
 
 
 def open_rare(file: BinaryIO, head: bytes) -> Image | None:
-    """The picture opened but not decoded, or None if no reader takes it. `head`: the first bytes, 2 KB or more."""
+    """Opens a picture without decoding it; returns None if no reader accepts it. `head`: the first 18 bytes or more."""
     for form, (factory, accept) in _readers().items():
         begins = form in _STRICT if accept is None else accept(head[:16]) is True
         taken = _is_tga(head) if form == "TGA" else begins
@@ -68,7 +68,7 @@ def open_rare(file: BinaryIO, head: bytes) -> Image | None:
 
 @cache
 def _readers() -> Mapping[str, tuple[Any, Any]]:
-    """Format → (reader, test of the first 16 bytes or None) of those that this Pillow has."""
+    """Returns format → (reader, test of the first 16 bytes or None), for the formats that this Pillow can read."""
     from PIL import Image
 
     for name in _FORMATS:
@@ -78,8 +78,10 @@ def _readers() -> Mapping[str, tuple[Any, Any]]:
 
 
 def _is_tga(head: bytes) -> bool:
-    """A header in which every field has one of its few values (Truevision TGA 2.0, 1991, §Header), so that hardly any
-    other file is taken for a picture: TGA has no fixed beginning."""
+    """Tells whether every field of a TGA header has one of its few valid values (Truevision TGA 2.0, 1991, §Header).
+
+    TGA has no fixed first bytes. This check accepts hardly any other file as a picture.
+    """
     if len(head) < _TGA.size:
         return False
     _, mapped, form, start, length, entry, _, _, width, height, bits, flags = _TGA.unpack_from(head)
@@ -92,19 +94,19 @@ def _is_tga(head: bytes) -> bool:
 
 START = b"\x89PNG\r\n\x1a\n"
 _PIXELS = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"acTL", b"fcTL", b"fdAT"))
-"""Chunks without which the picture looks different. They stay as they are, whatever is wrong with them."""
+"""Chunks without which the picture looks different. They are kept unchanged, also if they are damaged."""
 
 _ORIENTATION = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0")
-"""Keywords of the texts in which Pillow looks for the orientation."""
+"""Keywords of the text chunks in which Pillow looks for the orientation."""
 
 MOST_TEXT = 1 << 20
-"""Bytes of an unpacked text or profile: Pillow's own bound (PngImagePlugin.MAX_TEXT_CHUNK)."""
+"""The most bytes of an unpacked text or profile: Pillow's own bound (PngImagePlugin.MAX_TEXT_CHUNK)."""
 
 
 def without_metadata(body: bytes) -> bytes:
-    """The same picture without texts, and without any other metadata that Pillow cannot read.
+    """Returns the same PNG with its pixels, its colour profile and its orientation, and without other metadata.
 
-    A sound colour profile and a sound orientation stay. What stands behind the end of the PNG is left out.
+    A damaged colour profile or orientation is left out. Bytes behind the end of the PNG are left out.
     """
     return START + b"".join(
         part for name, data, part in _chunks(body) if name in _PIXELS or _is_sound(name, data, part)
@@ -112,7 +114,7 @@ def without_metadata(body: bytes) -> bytes:
 
 
 def _chunks(body: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """(name, data, the whole chunk) in order, as far as they are whole; a last one that is cut is given as it is."""
+    """Yields (name, data, whole chunk) of each chunk in order. Yields the existing part of a cut last chunk."""
     place = len(START)
     while place + 8 <= len(body):
         end = place + 12 + int.from_bytes(body[place : place + 4], "big")

@@ -1,4 +1,4 @@
-"""References as they may be shown and stored: URLs without signatures and passwords, `data:` by its hash."""
+"""Makes references safe to show and store: URLs lose signatures and passwords, a hash replaces the data of `data:`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pipeline.media import formats
 from pipeline.media.refs import is_data, to_media
 from pipeline.types import Media
 
-# A parameter that grants access. Wherever it stands, it is dropped: it is a secret, and it changes with every signing
-# while the file stays the same. Names are compared in lower case.
+# Parameters that grant access. They are dropped in every URL: they are secret, and they change with every signing while
+# the file stays the same. Names are compared in lower case.
 SECRETS: dict[str, str] = {
     "signature": "OSS, AWS v2, Google v2, CloudFront, OBS",
     "x-oss-signature": "Alibaba Cloud OSS v4",
@@ -41,8 +41,9 @@ SECRETS: dict[str, str] = {
     "api-key": "keys of self-made servers",
 }
 
-# Parameters that belong to a signature but mean something else elsewhere (`?st=2` may be a page number): they are
-# dropped only beside one of the named secrets. `x-oss-process` and `response-*` are kept: they change what is served.
+# Parameters that belong to a signature, but mean something else elsewhere (`?st=2` may be a page number). They are
+# dropped only in a URL that also has one of the named secrets. `x-oss-process` and `response-*` are kept: they change
+# the file that is served.
 COMPANIONS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("signature", "ossaccesskeyid", "awsaccesskeyid", "googleaccessid", "accesskeyid"): (
         "expires",
@@ -112,8 +113,11 @@ COMPANIONS: dict[tuple[str, ...], tuple[str, ...]] = {
 
 
 def public(media: Media) -> str:
-    """A reference without signature or data: the URL `unsigned`, `data:<mime>;sha256=<hex>`, or the absolute path, with
-    `#member` behind that of an archive."""
+    """Returns a reference without signature and without data.
+
+    This is the URL after `unsigned`, or `data:<mime>;sha256=<hex>`, or the absolute path. The path of an archive is
+    followed by `#member`.
+    """
     if media.url is not None:
         return unsigned(media.url)
     if media.data is not None and not is_data(media.ref):
@@ -126,8 +130,8 @@ def public(media: Media) -> str:
 
 
 def unsigned(url: str) -> str:
-    """A URL without user name, password, fragment and signing parameters; everything else to the letter as it was."""
-    # Most URLs carry none of this; a million of them are looked at before a run.
+    """Returns a URL without user name, password, fragment and signing parameters. Changes no other letter."""
+    # A fast way out: most URLs have none of these signs, and a million URLs may be examined before a run.
     if "?" not in url and "@" not in url and "#" not in url:
         return url
     scheme, separator, rest = url.partition("://")
@@ -142,8 +146,11 @@ def unsigned(url: str) -> str:
 
 
 def redacted(value: Any) -> Any:
-    """A manifest value as it may be stored: texts that are URLs or `data:` become public, in lists and tables too;
-    bytes become their count."""
+    """Returns a manifest value as it may be stored. Values in lists and tables are treated in the same way.
+
+    A URL becomes `unsigned`. A hash replaces the data of a `data:` URL, also inside a longer text, and a text that is
+    base64 of a file. Bytes become their count.
+    """
     if isinstance(value, str):
         return _redacted_text(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -169,7 +176,7 @@ def _redacted_text(text: str) -> str:
     return _INNER_DATA.sub(_by_hash, text) if "data:" in text else text
 
 
-# A data: URL inside a longer text, such as a list in JSON that is cut off in a CSV cell.
+# A data: URL inside a longer text, for example in a JSON list that is cut off in a CSV cell.
 _INNER_DATA = re.compile(r"data:([\w.+-]*/?[\w.+-]*)(?:;[\w=.-]+)*,[A-Za-z0-9+/=_%-]{32,}")
 
 

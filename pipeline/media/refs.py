@@ -1,4 +1,4 @@
-"""From the text of a manifest to a Media: paths, `file://`, http(s), `oss://` and `data:`; nothing is opened here."""
+"""Turns texts of a manifest into Media: paths, `file://`, http(s), `oss://`, `data:` and base64. Opens no file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from pipeline.media import formats
 from pipeline.media.paths import Root, split_reference
 from pipeline.types import Media, MediaKind, Member
 
-# No service takes a body above 64 MiB with base64 in it (PROTOCOLS.md §3.7, "whole body"); a longer text is no picture.
+# No service takes a body above 64 MiB with base64 in it (PROTOCOLS.md §3.7, "whole body"). So a longer text cannot be
+# sent.
 MAX_DATA_URL_CHARS = 64 * 1024 * 1024
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
@@ -23,10 +24,11 @@ _REMOTE = ("http", "https", "oss")
 
 
 def to_media(ref: str, kind: MediaKind, base: str) -> Media:
-    """What `ref` names; relative paths are taken from `base` (absolute, without symlinks resolved; a Root may allow
-    more than one folder).
+    """Returns the Media that `ref` names.
 
-    Raises Fault `Local.BadReference` (empty, unknown scheme, broken data: URL, another host's file) and
+    Relative paths begin in `base` (absolute, symlinks not resolved). If `base` is a Root, more folders may be allowed.
+    Raises Fault `Local.BadReference` (empty, unknown scheme, a URL without a host, broken data: URL or base64),
+    `Local.BadName` (a name that no file can have), `Local.TooLarge` (a data: URL that is too long) and
     `Local.OutsideManifest` (a relative path that leaves `base`).
     """
     if ref.startswith(("https://", "http://", "oss://")):
@@ -50,7 +52,10 @@ def to_media(ref: str, kind: MediaKind, base: str) -> Media:
 
 
 def _bare_base64(ref: str, kind: MediaKind) -> Media | None:
-    """The picture in a text that is base64 without `data:` before it. Raises Fault for what can be no path either."""
+    """Returns the Media of a text that is base64 of a file without `data:` before it; None if the text may be a path.
+
+    Raises Fault `Local.BadReference` if the text is neither a path nor base64 that can be read.
+    """
     if formats.of_media(ref):
         data = formats.decoded(ref) if len(ref) <= MAX_DATA_URL_CHARS else None
         if data is None:
@@ -66,8 +71,10 @@ def _bare_base64(ref: str, kind: MediaKind) -> Media | None:
 
 
 def to_path(ref: str, base: str) -> str:
-    """The absolute local path of a path or a `file://` URL, with `#member` behind that of an archive where the
-    reference names one; raises as `to_media` does."""
+    """Returns the absolute local path of a path or a `file://` URL.
+
+    If the reference names a member of an archive, `#member` follows the path. Raises the same errors as `to_media`.
+    """
     path, member = _place(ref, base)
     return path if member is None else f"{path}#{member}"
 
@@ -78,7 +85,7 @@ def _local(ref: str, kind: MediaKind, base: str) -> Media:
 
 
 def _place(ref: str, base: str) -> tuple[str, str | None]:
-    """(absolute path, member of the archive there or None)."""
+    """Returns (absolute path, name of the member in the archive at this path, or None)."""
     text, member = split_reference(_file_path(ref) if _scheme(ref) == "file" else ref)
     return _path(text, ref, base), member
 
@@ -104,7 +111,7 @@ def _path(text: str, ref: str, base: str) -> str:
 
 
 def is_relative(ref: str) -> bool:
-    """Whether a reference is a path relative to the manifest, and so has to stay within the manifest's folder."""
+    """Tells whether a reference is a path relative to the manifest. It must then stay within the manifest's folder."""
     scheme = _scheme(ref)
     if scheme == "file":
         ref = _file_path(ref)
@@ -114,17 +121,17 @@ def is_relative(ref: str) -> bool:
 
 
 def is_data(ref: str) -> bool:
-    """Whether a reference is a `data:` URL."""
+    """Tells whether a reference is a `data:` URL."""
     return ref.lstrip()[:5].lower() == "data:"
 
 
 def is_remote(ref: str) -> bool:
-    """Whether a reference has a scheme other than `file:`."""
+    """Tells whether a reference has a scheme other than `file:`."""
     return _scheme(ref) not in (None, "file")
 
 
 WIDEN = "[media] root names another folder where paths begin, and an absolute path may lead anywhere"
-"""The ways out for a relative path that leads too far."""
+"""The advice for a relative path that leaves the manifest's folder."""
 
 
 def _bounds(base: str) -> str:
@@ -134,12 +141,12 @@ def _bounds(base: str) -> str:
 
 
 def inside(path: str, folder: str) -> bool:
-    """Whether an absolute, normalised path is `folder` or below it, by its spelling."""
+    """Tells whether an absolute, normalised path is `folder` or is below `folder`. Compares only the spelling."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def redact_for_message(ref: str) -> str:
-    """A reference as a message may show it: shortened, without queries (signatures) and without data."""
+    """Returns a reference as a message may show it: shortened, without password, query (signature) and data."""
     if ref.lstrip()[:5].lower() == "data:":
         return "data: URL"
     text = ref.split("?", 1)[0] if "://" in ref else ref
@@ -149,7 +156,10 @@ def redact_for_message(ref: str) -> str:
 
 
 def _scheme(ref: str) -> str | None:
-    """The scheme in lower case. A drive letter is none, and neither is `name:…` of a file name without `//`."""
+    """Returns the scheme in lower case, or None. A drive letter is no scheme.
+
+    Only `data:` and `file:` are schemes without `//`; any other `name:…` is part of a file name.
+    """
     found = _SCHEME.match(ref.lstrip() if ref[:1].isspace() else ref)
     if found is None:
         return None
@@ -170,10 +180,11 @@ def _remote(ref: str, kind: MediaKind) -> Media:
 
 
 def _file_path(ref: str) -> str:
-    """`file:///a`, `file://localhost/a`, `file:/a`; `file://D:/a` (two or three slashes), and the relative `file://a`.
+    """Returns the path of a `file:` URL, absolute or relative.
 
-    Percent escapes only: a `+` is a plus (PROTOCOLS.md §1.7, trap 64). `file://host/…` cannot be told from a relative
-    path and is read as one, as the services' own samples do.
+    The forms are `file:///a`, `file://localhost/a`, `file:/a`, `file://D:/a` (two or three slashes), and the relative
+    `file://a`. Only percent escapes are decoded: a `+` stays a plus (PROTOCOLS.md §1.7, trap 64). `file://host/…` looks
+    like a relative path, and is read as a relative path, as the services' own samples do.
     """
     rest = ref.strip()[len("file:") :]
     if rest.startswith("//"):
@@ -185,7 +196,10 @@ def _file_path(ref: str) -> str:
 
 
 def _data(ref: str) -> tuple[str | None, bytes]:
-    """RFC 2397: `data:[type][;attribute=value]…[;base64],data`; base64 may lack padding, hold blanks or be URL-safe."""
+    """Returns (MIME type or None, bytes) of a data: URL, by RFC 2397: `data:[type][;attribute=value]…[;base64],data`.
+
+    The base64 may lack padding, hold blanks or be URL-safe.
+    """
     if len(ref) > MAX_DATA_URL_CHARS:
         raise refusal("TooLarge", f"a data: URL of {len(ref):,} characters; at most {MAX_DATA_URL_CHARS:,} are read")
     head, comma, payload = ref.lstrip()[5:].partition(",")

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 Truncated = Literal["refuse", "send"]
 
-# What can be written, in order of preference.
+# The formats that can be written, in order of preference.
 WRITABLE = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "JPEG2000")
 LOSSY = ("JPEG", "WEBP")
 
 
 class Canvas:
-    """A decoded picture on its way to another size and format; `_done` tells in words what has happened to it."""
+    """A decoded picture that is resized and encoded. `_done` lists in words the changes that were made so far."""
 
     def __init__(self, image: Image, found: Facts, done: list[str]) -> None:
         self._image = image
@@ -39,14 +39,14 @@ class Canvas:
         return self._image.width * self._image.height
 
     def resize(self, width: int, height: int) -> None:
-        """To `width` × `height`, downwards only."""
+        """Resizes the picture to `width` × `height` pixels. Used only to make it smaller."""
         from PIL.Image import Resampling
 
         if (width, height) != self._image.size:
             self._image = self._image.resize((width, height), Resampling.LANCZOS, reducing_gap=3.0)
 
     def encode(self, form: str, quality: int) -> bytes | None:
-        """The bytes in a format of WRITABLE; None where the format cannot hold a picture of this size."""
+        """Returns the bytes in a format of WRITABLE; None if the format cannot hold a picture of this size."""
         image = self._image
         self._flattened = self.transparent and form in ("JPEG", "BMP", "GIF")
         if self._flattened:
@@ -54,12 +54,12 @@ class Canvas:
         file = io.BytesIO()
         try:
             image.save(file, form, **_options(form, quality))
-        except (OSError, ValueError):  # JPEG ends at 65,500 pixels a side, WebP at 16,383
+        except (OSError, ValueError):  # JPEG takes at most 65,500 pixels a side, WebP 16,383
             return None
         return file.getvalue()
 
     def changes(self, form: str) -> str:
-        """What was done, in words, for a picture written as `form` last."""
+        """Returns in words what was done to the picture. `form`: the format in which it was written last."""
         found = self._found
         done = list(self._done)
         if self._image.size != (found.upright_width, found.upright_height):
@@ -72,13 +72,15 @@ class Canvas:
 
 
 def drawn(image: Image, found: Facts) -> Canvas:
-    """A page that was drawn here, in RGB."""
+    """Returns the canvas of a page that was drawn here, in RGB."""
     return Canvas(image, found, ["drawn"])
 
 
 def verify(body: bytes, name: str, truncated: Truncated = "refuse") -> None:
-    """Decodes a whole picture to see that nothing is missing; with `truncated` "send", its end may be. Raises Fault as
-    `decoded`."""
+    """Decodes a whole picture to check that nothing is missing. With `truncated` "send", the end may be missing.
+
+    Raises the same errors as `decoded`.
+    """
     try:
         _loaded(body, name)
     except Fault as fault:
@@ -94,10 +96,10 @@ def decoded(
     truncated: Truncated = "refuse",
     frame: int | None = None,
 ) -> Canvas:
-    """The picture upright and in L, LA, RGB or RGBA, at `size` (upright; never larger than the original).
-    With `truncated` "send", what is missing at its end stays black or grey. `frame`: of a TIFF, which of its
-    directories.
+    """Returns the decoded picture, upright, in mode L, LA, RGB or RGBA.
 
+    `size`: (width, height) of the result, upright; never larger than the original. With `truncated` "send", the part
+    that is missing at the end stays black or grey. `frame`: the directory of a TIFF to decode, counted from 0.
     Raises Fault `Local.TruncatedPicture`, `Local.DamagedPicture`.
     """
     from PIL.Image import Resampling
@@ -123,7 +125,7 @@ def _loaded(
     truncated: Truncated = "refuse",
     frame: int | None = None,
 ) -> Image:
-    """The picture decoded; a JPEG that is much larger than `size` (as stored) at a fraction of its size."""
+    """Returns the decoded picture. Decodes a JPEG much larger than `size` (as stored) at a fraction of its size."""
     image = open_image(body, name)
     if image.format == "JPEG" and size is not None:
         image.draft("", size)  # DCT scaling: 12 to 1 megapixel in 91 ms instead of 216
@@ -135,7 +137,7 @@ def _loaded(
         except Exception as error:
             if image.format != "PNG" or isinstance(error, (OSError, MemoryError)):
                 raise
-            image = open_image(without_metadata(body), name)  # metadata behind the pixels
+            image = open_image(without_metadata(body), name)  # the metadata behind the pixels may be the cause
             image.load()
     except Exception as error:  # a decoder may raise nearly anything on hostile bytes
         pass_on(error)
@@ -146,10 +148,10 @@ def _loaded(
 
 
 def _has_pixels(image: Image) -> bool:
-    """Whether a decoder that ended too early has left pixels; if so, they are taken for the whole picture."""
+    """Tells whether a decoder that ended too early has left pixels. If so, marks the picture as decoded to its end."""
     if getattr(image, "_im", None) is None:
         return False
-    image.tile = []  # type: ignore[attr-defined]  # of ImageFile: nothing is left to be decoded
+    image.tile = []  # type: ignore[attr-defined]  # a field of ImageFile: no part is left to decode
     return True
 
 
@@ -161,7 +163,7 @@ def _damage(error: Exception, body: bytes, form: str, name: str) -> Fault:
 
 
 def _eight_bits(image: Image, found: Facts, done: list[str]) -> Image:
-    """To L, LA, RGB, RGBA or CMYK: what can be resized and what a profile can be applied to."""
+    """Returns the picture in mode L, LA, RGB, RGBA or CMYK: these modes can be resized, and take a colour profile."""
     profile = image.info.get("icc_profile")
     if found.bits > 8:
         done.append(f"{found.bits} to 8 bits")
@@ -179,7 +181,11 @@ def _eight_bits(image: Image, found: Facts, done: list[str]) -> Image:
 
 
 def _scaled_grey(image: Image) -> Image:
-    """16 bits by 256ths; wider ones by their own range: Pillow's convert("L") would cut at 255, to plain white."""
+    """Returns a grey picture of more than 8 bits with 8 bits.
+
+    Divides values of 16 bits by 256. Scales all other values from their own range to 0–255. Pillow's convert("L") is
+    not used: it sets all values above 255 to 255, which gives plain white.
+    """
     import numpy as np
     from PIL import Image as Pictures
 
@@ -193,7 +199,11 @@ def _scaled_grey(image: Image) -> Image:
 
 
 def _in_srgb(image: Image, done: list[str]) -> Image:
-    """Models see numbers, not profiles: colours are turned into sRGB by the picture's own profile, else by rule."""
+    """Returns the picture in sRGB colours, because models see numbers and no profiles.
+
+    Colours are converted by the picture's own profile. Without a usable profile, only CMYK is converted, by Pillow's
+    rule.
+    """
     profile = image.info.get("icc_profile")
     if profile and image.mode in ("RGB", "RGBA", "CMYK"):
         converted = _by_profile(image, profile)
@@ -207,7 +217,7 @@ def _in_srgb(image: Image, done: list[str]) -> Image:
 
 
 def _by_profile(image: Image, profile: bytes) -> Image | None:
-    """None for sRGB itself, and for a profile that cannot be used."""
+    """Returns the picture in sRGB by its profile; None if the profile is sRGB itself, or cannot be used."""
     try:
         from PIL import ImageCms
     except ImportError as error:  # Pillow built without littlecms
@@ -224,7 +234,7 @@ def _by_profile(image: Image, profile: bytes) -> Image | None:
 
 
 def _upright(image: Image, orientation: int) -> Image:
-    """EXIF 2.32, tag 0x0112."""
+    """Returns the picture turned upright by its orientation (EXIF 2.32, tag 0x0112)."""
     from PIL.Image import Transpose
 
     turns = {
@@ -251,7 +261,7 @@ def _on_white(image: Image) -> Image:
 
 def _options(form: str, quality: int) -> dict[str, Any]:
     if form == "JPEG":
-        # Full colour resolution: halved, red text on blue smears.
+        # Full colour resolution: at half the resolution, red text on blue smears.
         return {"quality": quality, "subsampling": 0, "icc_profile": None, "exif": b""}
     if form == "WEBP":
         return {"quality": quality, "icc_profile": None, "exif": b""}

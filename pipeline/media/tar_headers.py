@@ -1,4 +1,4 @@
-"""Reads the headers of a tar archive (POSIX ustar, pax, GNU), one member at a time, without touching the contents.
+"""Reads the headers of a tar archive (POSIX ustar, pax, GNU), one member at a time. Does not read the contents.
 
 The standard library's tarfile is not used: for 100,000 members, tarfile takes 18 µs a member and this file takes 6 µs.
 tarfile also cannot begin at the offset of a member.
@@ -17,16 +17,16 @@ from pipeline.media.paths import DamagedArchive, Entry, plain_name
 
 BLOCK = 512
 MAX_EXTENDED_BYTES = 1024 * 1024
-"""Of one extended header; real ones hold a name and some times."""
+"""The most bytes of one extended header. Real extended headers hold a name and a few times."""
 
 _ZERO = bytes(BLOCK)
 _KINDS = {b"0": "file", b"\0": "file", b"7": "file", b"5": "folder", b"1": "link", b"2": "link", b"S": "sparse file"}
 _EMPTY = {b"1", b"2", b"3", b"4", b"5", b"6"}
-"""Types without a content, whatever size they claim."""
+"""Types of members without a content, whatever size their header claims."""
 
 
 class _Extended(msgspec.Struct, kw_only=True):
-    """What extended headers say of the member behind them."""
+    """The facts that extended headers state about the member behind them."""
 
     name: bytes | None = None
     size: int | None = None
@@ -34,8 +34,10 @@ class _Extended(msgspec.Struct, kw_only=True):
 
 
 def entries(fd: int, length: int, start: int = 0) -> Iterator[Entry]:
-    """The members of a tar of `length` bytes from the header at `start` on. Raises DamagedArchive where no header can
-    be read or a content is cut off; the members before it came."""
+    """Yields the members of a tar of `length` bytes, from the header at `start` on.
+
+    Raises DamagedArchive if a header cannot be read or a content is cut off, after the members before that place.
+    """
     place = start
     while place < length:
         first, said = place, _Extended()
@@ -58,7 +60,7 @@ def entries(fd: int, length: int, start: int = 0) -> Iterator[Entry]:
 
 
 def is_tar(head: bytes) -> bool:
-    """Whether a file that begins with `head` can be a tar: a header, or the zeros at the end of an empty one."""
+    """Tells whether a file that begins with `head` can be a tar: a header, or the zeros of an empty tar."""
     try:
         if head[:BLOCK] != _ZERO:
             _check(head[:BLOCK], 0)
@@ -87,7 +89,7 @@ def _behind(place: int, size: int) -> int:
 
 
 def _check(head: bytes, place: int) -> None:
-    """Raises DamagedArchive unless the block is a header with a right checksum (signed sums are of old tars)."""
+    """Raises DamagedArchive unless the block is a header with a right checksum. Old tars sum up signed bytes."""
     if len(head) < BLOCK:
         raise DamagedArchive(place, f"it ends in the middle of a header, at byte {place:,}")
     try:
@@ -100,7 +102,7 @@ def _check(head: bytes, place: int) -> None:
 
 
 def _number(field: bytes, place: int) -> int:
-    """Octal digits, or GNU's base 256 with the first bit set."""
+    """Returns the number in a field: octal digits, or GNU's base 256 if the first bit is set. Raises DamagedArchive."""
     try:
         if field[0] & 0x80:
             number = int.from_bytes(field[1:], "big") if field[0] == 0x80 else -1
@@ -136,7 +138,7 @@ def _extend(said: _Extended, kind: bytes, body: bytes, place: int) -> None:
 
 
 def _records(body: bytes, place: int) -> Iterator[tuple[bytes, bytes]]:
-    """`length key=value\\n`, the length that of the whole record."""
+    """Yields (key, value) of each record `length key=value\\n`. The length is that of the whole record."""
     while body.strip(b"\0"):
         digits, _, rest = body.partition(b" ")
         length = _decimal(digits, place)

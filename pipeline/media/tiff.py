@@ -1,7 +1,8 @@
 """TIFF: counts pages without decoding them, and keeps libtiff from printing to stderr.
 
-libtiff prints a line for each broken row of a picture, straight to the process's stderr: between our log lines, and a
-thousand of them for one bad fax. Pillow says nothing of them, and raises an error for what it cannot read.
+libtiff prints a line for each broken row of a picture directly to the process's stderr. These lines stand between our
+log lines, and one bad fax gives a thousand of them. Pillow does not report these lines, and raises an error for a
+picture that it cannot read.
 """
 
 from __future__ import annotations
@@ -11,17 +12,17 @@ import struct
 from typing import BinaryIO
 
 MOST_DIRECTORIES = 10_000
-"""A chain of directories that is longer is taken for one that never ends."""
+"""The most directories that are read. A longer chain of directories is taken for a chain without an end."""
 
 _NEW_SUBFILE_TYPE, _SUBFILE_TYPE = 254, 255
 _REDUCED, _MASK = 1, 4
-"""Bits of NewSubfileType (TIFF 6.0, page 36): a smaller copy of another page, and a mask of one."""
+"""Bits of NewSubfileType (TIFF 6.0, page 36): a smaller copy of another page, and a mask of another page."""
 
 
 def page_frames(file: BinaryIO) -> tuple[int, ...]:
-    """The places, from 0, of the directories that are pages of their own: thumbnails and masks are none.
+    """Returns the numbers, from 0, of the directories that are pages. Thumbnails and masks are not pages.
 
-    Where nothing can be read, the empty tuple. The file's position changes.
+    Returns an empty tuple if the file cannot be read. Changes the file's position.
     """
     try:
         return tuple(_pages(file))
@@ -57,7 +58,7 @@ def _pages(file: BinaryIO) -> list[int]:
 
 
 def _is_part(entries: bytes, order: str, size: int) -> bool:
-    """Whether a directory says that it is a smaller copy or a mask of another one."""
+    """Tells whether a directory states that it is a smaller copy or a mask of another page."""
     for place in range(0, len(entries), size):
         tag, kind = struct.unpack_from(f"{order}HH", entries, place)
         value = place + size - (8 if size == 20 else 4)
@@ -71,9 +72,9 @@ def _is_part(entries: bytes, order: str, size: int) -> bool:
 
 @functools.cache
 def silence_libtiff() -> None:
-    """Takes away libtiff's handlers of warnings and errors, for this process, and keeps Pillow's log off stderr.
+    """Removes libtiff's handlers of warnings and errors in this process, and keeps Pillow's log off stderr.
 
-    Where Pillow was built with libtiff inside it (Windows), the handlers cannot be reached, and nothing happens.
+    If Pillow was built with libtiff inside it (Windows), the handlers cannot be reached, and they stay.
     Source: libtiff's manual, TIFFSetErrorHandler(3tiff) and TIFFSetWarningHandler(3tiff): NULL switches messages off.
     """
     import ctypes
@@ -81,7 +82,7 @@ def silence_libtiff() -> None:
 
     from PIL import _imaging
 
-    # Without a handler, Python prints what Pillow's readers log of a broken picture.
+    # Without a handler, Python prints the messages that Pillow's readers log about a broken picture.
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     try:
         library = ctypes.CDLL(_imaging.__file__)

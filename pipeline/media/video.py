@@ -1,4 +1,4 @@
-"""Takes pictures out of a video: evenly in time or at scene changes, upright, as JPEG. Needs the extra `[video]`."""
+"""Takes frames out of a video, evenly in time or at scene changes, as upright JPEG. Needs the extra `[video]`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _QUALITY = 90
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One picture of a video: its JPEG, when it is shown (seconds after the first frame), its size in pixels."""
+    """One frame of a video: the JPEG, when it is shown (seconds after the first frame), and its size in pixels."""
 
     jpeg: bytes
     seconds: float
@@ -42,8 +42,11 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
-    """The frames in order. `fps`: frames per second of this list, as the service is to be told. `duration`: seconds of
-    the video. `dropped_equal`: how many were left out because they nearly equal the frame before them."""
+    """The frames in order.
+
+    `fps`: frames per second of this list, as the service must be told. `duration`: seconds of the video.
+    `dropped_equal`: how many frames were left out because they nearly equal the last kept frame before them.
+    """
 
     frames: tuple[Frame, ...]
     fps: float
@@ -52,8 +55,11 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What the headers of a video say. `width`, `height`: as shown, upright and with square pixels. `seconds`, `fps`
-    and `frames` are None where the headers say nothing (live recordings, bare streams)."""
+    """The facts that the headers of a video state.
+
+    `width`, `height`: in pixels as shown, upright and with square pixels. `seconds`, `fps` and `frames` are None if the
+    headers do not state them (live recordings, bare streams).
+    """
 
     width: int
     height: int
@@ -63,10 +69,10 @@ class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def probe_video(source: Source, *, name: str | None = None) -> VideoInfo:
-    """The facts of a video by its headers alone, a few milliseconds.
+    """Returns the facts of a video from its headers alone. Takes a few milliseconds.
 
-    `source`: the bytes, a path, or a binary file that can seek. `name`: what messages call the video, by default the
-    path's last part. Blocking. Raises MissingExtra, and Fault as `take_frames` does for what the headers show.
+    `source`: the bytes, a path, or a binary file that can seek. `name`: the name of the video in messages, by default
+    the path's last part. Blocking. Raises MissingExtra, and the faults of `take_frames` that the headers alone show.
     """
     with opened_video(source, name) as video:
         seconds, fps, frames = video.seconds, video.fps, video.frames
@@ -86,15 +92,16 @@ def take_frames(
     max_pixels: int | None = None,
     name: str | None = None,
 ) -> Taken:
-    """At most `most` frames of a video, at even distances in time, or (`scene`) the first, the last and those after
-    the largest changes, looked for among up to 512 frames (or twice `most`).
+    """Returns at most `most` frames of a video.
 
-    Of neighbours that are nearly equal the first stays; where fewer than `least` would be left, `least` of the frames
-    stay, evenly spread, and are repeated where the video has fewer. Frames are turned upright, made of square pixels,
-    downscaled to `max_pixels` each, and written as JPEG without metadata: the same bytes for the same video with the
-    same version of PyAV. One frame is held decoded at a time.
-    `source`: the bytes, a path, or a binary file that can seek. `name`: what messages call the video, by default the
-    path's last part. Blocking: run it in a thread.
+    `by` "time" takes frames at even distances in time. `by` "scene" takes the first frame, the last frame and the
+    frames after the largest changes, which are searched among up to 512 frames (or twice `most`, if that is more).
+    Of neighbours that are nearly equal, only the first is kept. If fewer than `least` frames are left, `least` frames
+    at even distances are taken instead, and are repeated if the video has fewer frames.
+    Each frame is turned upright, gets square pixels, is downscaled to `max_pixels`, and is written as JPEG without
+    metadata. The same video gives the same bytes with the same version of PyAV. One decoded frame is held at a time.
+    `source`: the bytes, a path, or a binary file that can seek. `name`: the name of the video in messages, by default
+    the path's last part. Blocking: run it in a thread.
     Raises ValueError unless 1 ≤ least ≤ most; MissingExtra; Fault `rejected` with the code `Local.EmptyFile`,
     `Local.MissingFile`, `Local.NoPermission`, `Local.NotAFile`, `Local.UnreadableFile`, `Local.NotAVideo`,
     `Local.NoVideoStream`, `Local.TruncatedVideo`, `Local.BrokenVideo`, `Local.VideoCodec`, `Local.VideoTooLong` or
@@ -120,11 +127,11 @@ def take_frames(
 def sample_frames(
     source: Source, *, fps: float, least: int, most: int, max_pixels: int | None = None, name: str | None = None
 ) -> Taken:
-    """`fps` frames a second, evenly from the first to the last, equal ones too: the rule by which Qwen-VL samples a
-    file (`smart_nframes` of qwen_vl_utils 0.0.8). At least `least`, at most `most`, never more than the video has, an
-    even number above one.
+    """Returns `fps` frames per second of a video, at even distances from the first to the last. Keeps equal frames.
 
-    Otherwise as `take_frames`.
+    This is the rule by which Qwen-VL samples a file (`smart_nframes` of qwen_vl_utils 0.0.8). The count is at least
+    `least`, at most `most`, and at most the number of frames in the video; a count above one is then rounded down to an
+    even number. All else is the same as in `take_frames`.
     """
     with opened_video(source, name) as video:
         index = index_of(video)

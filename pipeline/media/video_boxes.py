@@ -1,4 +1,4 @@
-"""Reads the boxes of an MP4 or QuickTime file (ISO/IEC 14496-12): whether its index is there, how it is turned."""
+"""Reads the boxes of an MP4 or QuickTime file (ISO/IEC 14496-12) to find its index and how its picture is turned."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-_MOST_BOXES = 10_000  # a whole film has a few dozen; a hostile file may hold millions of empty ones
+_MOST_BOXES = 10_000  # a whole film has a few dozen boxes; a hostile file may hold millions of empty boxes
 
 # The 3×3 matrix of a track header (16.16 numbers a, b, c, d) → quarter turns clockwise.
 _TURNS = {(1, 0, 0, 1): 0, (0, 1, -1, 0): 1, (-1, 0, 0, -1): 2, (0, -1, 1, 0): 3}
 
 
 def has_index(file: BinaryIO) -> bool:
-    """Whether the box `moov` is in the file, whole."""
+    """Tells whether the file holds the whole box `moov`."""
     return any(kind == b"moov" for kind, _start, _end in _boxes(file, 0, _length(file)))
 
 
 def quarter_turns(file: BinaryIO) -> int:
-    """Quarter turns clockwise, 0 to 3, that the first video track is shown with. The file's place is kept."""
+    """Returns the quarter turns clockwise, 0 to 3, of the first video track when shown. Keeps the file's position."""
     place = file.tell()
     try:
         for kind, start, end in _boxes(file, 0, _length(file)):
@@ -52,7 +52,7 @@ def _is_video(file: BinaryIO, start: int, end: int) -> bool:
 
 
 def _turn(body: bytes) -> int:
-    """The matrix stands 52 bytes into version 1 of the box and 40 bytes into version 0."""
+    """Returns the quarter turns in a track header. The matrix begins at byte 52 in version 1, at 40 in version 0."""
     place = 52 if body[:1] == b"\x01" else 40
     if len(body) < place + 20:
         return 0
@@ -61,7 +61,7 @@ def _turn(body: bytes) -> int:
 
 
 def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, first byte and end of the content of each whole box between two places."""
+    """Yields (kind, first byte of the content, end of the content) of each whole box between two places."""
     for _ in range(_MOST_BOXES):
         head = _read(file, start, 16)
         if len(head) < 8 or start + 8 > end:

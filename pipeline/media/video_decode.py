@@ -1,4 +1,4 @@
-"""Decodes chosen frames of a video, one at a time: seeks where that is shorter, skips what no chosen frame needs."""
+"""Decodes chosen frames of a video, one at a time. Seeks if that is shorter; skips frames that are not needed."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED, libavutil/pixfmt.h
-_HD_ROWS = 720  # players take a picture of this height and more for BT.709 where the file does not say
+_HD_ROWS = 720  # from this height on, players assume BT.709 if the file does not state its colours
 
 
 class Decoder:
-    """Frames of one open video, upright and with square pixels."""
+    """Decodes frames of one open video, upright and with square pixels."""
 
     def __init__(self, video: Video, index: Index) -> None:
         from av.video.reformatter import Colorspace, VideoReformatter
@@ -29,13 +29,13 @@ class Decoder:
         self._index = index
         self._scaler = VideoReformatter()
         self._hd = int(Colorspace.ITU709)
-        video.stream.codec_context.thread_count = 1  # a thread holds frames of its own; rows are what runs side by side
+        video.stream.codec_context.thread_count = 1  # each thread holds frames of its own; rows run in parallel instead
 
     def frames(self, wanted: Sequence[int], look: Callable[[VideoFrame], Any]) -> dict[int, Any]:
-        """What `look` makes of each wanted frame (ordinals, ascending), by ordinal. One frame is held at a time; one
-        that cannot be decoded is left out.
+        """Returns ordinal → the result of `look`, for each wanted frame. `wanted`: ordinals, ascending.
 
-        Raises Fault `Local.BrokenVideo` where half of the wanted frames and more cannot be decoded.
+        Holds one frame at a time. Leaves out a frame that cannot be decoded.
+        Raises Fault `Local.BrokenVideo` if half of the wanted frames or more cannot be decoded.
         """
         found: dict[int, Any] = {}
         self._rewind()
@@ -54,7 +54,7 @@ class Decoder:
         return found
 
     def picture(self, frame: VideoFrame, width: int, height: int) -> Image.Image:
-        """A decoded frame as RGB of a size given as shown."""
+        """Returns a decoded frame as an upright RGB picture. `width`, `height`: its size in pixels, as shown."""
         wide, tall = (height, width) if self._video.turns % 2 else (width, height)
         unmarked = int(frame.colorspace) == _UNSPECIFIED and frame.height >= _HD_ROWS
         rgb = self._scaler.reformat(
@@ -69,7 +69,7 @@ class Decoder:
         return _turned(image, self._video.turns)
 
     def size(self, frame: VideoFrame, max_pixels: int | None) -> tuple[int, int]:
-        """Width and height of a frame as shown, within `max_pixels`."""
+        """Returns (width, height) of a frame as shown, within `max_pixels`."""
         ratio = self._video.stream.sample_aspect_ratio
         width, height = shown_size(frame.width, frame.height, ratio, self._video.turns)
         if max_pixels is None or width * height <= max_pixels:
@@ -78,7 +78,11 @@ class Decoder:
         return max(1, int(width * scale)), max(1, int(height * scale))
 
     def _quick(self, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
-        """Seeks to the key frame before a wanted frame if that lies ahead, and decodes only what others refer to."""
+        """Yields (ordinal, frame) of the wanted frames.
+
+        Seeks to the key frame before a wanted frame, if that key frame lies ahead. Decodes only wanted frames and
+        frames that other frames refer to.
+        """
         place, needed = -1, {self._index.stamps[ordinal] for ordinal in wanted}
         frames = self._decoded(needed)
         for ordinal in wanted:
@@ -94,7 +98,10 @@ class Decoder:
                 return
 
     def _from_key(self, seeks: Sequence[int], ordinal: int, needed: set[int]) -> Iterator[tuple[VideoFrame, int]]:
-        """The frames from a key frame on. A seek that leads behind the wanted frame is tried in the other way."""
+        """Yields the frames from a key frame on.
+
+        `seeks`: the stamps to seek for, in turn. The next stamp is tried if a seek leads behind the wanted frame.
+        """
         for stamp in seeks:
             if self._seek(stamp):
                 frames = self._decoded(needed)
@@ -104,7 +111,7 @@ class Decoder:
         return iter(())
 
     def _plain(self, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
-        """Decodes all from the start: for files whose packets and frames do not agree."""
+        """Yields (ordinal, frame) of the wanted frames. Decodes all, for files whose packets and frames disagree."""
         self._rewind()
         left = set(wanted)
         for frame, place in self._decoded(None):
@@ -131,7 +138,7 @@ class Decoder:
         return True
 
     def _decoded(self, needed: set[int] | None) -> Iterator[tuple[VideoFrame, int]]:
-        """Sound frames from here on with their ordinals; a broken packet is passed over."""
+        """Yields each undamaged frame from the current place on, with its ordinal. Skips broken packets."""
         import av
 
         context, counted = self._video.stream.codec_context, self._index.counted

@@ -1,4 +1,4 @@
-"""Opens a video with PyAV: containers of video alone, the first stream of moving pictures, its facts by its headers."""
+"""Opens a video with PyAV: only video containers. Finds the first stream of moving pictures, and reads its headers."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 Source = bytes | str | BinaryIO
 
-# The largest luma picture that H.265 allows at all (ITU-T H.265, table A.8, level 6.2), 8192×4352. One decoded picture
-# of this size is 54 MB, and a decoder may hold up to seventeen of them.
+# The largest luma picture that H.265 allows (ITU-T H.265, table A.8, level 6.2), 8192×4352. One decoded picture of this
+# size is 54 MB, and a decoder may hold up to seventeen decoded pictures.
 MAX_PIXELS = 35_651_584
 
-# FFmpeg's demuxers by name. No playlist is among them (hls, concat, dash): a playlist may name any file or address.
+# FFmpeg's demuxers by name. Playlists (hls, concat, dash) are not listed: a playlist may name any file or address.
 _CONTAINERS = "mov,mp4,matroska,webm,avi,flv,asf,mpegts,mpeg,ogg,gif,apng"
 
-# Codecs of a single picture: a stream of these beside sound is the cover of a song.
+# Codecs of a single picture. Beside a stream of sound, a stream of such a codec is the cover of a song.
 _STILLS = ("mjpeg", "png", "bmp", "gif", "webp", "tiff")
 _ATTACHED = 0x0400  # AV_DISPOSITION_ATTACHED_PIC, libavformat/avformat.h
 
@@ -38,8 +38,11 @@ _HINT = "convert it, for instance: ffmpeg -i IN -c:v libx264 OUT.mp4"
 
 
 class Video(msgspec.Struct, frozen=True, kw_only=True):
-    """An open video. `width`, `height`: as shown, upright and with square pixels. `turns`: quarter turns clockwise
-    that bring a decoded picture upright. `seconds`, `frames`, `fps`: by the headers, None where they say nothing."""
+    """An open video.
+
+    `width`, `height`: in pixels as shown, upright and with square pixels. `turns`: quarter turns clockwise that turn a
+    decoded picture upright. `seconds`, `frames`, `fps`: from the headers; None if the headers do not state them.
+    """
 
     name: str
     container: InputContainer
@@ -65,9 +68,10 @@ def require_video() -> None:
 
 @contextmanager
 def opened_video(source: Source, name: str | None = None) -> Iterator[Video]:
-    """Opens a video for the time of a `with`; `name` is what messages call the file.
+    """Opens a video for the time of a `with`. Decodes no frame.
 
-    `source`: the bytes, a path, or a binary file that can seek (which stays open). Nothing is decoded yet.
+    `source`: the bytes, a path, or a binary file that can seek; the binary file stays open. `name`: the name of the
+    video in messages.
     Raises MissingExtra, and Fault `Local.EmptyFile`, `Local.MissingFile`, `Local.NoPermission`, `Local.NotAFile`,
     `Local.UnreadableFile`, `Local.NotAVideo`, `Local.TruncatedVideo`, `Local.BrokenVideo`, `Local.NoVideoStream`,
     `Local.TooManyPixels`, `Local.VideoCodec`.
@@ -85,7 +89,7 @@ def opened_video(source: Source, name: str | None = None) -> Iterator[Video]:
 
 
 def _file(path: str, name: str) -> BinaryIO:
-    """A plain file; no pipe is waited for."""
+    """Opens a plain file. Waits for no pipe. Raises Fault."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -102,7 +106,7 @@ def _file(path: str, name: str) -> BinaryIO:
 
 
 def _lenient(version: str) -> dict[str, Any]:
-    """The option that passes over metadata which is no text; PyAV 19 has it no more."""
+    """Returns the option that ignores metadata that is not text. PyAV 19 and newer do not have this option."""
     return {"metadata_errors": "ignore"} if int(version.partition(".")[0]) < 19 else {}
 
 
@@ -143,7 +147,7 @@ def _head(file: BinaryIO, name: str) -> bytes:
 
 
 def _unopened(file: BinaryIO, head: bytes, name: str) -> Fault:
-    """Why a file did not open: no video at all, cut off before its index, or broken."""
+    """Returns the fault for a file that did not open: it is not a video, is cut off before its index, or is broken."""
     if head[4:8] == b"ftyp" and not has_index(file):
         message = "the file ends before its index (moov): the copy or the recording was cut off; get the whole file"
         return refusal("TruncatedVideo", f"{name}: {message}")
@@ -155,7 +159,10 @@ def _unopened(file: BinaryIO, head: bytes, name: str) -> Fault:
 
 
 def _drawn_size(head: bytes) -> tuple[int, int]:
-    """Of a GIF or PNG: FFmpeg would fill the whole canvas to find the size out."""
+    """Returns (width, height) of a GIF or PNG; (0, 0) for another file.
+
+    The size must be checked before FFmpeg opens the file: FFmpeg fills the whole canvas to find the size.
+    """
     form = sniff(head)
     if form == "GIF":
         return int.from_bytes(head[6:8], "little"), int.from_bytes(head[8:10], "little")
@@ -170,19 +177,19 @@ def _check_pixels(width: int, height: int, name: str) -> None:
 
 
 def _is_cut(file: BinaryIO, head: bytes) -> bool:
-    """Whether the bytes themselves show that the end is missing; most containers only show it by their times."""
+    """Tells whether the bytes show that the end is missing (AVI, GIF, PNG). Other containers show it only by times."""
     length = file.seek(0, 2)
     file.seek(max(0, length - 64))
     tail = file.read(64)
     file.seek(0)
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-        return length < 8 + int.from_bytes(head[4:8], "little")  # 0 where the recorder never came to write it
+        return length < 8 + int.from_bytes(head[4:8], "little")  # the size is 0 if the recorder never wrote it
     form = sniff(head)
     return form in ("GIF", "PNG") and is_complete_file(tail, form) is False
 
 
 def looks_like_video(head: bytes) -> bool:
-    """Whether bytes begin as the containers do that this module opens."""
+    """Tells whether bytes begin like a container that this module opens."""
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide") or head.startswith((b"\x1aE\xdf\xa3", b"FLV", b"GIF8")):
         return True
     if head[:4] == b"RIFF":
@@ -199,7 +206,7 @@ def _facts(container: InputContainer, file: BinaryIO, name: str) -> Video:
     if width < 1 or height < 1:
         raise refusal("BrokenVideo", f"{name}: the headers do not say how large its frames are; {_HINT}")
     _check_pixels(width, height, name)
-    context.options = {"max_pixels": str(MAX_PIXELS)}  # a stream may change its size
+    context.options = {"max_pixels": str(MAX_PIXELS)}  # a stream may change its size later
     turns = quarter_turns(file) if container.format.name.startswith("mov") else 0
     wide, tall = shown_size(width, height, stream.sample_aspect_ratio, turns)
     rate = stream.average_rate or stream.guessed_rate
@@ -218,9 +225,9 @@ def _facts(container: InputContainer, file: BinaryIO, name: str) -> Video:
 
 @contextmanager
 def stopping_at_damage() -> Iterator[None]:
-    """Ends the reading of packets where FFmpeg cannot go on; what came before counts.
+    """Ends the reading of packets at the place where FFmpeg cannot go on. The packets before that place count.
 
-    An IndexError is PyAV's own at the end of a file in which a stream began late.
+    PyAV itself raises IndexError at the end of a file in which a stream began late.
     """
     import av
 
@@ -229,7 +236,7 @@ def stopping_at_damage() -> Iterator[None]:
 
 
 def shown_size(width: int, height: int, ratio: Any, turns: int) -> tuple[int, int]:
-    """Width and height of a decoded picture as a player shows it. `ratio`: width of a pixel ÷ its height, or None."""
+    """Returns (width, height) of a decoded picture as a player shows it. `ratio`: a pixel's width ÷ height, or None."""
     if ratio and 0.1 < ratio < 10:
         width = max(1, round(width * ratio))
     return (height, width) if turns % 2 else (width, height)

@@ -1,4 +1,4 @@
-"""Frames of one video file as pictures that are ready to be sent."""
+"""Turns one video file into frames that are ready to be sent."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pipeline.types import Loaded, Media
 
 
 class FrameList(msgspec.Struct, frozen=True, kw_only=True):
-    """Frames of one video in order; `fps`: how many of them stand for a second."""
+    """Frames of one video in order. `fps`: how many of these frames stand for one second."""
 
     frames: tuple[Loaded, ...]
     fps: float
 
 
 def require_video() -> None:
-    """Raises MissingExtra where PyAV is not installed."""
+    """Raises MissingExtra if PyAV is not installed."""
     from pipeline.media.video_file import require_video as require
 
     require()
@@ -37,10 +37,11 @@ def frames_of(
     max_pixels: int | None,
     confine: str | None,
 ) -> tuple[Loaded, FrameList]:
-    """The video itself, by its hash alone, and `least` to `most` frames of it. Blocking.
+    """Returns the video itself (only its hash, no bytes), and `least` to `most` frames of the video. Blocking.
 
-    body: the bytes, where they are here already. max_pixels: the area of a frame. The source of a frame is the video's
-    reference with `#t=<seconds>` behind it. Raises Fault as `take_frames` does, and MissingExtra without PyAV.
+    `body`: the bytes, if they are already here. `max_pixels`: the largest area of a frame. The source of a frame is the
+    video's reference, followed by `#t=<seconds>`. Raises the same errors as `take_frames` (MissingExtra without
+    PyAV) and `files.opened`.
     """
     from pipeline.media.video import take_frames
 

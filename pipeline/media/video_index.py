@@ -1,4 +1,4 @@
-"""When each frame of a video is shown, by its packets alone, and which frames to take."""
+"""Finds from the packets of a video when each frame is shown, and chooses the frames to take. Decodes no frame."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from PIL import Image
 
-# Longer videos than any service of the reference takes (two hours); the index of such a video is 25 MB at most.
+# These bounds are above the longest video that any service of the reference takes (two hours). The index of a video
+# within these bounds has at most 25 MB.
 MAX_SECONDS = 12 * 3600
 _MOST_FRAMES = 3_000_000
 
-# Containers whose header states how long the whole is; elsewhere FFmpeg guesses from the bit rate.
+# Containers whose header states the length of the video. For other containers, FFmpeg guesses it from the bit rate.
 _STATED = ("mov", "matroska", "avi", "flv", "asf")
 
 
 class Index(msgspec.Struct, frozen=True, kw_only=True):
     """The frames in the order in which they are shown.
 
-    `stamps`: when each is shown, in units of the stream, ascending; where the file states no times, 0, 1, 2 …
-    `counted`: whether that is so. `keys`: the stamps from which decoding can begin, ascending; empty where it can only
-    begin at the first frame. `decoded`: when each of `keys` is decoded, in the same units. `start`: when the first
-    frame is decoded. `unit`: seconds of one unit. `duration`: seconds from the first frame to the end.
+    `stamps`: when each frame is shown, in units of the stream, ascending; 0, 1, 2 … if the file states no usable times.
+    `counted`: whether the stamps are these counts. `keys`: the stamps of the frames at which decoding can begin,
+    ascending; empty if decoding can begin only at the first frame. `decoded`: when each frame of `keys` is decoded, in
+    the same units. `start`: when the first frame is decoded. `unit`: seconds of one unit. `duration`: seconds from the
+    first frame to the end.
     """
 
     stamps: array[int]
@@ -43,28 +45,31 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
     duration: float
 
     def seconds(self, ordinal: int) -> float:
-        """When a frame is shown, in seconds after the first one."""
+        """Returns the time at which a frame is shown, in seconds after the first frame."""
         return (self.stamps[ordinal] - self.stamps[0]) * self.unit
 
     def ordinal(self, stamp: int) -> int:
-        """The frame that is shown at a stamp, −1 before the first."""
+        """Returns the ordinal of the frame that is shown at a stamp; −1 before the first frame."""
         return bisect_right(self.stamps, stamp) - 1
 
     def key_before(self, ordinal: int) -> tuple[int, tuple[int, int]] | None:
-        """The last key frame that is not after a frame, and what to seek for to come to it: when it is shown, as most
-        containers take it, or when it is decoded. None: there is none."""
+        """Returns the ordinal of the last key frame that is not after a frame, and two stamps to seek for; or None.
+
+        The first stamp is the time at which the key frame is shown: most containers seek by this time. The second stamp
+        is the time at which the key frame is decoded.
+        """
         place = bisect_right(self.keys, self.stamps[ordinal]) - 1
         return (self.ordinal(self.keys[place]), (self.keys[place], self.decoded[place])) if place >= 0 else None
 
 
 class _Scan:
-    """What the packets of a file say."""
+    """Collects the facts that the packets of a file state."""
 
     def __init__(self, video: Video) -> None:
         self.stamps: array[int] = array("q")
         self.keys: dict[int, int] = {}
         self.start = 0
-        # AVI has no times of its own, and FFmpeg's guess is wrong where frames are stored in another order
+        # AVI states no times, and FFmpeg's guess is wrong if frames are stored in another order than shown
         self.counted = video.container.format.name == "avi" and bool(video.stream.codec_context.has_b_frames)
         self.latest = 0.0
         self._video = video
@@ -86,7 +91,10 @@ class _Scan:
 
 
 def index_of(video: Video) -> Index:
-    """Reads all packets. Raises Fault `Local.VideoTooLong`, `Local.TruncatedVideo`, `Local.BrokenVideo`."""
+    """Reads all packets of a video; returns the index of its frames.
+
+    Raises Fault `Local.VideoTooLong`, `Local.TruncatedVideo`, `Local.BrokenVideo`.
+    """
     if video.seconds is not None and video.seconds > MAX_SECONDS:
         raise _too_long(video, video.seconds)
     scan = _Scan(video)
@@ -159,18 +167,22 @@ def _too_long(video: Video, seconds: float) -> Exception:
 
 THUMB_SIDE = 48
 
-# Of 255, in the most changed of 48×48 cells. A video coder's own noise over a still picture stays below 6; a line of
-# text that appears in a full-HD slide changes its cells by 20 and more.
+# Two frames are equal if none of their 48×48 cells differs by more than this, of 255. The noise of a video coder over a
+# still picture stays below 6. A line of text that appears in a full-HD slide changes its cells by 20 and more.
 _EQUAL_WITHIN = 8
 
-# Candidates between which changes are looked for; above this many frames only key frames are, which coders set at cuts.
+# Changes are searched between this many candidates, or twice the wanted frames if that is more.
 _MOST_CANDIDATES = 512
-_LARGE = 0.25  # of the largest change
+_LARGE = 0.25  # a change is large from this part of the largest change on
+# Of a video with more frames, only key frames are candidates, if there are enough: coders set key frames at cuts.
 _MOST_DECODED = 5_000
 
 
 def evenly(index: Index, most: int) -> list[int]:
-    """At most `most` frames at even distances in time, the first and the last among them; of one, the middle."""
+    """Returns the ordinals of at most `most` frames at even distances in time, with the first and the last frame.
+
+    If `most` is 1, returns the frame in the middle.
+    """
     count = len(index.stamps)
     if most >= count:
         return list(range(count))
@@ -181,7 +193,11 @@ def evenly(index: Index, most: int) -> list[int]:
 
 
 def candidates(index: Index, most: int) -> list[int]:
-    """The frames among which scene changes are looked for: all of a short video, else an even choice of them."""
+    """Returns the ordinals of the frames among which scene changes are searched.
+
+    These are all frames of a short video, and frames at even distances in a longer video. In a video of more than
+    _MOST_DECODED frames, these are key frames, if there are enough, with the first and the last frame.
+    """
     wanted = max(_MOST_CANDIDATES, 2 * most)
     if len(index.stamps) <= _MOST_DECODED or len(index.keys) < max(most, 16):
         return evenly(index, wanted)
@@ -190,7 +206,10 @@ def candidates(index: Index, most: int) -> list[int]:
 
 
 def after_changes(ordinals: Sequence[int], thumbs: Sequence[Image.Image], most: int) -> list[int]:
-    """The first, the last, and the frames after the largest changes between neighbours, `most` in all, in order."""
+    """Returns the first, the last, and the frames after the largest changes between neighbours, in order.
+
+    Returns `most` ordinals, or all ordinals if there are fewer. If `most` is 1, returns the first ordinal.
+    """
     if len(ordinals) <= most:
         return list(ordinals)
     if most == 1:
@@ -201,8 +220,11 @@ def after_changes(ordinals: Sequence[int], thumbs: Sequence[Image.Image], most: 
 
 
 def _largest(changes: dict[int, float], most: int, apart: int) -> list[int]:
-    """The places of the largest changes. Of large ones closer than `apart` the largest comes first, so that one fast
-    movement does not take all."""
+    """Returns the places of the `most` largest changes.
+
+    Of large changes that are closer than `apart` to each other, the largest is taken first, so that one fast movement
+    does not take all places. The other changes fill the places that are left.
+    """
     ranked = sorted(changes, key=lambda place: (-changes[place], place))
     chosen: list[int] = []
     for place in ranked:
@@ -214,7 +236,7 @@ def _largest(changes: dict[int, float], most: int, apart: int) -> list[int]:
 
 
 def distinct(thumbs: Sequence[Image.Image]) -> list[int]:
-    """The places of the pictures that are not nearly equal to the last one kept."""
+    """Returns the places of the pictures that do not nearly equal the last kept picture before them."""
     kept: list[int] = []
     for place, thumb in enumerate(thumbs):
         if not kept or not _equal(thumbs[kept[-1]], thumb):
@@ -223,21 +245,21 @@ def distinct(thumbs: Sequence[Image.Image]) -> list[int]:
 
 
 def thinned(values: Sequence[int], most: int) -> list[int]:
-    """At most `most` of the values, evenly by place, the first and the last among them."""
+    """Returns at most `most` of the values, evenly by place, with the first and the last value."""
     if len(values) <= most:
         return list(values)
     return [values[round(step * (len(values) - 1) / (most - 1))] for step in range(most)]
 
 
 def repeated(values: Sequence[int], least: int) -> list[int]:
-    """The values; where these are fewer than `least`, that many, each repeated as often as the others."""
+    """Returns the values; if there are too few, `least` values, in which each value is repeated about equally often."""
     if len(values) >= least:
         return list(values)
     return [values[round(step * (len(values) - 1) / (least - 1))] for step in range(least)]
 
 
 def _nearest(index: Index, stamp: float) -> int:
-    """The frame whose moment is nearest to a stamp; of two, the earlier."""
+    """Returns the ordinal of the frame that is shown nearest to a stamp; of two equally near frames, the earlier."""
     after = bisect_left(index.stamps, stamp)
     if after == 0:
         return 0

@@ -1,4 +1,4 @@
-"""Reads the central directory of a zip archive (with zip64), one member at a time, without touching the contents.
+"""Reads the central directory of a zip archive (with zip64), one member at a time. Does not read the contents.
 
 The standard library's zipfile is not used: for 100,000 members, zipfile keeps 59 MB and takes 4.7 µs a member; this
 file keeps 2 MB and takes 1.7 µs a member.
@@ -28,11 +28,12 @@ _CHUNK = 1 << 20
 _MOST_RECORD = _RECORD.size + 3 * 0xFFFF
 
 Directory = tuple[int, int, int]
-"""(first byte, end) of the central directory, and by how much the offsets in it are off (data before the archive)."""
+"""(first byte, end, shift) of the central directory. Shift: the bytes of other data before the archive, which are added
+to the offsets that the directory states."""
 
 
 def entries(fd: int, found: Directory) -> Iterator[Entry]:
-    """The members of a zip. Raises DamagedArchive where the directory cannot be read; the members before came."""
+    """Yields the members of a zip. Raises DamagedArchive if the rest of the directory cannot be read."""
     place, end, shift = found
     buffer, base = b"", place
     while place < end:
@@ -44,7 +45,7 @@ def entries(fd: int, found: Directory) -> Iterator[Entry]:
 
 
 def entry_at(fd: int, found: Directory, place: int) -> Entry:
-    """The member whose record is at `place`. Raises DamagedArchive where none is."""
+    """Returns the member whose record is at `place`. Raises DamagedArchive if no record is there."""
     first, end, shift = found
     if not first <= place < end:
         raise DamagedArchive(place, f"its directory holds no record at byte {place:,}")
@@ -57,9 +58,9 @@ def entry_at(fd: int, found: Directory, place: int) -> Entry:
 
 
 def directory(fd: int, length: int) -> Directory:
-    """Where the central directory of a zip of `length` bytes is.
+    """Returns the place of the central directory in a zip of `length` bytes.
 
-    Raises DamagedArchive where there is none, or the archive has several parts.
+    Raises DamagedArchive if there is no directory, or if the archive is split into several files.
     """
     tail_at = max(0, length - _END.size - 0xFFFF)
     tail = os.pread(fd, length - tail_at, tail_at)
@@ -81,7 +82,7 @@ def directory(fd: int, length: int) -> Directory:
 
 
 def data_offset(fd: int, entry: Entry) -> int:
-    """Where the content of a member lies. Raises DamagedArchive where its own header is not there."""
+    """Returns the offset of a member's content. Raises DamagedArchive if the member's local header is not there."""
     head = os.pread(fd, _LOCAL.size, entry.data)
     if len(head) < _LOCAL.size or not head.startswith(b"PK\3\4"):
         raise DamagedArchive(entry.data, f"no header of a member at byte {entry.data:,}")
@@ -90,7 +91,7 @@ def data_offset(fd: int, entry: Entry) -> int:
 
 
 def _zip64(fd: int, end: int) -> tuple[int, int, int] | None:
-    """(size, offset, end) of the directory by the zip64 record before the end record; None without one."""
+    """Returns (size, offset, end) of the directory from the zip64 record before the end record, or None."""
     locator = os.pread(fd, _LOCATOR.size, max(0, end - _LOCATOR.size))
     if locator.startswith(b"PK\6\7"):
         place = end - _LOCATOR.size - _END64.size
@@ -102,7 +103,7 @@ def _zip64(fd: int, end: int) -> tuple[int, int, int] | None:
 
 
 def _entry(buffer: bytes, at: int, place: int, shift: int) -> tuple[Entry, int]:
-    """The record at `at` in the buffer, and its length."""
+    """Returns the entry of the record at `at` in the buffer, and the record's length. Raises DamagedArchive."""
     if len(buffer) - at < _RECORD.size or not buffer.startswith(b"PK\1\2", at):
         raise DamagedArchive(place, f"no record of a member at byte {place:,} of its directory")
     (_, _, system, flags, method, _, _, crc, packed, size, names, extras, comments, _, _, attributes, data) = (
@@ -132,7 +133,11 @@ def _entry(buffer: bytes, at: int, place: int, shift: int) -> tuple[Entry, int]:
 
 
 def _name(raw: bytes, flags: int) -> str:
-    """UTF-8 where the archive says so or the bytes are, else the code page that the format names."""
+    """Returns a member's name, decoded.
+
+    The name is UTF-8 if the archive says so or if the bytes are valid UTF-8. Else it is in code page 437, as the format
+    says.
+    """
     if flags & _UTF8:
         return raw.decode("utf-8", "surrogateescape")
     try:
@@ -142,7 +147,7 @@ def _name(raw: bytes, flags: int) -> str:
 
 
 def _wide(extra: bytes, size: int, packed: int, data: int) -> tuple[int, int, int]:
-    """The 64-bit forms of the figures that did not fit, from the extra field 1."""
+    """Returns size, packed and data. Numbers that do not fit into 32 bits come from the extra field 1, with 64 bits."""
     place = 0
     while place + 4 <= len(extra):
         tag, length = struct.unpack_from("<2H", extra, place)
