@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from pipeline.report.estimate_lines import Estimate
     from pipeline.report.summary import Status, Summary
+    from pipeline.run.image_folder import FolderCounts
     from pipeline.run.sidecars import Written
     from pipeline.store.maintenance import Compacted
 
@@ -243,6 +244,17 @@ class Job:
 
         chosen = Chosen(columns=tuple(columns), without=tuple(without), safe_csv=safe_csv)
         return export(self._read(), Path(dest), chosen)
+
+    def image_folder(
+        self, dest: str | Path, *, columns: Iterable[str] = (), without: Iterable[str] = ()
+    ) -> FolderCounts:
+        """Writes the pictures and `metadata.jsonl` into a new folder, which `datasets` reads as "imagefolder".
+
+        Returns the counts. columns: these alone; without: all but these.
+        """
+        from pipeline.run.image_folder import write_image_folder
+
+        return write_image_folder(self._read(), Path(dest).absolute(), tuple(columns), tuple(without))
 
     def sidecars(
         self,

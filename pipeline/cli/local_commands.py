@@ -53,22 +53,31 @@ def status(job: Job, as_json: bool, watch: bool) -> None:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["table", "json", "csv"]),
-    default="table",
-    show_default=True,
-    help="The form of the rows.",
+    type=click.Choice(["table", "json", "jsonl", "csv"]),
+    help="The form of the rows. Default: what the ending of -o says, else table.",
 )
-@click.option("-o", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead.")
+@click.option(
+    "-o",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write to this file: .csv, .json, .jsonl, .parquet or .arrow.",
+)
 @click.option("--write", is_flag=True, help="Allow statements that write files, attach databases, install extensions.")
 @_SAFE_CSV
-def query(job: Job, sql: str, form: str, file: Path | None, write: bool, safe_csv: bool) -> None:
+def query(job: Job, sql: str, form: str | None, file: Path | None, write: bool, safe_csv: bool) -> None:
     """Run SQL in DuckDB over results, failures, dismissed, attempts, runs, spend and versions.
 
     The statement may read any file that DuckDB reads; it writes nothing without --write.
     """
     from pipeline.report import tables
+    from pipeline.store.export import write_batches
 
     _say_where(job)
+    ending = "" if file is None else file.suffix.lower().removeprefix(".")
+    if file is not None and form is None and ending in ("parquet", "arrow"):
+        write_batches(job.query(sql, write=write), file)
+        return
+    form = form or (ending if ending in ("csv", "json", "jsonl") else "table")
     tables.write(job.query(sql, write=write), form, file, safe_csv=safe_csv)
 
 
@@ -77,11 +86,12 @@ def query(job: Job, sql: str, form: str, file: Path | None, write: bool, safe_cs
 @click.argument("dest", required=False, type=click.Path(path_type=Path))
 @click.option("--columns", metavar="A,B", help="Only these columns of results.")
 @click.option("--without", metavar="A,B", help="All columns but these.")
+@click.option("--to", "form", type=click.Choice(["hf"]), help="An image folder with metadata.jsonl, for datasets.")
 @click.option("--sidecar", type=click.Choice(["txt", "json", "xmp"]), help="A small file for each row instead.")
 @click.option("--template", metavar="TEXT", help="The text of a sidecar; {name} is a column of results.")
 @click.option("--overwrite", is_flag=True, help="Sidecars also replace files that no earlier export wrote.")
 @_SAFE_CSV
-def export(job: Job, dest: Path | None, sidecar: str | None, **chosen: Any) -> None:
+def export(job: Job, dest: Path | None, sidecar: str | None, form: str | None, **chosen: Any) -> None:
     """Write one row per id to DEST: .parquet, .csv, .jsonl, .arrow, .lance, .duckdb, or - for stdout as JSONL.
 
     With --sidecar, each answer goes into a file beside its picture, or below the folder DEST with the same tree.
@@ -91,6 +101,10 @@ def export(job: Job, dest: Path | None, sidecar: str | None, **chosen: Any) -> N
     columns, without = _names(chosen.pop("columns")), _names(chosen.pop("without"))
     if sidecar is not None:
         for line in job.sidecars(sidecar, dest, columns=columns, without=without, **chosen).lines(sidecar):
+            say(line, err=True)
+        return
+    if form is not None and dest is not None:
+        for line in job.image_folder(dest, columns=columns, without=without).lines(dest):
             say(line, err=True)
         return
     if dest is None or chosen["template"] is not None or chosen["overwrite"]:

@@ -28,11 +28,12 @@ RULE = "─"
 
 
 def write(reader: Any, form: str, file: Path | None, *, safe_csv: bool = False) -> None:
-    """Writes a pyarrow RecordBatchReader to stdout or `file` as `table`, `json` (one array of objects) or `csv`.
+    """Writes a pyarrow RecordBatchReader to stdout or `file` as `table`, `json` (one array of objects), `jsonl` or
+    `csv`.
 
     safe_csv: in CSV, no text and no column name begins like a formula.
     """
-    writers = {"table": _table, "json": _json, "csv": _safe_csv if safe_csv else _csv}
+    writers = {"table": _table, "json": _json, "jsonl": _jsonl, "csv": _safe_csv if safe_csv else _csv}
     if file is None:
         writers[form](reader, sys.stdout if form == "table" else for_data(sys.stdout))
         return
@@ -71,6 +72,11 @@ def _json(reader: Any, stream: TextIO) -> None:
         stream.write(separator + encoder.encode(row).decode())
         separator = ",\n"
     stream.write("[]\n" if separator == "[\n" else "\n]\n")
+
+
+def _jsonl(reader: Any, stream: TextIO) -> None:
+    encoder = msgspec.json.Encoder(enc_hook=str)
+    stream.writelines(f"{encoder.encode(row).decode()}\n" for row in _rows(reader))
 
 
 def _safe_csv(reader: Any, stream: TextIO) -> None:

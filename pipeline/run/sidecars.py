@@ -126,15 +126,22 @@ class Sidecars:
             self.counts.several += 1
             return None
         place = str(source[0])
-        archive, mark, member = place.partition("#")
+        mark = "#" in place
         if not place.startswith("/") or (mark and self._dest is None):
             self.counts.elsewhere += 1
             return None
         if self._dest is not None:
-            inside = os.path.relpath(archive, _root(self._spec))
-            inside = archive.lstrip("/") if inside.startswith("..") else inside
-            place = str(self._dest / (f"{inside}/{member}" if mark else inside))
+            place = str(self._dest / place_in_tree(self._spec, place))
         return f"{os.path.splitext(place)[0]}.{self._kind}"  # noqa: PTH122 - a text, as names may be that are no text
+
+
+def place_in_tree(spec: LoadedJob, source: str) -> str:
+    """Where a picture stands below the manifest's folder; a member of an archive as if its archive were a folder. A
+    picture from elsewhere keeps its whole path. source: an absolute path, with `#member` for a member of an archive."""
+    archive, mark, member = source.partition("#")
+    inside = os.path.relpath(archive, _root(spec))
+    inside = archive.lstrip("/") if inside.startswith("..") else inside
+    return f"{inside}/{member}" if mark else inside
 
 
 def _contents(

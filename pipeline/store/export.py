@@ -96,12 +96,23 @@ class _Export(msgspec.Struct, frozen=True):
         return reader(self.connection.sql(select), ROW_GROUP)
 
 
+def write_batches(batches: Any, dest: Path, *, files: Files = DISK) -> int:
+    """Writes a pyarrow RecordBatchReader to a .parquet or .arrow file in one step; returns the number of rows. Raises
+    MachineError."""
+    with machine("write the file", dest.parent):
+        dest.parent.mkdir(parents=True, exist_ok=True)
+        return (_arrow_of if dest.suffix.lower() == ".arrow" else _parquet_of)(batches, dest, files)
+
+
 def _parquet(wanted: _Export) -> int:
+    return _parquet_of(wanted.batches(), wanted.dest, wanted.files)
+
+
+def _parquet_of(batches: Any, dest: Path, files: Files) -> int:
     import pyarrow as pa
 
-    batches = wanted.batches()
     rows = 0
-    with writing(wanted.files, wanted.dest, batches.schema) as writer:
+    with writing(files, dest, batches.schema) as writer:
         for batch in batches:
             writer.write(pa.Table.from_batches([batch]), ROW_GROUP)
             rows += batch.num_rows
@@ -109,16 +120,20 @@ def _parquet(wanted: _Export) -> int:
 
 
 def _arrow(wanted: _Export) -> int:
+    return _arrow_of(wanted.batches(), wanted.dest, wanted.files)
+
+
+def _arrow_of(batches: Any, dest: Path, files: Files) -> int:
     import pyarrow as pa
 
-    batches = wanted.batches()
-    temporary = _beside(wanted.dest)
+    temporary = _beside(dest)
     rows = 0
     with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, batches.schema) as writer:
         for batch in batches:
             writer.write_batch(batch)
             rows += batch.num_rows
-    _put(wanted, temporary)
+    files.rename(temporary, dest)
+    files.sync_folder(dest.parent)
     return rows
 
 

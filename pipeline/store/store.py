@@ -13,6 +13,7 @@ import msgspec
 
 from pipeline.errors import StoreError
 from pipeline.store import columns
+from pipeline.store.card import write_card
 from pipeline.store.dataset_schema import DatasetSchema
 from pipeline.store.datasets import DATASETS, FORMAT
 from pipeline.store.diff import ManifestState
@@ -215,6 +216,7 @@ class Store:
             with contextlib.suppress(OSError, StoreError):
                 for known in self.schemas.values():
                     auto_compact(self.files, known)
+                write_card(self.files, self.layout, self.task)
         finally:
             self._exit.close()
 
