@@ -220,6 +220,19 @@ class Job:
 
         return status(self._read())
 
+    def schedule(
+        self, at: str, *, until: str | None = None, cron: bool = False, env_file: Path | None = None
+    ) -> Iterator[str]:
+        """The lines of a systemd service and timer that run the job every night, or of a crontab.
+
+        at, until: times of day such as 02:00. env_file: the file that holds the key's variable. Raises JobError.
+        """
+        from pipeline.run.schedule import Night, clock, cron_lines, systemd_lines
+
+        ends = None if until is None else clock(until, "--until")
+        night = Night(at=clock(at, "--at"), until=ends, env_file=env_file)
+        return (cron_lines if cron else systemd_lines)(self.spec, night)
+
     def watch(self) -> None:
         """Follows a run of this job in another process on stderr, until the run ends; returns at once without one."""
         from pipeline.run.output import watch

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 import pipeline
-from pipeline.cli import failures, local_commands, new, run
+from pipeline.cli import failures, local_commands, new, run, setting_up
 from pipeline.cli.options import say
 from pipeline.errors import EXIT_BUG, EXIT_STOPPED, EXIT_USAGE, JobError, PipelineError
 from pipeline.job.file import no_file_name
@@ -81,9 +81,34 @@ _COMMANDS = (
     local_commands.compact,
     local_commands.models,
     local_commands.doctor,
+    setting_up.schedule,
+    setting_up.completion,
 )
+EXAMPLES = {
+    "init": "pipeline init photos --task caption",
+    "run": "pipeline run jobs/captions.toml --until 06:00",
+    "plan": "pipeline plan jobs/captions.toml",
+    "status": "pipeline status jobs/captions.toml --watch",
+    "reprocess": "pipeline reprocess jobs/captions.toml --where \"code = 'Local.MissingFile'\"",
+    "accept": "pipeline accept jobs/captions.toml --where \"code = 'Local.Truncated'\"",
+    "dismiss": 'pipeline dismiss jobs/captions.toml --where "fault = \'blocked\'" --reason "not ours to show"',
+    "query": 'pipeline query jobs/captions.toml "select id, caption from results" -o captions.csv',
+    "export": "pipeline export jobs/captions.toml --sidecar txt",
+    "compact": "pipeline compact jobs/captions.toml --drop-superseded",
+    "models": "pipeline models qwen3-vl-plus",
+    "doctor": "pipeline doctor jobs/captions.toml",
+    "schedule": "pipeline schedule jobs/captions.toml --at 02:00 --until 06:00",
+    "completion": "pipeline completion bash",
+    "caption": "pipeline caption photos --offline",
+    "ocr": "pipeline ocr 'scans/*.png' --model qwen-vl-ocr",
+    "embed": "pipeline embed products.csv",
+    "ask": 'pipeline ask photos --prompt "Is there a person? Answer yes or no."',
+    "serve": 'pipeline serve --rpm 600 --fail "429:5%"',
+}
+"""One use of each command, shown by its --help."""
 
 for command in (*_COMMANDS, *map(new.command_of, ("caption", "ocr", "embed", "ask")), local_commands.serve):
+    command.epilog = f"Example: {EXAMPLES[str(command.name)]}"
     cli.add_command(command)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.options import say, settings_of
+from pipeline.cli.options import ENV_FILE, say, settings_of
 from pipeline.cli.run import CHANGED, SAMPLE, options_of, run_options, say_notes, show
 from pipeline.errors import JobError
 from pipeline.machine import require_address_space
@@ -22,12 +22,6 @@ _CHOICES = (
     click.option("--base-url", metavar="URL", help="The address of a server that speaks OpenAI's protocol."),
     click.option("--prompt", metavar="TEXT", help="What is asked of each picture; {name} is a column of the table."),
 )
-_EXAMPLES = {
-    "caption": "pipeline caption photos --offline",
-    "ocr": "pipeline ocr scans/*.png --model qwen-vl-ocr",
-    "embed": "pipeline embed products.csv",
-    "ask": 'pipeline ask photos --prompt "Is there a person? Answer yes or no."',
-}
 _HELP = {
     "caption": "Describe each picture of SOURCE.",
     "ocr": "Read the text in each picture of SOURCE.",
@@ -55,12 +49,13 @@ def _source(given: tuple[str, ...]) -> str:
 def command_of(task: str) -> click.Command:
     """Returns the command of a task. The command takes a SOURCE instead of a job file."""
 
-    @click.command(task, epilog=f"Example: {_EXAMPLES[task]}")
+    @click.command(task)
     @click.argument("source", nargs=-1, required=True)
     @_with_choices
     @click.option("-o", "--output", type=click.Path(), help="The output folder. By default ./<source's name>-<task>.")
     @click.option("--offline", is_flag=True, help="Use the embedded service: no key, no network, no cost.")
     @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key, such as limits.rpm=600.")
+    @ENV_FILE
     @run_options
     @SAMPLE
     @CHANGED

@@ -25,6 +25,36 @@ _OPTIONS = (
 )
 
 
+ENV_FILE_GIVEN = "pipeline.env_file"
+"""Where the context of a command has the path of --env-file."""
+
+
+def _read_env_file(context: click.Context, _: click.Parameter, file: str | None) -> str | None:
+    """Puts the variables of a file into the environment. A variable that is set already stays. Raises JobError."""
+    context.meta[ENV_FILE_GIVEN] = file
+    if file is not None:
+        from dotenv import load_dotenv
+
+        try:
+            with open(file, encoding="utf-8") as lines:  # noqa: PTH123 - a text, as the option gives it
+                load_dotenv(stream=lines)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "is no text"
+            raise JobError(f"--env-file {file}: cannot be read: {reason}") from None
+    return file
+
+
+ENV_FILE = click.option(
+    "--env-file",
+    type=click.Path(),
+    callback=_read_env_file,
+    is_eager=True,
+    expose_value=False,
+    help="Variables (NAME=value lines) that are not set yet, such as the key.",
+)
+"""The option that reads the key's variable from a file."""
+
+
 def job_command(function: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command the JOB argument and its options. The command receives the loaded `job` as its first argument."""
 
@@ -64,7 +94,7 @@ def say(line: str, *, err: bool = False) -> None:
 
 
 def _with_options(command: Callable[..., Any], job: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed((job, *_OPTIONS)):
+    for option in reversed((job, *_OPTIONS, ENV_FILE)):
         command = option(command)
     return command
 

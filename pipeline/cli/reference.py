@@ -29,7 +29,8 @@ def _section(command: click.Command, common: list[str]) -> str:
     about = (command.help or "").replace("\b", "").strip().splitlines()
     own = [option for option in _options(command) if option not in common]
     head = f"## pipeline {command.name} {_arguments(command)}".rstrip()
-    return "\n".join([head, "", *(line.strip() for line in about), "", *_table(own)])
+    example = f"```sh no-run\n{str(command.epilog).removeprefix('Example: ')}\n```"
+    return "\n".join([head, "", *(line.strip() for line in about), "", example, "", *_table(own)])
 
 
 def _table(options: list[str]) -> list[str]:

@@ -95,8 +95,11 @@ def show(summary: Summary, chosen: Mapping[str, Any]) -> int:
 
     if chosen["summary"] is not None:
         _write(Path(chosen["summary"]), summary)
-    for line in [json_line(summary)] if chosen["log_format"] == "json" else lines(summary):
-        say(line, err=True)
+    if chosen["log_format"] == "json":
+        click.echo(json_line(summary), err=True)
+    else:
+        for line in lines(summary):
+            say(line, err=True)
     return summary.exit_code
 
 
