@@ -142,18 +142,20 @@ def _say_where(job: Job) -> None:
 
 @click.command()
 @optional_job_command
+@click.option("--no-calls", is_flag=True, help="Send nothing.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON array of objects instead of lines.")
-def doctor(load: Callable[[], Job] | None, as_json: bool) -> int:
+def doctor(load: Callable[[], Job] | None, no_calls: bool, as_json: bool) -> int:
     """Look over the installation, and over JOB if one is given: what would go wrong, and what mends it.
 
-    Nothing is sent and nothing is written. The exit code is 2 where a problem was found.
+    One question of a few tokens goes to JOB's model, if JOB has a key and nothing else is wrong with JOB. Nothing is
+    written. The exit code is 2 where a problem was found.
     """
     import msgspec
 
     from pipeline.run.doctor import examine
     from pipeline.run.environment import lines
 
-    found = examine(None if load is None else lambda: load().spec)
+    found = examine(None if load is None else lambda: load().spec, calls=not no_calls)
     for line in [msgspec.json.format(msgspec.json.encode(found), indent=2).decode()] if as_json else lines(found):
         say(line)
     return EXIT_USAGE if any(finding.level == "problem" for finding in found) else EXIT_OK

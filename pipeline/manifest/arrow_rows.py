@@ -24,11 +24,48 @@ def one_by_one(array: pa.Array) -> list[Any]:
 def _value(scalar: pa.Scalar) -> Any:
     if not scalar.is_valid:
         return None
+    if _is_nano(scalar.type):
+        return _of_nano(scalar)
+    if _holds_nano(scalar.type):
+        return _nested(scalar)
     try:
         found = scalar.as_py()
     except Exception:  # pyarrow raises what its parts raise: its own errors, ValueError, OverflowError, pytz's
         return _nested(scalar)
     return _table(found) if _is_map(scalar) else found
+
+
+def _is_nano(kind: pa.DataType) -> bool:
+    """Whether a value counts nanoseconds. pyarrow gives pandas' own types for them where pandas is installed."""
+    import pyarrow.types as kinds
+
+    return (kinds.is_temporal(kind) and getattr(kind, "unit", "") == "ns") and not kinds.is_interval(kind)
+
+
+def _holds_nano(kind: pa.DataType) -> bool:
+    """Whether a value counts nanoseconds, or holds one that does, at any depth."""
+    import pyarrow.types as kinds
+
+    if kinds.is_map(kind):
+        return _holds_nano(kind.key_type) or _holds_nano(kind.item_type)
+    if kinds.is_struct(kind):
+        return any(_holds_nano(field.type) for field in kind)
+    if hasattr(kind, "value_type"):  # every kind of list, and a dictionary
+        return _holds_nano(kind.value_type)
+    return _is_nano(kind)
+
+
+def _of_nano(scalar: pa.Scalar) -> Any:
+    """A time in µs where that is exact, a timestamp always; else the text."""
+    import pyarrow as pa
+    import pyarrow.types as kinds
+
+    kind = scalar.type
+    if kinds.is_timestamp(kind):
+        return _value(scalar.cast(pa.timestamp("us", kind.tz), safe=False))
+    if scalar.value % 1_000:
+        return _text(scalar)
+    return _value(scalar.cast(pa.duration("us") if kinds.is_duration(kind) else pa.time64("us")))
 
 
 def _nested(scalar: pa.Scalar) -> Any:
@@ -146,6 +183,8 @@ def _values(array: pa.Array) -> list[Any]:
     if kinds.is_timestamp(kind) and kind.unit == "ns":
         array = array.cast(pa.timestamp("us", kind.tz), safe=False)
         kind = array.type
+    if _holds_nano(kind):
+        return [plain(value) for value in one_by_one(array)]
     try:
         values: list[Any] = array.to_pylist()
     except (*_UNREADABLE, pa.ArrowException):

@@ -1,4 +1,4 @@
-"""`pipeline doctor`: looks over the environment, and over a job if one is given. Sends nothing, writes nothing."""
+"""`pipeline doctor`: looks over the environment, and over a job if one is given. Writes nothing."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9._-]+)[^;>=<!~]*([^;]*)(;.*)?")
 _AT_LEAST = re.compile(r">=\s*(\d+(?:\.\d+)*)")
 
 
-def examine(load: Callable[[], LoadedJob] | None) -> list[Finding]:
-    """All findings in the order in which they are told. load: gives the job, or raises what is wrong with it."""
+def examine(load: Callable[[], LoadedJob] | None, *, calls: bool = False) -> list[Finding]:
+    """All findings in the order in which they are told. load: gives the job, or raises what is wrong with it. calls:
+    one small question is sent to the job's service."""
     home = Path(__file__).resolve().parents[1]
     found = [*_versions(), *name_findings(home, sys.path, Path.cwd()), *_extras(), *_encodings()]
-    return found if load is None else [*found, *job_findings(load)]
+    return found if load is None else [*found, *job_findings(load, calls=calls)]
 
 
 def _versions() -> Iterator[Finding]:

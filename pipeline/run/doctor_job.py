@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pipeline import offline, providers
+from pipeline.dispatch.http_environment import environment_proxies, tls_context
 from pipeline.errors import PipelineError
 from pipeline.job.load import LoadedJob
 from pipeline.manifest import open_manifest
 from pipeline.providers.faults import model_hint
 from pipeline.report import price_lines
 from pipeline.run.context import JobContext
+from pipeline.run.doctor_call import call_findings
 from pipeline.run.endpoint import endpoint
 from pipeline.run.environment import Finding, Level
 from pipeline.run.make_context import check_columns, job_context, notes
@@ -25,12 +28,19 @@ from pipeline.store.upgrade import input_rules
 
 FEW_BYTES = 10**9
 """Less free space than this is noted: the answers of some 100,000 rows with vectors of 1,536 floats."""
+ROW_BYTES = 2_000
+"""Bytes of a row in the output, journal and attempts included, as runs over the sample jobs leave them."""
+VECTOR_NUMBER = 8
+"""Bytes of a number of a vector: 4 in the part, and 4 while parts are merged."""
+MOST_COUNTED = 200_000
+"""Rows that are counted."""
 NO_BYTES = 10**8
 """With less than this, a run is likely to end with a full disk."""
 
 
-def job_findings(load: Callable[[], LoadedJob]) -> Iterator[Finding]:
-    """load: gives the job, or raises PipelineError."""
+def job_findings(load: Callable[[], LoadedJob], *, calls: bool = False) -> Iterator[Finding]:
+    """load: gives the job, or raises PipelineError. calls: the service is asked one small question, if nothing else is
+    wrong with the job and its key."""
     try:
         spec = load()
     except PipelineError as error:
@@ -38,14 +48,35 @@ def job_findings(load: Callable[[], LoadedJob]) -> Iterator[Finding]:
         return
     made = _made(spec)
     yield made if isinstance(made, Finding) else Finding("ok", "job", f"{spec.name}: {spec.job.task}, nothing wrong")
-    yield _key(spec)
+    key = _key(spec)
+    yield key
+    yield from _network(spec)
+    if calls and key.level == "ok" and isinstance(made, JobContext) and not spec.offline:
+        yield from call_findings(job_context(spec))
     if isinstance(made, JobContext):
         yield _manifest(made)
     yield _output(spec)
     if isinstance(made, JobContext):
         yield _model(made)
         yield _price(made)
-    yield from _disk(spec)
+    yield from _disk(spec, made if isinstance(made, JobContext) else None)
+
+
+def _network(spec: LoadedJob) -> Iterator[Finding]:
+    """The proxy and the authorities that the environment names."""
+    if spec.offline:
+        return
+    try:
+        proxies = environment_proxies()
+        tls_context()
+    except PipelineError as error:
+        yield Finding("problem", "network", str(error), "set the variable anew, or unset it")
+        return
+    named = [name for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if os.environ.get(name)]
+    told = [f"through the proxy of {scheme.upper()}_PROXY" for scheme in proxies]
+    told += [f"with the authorities of {named[0]}"] if named else []
+    if told:
+        yield Finding("ok", "network", f"requests go {' and '.join(told)}")
 
 
 def _made(spec: LoadedJob) -> JobContext | Finding:
@@ -136,7 +167,7 @@ def _price(made: JobContext) -> Finding:
     return Finding("ok", "price", f"the price is known: {text}" + (f" ({rest})" if rest else ""))
 
 
-def _disk(spec: LoadedJob) -> Iterator[Finding]:
+def _disk(spec: LoadedJob, made: JobContext | None) -> Iterator[Finding]:
     folder = _existing(spec.output)
     try:
         free = shutil.disk_usage(folder).free
@@ -144,8 +175,28 @@ def _disk(spec: LoadedJob) -> Iterator[Finding]:
         yield Finding("problem", "disk", f"{folder}: {error.strerror}", "set another output")
         return
     text = f"{free / 1e9:,.1f} GB free at the output"
-    level: Level = "problem" if free < NO_BYTES else "note" if free < FEW_BYTES else "ok"
+    needed, rows = _needed(made)
+    if rows:
+        text += (
+            f", and {'more than ' if rows > MOST_COUNTED else ''}{count(min(rows, MOST_COUNTED), 'row')} take about "
+        )
+        text += f"{needed / 1e9:,.2f} GB"
+    least = max(NO_BYTES, needed)
+    level: Level = "problem" if free < least else "note" if free < max(FEW_BYTES, 2 * needed) else "ok"
     yield Finding(level, "disk", text, "" if level == "ok" else "free some space, or set another output")
+
+
+def _needed(made: JobContext | None) -> tuple[int, int]:
+    """(bytes that the answers of the manifest take, rows), by counting up to MOST_COUNTED rows."""
+    if made is None:
+        return 0, 0
+    spec = made.spec
+    try:
+        manifest = open_manifest(spec.manifest, spec.job, input_rules(spec.output, spec.job.task), spec.folder)
+        rows = sum(1 for _ in itertools.islice(manifest.rows(), MOST_COUNTED + 1))
+    except (PipelineError, OSError):
+        return 0, 0
+    return rows * ((made.dimension or 0) * VECTOR_NUMBER + ROW_BYTES), rows
 
 
 def _existing(path: Path) -> Path:

@@ -40,7 +40,7 @@ def examine(pipeline):
     """Runs doctor and gives its exit code and the findings of one check."""
 
     def run(check: str, *arguments: str | Path) -> tuple[int, list[dict[str, str]]]:
-        ran = pipeline("doctor", *arguments, "--json")
+        ran = pipeline("doctor", *arguments, "--no-calls", "--json")
         assert KEY not in ran.out + ran.err
         return ran.code, [found for found in json.loads(ran.out) if found["check"] == check]
 
@@ -165,7 +165,7 @@ def test_a_stream_that_is_not_utf_8_is_noted(tmp_path, monkeypatch):
 
 
 def test_a_sound_job_has_no_problem(pipeline, job):
-    ran = pipeline("doctor", job)
+    ran = pipeline("doctor", job, "--no-calls")
     assert ran.code == 0, ran.out
     assert KEY not in ran.out
     assert "DASHSCOPE_API_KEY is set" in ran.out
