@@ -16,6 +16,7 @@ from pipeline.job.load import LoadedJob
 from pipeline.manifest import open_manifest
 from pipeline.providers.faults import model_hint
 from pipeline.report import price_lines
+from pipeline.report.state import count
 from pipeline.run.context import JobContext
 from pipeline.run.doctor_call import call_findings
 from pipeline.run.endpoint import endpoint
@@ -177,10 +178,8 @@ def _disk(spec: LoadedJob, made: JobContext | None) -> Iterator[Finding]:
     text = f"{free / 1e9:,.1f} GB free at the output"
     needed, rows = _needed(made)
     if rows:
-        text += (
-            f", and {'more than ' if rows > MOST_COUNTED else ''}{count(min(rows, MOST_COUNTED), 'row')} take about "
-        )
-        text += f"{needed / 1e9:,.2f} GB"
+        more = "more than " if rows > MOST_COUNTED else ""
+        text += f"; {more}{count(min(rows, MOST_COUNTED), 'row')} need about {max(1, needed // 10**6):,} MB"
     least = max(NO_BYTES, needed)
     level: Level = "problem" if free < least else "note" if free < max(FEW_BYTES, 2 * needed) else "ok"
     yield Finding(level, "disk", text, "" if level == "ok" else "free some space, or set another output")

@@ -57,7 +57,7 @@ def test_a_sound_set_up_makes_one_small_call(set_up, examined, server):
     assert [asked.prompt for asked in server.asked] == ["Say ok."]
     assert "m1 answered in" in told(found, "call", "ok")
     assert "600 requests" in told(found, "quota", "ok")
-    assert "1 rows take about" in told(found, "disk", "ok")
+    assert "1 row need about 1 MB" in told(found, "disk", "ok")
 
 
 def test_nothing_is_sent_without_calls(set_up, examined, server):
@@ -140,9 +140,7 @@ def test_a_disk_too_small_for_the_rows(set_up, examined, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 110_000_000}))
     code, found = examined(set_up, "--no-calls")
     assert code == 2
-    assert "0.1 GB free at the output, and 60,000 rows take about 0.12 GB free some space" in told(
-        found, "disk", "problem"
-    )
+    assert "0.1 GB free at the output; 60,000 rows need about 120 MB" in told(found, "disk", "problem")
 
 
 def test_a_price_that_is_not_known(set_up, examined):
