@@ -43,8 +43,6 @@ def completion(shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    from pipeline.cli.main import cli
-
     found = get_completion_class(shell)
     assert found is not None
-    click.echo(found(cli, {}, "pipeline", "_PIPELINE_COMPLETE").source())
+    click.echo(found(click.get_current_context().find_root().command, {}, "pipeline", "_PIPELINE_COMPLETE").source())
