@@ -1,4 +1,4 @@
-"""What `pipeline doctor JOB` looks at: everything that a run needs before its first call."""
+"""The checks of `pipeline doctor JOB`: everything that a run needs before its first call."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ from pipeline.store.lock import running
 from pipeline.store.upgrade import input_rules
 
 FEW_BYTES = 10**9
-"""Less free space than this is noted: the answers of some 100,000 rows with vectors of 1,536 floats."""
+"""If less space than this is free, there is a note. The answers of about 100,000 rows with vectors of 1,536 floats
+need this space."""
 NO_BYTES = 10**8
-"""With less than this, a run is likely to end with a full disk."""
+"""If less space than this is free, a run is likely to end with a full disk."""
 
 
 def job_findings(load: Callable[[], LoadedJob]) -> Iterator[Finding]:
-    """load: gives the job, or raises PipelineError."""
+    """Yields the findings about a job. load: returns the job, or raises PipelineError."""
     try:
         spec = load()
     except PipelineError as error:
@@ -149,5 +150,5 @@ def _disk(spec: LoadedJob) -> Iterator[Finding]:
 
 
 def _existing(path: Path) -> Path:
-    """The path, or the nearest folder above that exists."""
+    """Returns the path if it exists, else the nearest existing folder above the path."""
     return next(place for place in (path, *path.parents) if os.path.lexists(place))
