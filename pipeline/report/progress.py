@@ -1,4 +1,4 @@
-"""Progress on stderr: a live line on a terminal, a plain line a minute elsewhere."""
+"""Shows progress on stderr: a live line on a terminal, otherwise a plain line a minute."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ from pipeline.report.state import Progress, Quiet, RunState, count, money, span
 from pipeline.report.terminal import for_drawing, one_line
 
 PLAIN_EVERY = 60.0
-"""Seconds between lines where stderr is not a terminal; a night's log stays readable."""
+"""Seconds between lines if stderr is not a terminal. The log of a whole night stays readable."""
 
 SAID_SECONDS = 10.0
-"""A pause of the whole account that is longer than this is said."""
+"""If a pause of the whole account is longer than this, the display says so."""
 
 
 def progress(
     name: str, *, stream: TextIO | None = None, quiet: bool = False, form: str = "text", metrics: str | None = None
 ) -> Progress:
-    """The display that fits `stream` (stderr by default) and `form` (`text` or `json`), with a metrics file beside."""
+    """Returns the display for `stream` (stderr by default) and `form` (`text` or `json`).
+
+    metrics: the path of a metrics file beside the display. quiet: shows nothing on the stream.
+    """
     stream = stream or sys.stderr
     shown: Progress
     if quiet:
@@ -37,7 +40,7 @@ def progress(
 
 
 def describe(state: RunState, elapsed: float) -> str:
-    """Rows, rate, failures, tokens, cost and time left in one line."""
+    """Returns one line with the rows, rate, failures, tokens, cost, throttled attempts, pauses and time left."""
     rate = state.ended / elapsed if elapsed > 0 else 0.0
     parts = [f"{state.ended:,}/{state.total:,} rows", f"{rate:.1f}/s", count(state.failed, "failure")]
     if tokens := (state.input_tokens or 0) + (state.output_tokens or 0):
@@ -57,7 +60,7 @@ def describe(state: RunState, elapsed: float) -> str:
 
 
 class Plain(Quiet):
-    """A line a minute, for logs; a pause is said when it begins."""
+    """Prints a line a minute, for logs, and a line when a pause begins."""
 
     def __init__(self, name: str, stream: TextIO) -> None:
         self._name = name
@@ -78,7 +81,7 @@ class Plain(Quiet):
 
 
 class JsonLines(Plain):
-    """A JSON object a minute, for log collectors."""
+    """Prints a JSON object a minute, for log collectors, and an object when a pause begins."""
 
     def update(self, state: RunState, elapsed: float) -> None:
         if self._due(state, elapsed):
@@ -87,7 +90,7 @@ class JsonLines(Plain):
 
 
 class Live(Quiet):
-    """A bar that is redrawn in place and leaves nothing behind but the summary."""
+    """A bar on a terminal that is redrawn in place. At the end of the run the bar disappears."""
 
     def __init__(self, name: str, stream: TextIO) -> None:
         from rich.console import Console

@@ -1,5 +1,5 @@
-"""Asks equal questions once: decides which row is sent, which rows wait for its outcome, and which rows share an earlier
-outcome.
+"""Asks equal questions once: decides which row is sent, which rows wait for its outcome, and which rows share an
+earlier outcome.
 
 A row leads if its question was not asked yet: the row is sent. Rows that ask the same question in the meantime wait for
 its outcome. Later rows get the outcome from memory, or from a lookup in the journal and the parts.
@@ -35,7 +35,7 @@ ROW_BYTES = 2_048
 """The bytes that a waiting row counts for, without its long fields."""
 RECENT_BYTES = 4 * 2**20
 MOST_RECENT = 1_024
-"""The most outcomes in memory, the last used."""
+"""The most outcomes in memory: the outcomes that were used last."""
 GATHER_SECONDS = 0.25
 """The time in which rows that need a lookup are gathered. A row group is then read once for all of them."""
 SERVED_AT_ONCE = 256

@@ -21,8 +21,8 @@ BATCH_SECONDS = 0.005
 the loop take the interpreter lock from each other. A run over such files took 1,580 µs a row with one trip for each
 file, and 1,230 µs with one trip for ten files (64 in flight)."""
 PATIENCE_SECONDS = 0.1
-"""If a call still waits after this time, it opens another thread. This happens behind pictures that are decoded, not
-behind quick loads."""
+"""If a call still waits after this time, it opens another thread. A call waits so long behind pictures that are
+decoded, not behind quick loads."""
 
 
 class ThreadBatcher:
