@@ -87,7 +87,7 @@ def lines(summary: Summary) -> Iterator[str]:
 
 
 def passed_over(counts: Mapping[str, int]) -> str:
-    """Returns, for people, the files of a folder or glob that are no rows: "passed over: 2 .svg, 1 hidden"."""
+    """Returns words for the files of a folder or glob that are no rows: "passed over: 2 .svg, 1 hidden"."""
     return "passed over: " + ", ".join(f"{number:,} {kind}" for kind, number in counts.items())
 
 

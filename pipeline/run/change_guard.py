@@ -93,7 +93,7 @@ def decided(changed: str | None) -> str | None:
 
 
 def _edits(context: JobContext) -> list[str]:
-    """Returns, in words, each key in which the job's question differs from the question of some answered rows."""
+    """Returns each key in which the job's question differs from the question of some answered rows, in words."""
     previous = read_last_run(context.spec.output)
     now = question(context)
     before = next((asked for asked in (previous and previous.questions) or ({},) if asked != now), now)

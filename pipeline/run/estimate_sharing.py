@@ -114,8 +114,8 @@ def answered_before(spec: LoadedJob) -> Iterator[Before]:
 def equal(rows: Sequence[Looked], fingerprinter: Fingerprinter, root: str, before: Before) -> Equal:
     """Finds the rows that would be sent. `rows`: in the order of the manifest.
 
-    Reads the files of rows whose files have the sizes of another row's files. If there are earlier answers, reads the
-    files of the other rows too. Stops after MOST_BYTES: there may be more shared rows than `shared` says.
+    Reads the files of rows whose files have the same sizes as another row's files. If there are earlier answers, reads
+    the files of the other rows too. Stops after MOST_BYTES: there may be more shared rows than `shared` says.
     """
     _read(rows, fingerprinter, root, before.any)
     asked: list[Looked] = []

@@ -94,8 +94,8 @@ class RecordBuilder:
         """Returns the outcome of another row's call as this row's own: the whole answer or fault, without tokens, cost
         and latency.
 
-        The row keeps its own id, columns, sources, stat key and time. If the row's media were not loaded, `extra` says
-        about the pictures what it says for the row that was sent.
+        The row keeps its own id, columns, sources, stat key and time. If the row's media were not loaded, `sent` in
+        `extra` describes the pictures of the row that was sent.
         """
         changes: dict[str, Any] = {
             **dict.fromkeys(BOUGHT),
