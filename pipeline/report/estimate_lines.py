@@ -1,4 +1,4 @@
-"""`pipeline plan`: what a run would send, what it would cost and how long it would take."""
+"""`pipeline plan`: the rows that a run would send, their cost and their time."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from pipeline.report.terminal import one_line
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts are rows of the manifest by state; `send` is what a run would take up now. `shared`: how many of these
-    share the answer to another row's equal question and cost nothing (so many at least: pictures under different names
-    are compared when they are sent). `looked_at`: how many were looked at more closely (spread evenly; the figures
-    below are scaled to all).
+    """The forecast of a run. Counts are rows of the manifest by state.
 
-    passed_over: files of the manifest's folder or glob that are no rows, by kind. refused: what would be refused
-    before sending. media_tokens, input_tokens: expected, None where they cannot be
-    counted. output_tokens: by the mean of the answers so far, None without any. cost: expected, the input alone where
-    no answer's length is known. worst_cost: the most it can come to. price: what both are counted with.
-    seconds: at least, under `limit` (None: no limit is known).
+    send: the rows that a run would send now. shared: the rows of `send` that share the answer to another row's equal
+    question and cost nothing. There may be more of them: pictures under different names are compared when they are
+    sent. looked_at: the rows that were looked at more closely, spread evenly; the figures below are scaled to all rows.
+
+    passed_over: files of the manifest's folder or glob that are no rows, by kind. refused: the rows that would be
+    refused before sending. media_tokens, input_tokens: expected; None if they cannot be counted. output_tokens: by the
+    mean of the answers so far; None without answers. cost: expected; the cost of the input alone if no answer's length
+    is known. worst_cost: the highest possible cost. price: the price for both costs. seconds: the shortest time under
+    `limit` (None: no limit is known).
     """
 
     job: str
@@ -59,7 +60,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def lines(estimate: Estimate) -> Iterator[str]:
-    """The forecast for people, line by line."""
+    """Yields the lines of the forecast, for people."""
     f = estimate
     yield f"job:     {f.job}"
     yield f"output:  {f.output}"

@@ -1,4 +1,4 @@
-"""A Prometheus text file beside the display, for the node exporter's textfile collector."""
+"""Writes a Prometheus text file beside the display, for the node exporter's textfile collector."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ _TOTAL = Metric("rows", "Rows to send in this run")
 
 
 class Metrics:
-    """Writes the figures every few seconds and at the end, in one step each, and passes them on to `shown`.
+    """Writes the figures to a file every few seconds and at the end, and passes them on to `shown`.
 
-    Raises JobError on entering where the file cannot be written; later a refused write is passed over.
+    Each write replaces the file in one step. Entering raises JobError if the file cannot be written. A later write that
+    fails is ignored.
     """
 
     def __init__(self, job: str, path: Path, shown: Progress) -> None:

@@ -1,4 +1,4 @@
-"""`pipeline models`: everything known of the models, as a table and as data."""
+"""`pipeline models`: everything that is known about the models, as a table and as data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from pipeline.report import price_lines as of_prices
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One model of one service; `service` is `yours` for a model of the user-wide file alone. prices: one a region."""
+    """One model of one service. service: `yours` for a model that only the user-wide file has. prices: one for each
+    region."""
 
     service: str
     model: Model
@@ -26,9 +27,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def entries(provider: str | None, user_wide: Tables) -> Iterator[Entry]:
-    """All known models of a provider (None: of all), in the order of the data, the user's own last.
+    """Yields all known models of a provider (None: of all providers), in the order of the data.
 
-    Raises JobError for a provider that is not known.
+    The models that only the user-wide file has come last, and only for None. Raises JobError for an unknown provider.
     """
     if provider is not None:
         load(provider)
@@ -45,7 +46,7 @@ def entries(provider: str | None, user_wide: Tables) -> Iterator[Entry]:
 
 
 def of_name(name: str, provider: str | None, user_wide: Tables) -> list[Entry]:
-    """The entries of that name. Raises JobError with the nearest known name where there is none."""
+    """Returns the entries with this name. If there is no entry, raises JobError with the nearest known name."""
     known = list(entries(provider, user_wide))
     found = [entry for entry in known if entry.model.name == name]
     if not found:
@@ -69,7 +70,10 @@ _REGIONS = {"mainland": "CN", "international": "intl", "us": "US", "global": ""}
 
 
 def table(found: Iterable[Entry], today: datetime.date) -> Iterator[str]:
-    """The models by service, one line for each price; those no longer served in one paragraph at the end."""
+    """Yields the models by service, with one line for each price.
+
+    The models that are no longer served are in one paragraph at the end.
+    """
     service = ""
     gone: list[str] = []
     yield _SHAPE.format("MODEL", "TASKS", "INPUT", "PRICE IN/OUT", "", "DATE").rstrip()
@@ -121,7 +125,7 @@ def _legend(gone: list[str]) -> Iterator[str]:
 
 
 def details(entry: Entry, today: datetime.date) -> Iterator[str]:
-    """Everything known of one model, line by line."""
+    """Yields everything that is known about one model, line by line."""
     model = entry.model
     yield f"{model.name} ({entry.service})"
     for label, value in _facts(model):

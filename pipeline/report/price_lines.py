@@ -1,4 +1,4 @@
-"""Prices for people: amounts, how long the input they hold for, where and when they were found."""
+"""Prices for people: the amounts, the longest input for each amount, and the place and date of the price."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pipeline.providers.prices import Price, old
 
 
 def short(price: Price) -> str:
-    """`1/10 CNY`: input and output of the first tier; a `+` behind it says that there are more tiers."""
+    """Returns the amounts of the first tier, input and output: `1/10 CNY`. A `+` at the end: there are more tiers."""
     first = price.tiers[0] if price.tiers else price
     amounts = f"{_amount(first.input)}" + ("" if first.output is None else f"/{_amount(first.output)}")
     return f"{amounts} {price.currency}" + ("+" if len(price.tiers) > 1 else "")
 
 
 def price_line(price: Price) -> str:
-    """One line: the first tier, the unit, the region, the date and the source."""
+    """Returns one line: the first tier, the unit, the region, the date and the source."""
     first = price.tiers[0] if price.tiers else price
     output = "" if first.output is None else f", {_amount(first.output)} out"
     more = ", more for long inputs" if len(price.tiers) > 1 else ""
@@ -27,7 +27,7 @@ def price_line(price: Price) -> str:
 
 
 def lines(price: Price) -> Iterator[str]:
-    """Everything known of a price, line by line."""
+    """Yields everything that is known about a price, line by line."""
     for tier in price.tiers:
         output = "" if tier.output is None else f", output {_amount(tier.output)}"
         cached = "" if tier.cached is None else f", cached input {_amount(tier.cached)}"
@@ -54,7 +54,7 @@ def lines(price: Price) -> Iterator[str]:
 
 
 def aged(price: Price, name: str, today: datetime.date) -> str | None:
-    """A note about a price of more than half a year ago; None for a newer one."""
+    """Returns a note about a price that is more than half a year old; None for a newer price."""
     if not old(price, today):
         return None
     return (

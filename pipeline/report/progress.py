@@ -1,4 +1,4 @@
-"""Progress on stderr: lines that are redrawn on a terminal, a plain line a minute elsewhere."""
+"""Shows progress on stderr: lines that are redrawn on a terminal, otherwise a plain line a minute."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ from pipeline.report.terminal import for_drawing, one_line
 NOTEBOOK_EVERY = 1.0
 """Seconds between drawings in a notebook."""
 PLAIN_EVERY = 60.0
-"""Seconds between lines where stderr is not a terminal; a night's log stays readable."""
+"""Seconds between lines if stderr is not a terminal. The log of a whole night stays readable."""
 
 
 def progress(
     name: str, *, stream: TextIO | None = None, quiet: bool = False, form: str = "text", metrics: str | None = None
 ) -> Progress:
-    """The display that fits `stream` (stderr by default) and `form` (`text` or `json`), with a metrics file beside."""
+    """Returns the display for `stream` (stderr by default) and `form` (`text` or `json`).
+
+    metrics: the path of a metrics file beside the display. quiet: shows nothing on the stream.
+    """
     stream = stream or sys.stderr
     shown: Progress
     if quiet:
@@ -42,7 +45,7 @@ def progress(
 
 
 def describe(state: RunState, elapsed: float) -> str:
-    """Rows, rate, failures, tokens, cost and time left in one line."""
+    """Returns one line with the rows, rate, failures, tokens, cost, throttled attempts, pauses and time left."""
     rate = state.ended / elapsed if elapsed > 0 else 0.0
     parts = [f"{state.ended:,}/{state.total:,} rows", f"{rate:.1f}/s", count(state.failed, "failure")]
     if tokens := (state.input_tokens or 0) + (state.output_tokens or 0):
@@ -62,7 +65,7 @@ def describe(state: RunState, elapsed: float) -> str:
 
 
 class Plain(Quiet):
-    """A line a minute, for logs; a pause is said when it begins."""
+    """Prints a line a minute, for logs, and a line when a pause begins."""
 
     def __init__(self, name: str, stream: TextIO) -> None:
         self._name = name
@@ -83,7 +86,7 @@ class Plain(Quiet):
 
 
 class JsonLines(Plain):
-    """A JSON object a minute, for log collectors."""
+    """Prints a JSON object a minute, for log collectors, and an object when a pause begins."""
 
     def update(self, state: RunState, elapsed: float) -> None:
         if self._due(state, elapsed):
@@ -92,7 +95,7 @@ class JsonLines(Plain):
 
 
 class Live(Quiet):
-    """A few lines that are redrawn in place and leave nothing behind but the summary."""
+    """A few lines on a terminal that are redrawn in place. At the end of the run the lines disappear."""
 
     def __init__(self, name: str, stream: TextIO) -> None:
         from rich.console import Console

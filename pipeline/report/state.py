@@ -35,7 +35,7 @@ class RunState(Counters, kw_only=True):
 
 
 def money(amount: float | None, currency: str | None) -> str:
-    """An amount for people: "0.0265 CNY"; "unknown" for None."""
+    """Returns an amount for people: "0.0265 CNY"; "unknown" for None."""
     if amount is None:
         return "unknown"
     digits = f"{amount:.2f}" if amount >= 10 or amount == 0 else f"{amount:.4g}"
@@ -43,7 +43,7 @@ def money(amount: float | None, currency: str | None) -> str:
 
 
 def span(seconds: float) -> str:
-    """A duration for people: "4.2 s", "3 min 20 s", "2 h 05 min"."""
+    """Returns a duration for people: "4.2 s", "3 min 20 s", "2 h 05 min"."""
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -53,7 +53,7 @@ def span(seconds: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """ "1 row", "1,200 rows"."""
+    """Returns a number with its noun: "1 row", "1,200 rows"."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
@@ -65,7 +65,7 @@ def in_notebook() -> bool:
 
 
 class Progress(Protocol):
-    """Shows a RunState; `update` is called a few times a second, `elapsed` in seconds since the run began."""
+    """Shows a RunState. `update` is called a few times a second; `elapsed`: seconds since the run began."""
 
     def __enter__(self) -> Progress: ...
 

@@ -1,4 +1,4 @@
-"""The end of a run and `pipeline status`: structs for programs, words for people."""
+"""The summary of a run and `pipeline status`: structs for programs, words for people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.report.terminal import one_line
 
 
 class FailureGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """Failures of one kind, with the message and id of one of them as an example."""
+    """The failures of one kind, with the message and id of one failure as an example."""
 
     fault: str
     code: str
@@ -25,17 +25,17 @@ class FailureGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(Counters, kw_only=True):
-    """What a run did: its counters (pipeline/counters.py) and how it ended.
+    """The result of a run: its counters (pipeline/counters.py) and how the run ended.
 
-    command: the job with the options that mean the same job again, as a command takes them.
-    rows: of the manifest. open: rows whose failure is open now, of this run or an earlier run. done: rows that needed
-    nothing, since they were answered before or `dismissed` (`skipped` is the older name). repeated: rows whose derived
-    id stood earlier in the manifest. remaining: all other rows. rows = answered + shared + open + done + repeated +
-    remaining. left: those of the remaining rows that this run was to send and did not, because the run stopped. new,
-    changed: rows of these kinds before the run. vanished: ids with an outcome that the manifest no longer has.
-    passed_over: files of the manifest's folder or glob that are no rows, by kind; no other count has them. elapsed:
-    seconds. notes: what a person should know besides. quota: what was found of the service's quota, in words. figures:
-    the counters and gauges at the end, as the progress display has them (pipeline/report/state.py).
+    command: the job and the options that a command takes for the same job. rows: the rows of the manifest. open: the
+    rows whose failure is open now, from this run or an earlier run. done: the rows that needed nothing, because they
+    were answered before or `dismissed` (`skipped` is the older name). repeated: the rows whose derived id stands
+    earlier in the manifest. remaining: all other rows. rows = answered + shared + open + done + repeated + remaining.
+    left: the remaining rows that this run should send but did not, because the run stopped. new, changed: the rows of
+    these kinds before the run. vanished: the ids with an outcome that the manifest no longer has. passed_over: files of
+    the manifest's folder or glob that are no rows, by kind; no other count includes these files. elapsed: seconds.
+    notes: other facts that a person should know. quota: the facts found about the service's quota, in words. figures:
+    the counters and gauges at the end, the same as in the progress display (pipeline/report/state.py).
     """
 
     job: str
@@ -69,14 +69,14 @@ class Summary(Counters, kw_only=True):
 
 
 PASSING = ("throttled", "transient")
-"""Faults whose rows the next run sends again by itself."""
+"""The faults whose rows the next run sends again by itself."""
 
 MOST_GROUPS = 12
-"""Kinds of failure printed; the rest are counted and found with `pipeline query`."""
+"""The most kinds of failure that are printed. The other kinds are counted; `pipeline query` finds them."""
 
 
 def lines(summary: Summary) -> Iterator[str]:
-    """The summary for people, line by line; the last line says the outcome and what to do next."""
+    """Yields the lines of the summary, for people. The last line says the outcome and the next step."""
     yield from _figures(summary) if summary.sent or summary.shared or summary.left else _nothing(summary)
     if summary.passed_over:
         yield passed_over(summary.passed_over)
@@ -92,12 +92,12 @@ def lines(summary: Summary) -> Iterator[str]:
 
 
 def passed_over(counts: Mapping[str, int]) -> str:
-    """What a folder or glob holds that is no row, for people: "passed over: 2 .svg, 1 hidden"."""
+    """Returns words for the files of a folder or glob that are no rows: "passed over: 2 .svg, 1 hidden"."""
     return "passed over: " + ", ".join(f"{number:,} {kind}" for kind, number in counts.items())
 
 
 def json_line(summary: Summary) -> str:
-    """The summary for log collectors: one object, `event` = `end`."""
+    """Returns the summary for log collectors: one JSON object with `event` = `end`."""
     return msgspec.json.encode({"event": "end", **msgspec.to_builtins(summary)}).decode()
 
 
@@ -158,10 +158,12 @@ def _next(summary: Summary) -> str:
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """rows: of the manifest at the last run. done: rows with an answer. left: rows not finished. failed: open failures.
-    dismissed: rows whose failure was dismissed. quota: what the last run found of the service's quota, in words.
+    """The state of a job's output, for `pipeline status`.
 
-    `last_run` is the newest row of the view `runs`; None before the first run. `spend` has an entry per currency.
+    rows: the rows of the manifest at the last run. done: the rows with an answer. left: the rows that are not finished.
+    failed: the open failures. dismissed: the rows whose failure was dismissed. quota: the facts that the last run found
+    about the service's quota, in words. last_run: the newest row of the view `runs`; None before the first run. spend:
+    one entry per currency. running: who uses the output now, None if nobody does.
     """
 
     job: str
@@ -181,7 +183,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def status_lines(status: Status) -> Iterator[str]:
-    """The status for people, line by line."""
+    """Yields the lines of the status, for people."""
     yield f"job:    {status.job}"
     yield f"output: {status.output}"
     if status.running:

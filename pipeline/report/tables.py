@@ -1,4 +1,4 @@
-"""What `pipeline query` prints: a table for people, JSON or CSV for programs."""
+"""The output of `pipeline query`: a table for people, JSON or CSV for programs."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from pipeline.report import terminal
 from pipeline.report.terminal import for_data
 
 MOST_ROWS = 1_000
-"""Rows printed as a table; more is for JSON, CSV or `pipeline export`."""
+"""The most rows that are printed as a table. More rows are for JSON, CSV or `pipeline export`."""
 
 PLAIN_WIDTH = 160
-"""Columns of a table where stdout is not a terminal."""
+"""The width of a table, in characters, if stdout is not a terminal."""
 
 RULE = "─"
-"""Drawn under a table's heading and above a record; `-` where the encoding has no such character."""
+"""The line under a table's heading and above a record. If the encoding does not have this character, `-` is used."""
 
 
 def write(reader: Any, form: str, file: Path | None, *, safe_csv: bool = False) -> None:
     """Writes a pyarrow RecordBatchReader to stdout or `file` as `table`, `json` (one array of objects), `jsonl` or
     `csv`.
 
-    safe_csv: in CSV, no text and no column name begins like a formula.
+    safe_csv: in CSV, no text and no column name begins like a formula of a spreadsheet. Raises JobError if the folder
+    of `file` does not exist, MachineError if `file` cannot be written.
     """
     writers = {"table": _table, "json": _json, "jsonl": _jsonl, "csv": _safe_csv if safe_csv else _csv}
     if file is None:
@@ -55,7 +56,7 @@ def _rows(reader: Any) -> Iterator[dict[str, Any]]:
 
 
 def _unique(names: list[str]) -> list[str]:
-    """`select a.id, b.id` gives `id` and `id_1`, so that no column is lost in an object."""
+    """Returns the names without repeats, so that an object loses no column: `id`, `id` become `id`, `id_1`."""
     seen: dict[str, int] = {}
     unique = []
     for name in names:
@@ -91,7 +92,7 @@ def _csv(reader: Any, stream: TextIO, made: Callable[[str], str] = str) -> None:
 
 
 class _Lines:
-    r"""Lines that end in `\n`. The csv module is told `\r\n`: only then it quotes a value with either of them."""
+    r"""Writes lines that end in `\n`. The csv module uses `\r\n`: only then it quotes values with `\r` or `\n`."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -118,7 +119,7 @@ def _table(reader: Any, stream: TextIO) -> None:
         if total <= MOST_ROWS:
             rows.append([terminal.as_printed(_short(value), stream) for value in row.values()])
     width = shutil.get_terminal_size().columns if stream.isatty() else PLAIN_WIDTH
-    # A table whose columns cannot all be read is no table: one line per value then.
+    # If the columns do not fit into the width, each value has its own line.
     needed = sum(min(max(len(name), *(len(row[i]) for row in rows), 1), 24) + 3 for i, name in enumerate(names))
     draw = _grid if needed <= width else _records
     rule = RULE if terminal.holds(RULE, stream) else "-"

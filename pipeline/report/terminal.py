@@ -1,7 +1,7 @@
-"""Text on its way to a terminal: characters that steer a terminal or cannot be encoded become JSON escapes.
+"""Makes text safe for a terminal: characters that steer a terminal or cannot be encoded become JSON escapes.
 
-Ids, answers, names of columns and files, and a service's words may hold anything. Everything that the command prints
-passes here; data (`--format csv` and `json`, exports, parts) keeps what was said.
+Ids, answers, names of columns and files, and a service's messages may have any characters. Everything that the command
+prints goes through this module. Data (`--format csv` and `json`, exports, parts) stays unchanged.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ _NEXT = "; next: "
 """Between the outcome of a command and the command to type next."""
 
 _STEERING = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, other than a tab and the end of a line
-    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # which turn the direction of what follows
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters, except the tab and the end of a line
+    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # characters that turn the direction of the following text
     r"\u2028\u2029\ufff9-\ufffb]"  # ends of lines and annotations that only some programs know
 )
 
 
 def visible(text: str) -> str:
-    """The text with every steering character as its escape. Lines stay lines; JSON stays JSON of the same meaning."""
+    """Returns the text with each steering character as its escape. Lines stay lines. JSON keeps its meaning."""
     return _STEERING.sub(_escape, text)
 
 
 def one_line(text: str) -> str:
-    """The same for a text that stands within a line: its ends of lines are escapes too."""
+    """Returns the same as `visible` for a text within a line: ends of lines become escapes too."""
     return visible(text).replace("\n", r"\u000a")
 
 
@@ -43,7 +43,7 @@ def _escape(found: re.Match[str]) -> str:
 
 
 class VisibleStream:
-    """A text stream for people. All but writing is the stream's own."""
+    """A text stream for people: writes `visible` text. Everything else is passed on to the stream."""
 
     def __init__(self, stream: Any) -> None:
         self.unfiltered = stream
@@ -62,7 +62,7 @@ class VisibleStream:
 
 @contextmanager
 def streams_for_people() -> Iterator[None]:
-    """stdout and stderr show steering characters instead of obeying them."""
+    """Makes stdout and stderr show steering characters as escapes, as long as the block lasts."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (
         stream if stream is None or isinstance(stream, VisibleStream) else VisibleStream(stream) for stream in before
@@ -88,12 +88,15 @@ def wrapped(line: str, stream: Any) -> str:
 
 
 def for_drawing(stream: Any) -> Any:
-    """The stream for a display of ours that moves the cursor; texts of others in it are made `visible` one by one."""
+    """Returns the unfiltered stream, for our displays that move the cursor.
+
+    Such a display makes each foreign text `visible` itself.
+    """
     return stream.unfiltered if isinstance(stream, VisibleStream) else stream
 
 
 def for_data(stream: Any) -> Any:
-    """The stream for data: unchanged for a program or a file, for people where it is a terminal."""
+    """Returns the stream for data: the unfiltered stream for a program or a file, a stream for people on a terminal."""
     return stream if stream.isatty() else for_drawing(stream)
 
 
@@ -102,7 +105,7 @@ _ASCII = "ascii-with-escapes"
 
 
 class _Unfailing(io.FileIO):
-    """A stream for people: once it cannot be written to, what is written is dropped without a word."""
+    """A stream for people. A text that cannot be written is dropped without an error."""
 
     def write(self, data: Any) -> int:
         size = memoryview(data).nbytes
@@ -114,7 +117,7 @@ class _Unfailing(io.FileIO):
 
 
 class _Noting(io.FileIO):
-    """A stream for data: it remembers that it broke."""
+    """A stream for data. `error`: the error of the last write that failed."""
 
     error: OSError | None = None
 
@@ -129,14 +132,14 @@ class _Noting(io.FileIO):
 def keep_streams() -> None:
     """Makes the standard streams of this process safe to write to.
 
-    A closed one is opened on the null device, so that no file of ours gets its number. stderr is dropped when it breaks
-    (a full disk, a reader that went away): what it shows is never worth a run.
+    A closed stream is opened on the null device, so that no file of ours gets its number. If stderr cannot be written
+    (a full disk, a reader that is gone), its text is dropped: a message is never worth the end of a run.
     """
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: the number of this stream
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             null = Path(os.devnull).open("r" if name == "stdin" else "w", encoding="utf-8")  # noqa: SIM115 - it stays
@@ -151,8 +154,10 @@ def keep_streams() -> None:
 
 
 def let_go_of_stdout() -> OSError | None:
-    """Writes out what stdout still holds. The error if that fails or has failed before; then stdout is the null device
-    from now on, so that the interpreter's own last flush says nothing."""
+    """Flushes stdout. Returns the error if the flush fails or an earlier write failed, else None.
+
+    After an error, stdout is the null device, so that the interpreter's own last flush reports nothing.
+    """
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     error = raw.error if isinstance(raw, _Noting) else None
     try:
@@ -165,10 +170,10 @@ def let_go_of_stdout() -> OSError | None:
 
 
 def hold_any_text() -> None:
-    r"""Makes both standard streams print any text: what their encoding cannot hold becomes `\uXXXX`, as in JSON.
+    r"""Makes stdout and stderr print any text: a character that the encoding lacks becomes `\uXXXX`, as in JSON.
 
-    So JSON that is printed stays JSON of the same meaning. A stream for which `replace` or `ignore` was chosen
-    (PYTHONIOENCODING=ascii:replace) keeps that.
+    So printed JSON keeps its meaning. A stream with the user's choice of `replace` or `ignore`
+    (PYTHONIOENCODING=ascii:replace) keeps this choice.
     """
     codecs.register_error(_ESCAPED, _escaped)
     codecs.register(_ascii)
@@ -176,17 +181,18 @@ def hold_any_text() -> None:
         if getattr(stream, "errors", None) not in ("strict", "surrogateescape", "backslashreplace"):
             continue
         if _is_ascii(stream.encoding):
-            # click takes a stream that is called ASCII for a mistake, and writes UTF-8 to it: so it has another name.
+            # click takes a stream with the encoding "ascii" for a mistake and writes UTF-8 to it. So the encoding gets
+            # another name.
             stream.reconfigure(encoding=_ASCII, errors=_ESCAPED)  # type: ignore[union-attr]
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=_ESCAPED)
 
 
 def use_utf8_names() -> None:
-    """Starts this process anew in Python's UTF-8 mode where file names and arguments could be ASCII only.
+    """Starts this process again in Python's UTF-8 mode if file names and arguments could be ASCII only.
 
-    Python takes them for ASCII where LC_ALL=C holds and UTF-8 was switched off (PYTHONUTF8=0): then no file with
-    another name can be opened. The streams keep their encoding. Returns where there is nothing to do.
+    Python takes file names for ASCII if LC_ALL=C is set and UTF-8 is switched off (PYTHONUTF8=0). Then a file with
+    another name cannot be opened. The streams keep their encoding. Returns if there is nothing to do.
     """
     if sys.flags.utf8_mode or not _is_ascii(sys.getfilesystemencoding()):
         return
@@ -196,13 +202,13 @@ def use_utf8_names() -> None:
 
 
 def encoding(stream: Any) -> str:
-    """The name of a stream's encoding as Python knows it; `utf-8` for a stream without one."""
+    """Returns Python's name of a stream's encoding; `utf-8` for a stream without an encoding."""
     name = getattr(stream, "encoding", None) or "utf-8"
     return "ascii" if name == _ASCII else codecs.lookup(name).name
 
 
 def as_printed(text: str, stream: Any) -> str:
-    """The text as a person will see it on the stream, for whoever counts columns."""
+    """Returns the text in the form that the stream will show, for code that counts columns."""
     text = visible(text)
     name = encoding(stream)
     if text.isascii() or name.startswith("utf"):
@@ -211,7 +217,7 @@ def as_printed(text: str, stream: Any) -> str:
 
 
 def holds(text: str, stream: Any) -> bool:
-    """Whether the stream's encoding has all these characters."""
+    """Tells whether the stream's encoding has all these characters."""
     try:
         text.encode(encoding(stream))
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""The guard against paying again for a whole table because its job was edited."""
+"""The guard that stops a run before it pays again for a whole table because the job was edited."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from pipeline.store.diff import Counts
 
 DECISIONS: tuple[str, ...] = get_args(Decision)
 SHARE = 0.01
-"""Of the answered rows; more than this sent again stops the run until the user decides (product rule)."""
+"""A share of the answered rows. If a run would send more than this share again, the run stops until the user decides
+(product rule)."""
 
 
 def question(context: JobContext) -> dict[str, Any]:
-    """What the job asks of every row, by the keys of the job file."""
+    """Returns what the job asks of every row, by the keys of the job file."""
     job = context.spec.job
     asked: dict[str, Any] = {
         "task": job.task,
@@ -34,7 +35,7 @@ def question(context: JobContext) -> dict[str, Any]:
         "media.resize": job.media.resize,
     }
     if job.media.frames is not None:
-        # Left out when unset, so that the questions of earlier versions compare equal.
+        # An unset value is left out, so that the questions of earlier versions compare equal.
         asked |= {"media.frames": job.media.frames, "media.frames_by": job.media.frames_by}
     if job.media.truncated != "refuse":
         asked["media.truncated"] = job.media.truncated
@@ -47,20 +48,22 @@ def question(context: JobContext) -> dict[str, Any]:
 
 
 def earlier_dimension(context: JobContext, store: Store) -> int | None:
-    """Floats of the vectors that already answer what the job asks; None without any, and where it asks something else
-    by now. Blocking."""
+    """Returns the number of floats in the vectors that already answer what the job asks.
+
+    None: the output has no vectors, or the job now asks something else. Blocking.
+    """
     previous = read_last_run(context.spec.output)
     asked_before = previous is None or not previous.questions or question(context) in previous.questions
     return store.schemas["results"].dimension if asked_before else None
 
 
 def redo(context: JobContext, changed: str | None, counts: Counts) -> bool:
-    """Whether rows that changed since they were answered are sent again. Blocking.
+    """Tells whether rows that changed since they were answered are sent again. Blocking.
 
-    `changed` (the option) goes before the job's `run.changed`; `redo` sends them, `keep` leaves them as they are. The
-    job's own `keep` holds for answers that another job asked for: a row that changed by itself is sent. With `ask`,
-    when the job was edited since the last run and more than SHARE of the answered rows would be sent again for it:
-    raises JobError with what changed, how many rows and what they would cost.
+    `changed` (the option) goes before the job's `run.changed`. `redo` sends the changed rows, `keep` keeps their
+    answers. The job's own `keep` holds only if the job was edited: if the job is the same, changed rows are sent. With
+    `ask`, raises JobError if the job was edited and more than SHARE of the answered rows would be sent again. The error
+    says what changed, how many rows would be sent and what they would cost.
     """
     if changed in ("keep", "redo"):
         return changed == "redo"
@@ -80,12 +83,12 @@ def redo(context: JobContext, changed: str | None, counts: Counts) -> bool:
 
 
 def foreseen(context: JobContext, counts: Counts) -> bool:
-    """As `redo`, by the job alone and without a question: whether a run may send changed rows again. Blocking."""
+    """Tells whether a run may send changed rows again, by the job alone. Never asks the user. Blocking."""
     return context.spec.job.run.changed != "keep" or not counts.rebuy or not _edits(context)
 
 
 def decided(changed: str | None) -> str | None:
-    """The option, checked: a misspelt one must not buy. Raises JobError."""
+    """Returns the option unchanged. Raises JobError for an unknown value: a misspelt option must not buy answers."""
     if changed is None or changed in DECISIONS:
         return changed
     hint = did_you_mean(changed, DECISIONS)
@@ -93,7 +96,7 @@ def decided(changed: str | None) -> str | None:
 
 
 def _edits(context: JobContext) -> list[str]:
-    """What the job asks now and some answered rows were not asked, in words."""
+    """Returns each key in which the job's question differs from the question of some answered rows, in words."""
     previous = read_last_run(context.spec.output)
     now = question(context)
     before = next((asked for asked in (previous and previous.questions) or ({},) if asked != now), now)

@@ -28,13 +28,13 @@ from pipeline.run.fetch import Aside, Fetch, Rules
 from pipeline.types import Secret
 
 OFFLINE_CONCURRENCY = 8
-"""Two cores work at two rows; the others are being loaded, uploaded and written meanwhile."""
+"""Two cores work at two rows. In the meantime the other rows are loaded, uploaded and written."""
 
 _accounts = Accounts()
 
 
 def transport(context: JobContext) -> AbstractAsyncContextManager[Transport]:
-    """HTTP, or the embedded service in this process. Raises MissingExtra."""
+    """Returns HTTP, or the embedded service in this process for an offline job. Raises MissingExtra."""
     if context.spec.offline:
         from pipeline.run.embedded_service import in_process
 
@@ -45,9 +45,10 @@ def transport(context: JobContext) -> AbstractAsyncContextManager[Transport]:
 
 
 def account(context: JobContext) -> Account:
-    """The account's state, shared by every job of this process that uses it.
+    """Returns the account's state. All jobs of this process that use the account share the state.
 
-    The embedded service has no quota, only two cores: a fixed number in flight.
+    The embedded service has no quota, only two cores. An offline job has its own state, with a fixed number of requests
+    in flight.
     """
     if context.spec.offline:
         return Account(Limits(concurrency=context.spec.job.limits.concurrency or OFFLINE_CONCURRENCY))
@@ -55,16 +56,17 @@ def account(context: JobContext) -> Account:
 
 
 def limits_of(context: JobContext) -> Limits:
-    """The job's own ceilings."""
+    """Returns the job's own ceilings."""
     limits = context.spec.job.limits
     return Limits(rpm=limits.rpm, tpm=limits.tpm, concurrency=limits.concurrency)
 
 
 @asynccontextmanager
 async def shared_quota(context: JobContext, account: Account) -> AsyncIterator[SharedQuota | str | None]:
-    """The quota that the account shares with other runs on this machine, or a note why it shares none.
+    """Yields the quota that the account shares with other runs on this machine.
 
-    None for the embedded service, which has no quota.
+    Yields a note with the reason if the quota cannot be shared. Yields None for the embedded service, which has no
+    quota.
     """
     if context.spec.offline:
         yield None
@@ -83,7 +85,7 @@ async def shared_quota(context: JobContext, account: Account) -> AsyncIterator[S
 
 
 def remembered(context: JobContext) -> Learnt | None:
-    """The quota that the last run of the account found. Blocking."""
+    """Returns the quota that the last run of the account found, None if no quota is known. Blocking."""
     if context.spec.offline:
         return None
     try:
@@ -93,8 +95,10 @@ def remembered(context: JobContext) -> Learnt | None:
 
 
 def remember(context: JobContext, learnt: Learnt) -> None:
-    """Keeps the quota that a run found for the next one; a folder that cannot be used is no fault of the run.
-    Blocking."""
+    """Keeps the quota that a run found for the next run. Blocking.
+
+    Raises nothing if the folder cannot be used: the run itself went well.
+    """
     if learnt.known and not context.spec.offline:
         with suppress(LedgerError, MachineError):
             keep(learnt_path(_account_key(context)), learnt)
@@ -112,7 +116,7 @@ def _account_key(context: JobContext) -> AccountKey:
 
 
 def uploads(context: JobContext, wire: Transport) -> Uploads | None:
-    """The way local files take where the service reads uploads, else None."""
+    """Returns the uploads for local files if the service reads uploads, else None."""
     if context.provider.local_files(context.model, context.endpoint) != "upload":
         return None
     return Uploads(wire, context.endpoint, context.model.name, context.spec.job.timeouts)
@@ -120,7 +124,10 @@ def uploads(context: JobContext, wire: Transport) -> Uploads | None:
 
 @asynccontextmanager
 async def downloads(context: JobContext, aside: Aside) -> AsyncIterator[Fetch | None]:
-    """Loads URLs here, if the job says so; a key never goes with it. `aside`: as of `Fetch`."""
+    """Yields a Fetch if the job says that URLs are loaded here, else None. No download sends a key.
+
+    `aside`: the same as in `Fetch`.
+    """
     job = context.spec.job
     if job.media.fetch == "service":
         yield None
@@ -133,7 +140,10 @@ async def downloads(context: JobContext, aside: Aside) -> AsyncIterator[Fetch | 
 
 
 def ready(context: JobContext) -> None:
-    """Blocking; some 50 ms of CPU. Modules of extras that are not installed are passed over."""
+    """Imports the modules and reads the tables that the first requests need. Blocking; about 50 ms of CPU.
+
+    Skips the video modules if the extra is not installed.
+    """
     load_retrying()
     if not context.spec.offline:
         for service in (context.endpoint.provider, *declared(context.endpoint.provider, "ERROR_TABLES")):

@@ -1,4 +1,4 @@
-"""Everything of a job that is settled before its first row: task, provider, model, endpoint, checks."""
+"""Everything that is known of a job before its first row: task, provider, model, endpoint, checks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OFFLINE_DIMENSION = 1536
 
 
 class JobContext(msgspec.Struct, frozen=True, kw_only=True):
-    """A job with what it is carried out by."""
+    """A job with its task, provider, model and endpoint."""
 
     spec: LoadedJob
     task: Task
@@ -37,12 +37,12 @@ class JobContext(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def provider_name(self) -> str:
-        """As recorded: the provider's name, or `offline`."""
+        """Returns the name for the records: the provider's name, or `offline`."""
         return "offline" if self.spec.offline else self.spec.job.provider.name
 
     @property
     def dimension(self) -> int | None:
-        """The length of this job's vectors, None if it makes none or their length is not known."""
+        """Returns the length of this job's vectors; None if the job makes no vectors or their length is not known."""
         return self.model.dimension(self.spec.job.provider.parameters) if self.task.FACTS.embeds else None
 
     @property
@@ -53,15 +53,21 @@ class JobContext(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def upright(self) -> bool:
-        """Pictures are turned as their EXIF orientation says: positions of text mean the picture as it is seen."""
+        """Tells whether pictures are turned by their EXIF orientation.
+
+        True for ocr: the positions of text are positions in the picture as a person sees it.
+        """
         return self.task.FACTS.capability == "ocr"
 
     def ask(self, row: Row) -> Request:
-        """The request of a row without a problem. Raises Fault for one that asks nothing, or not what was meant."""
+        """Returns the request of a row that has no problem.
+
+        Raises Fault for a row that asks nothing, or that leaves out a medium which the row names.
+        """
         return ask(self.task, row, self.spec.job)
 
     def media_limits(self, parameters: Mapping[str, Any]) -> Mapping[str, MediaLimits]:
-        """By kind of media, for a request with these parameters."""
+        """Returns the limits for each kind of media, for a request with these parameters."""
         local = self.provider.local_files(self.model, self.endpoint)
         audio = audio_limits(self.model, local)
         if parameters.get("auto_truncation") is True:
@@ -70,13 +76,16 @@ class JobContext(msgspec.Struct, frozen=True, kw_only=True):
         return {"image": images, "audio": audio, "video": video_limits(self.model, local)}
 
     def reserved(self, request: Request) -> float | None:
-        """What an attempt at a request is to reserve of the budget; None without one. Raises Fault as `worst_cost`."""
+        """Returns the amount that an attempt reserves from the budget; None if the job has no budget.
+
+        Raises the same Fault as `worst_cost`.
+        """
         return None if self.spec.job.budget.max_cost is None else self.worst_cost(request)
 
     def worst_cost(self, request: Request) -> float | None:
-        """The most that one attempt at a request can cost, None where that is not known.
+        """Returns the most that one attempt at a request can cost; None offline or if the cost is not known.
 
-        Raises Fault (`Local.UnknownCost`) where it is not known and the job has a budget.
+        Raises Fault (`Local.UnknownCost`) if the cost is not known and the job has a budget.
         """
         if self.spec.offline:
             return None

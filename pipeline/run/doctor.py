@@ -1,4 +1,4 @@
-"""`pipeline doctor`: looks over the environment, and over a job if one is given. Writes nothing."""
+"""`pipeline doctor`: checks the environment, and a job if the user names a job. Writes nothing."""
 
 from __future__ import annotations
 
@@ -23,8 +23,11 @@ _AT_LEAST = re.compile(r">=\s*(\d+(?:\.\d+)*)")
 
 
 def examine(load: Callable[[], LoadedJob] | None, *, calls: bool = False) -> list[Finding]:
-    """All findings in the order in which they are told. load: gives the job, or raises what is wrong with it. calls:
-    one small question is sent to the job's service."""
+    """Returns all findings in the order in which they are printed.
+
+    load: returns the job, or raises PipelineError. None: no job is checked. calls: one small question is sent to the
+    service of the job.
+    """
     home = Path(__file__).resolve().parents[1]
     found = [*_versions(), *name_findings(home, sys.path, Path.cwd()), *_extras(), *_encodings()]
     return found if load is None else [*found, *job_findings(load, calls=calls)]
@@ -46,7 +49,7 @@ def _versions() -> Iterator[Finding]:
 
 
 def _needed() -> Iterator[tuple[str, str]]:
-    """Names and bounds of what is required without any extra or condition."""
+    """Yields the name and version bound of each package that is required without an extra or a condition."""
     for text in metadata.requires(OURS) or []:
         match = _REQUIREMENT.match(text)
         if match is not None and not match.group(3):
@@ -66,7 +69,7 @@ def _package(name: str, bound: str) -> Finding | None:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """(2, 0) for "2.0.0rc1": the leading numbers, without the zeros at their end."""
+    """Returns the leading numbers of a version, without the zeros at their end: (2,) for "2.0.0rc1"."""
     leading = re.match(r"\d+(?:\.\d+)*", version)
     parts = [int(part) for part in leading.group().split(".")] if leading else []
     while parts and not parts[-1]:

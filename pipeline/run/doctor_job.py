@@ -1,4 +1,4 @@
-"""What `pipeline doctor JOB` looks at: everything that a run needs before its first call."""
+"""The checks of `pipeline doctor JOB`: everything that a run needs before its first call."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from pipeline.store.lock import running
 from pipeline.store.upgrade import input_rules
 
 FEW_BYTES = 10**9
-"""Less free space than this is noted: the answers of some 100,000 rows with vectors of 1,536 floats."""
+"""If less space than this is free, there is a note. The answers of about 100,000 rows with vectors of 1,536 floats
+need this space."""
 ROW_BYTES = 2_000
 """Bytes of a row in the output, journal and attempts included, as runs over the sample jobs leave them."""
 VECTOR_NUMBER = 8
@@ -36,12 +37,12 @@ VECTOR_NUMBER = 8
 MOST_COUNTED = 200_000
 """Rows that are counted."""
 NO_BYTES = 10**8
-"""With less than this, a run is likely to end with a full disk."""
+"""If less space than this is free, a run is likely to end with a full disk."""
 
 
 def job_findings(load: Callable[[], LoadedJob], *, calls: bool = False) -> Iterator[Finding]:
-    """load: gives the job, or raises PipelineError. calls: the service is asked one small question, if nothing else is
-    wrong with the job and its key."""
+    """Yields the findings about a job. load: returns the job, or raises PipelineError. calls: the service is asked one
+    small question, if nothing else is wrong with the job and its key."""
     try:
         spec = load()
     except PipelineError as error:
@@ -199,5 +200,5 @@ def _needed(made: JobContext | None) -> tuple[int, int]:
 
 
 def _existing(path: Path) -> Path:
-    """The path, or the nearest folder above that exists."""
+    """Returns the path if it exists, else the nearest existing folder above the path."""
     return next(place for place in (path, *path.parents) if os.path.lexists(place))

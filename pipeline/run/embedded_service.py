@@ -1,4 +1,4 @@
-"""The embedded service as an engine uses it: in this process for `--offline`, on a socket for `pipeline serve`."""
+"""Starts the embedded service: in this process for `--offline`, on a socket for `pipeline serve`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipeline.dispatch.inprocess import InProcess
 
 
 def in_process() -> InProcess:
-    """The transport of an offline run. Raises MissingExtra."""
+    """Returns the transport of an offline run. Raises MissingExtra."""
     offline.require()
     from pipeline.offline.server import create_app
 
@@ -17,7 +17,7 @@ def in_process() -> InProcess:
 
 
 def serve(*, port: int, rpm: float | None, tpm: float | None, latency_ms: float, fail: str | None, seed: int) -> None:
-    """Serves on 127.0.0.1 until interrupted, and says on stderr where. Raises MissingExtra, JobError."""
+    """Serves on 127.0.0.1 until an interrupt, and prints the base URLs to stderr. Raises MissingExtra, JobError."""
     offline.require()
     from pipeline.offline.server import serve as start
     from pipeline.offline.service_options import ServiceOptions, parse_faults

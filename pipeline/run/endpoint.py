@@ -1,4 +1,4 @@
-"""Where a job's requests go and with which key."""
+"""The endpoint of a job: the address of the service, the key and the extra headers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from pipeline.types import Endpoint, Secret
 MOST_KEY_BYTES = 64 * 1024
 
 OFFLINE_ORIGIN = "http://embedded.invalid"
-"""Never resolved: the in-process transport answers for it."""
+"""The origin of offline requests. The name is never resolved: the in-process transport answers the requests."""
 
 
 def endpoint(spec: LoadedJob, provider: Provider, *, keyless: bool = False) -> Endpoint:
-    """The endpoint of a job: its own base_url or the provider's, with the key from the environment or a file.
+    """Returns the endpoint of a job: the job's base_url or the provider's, with the key from the environment or a file.
 
-    Offline, base_url and key are ignored. keyless: no key is asked for, because nothing will be sent.
-    Raises JobError where the key is missing, with what to set.
+    Offline, base_url and key are ignored. keyless: no key is needed, because nothing will be sent. Raises JobError for
+    a base_url or a header that cannot be used, and for a missing key; the error says what to set.
     """
     section = spec.job.provider
     protocol = section.protocol or provider.PROTOCOLS[0]
@@ -61,16 +61,17 @@ _OURS = {
         "it belongs to the connection",
     ),
 }  # fmt: skip
-"""Headers that a job cannot set, and why. `api-key` and the like are refused by their words, see `_KEY_WORDS`."""
+"""Headers that a job cannot set, with the reason. Headers that could carry a key, such as `api-key`, are refused by the
+words in `_KEY_WORDS`."""
 _KEY_WORDS = ("api-key", "apikey", "api_key", "access-key", "secret-key")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def extra_headers(spec: LoadedJob, key: Secret) -> tuple[tuple[str, str], ...]:
-    """The job's `provider.headers`.
+    """Returns the job's `provider.headers`.
 
-    Raises JobError for a name that is ours or could carry a key, and for a value that is no header text or holds the
-    key.
+    Raises JobError for a name that is no header name, that stands in `_OURS`, that could carry a key or that is given
+    twice. Raises JobError for a value that is no header text or contains the key.
     """
     found: list[tuple[str, str]] = []
     for name, value in spec.job.provider.headers.items():
@@ -92,7 +93,10 @@ def extra_headers(spec: LoadedJob, key: Secret) -> tuple[tuple[str, str], ...]:
 
 
 def _check_address(spec: LoadedJob, base: str) -> None:
-    """Raises JobError for a base_url that names another place than it seems to, or none. A login in it is not shown."""
+    """Raises JobError for a base_url that is no address, or that leads to another place than a reader expects.
+
+    The error does not show a login in the address.
+    """
     try:
         parts = urlsplit(base)
         host, _ = parts.hostname, parts.port
@@ -136,7 +140,10 @@ def _from_file(spec: LoadedJob, name: str) -> Secret:
 
 
 def _checked(spec: LoadedJob, value: str, where: str) -> Secret:
-    """A key with a space or a line break would break the header, and the error would print it."""
+    """Returns the key. Raises JobError for a key with white space or special characters.
+
+    A key with a space or a line break would break the header, and the header's error would print the key.
+    """
     if not value.isascii() or any(character.isspace() or not character.isprintable() for character in value):
         raise JobError(f"{spec.name}: {where} holds something that is no key (white space or special characters)")
     return Secret(value)

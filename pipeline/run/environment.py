@@ -1,4 +1,4 @@
-"""The environment of the command: findings of `pipeline doctor`, and who else uses the name `pipeline`."""
+"""The environment of the command: findings of `pipeline doctor`, and other packages that use the name `pipeline`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ Level = Literal["ok", "note", "problem"]
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that was looked at. `check`: what was looked at, in one word. `mend`: what to do, empty for nothing or
-    where `text` says so already. note: works, but may surprise. problem: does not work as it is."""
+    """The result of one check. `check`: the subject of the check, in one word. `mend`: what the user can do; empty if
+    there is nothing to do or `text` says it already. Levels: a `note` works, but may surprise. A `problem` does not
+    work until the user changes something."""
 
     level: Level
     check: str
@@ -27,7 +28,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def lines(findings: Iterable[Finding]) -> Iterator[str]:
-    """A line for each finding; one that is longer than 80 columns goes on below, indented. A path is never cut."""
+    """Yields the lines of each finding. A text longer than 80 columns goes on in indented lines. Never cuts a path."""
     for found in findings:
         told = " ".join(f"{found.text}; {found.mend}".split()) if found.mend else " ".join(found.text.split())
         yield from textwrap.wrap(
@@ -42,7 +43,10 @@ APART = f"install {OURS} in an environment of its own, such as `uv tool install 
 
 
 def name_findings(home: Path, path: Sequence[str], working: Path) -> list[Finding]:
-    """home: the folder of this package. path: sys.path. working: the folder of the user. Reads no code of others."""
+    """Returns the findings about the name `pipeline`. Runs no code of other packages.
+
+    home: the folder of this package. path: sys.path. working: the user's working folder.
+    """
     found = [*_distributions(), *_commands(), *_shadows(home, path, working)]
     return found or [Finding("ok", "name", f"nothing else here is named {NAME}")]
 
@@ -89,7 +93,8 @@ def _commands() -> Iterator[Finding]:
 
 
 def _shadows(home: Path, path: Sequence[str], working: Path) -> Iterator[Finding]:
-    """Modules of our name in the working folder, and in folders that Python searches before ours."""
+    """Yields a finding for each module named `pipeline` in the working folder or in a folder that Python searches
+    before this package's folder."""
     mine = home.parent
     folders = [working]
     places = [Path(entry).resolve() for entry in path]
@@ -115,7 +120,10 @@ def _shadows(home: Path, path: Sequence[str], working: Path) -> Iterator[Finding
 
 
 def _module(folder: Path, *, plain_folders: bool) -> Path | None:
-    """The module that `import pipeline` would take from this folder."""
+    """Returns the module that `import pipeline` would take from this folder, None if there is none.
+
+    plain_folders: a folder without `__init__` counts as a module too.
+    """
     package = folder / NAME
     if any((package / f"__init__{suffix}").is_file() for suffix in all_suffixes()):
         return package
@@ -125,5 +133,6 @@ def _module(folder: Path, *, plain_folders: bool) -> Path | None:
 
 
 def _normal(name: str) -> str:
-    """As package indexes compare names (packaging.python.org, "Name normalization")."""
+    """Returns the name in the form in which package indexes compare names (packaging.python.org, "Name
+    normalization")."""
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,4 +1,4 @@
-"""Computes a forecast: the survey of a run, and a look at its rows without loading a picture. Blocking."""
+"""Computes the forecast of a run: surveys the manifest and looks at rows, without decoding a picture. Blocking."""
 
 from __future__ import annotations
 
@@ -35,17 +35,18 @@ from pipeline.tasks import facts
 from pipeline.types import Request, Row
 
 LOOKED_AT = 2_000
-"""Rows looked at: opening a picture's header takes a millisecond or two, more on a folder across a network."""
+"""Rows that the forecast looks at. Opening a picture's header takes a millisecond or two, more in a network folder."""
 CHARACTERS_A_TOKEN = 4
-"""Of an answer that goes back with the next question, as the estimate counts ASCII text."""
+"""Characters for each token of an answer that goes back with the next question. The token estimate counts ASCII text
+the same way."""
 
 
 class _Look:
-    """What the rows looked at come to. `asked`: how many of them would be sent; `figures` are theirs. `shared`,
-    `unforeseen`: as `foreseen.Equal`."""
+    """The rows that were looked at, and their sums. `asked`: how many of these rows would be sent. `figures`: the sums
+    over the rows that would be sent. `shared`, `unforeseen`: see `estimate_sharing.Equal`."""
 
     def __init__(self, model: Model, output: float | None) -> None:
-        """output: the expected length of a row's answers in tokens, None = not known."""
+        """output: the expected length of a row's answers together, in tokens; None = not known."""
         self._model = model
         self._output = output or 0.0
         self.rows: list[Looked] = []
@@ -64,7 +65,8 @@ class _Look:
         self.refused.setdefault(fault.code, [fault.message, row.id])
 
     def figures_of(self, request: Request, context: JobContext) -> Figures:
-        """A row's request with all its questions. Raises Fault where it would be refused."""
+        """Returns the figures of a row's request with all its questions. Raises Fault if the request would be
+        refused."""
         model, most = self._model, most_output(request.parameters, self._model)
         output = self._output / max(1 + len(request.follow_ups), len(request.pages))
         output = output if most is None else min(output, most)
@@ -87,8 +89,8 @@ class _Look:
 
 
 def make_estimate(spec: LoadedJob, rows: Any = None) -> Estimate:
-    """Sends nothing and needs no key. rows: instead of the job's manifest, as for a run. Raises JobError,
-    ManifestError."""
+    """Returns the forecast of a run. Sends nothing and needs no key. rows: stand in for the job's manifest, as for a
+    run. Raises JobError, ManifestError."""
     context = job_context(spec, keyless=True)
     refuse_another(spec, handed=rows is not None)
     manifest = manifest_of(spec, rows)
@@ -116,7 +118,10 @@ def make_estimate(spec: LoadedJob, rows: Any = None) -> Estimate:
 def _look(
     context: JobContext, manifest: Manifest, scan: ManifestScan, fingerprinter: Fingerprinter, output: float | None
 ) -> _Look:
-    """output: the expected length of a row's answers in tokens, None = not known."""
+    """Looks at up to LOOKED_AT of the rows to send, spread evenly.
+
+    output: the expected length of a row's answers together, in tokens; None = not known.
+    """
     look = _Look(context.model, output)
     for work in selected(manifest, scan, fingerprinter, None, LOOKED_AT):
         try:
@@ -134,7 +139,7 @@ def _drawn_up(context: JobContext, scan: ManifestScan, look: _Look, output: floa
     scale = send / look.looked_at if look.looked_at else 0.0
     shared = look.shared if look.looked_at == send else scan.equal + round(look.unforeseen * scale)
     sendable = max(0, round(send - sum(look.counted.values()) * scale) - shared)
-    # The figures are of the rows that would be sent, and stand for as many as there are of them.
+    # The figures are sums over the rows looked at that would be sent. They are scaled to all rows that would be sent.
     found, share = look.figures, sendable / look.asked if look.asked else 0.0
     output_tokens = None if output is None else round(output * sendable)
     input_tokens = _scaled(found.input_tokens, share)
@@ -182,13 +187,16 @@ def _about_the_price(context: JobContext) -> list[str]:
 
 
 def _mean_output(spec: LoadedJob) -> float | None:
-    """Output tokens of the answers so far, on average."""
+    """Returns the average output tokens of the answers so far, None without answers."""
     sql = "select avg(output_tokens) from versions where output_tokens is not null"
     return read.query(connect(spec), sql).fetchall()[0][0]  # type: ignore[no-any-return]  # a number or null
 
 
 def _time(context: JobContext, requests: int, tokens: int) -> tuple[float | None, str | None]:
-    """The longer of what requests and tokens take, under the job's limits or else the published ones."""
+    """Returns the seconds that a run takes at least, and the limit that decides: requests or tokens a minute.
+
+    The job's limits go before the published limits. (None, None): offline, or no limit is known.
+    """
     if context.spec.offline:
         return None, None
     limits = context.spec.job.limits

@@ -1,4 +1,4 @@
-"""How many of the rows that a plan looked at would share another row's answer. Blocking; no picture is decoded."""
+"""Counts the rows of a plan that would share another row's answer. Blocking; decodes no picture."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from pipeline.types import Row
 N = TypeVar("N", int, float)
 
 MOST_BYTES = 256 * 2**20
-"""Of local files read to compare them; a plan is to take seconds."""
+"""Bytes of local files that a plan reads to compare them, so that a plan takes seconds."""
 
 
 class Figures(msgspec.Struct, kw_only=True):
-    """What rows would take: requests, tokens and money; None is not known, and a sum with it is not known either."""
+    """The requests, tokens and money that rows would take. None: not known. A sum with an unknown part is unknown."""
 
     requests: int = 0
     input_tokens: int | None = 0
@@ -36,7 +36,7 @@ class Figures(msgspec.Struct, kw_only=True):
     worst: float | None = 0.0
 
     def add(self, other: Figures) -> None:
-        """Adds what other rows would take."""
+        """Adds the figures of other rows."""
         self.requests += other.requests
         self.input_tokens = plus(self.input_tokens, other.input_tokens)
         self.media_tokens = plus(self.media_tokens, other.media_tokens)
@@ -45,13 +45,13 @@ class Figures(msgspec.Struct, kw_only=True):
 
 
 def plus(total: N | None, value: N | None) -> N | None:
-    """The sum, None where a part is not known."""
+    """Returns the sum, None if a part is not known."""
     return None if total is None or value is None else total + value
 
 
 class Looked(msgspec.Struct, kw_only=True):
-    """One row that a plan looked at. `fingerprint`: known early, else None. `row`: kept only where its files may have
-    to be read."""
+    """One row that a plan looked at. `fingerprint`: None until the row's local files are read. `row`: kept only if the
+    row's files may have to be read. `lasting`: see `sharing.lasting`. `stamp`: the stat key."""
 
     figures: Figures
     fingerprint: str | None
@@ -61,8 +61,9 @@ class Looked(msgspec.Struct, kw_only=True):
 
 
 class Equal(msgspec.Struct, frozen=True, kw_only=True):
-    """`asked`: the rows that would be sent. `shared`: how many share an answer; `unforeseen`: those of them that the
-    survey cannot tell, since it reads no file and no cache."""
+    """The result of `equal`. `asked`: the rows that would be sent. `shared`: the number of rows that share an answer.
+    `unforeseen`: the number of shared rows that the survey cannot see, because the survey reads no file and no
+    cache."""
 
     asked: Sequence[Looked]
     shared: int
@@ -70,7 +71,7 @@ class Equal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def looked(row: Row, fingerprint: str | None, fingerprinter: Fingerprinter, figures: Figures) -> Looked:
-    """The entry of a row."""
+    """Returns the entry of a row."""
     if fingerprint is not None:
         return Looked(figures=figures, fingerprint=fingerprint, row=None, lasting=lasting(row))
     stamp = fingerprinter.stat_key(row)
@@ -78,7 +79,7 @@ def looked(row: Row, fingerprint: str | None, fingerprinter: Fingerprinter, figu
 
 
 class Before(msgspec.Struct, frozen=True, kw_only=True):
-    """The answers given before: in the output, and to other jobs."""
+    """The earlier answers: the answers in the output, and the answers of other jobs in the cache."""
 
     index: FingerprintIndex
     cache: Any  # an AnswerCache, or None
@@ -88,17 +89,17 @@ class Before(msgspec.Struct, frozen=True, kw_only=True):
         return bool(len(self.index)) or (self.cache is not None and self.cache.is_open)
 
     def cached(self, fingerprint: str) -> bool:
-        """Only another job's answer is known."""
+        """Tells whether the answer is known from another job alone."""
         return self.cache is not None and not self.kept(fingerprint) and self.cache.get(fingerprint) is not None
 
     def kept(self, fingerprint: str) -> bool:
-        """The output has an answer."""
+        """Tells whether the output has an answer."""
         return self.index.get(fingerprint) is not None
 
 
 @contextmanager
 def answered_before(spec: LoadedJob) -> Iterator[Before]:
-    """Of a job's output and cache. Blocking."""
+    """Yields the earlier answers of a job's output and cache. Blocking."""
     index = FingerprintIndex.load(Layout(spec.output))
     if spec.cache is None:
         yield Before(index=index, cache=None)
@@ -111,10 +112,10 @@ def answered_before(spec: LoadedJob) -> Iterator[Before]:
 
 
 def equal(rows: Sequence[Looked], fingerprinter: Fingerprinter, root: str, before: Before) -> Equal:
-    """Which of the rows, in the order of the manifest, would be sent.
+    """Finds the rows that would be sent. `rows`: in the order of the manifest.
 
-    Files are read where others of the same size ask the same, and where earlier answers may be to the same pictures, as
-    long as MOST_BYTES last: the shared rows are so many at least.
+    Reads the files of rows whose files have the same sizes as another row's files. If there are earlier answers, reads
+    the files of the other rows too. Stops after MOST_BYTES: there may be more shared rows than `shared` says.
     """
     _read(rows, fingerprinter, root, before.any)
     asked: list[Looked] = []
@@ -135,7 +136,7 @@ def equal(rows: Sequence[Looked], fingerprinter: Fingerprinter, root: str, befor
 
 
 def _read(rows: Sequence[Looked], fingerprinter: Fingerprinter, root: str, answers: bool) -> None:
-    """Finds fingerprints of rows with local files; the rows that are likely equal come first."""
+    """Finds the fingerprints of rows with local files. Rows that are likely equal come first."""
     groups: dict[Hashable, list[Looked]] = defaultdict(list)
     for row in rows:
         if row.row is not None and row.stamp is not None:
@@ -154,7 +155,7 @@ def _read(rows: Sequence[Looked], fingerprinter: Fingerprinter, root: str, answe
 
 
 def _sizes(row: Row) -> tuple[int, ...]:
-    """Of its files, in order; rows that ask the same have the same."""
+    """Returns the sizes of a row's local files, in order. Rows that ask the same have the same sizes."""
     try:
         return tuple(file_size(media) for media in row_media(expand_frames(row)) if media.path is not None)
     except (OSError, Fault, ValueError):

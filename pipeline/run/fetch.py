@@ -1,4 +1,4 @@
-"""Loads pictures, sounds and videos behind http(s) URLs, for `media.fetch = "here"`."""
+"""Downloads pictures, sounds and videos from http(s) URLs, for `media.fetch = "here"`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.types import HttpRequest, Media
 
 MOST_REDIRECTS = 5
 MOST_AT_ONCE = 64
-"""Downloads under way at once; further rows wait for their turn."""
+"""The most downloads at the same time. Further rows wait for their turn."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -27,7 +27,8 @@ Aside = Callable[[], AbstractAsyncContextManager[object]]
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """`attempts` and `deadline` (seconds, over all downloads of a row) are those of the job's [retry]."""
+    """The rules of downloads. `attempts` and `deadline` (seconds, over all downloads of a row) come from the job's
+    [retry]."""
 
     timeouts: Timeouts = Timeouts()
     attempts: int = 6
@@ -35,9 +36,9 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fetch:
-    """Fetches over a transport of its own: without a key, bounded in bytes as every answer is.
+    """Downloads over its own transport, without a key. A download has the same bound in bytes as an answer.
 
-    aside: a block in which a row waits for a host, so that other rows are prepared meanwhile.
+    aside: opens a block in which a row waits for a host. Other rows are prepared in the meantime.
     """
 
     def __init__(self, transport: Transport, rules: Rules, aside: Aside = nullcontext) -> None:
@@ -48,20 +49,20 @@ class Fetch:
         self._room = anyio.CapacityLimiter(MOST_AT_ONCE)
 
     def deadline(self) -> float:
-        """When a row that begins now gives up its downloads, by anyio's clock."""
+        """Returns the time, by anyio's clock, at which a row that begins now gives up its downloads."""
         return anyio.current_time() + self._rules.deadline
 
     async def body(self, media: Media, deadline: float) -> bytes:
-        """The bytes behind a URL, tried again by the rules until `deadline`.
+        """Returns the bytes of a URL. Repeats a failed download by the rules until `deadline`.
 
-        Raises Fault: transient for what may clear, else rejected.
+        Raises Fault: transient if the reason may pass, else rejected.
         """
         async with self._room, self._aside():
             return await _Download(self._transport, self._rules, media, deadline, self._rng).run()
 
 
 class _Download:
-    """One URL with its tries."""
+    """The download of one URL, with its tries."""
 
     def __init__(self, transport: Transport, rules: Rules, media: Media, deadline: float, rng: random.Random) -> None:
         self._transport = transport
@@ -133,7 +134,10 @@ class _Moved(msgspec.Struct, frozen=True):
 
 
 def _target(name: str, url: str, location: str) -> str:
-    """Where a redirect leads, the header's bytes as they are."""
+    """Returns the address that a redirect leads to. Raises Fault if the address is not http or https.
+
+    `location`: the text of the header, not decoded.
+    """
     if not location.strip():
         raise refusal("Redirect", f"{name}: the host redirects to nowhere")
     target = urljoin(url, location.strip())
@@ -158,7 +162,10 @@ def _passing(code: str, message: str, status: int | None = None, wait: float | N
 
 
 def _of_host(name: str, fault: Fault) -> Fault:
-    """A fault of the wire as one of this picture: the host's certificate says nothing of the service's account."""
+    """Returns a fault of the transport as a fault of this file.
+
+    For example, the host's bad certificate says nothing about the service's account.
+    """
     if fault.code == "Local.ResponseTooLarge":
         return refusal("TooLarge", f"{name}: {fault.message.replace('the answer', 'the file')}")
     if fault.code == "Local.InvalidUrl":

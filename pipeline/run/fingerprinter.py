@@ -1,4 +1,4 @@
-"""A row's identity under a job: the question it asks, its fingerprint, and the stamp that stands for unread files."""
+"""A row's identity under a job: the question, the fingerprint, and the stat key that stands for files not read."""
 
 from __future__ import annotations
 
@@ -22,32 +22,38 @@ from pipeline.tasks.conversation import parameters, prompts
 from pipeline.types import Frames, FrameSource, Item, Loaded, Media, Message, Row
 
 Key = Callable[[Media], str]
-"""The key of a local file: the SHA-256 of its bytes, or `unreadable:<code>`. Before the SHA-256 of a picture that is
-sent although its end is missing stands CUT, so that such a row is new when the job begins to send them."""
+"""The key of a local file: the SHA-256 of its bytes, or `unreadable:<code>`. The key of a picture that is sent although
+its end is missing begins with CUT. So the row of a cut picture is new when the job begins to send cut pictures."""
 
 CUT = "cut:"
 
 
 def loaded_key(media: Loaded) -> str:
-    """The key of a file that was loaded."""
+    """Returns the key of a file that was loaded."""
     return (CUT if media.cut else "") + (media.sha256 or "")
 
 
 class Fingerprinter:
-    """Fingerprints and stamps of rows under one job."""
+    """Computes the fingerprints and stat keys of rows under one job."""
 
     def __init__(self, job: JobFile, *, offline: bool) -> None:
         self._job = job
         self._provider = "offline" if offline else job.provider.name
 
     def early(self, row: Row) -> str | None:
-        """The fingerprint of a row without local files, else None: those must be read, or recognised by `stat_key`."""
+        """Returns the fingerprint of a row without local files, else None.
+
+        Local files must be read first, or recognised by `stat_key`.
+        """
         if has_local_files(row):
             return None
         return self.fingerprint(expand_frames(row), _no_local_file)
 
     def file_key(self, media: Media, root: str) -> str:
-        """The key of a local file by its bytes, whether or not they are a picture. Blocking. Raises Fault as `load`."""
+        """Returns the key of a local file by its bytes, even if the bytes are no picture.
+
+        Blocking. Raises the same Faults as `pipeline.media.load.load` for a file that cannot be read.
+        """
         if self._job.media.truncated == "refuse" or media.kind != "image":
             return digest_of(media, confine=root) or ""
         return self._data_key(read(media, confine=root))
@@ -57,7 +63,10 @@ class Fingerprinter:
         return (CUT if cut else "") + hashlib.sha256(body).hexdigest()
 
     def fingerprint(self, row: Row, key: Key) -> str:
-        """The fingerprint of a row whose frames are listed (`expand_frames`); `key` gives the keys of local files."""
+        """Returns the fingerprint of a row whose frames are listed (`expand_frames`).
+
+        `key`: returns the key of a local file.
+        """
         if row.problem is not None:
             return self.broken(row, row.problem.code)
         try:
@@ -66,7 +75,10 @@ class Fingerprinter:
             return self.broken(row, fault.code)
 
     def stat_key(self, row: Row) -> str | None:
-        """Stands for the fingerprint while path, size and time of every local file stay; None where one is gone."""
+        """Returns a key that stands for the fingerprint as long as the path, size and time of each local file stay.
+
+        None: a local file is gone, or the row asks nothing.
+        """
         files = stat_key(row)
         if files is None or row.problem is not None:
             return None
@@ -74,12 +86,13 @@ class Fingerprinter:
             question = self._question(row, _any_file)
         except Fault:
             return None
-        # With another rule for cut pictures the same file may have another key.
+        # Under another rule for cut pictures, the same file may have another key.
         rule = "" if self._job.media.truncated == "refuse" else f"truncated:{self._job.media.truncated}"
         return digest(encode(question) + files.encode() + rule.encode())
 
     def broken(self, row: Row, code: str) -> str:
-        """The fingerprint of a row that asks nothing: the same while it is written the same."""
+        """Returns the fingerprint of a row that asks nothing. It stays the same while the manifest's row stays the
+        same."""
         return digest(b"broken:" + code.encode() + msgspec.json.encode(row.raw, order="deterministic", enc_hook=str))
 
     def _question(self, row: Row, key: Key) -> Question:
@@ -103,7 +116,7 @@ class Fingerprinter:
 
 
 def has_local_files(row: Row) -> bool:
-    """Something of the row must be read before its fingerprint is known."""
+    """Tells whether files of the row must be read before the fingerprint is known."""
     if row.frames is None and not (row.messages or row.audio or row.contents or row.videos):
         return any(media.path is not None for media in row.images)
     return has_unlisted_frames(row) or any(media.path is not None for media in row_media(row))
@@ -126,7 +139,7 @@ def _media(row: Row, key: Key) -> list[tuple[str, str]]:
 
 
 def _rest(row: Row, job: JobFile, key: Key) -> dict[str, Any]:
-    """The fields of a Question that most rows leave out."""
+    """Returns the fields of a Question that most rows leave out."""
     rest: dict[str, Any] = {}
     if row.messages:
         rest["messages"] = [_turn(message, key) for message in row.messages]
@@ -150,7 +163,7 @@ def _rest(row: Row, job: JobFile, key: Key) -> dict[str, Any]:
 
 
 def _is_pdf(media: Media) -> bool:
-    """Told by its name, or by its bytes where they stand in the row."""
+    """Tells whether the file is a PDF: by its bytes if the bytes stand in the row, else by its name."""
     if media.data is not None:
         return is_pdf(media.data)
     name = media.member.name if media.member is not None else media.path or media.url or ""
@@ -158,7 +171,10 @@ def _is_pdf(media: Media) -> bool:
 
 
 def _is_plain(items: tuple[Item, ...]) -> bool:
-    """Whether media and factors say all of the items, as in the recipe's beginning: texts, pictures and sounds."""
+    """Tells whether the fields `media` and `factors` of a Question can describe all items.
+
+    True for texts, pictures and sounds without options. The first version of the recipe knew only these items.
+    """
     return not any(item.options or isinstance(item.content, Frames) or _is_video(item.content) for item in items)
 
 

@@ -1,4 +1,4 @@
-"""The end of a run: what is left is sealed, the run is recorded, the summary is drawn up. Blocking."""
+"""The end of a run: seals the journal, records the run and makes the summary. Blocking."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _EXITS = {"budget": EXIT_PLANNED_STOP, "until": EXIT_PLANNED_STOP}
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """How the sending ended. signal: the first one received. elapsed: seconds since the run began. quota: what is known
-    of the service's quota, in words."""
+    """The end of the sending. signal: the first signal that was received. elapsed: seconds since the run began. quota:
+    the facts known about the service's quota, in words."""
 
     stopped: Stopped
     signal: Signals | None
@@ -37,7 +37,10 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 def finish(
     context: JobContext, store: Store, recorder: OutcomeRecorder, selection: Selection, record: RunRecord, ended: Ended
 ) -> Summary:
-    """Seals, records and sums up. A machine that refuses the last writes changes the exit code, not the summary."""
+    """Seals the journal, records the run and returns the summary.
+
+    If the machine refuses the last writes, the summary has another exit code, stop reason and message.
+    """
     spec, state = context.spec, recorder.state
     state.left = max(0, selection.total - state.ended)
     still_open = selection.failed + state.failed
@@ -76,7 +79,10 @@ def finish(
 
 
 def _message(stopped: Stopped) -> str | None:
-    """What stopped the run, in the service's words; an account fault is for a person, so it says what to look at."""
+    """Returns the reason why the run stopped, in the service's words.
+
+    The message of an account fault also says what a person must check.
+    """
     if stopped.fault is None or stopped.reason != "account":
         return stopped.message or None
     return f"{stopped.message} ({stopped.fault.code}): check the key, the balance and the model, then run again"
@@ -125,7 +131,11 @@ def _written(context: JobContext, store: Store, selection: Selection, record: Ru
 def _questions(
     context: JobContext, selection: Selection, before: tuple[dict[str, Any], ...]
 ) -> tuple[dict[str, Any], ...]:
-    """What the answered rows were asked: what a reprocess or kept answers leave open, the guard asks about again."""
+    """Returns the questions that the answered rows were asked, for the guard of the next run.
+
+    A reprocess does not change the questions. If answers were kept, their earlier questions stay in the list, so that
+    the guard asks about them again.
+    """
     if selection.command == "reprocess" or (selection.kept and not before):
         return before
     now = question(context)
@@ -133,7 +143,10 @@ def _questions(
 
 
 def _recorded(record: RunRecord, selection: Selection, summary: Summary) -> RunRecord:
-    """Each line of the manifest is counted once; a reprocess counts the rows that it took up."""
+    """Returns the record of the run with its counts.
+
+    A run counts each line of the manifest once. A reprocess counts only the rows that it selected.
+    """
     whole = selection.command == "run"
     return msgspec.structs.replace(
         record,

@@ -1,4 +1,4 @@
-"""Writes the commented job file of `pipeline init`, and tells what the source holds."""
+"""Writes the commented job file of `pipeline init`, and says what the source holds."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from pipeline.tasks.prompts import CAPTION, OCR
 from pipeline.types import Row
 
 MOST_COUNTED = 200_000
-"""Rows that are counted: a table of more rows is said to have more."""
+"""The most rows that are counted. Of a larger table, the command says that it has more rows."""
 
 _MEDIA = ("image", "images", "frames", "video", "audio", "contents", "messages")
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """What a source holds. `rows` None: more than MOST_COUNTED. `columns`: field of ours → column that holds it."""
+    """The content of a source. `rows`: None = more than MOST_COUNTED. `columns`: our field → the column that holds the
+    field's values."""
 
     rows: int | None
     names: tuple[str, ...]
@@ -40,7 +41,10 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 def write_job(
     task: str, source: Source, choices: Choices, file: Path | None, environ: Mapping[str, str]
 ) -> Iterator[str]:
-    """Writes a new job file and gives the lines for a person. Raises JobError where the file is there already."""
+    """Writes a new job file and yields the lines for a person.
+
+    Raises JobError if the file exists already or cannot be written.
+    """
     path = Path(f"{default_output(source, task).name}.toml") if file is None else file
     tables = new_tables(task, source, path.absolute().parent, default_output(source, task).name, choices, environ)
     spec = from_tables(path, json.loads(json.dumps(tables)), name=str(path))
@@ -61,7 +65,8 @@ def write_job(
 
 
 def look(manifest: Manifest, task: str) -> Found:
-    """Reads a manifest once, up to MOST_COUNTED rows; no picture is opened."""
+    """Returns the content of a manifest. Reads the manifest once, at most one row more than MOST_COUNTED. Opens no
+    picture."""
     rows = manifest.rows()
     first = list(itertools.islice(rows, 1))
     count = len(first) + sum(1 for _ in itertools.islice(rows, MOST_COUNTED))
@@ -75,7 +80,8 @@ def look(manifest: Manifest, task: str) -> Found:
 
 
 def _columns(names: tuple[str, ...], row: Row, task: str) -> dict[str, str]:
-    """The column that holds the media where no column is called as our fields are."""
+    """Returns our field → the column that holds its media. Empty if a column has the name of one of our media fields,
+    or if no column holds media."""
     if any(name in _MEDIA for name in names) or (facts(task).embeds and "text" in names) or row.raw is None:
         return {}
     found = unused_media(row.raw, task)
@@ -83,7 +89,7 @@ def _columns(names: tuple[str, ...], row: Row, task: str) -> dict[str, str]:
 
 
 def said(found: Found) -> str:
-    """What a source holds, in words."""
+    """Returns the content of a source, in words."""
     rows = f"more than {MOST_COUNTED:,} rows" if found.rows is None else f"{found.rows:,} rows"
     others = [name for name in found.names if name not in FIELDS]
     parts = [rows, *(f"`{column}` is taken as {field}" for field, column in found.columns.items())]
@@ -95,7 +101,7 @@ def said(found: Found) -> str:
 
 
 def text(path: Path, tables: Mapping[str, object], found: Found, price: str) -> str:
-    """The job file, with what may be set as comments."""
+    """Returns the text of the job file. Further settings stand in the text as comments."""
     provider: Mapping[str, str] = tables["provider"]  # type: ignore[assignment]
     base_url = [_line("base_url", provider["base_url"])] if "base_url" in provider else []
     columns = ["", "[columns]", *(_line(field, column) for field, column in found.columns.items())]
@@ -142,13 +148,16 @@ _MORE = (
 
 
 def _line(key: str, value: object, comment: str = "") -> str:
-    """`key = value  # comment`. JSON's escapes of a text are TOML's too."""
+    """Returns `key = value  # comment`. JSON's escapes in a text are valid in TOML too."""
     line = f"{key:<11} = {json.dumps(value, ensure_ascii=False)}"
     return f"{line:<42}# {comment}" if comment else line
 
 
 def models_for(task: str, provider: str | None) -> Iterator[str]:
-    """The models that are known for a task, with their prices, a line each."""
+    """Yields a line with name, provider and price for each model of a task.
+
+    Leaves out models without a known price and models with a retirement date.
+    """
     for service in providers.names() if provider is None else (provider,):
         for name in models.names(service):
             model = models.find(service, name)

@@ -27,7 +27,8 @@ LIKE = "Another model whose facts are taken over, except price, retirement and r
 
 
 def reference() -> str:
-    """The section as Markdown: the keys outside of any table, each table with its keys, and the table of a model."""
+    """Returns the section as Markdown: the keys outside of tables, each table with its keys, and the table of a
+    model."""
     hints = hints_of(JobFile)
     plain = [name for name in hints if _section(hints[name]) is None or name == "manifest"]
     parts = ["## The keys before any table", "", *_table(JobFile, [name for name in plain if name != "models"])]
@@ -41,7 +42,7 @@ def reference() -> str:
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a job file, for editors."""
+    """Returns the JSON Schema (2020-12) of a job file, for editors."""
     _, parts = msgspec.json.schema_components((JobFile, Model), ref_template="#/$defs/{name}")
     model = parts.pop("Model")
     for name in NOT_A_USERS:
@@ -60,14 +61,14 @@ def schema() -> dict[str, Any]:
 
 
 def write(folder: Path) -> None:
-    """Brings README.md and the schema in `folder` up to date."""
+    """Updates README.md and the schema in `folder`."""
     page = folder / "README.md"
     page.write_text(with_reference(page.read_text(encoding="utf-8")), encoding="utf-8")
     (folder / SCHEMA_NAME).write_text(json.dumps(schema(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def with_reference(page: str) -> str:
-    """The page with its section up to date. Raises ValueError if the page has no section."""
+    """Returns the page with the current section. Raises ValueError if the page has no section."""
     before, _, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:
@@ -91,7 +92,7 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _model() -> Iterator[str]:
-    """The keys of a model's table, then the tables in that table."""
+    """Yields lines: first the keys of a model's table, then the tables in that table."""
     hints = {name: hint for name, hint in hints_of(Model).items() if name not in NOT_A_USERS}
     lines = _table(Model, hints, defaults=False)
     yield from (*lines[:2], _line(("`like`", "text", LIKE)), *lines[2:])
@@ -125,7 +126,10 @@ def _meaning(shape: type[msgspec.Struct], name: str) -> str:
 
 
 def _tidy(part: dict[str, Any]) -> dict[str, Any]:
-    """A part of the schema without titles, without defaults that say nothing, with its description on one line."""
+    """Returns a part of the schema with its description on one line.
+
+    Leaves out titles, and defaults that are null, a list or an object.
+    """
     if "description" in part:
         part["description"] = " ".join(part["description"].split())
     for value in part.get("properties", {}).values():

@@ -32,7 +32,8 @@ from pipeline.store import RunRecord, Store
 
 
 async def execute(spec: LoadedJob, options: RunOptions) -> Summary:
-    """Runs a job to its end, on asyncio. Raises PipelineError for what stops it before anything is sent."""
+    """Runs a job to its end, on asyncio. Raises PipelineError for a reason that stops the job before the first
+    request."""
     with _machine_errors(), relaxed_gc():
         context = job_context(spec)
         manifest = await anyio.to_thread.run_sync(manifest_of, spec, options.manifest)
@@ -45,7 +46,8 @@ async def execute(spec: LoadedJob, options: RunOptions) -> Summary:
 
 
 async def execute_reprocess(spec: LoadedJob, options: RunOptions) -> Summary:
-    """Sends failed rows again, on asyncio. Raises PipelineError for what stops it before anything is sent."""
+    """Sends failed rows again, on asyncio. Raises PipelineError for a reason that stops the reprocess before the first
+    request."""
     with _machine_errors(), relaxed_gc():
         context = job_context(spec)
         fingerprinter = Fingerprinter(spec.job, offline=spec.offline)
@@ -56,13 +58,13 @@ async def execute_reprocess(spec: LoadedJob, options: RunOptions) -> Summary:
         try:
             root = (await anyio.to_thread.run_sync(manifest_of, spec, options.manifest)).root
         except ManifestError:
-            root = "/"  # The manifest has moved on; kept rows name their files by absolute paths.
+            root = "/"  # The manifest cannot be opened any more. Kept rows name their files by absolute paths.
         return await _execute(context, options, root, plan)
 
 
 @contextmanager
 def _machine_errors() -> Iterator[None]:
-    """What the machine refuses is raised as a MachineError."""
+    """Raises an error of the machine as a MachineError."""
     try:
         yield
     except PipelineError:
@@ -102,7 +104,7 @@ async def _execute(context: JobContext, options: RunOptions, root: str, plan: Ca
 
 
 def _select_rows(context: JobContext, options: RunOptions, manifest: Manifest, store: Store) -> Selection:
-    """Blocking. The manifest's rows that need sending, as far as the guard lets them."""
+    """Returns the manifest's rows that need sending, as far as the guard permits. Blocking."""
     spec = context.spec
     fingerprinter = Fingerprinter(spec.job, offline=spec.offline)
     scanner = ManifestScanner(manifest, fingerprinter, spec.output, spec.job.task)
@@ -133,5 +135,5 @@ def _select_rows(context: JobContext, options: RunOptions, manifest: Manifest, s
 
 
 def run_id() -> str:
-    """Sorts by time, and is unique among runs that start in the same second."""
+    """Returns a new run id. Run ids sort by time. Runs that start in the same second have different ids."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"

@@ -1,4 +1,4 @@
-"""What changes an output without sending anything: accepting held-back answers, dismissing failures, merging parts.
+"""The commands that change an output and send nothing: accept held-back answers, dismiss failures, merge parts.
 
 Blocking.
 """
@@ -19,7 +19,7 @@ from pipeline.store.maintenance import compact as merge
 
 
 def accept(spec: LoadedJob, where: str | None) -> int:
-    """Makes the held-back answers of open suspects answers. Raises Locked, QueryError."""
+    """Turns the held-back answers of open suspects into answers. Returns how many. Raises Locked, QueryError."""
     with Store.open(spec.output, spec.job.task, run_id=run_id()) as store:
         accepted = take(store, where)
         _update_last_run(spec, store, done=accepted)
@@ -27,7 +27,7 @@ def accept(spec: LoadedJob, where: str | None) -> int:
 
 
 def dismiss(spec: LoadedJob, where: str, reason: str) -> int:
-    """Closes open failures for good; returns how many. Raises Locked, QueryError."""
+    """Dismisses open failures. Returns how many. Raises Locked, QueryError."""
     with Store.open(spec.output, spec.job.task, run_id=run_id()) as store:
         dismissed = maintenance.dismiss(store, where, reason, time.time_ns() // 1000)
         _update_last_run(spec, store, dismissed=dismissed)
@@ -35,7 +35,7 @@ def dismiss(spec: LoadedJob, where: str, reason: str) -> int:
 
 
 def undo(spec: LoadedJob, where: str) -> int:
-    """Opens dismissed failures again; returns how many. Raises Locked, QueryError."""
+    """Opens dismissed failures again. Returns how many. Raises Locked, QueryError."""
     with Store.open(spec.output, spec.job.task, run_id=run_id()) as store:
         undone = maintenance.undo(store, where, time.time_ns() // 1000)
         _update_last_run(spec, store, dismissed=-undone)
@@ -43,7 +43,8 @@ def undo(spec: LoadedJob, where: str) -> int:
 
 
 def _update_last_run(spec: LoadedJob, store: Store, *, done: int = 0, dismissed: int = 0) -> None:
-    """Brings what the last run left for `status` up to date. done, dismissed: how many rows came to be so."""
+    """Updates the figures that the last run left for `status`. done, dismissed: how many rows became done or dismissed;
+    negative after `undo`."""
     previous = read_last_run(spec.output)
     if previous is None or not (done or dismissed):
         return

@@ -1,4 +1,4 @@
-"""Checks a job against its provider, model and manifest columns, makes its JobContext, notes likely mistakes."""
+"""Checks a job against its provider, model and manifest columns, makes its JobContext, and notes likely mistakes."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ from pipeline.types import TaskFacts
 
 
 def job_context(spec: LoadedJob, *, keyless: bool = False) -> JobContext:
-    """Checks a job against its provider and model. Raises JobError for the first thing that cannot be.
+    """Checks a job against its provider and model, and returns the job's context.
 
-    keyless: the key is not needed, because nothing will be sent.
+    Raises JobError for the first problem; MissingExtra if `media.frames` is set without the video extra. keyless: the
+    key is not needed, because nothing will be sent.
     """
     job = spec.job
     own, shared = job.models, user_models()
@@ -91,7 +92,7 @@ def _typed(spec: LoadedJob, facts: TaskFacts, model: Model) -> tuple[LoadedJob, 
 
 
 def _provider(spec: LoadedJob) -> Provider:
-    """The job's provider. Raises JobError where it is not known, or has no such protocol."""
+    """Returns the job's provider. Raises JobError if the provider is not known or does not speak the job's protocol."""
     section = spec.job.provider
     try:
         provider = providers.load(section.name)
@@ -106,7 +107,7 @@ def _provider(spec: LoadedJob) -> Provider:
 
 
 def _wrong_dimension(made: JobContext) -> str | None:
-    """Vectors of a length that no answer will have."""
+    """Returns a message if the job expects vectors of a length that no answer will have, else None."""
     found, expected = made.dimension, made.spec.job.quality.dimension
     if found is None:
         return None
@@ -124,8 +125,11 @@ def _wrong_dimension(made: JobContext) -> str | None:
 
 
 def check_columns(made: JobContext, columns: tuple[str, ...] | None) -> None:
-    """Raises JobError where a prompt uses a column that the manifest is known not to have, where nothing uses one that
-    looks like a picture's, and where no row could be sent."""
+    """Checks a job against the columns of its manifest. Checks nothing if the columns are not known.
+
+    Raises JobError if a prompt uses a column that the manifest does not have, if a column looks like media and nothing
+    uses the column, and if no row could be sent.
+    """
     if columns is None:
         return
     spec = made.spec
@@ -140,7 +144,7 @@ def check_columns(made: JobContext, columns: tuple[str, ...] | None) -> None:
 
 
 def notes(spec: LoadedJob) -> tuple[str, ...]:
-    """The notes of a job, in words. Raises JobError for tables of models that do not fit."""
+    """Returns the notes about a job, in words. Raises JobError for a wrong table of a model."""
     own, shared = spec.job.models, user_models()
     section = spec.job.provider
     if section.model in names(section.name) or find(section.name, section.model, own, shared).known:
@@ -155,7 +159,7 @@ def notes(spec: LoadedJob) -> tuple[str, ...]:
 
 
 def column_notes(spec: LoadedJob, columns: tuple[str, ...] | None) -> tuple[str, ...]:
-    """What the columns of a table make likely to be a mistake; nothing where they are not known."""
+    """Returns notes about likely mistakes in the columns of a table; no note if the columns are not known."""
     if columns is None or Shaper(spec.job, "/").id_name in columns:
         return ()
     near = next((name for name in columns if name.strip(" _").lower() in ("id", "ids")), None)

@@ -1,7 +1,7 @@
-"""Makes a row's request, and refuses what cannot be meant: a question without the picture that the row names.
+"""Makes a row's request, and refuses a question without the picture that the row names.
 
-A request without any medium is looked at once more: where the row names a picture, sound or video in a column that
-nothing uses, the row is refused. `media.unused = "ignore"` sends it without.
+A request without any medium is checked again. If the row names a picture, sound or video in a column that nothing uses,
+the row is refused. With `media.unused = "ignore"`, the row is sent without the medium.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from pipeline.tasks.prompts import placeholders
 from pipeline.types import Request, Row
 
 MEDIA_FIELDS = frozenset({"image", "images", "frames", "video", "audio", "contents", "messages", "prompts"})
-"""Fields that may hold media; a table that has one of them is judged row by row."""
+"""Fields that may hold media. A table with one of these fields is checked row by row."""
 
 _QUESTIONS = frozenset({"question", "questions", "query", "instruction", "instructions", "q", "问题", "提问"})
 _WORDS = {"image": "a picture", "audio": "a sound", "video": "a video", "frames": "a video", None: "a picture"}
 
 
 def ask(task: Task, row: Row, job: JobFile) -> Request:
-    """The request of a row without a problem. Raises Fault as the task does, and `Local.UnusedMedia`."""
+    """Returns the request of a row that has no problem. Raises the task's Faults, and Fault `Local.UnusedMedia`."""
     try:
         request = task.ask(row, job)
     except Fault as fault:
@@ -38,7 +38,10 @@ def ask(task: Task, row: Row, job: JobFile) -> Request:
 
 
 def check_schema(spec: LoadedJob, columns: tuple[str, ...]) -> None:
-    """Raises JobError where no column of a table is one of our fields for media, and one looks as if it should be."""
+    """Raises JobError if no column of a table is a media field, and a column looks as if it should be a media field.
+
+    Raises JobError also if a table without media fields has a column about the frames of a video (`fps`, `max_frames`).
+    """
     job = spec.job
     if job.media.unused != "refuse":
         return
@@ -79,7 +82,8 @@ def _message(unused: Unused, row: Row, job: JobFile) -> str:
 
 
 def _explained(fault: Fault, row: Row, job: JobFile) -> Fault:
-    """What the task refuses because the row has no input, with the column that may have been meant."""
+    """Returns the task's fault. For a row without input or without prompt, the message also names the column that the
+    user may have meant."""
     if fault.code == "Local.NoInput":
         unused = find(row.raw, job.task)
         if unused is not None:
@@ -94,7 +98,7 @@ def _explained(fault: Fault, row: Row, job: JobFile) -> Fault:
 
 
 def question_column(columns: tuple[str, ...]) -> str | None:
-    """The column that most likely holds the question."""
+    """Returns the column that most likely holds the question, None if no column does."""
     return next((column for column in columns if column.strip().lower() in _QUESTIONS), None)
 
 

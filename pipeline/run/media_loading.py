@@ -1,4 +1,4 @@
-"""Loads the files of one request: pictures, sounds and videos as they are sent, documents as their pages. Blocking."""
+"""Loads the files of one request: pictures, sounds and videos in the form to send, documents as pages. Blocking."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.types import Loaded, Media, MediaLimits, Request
 
 
 class RequestMedia:
-    """What was loaded for a request. A document is in `documents` alone until its pages are loaded."""
+    """The files that were loaded for a request. A document is only in `documents` until its pages are loaded."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -27,7 +27,7 @@ class RequestMedia:
 
 
 class MediaLoader:
-    """Loads by the rules of one job. `root`: the manifest's folder."""
+    """Loads files by the rules of one job. `root`: the manifest's folder."""
 
     def __init__(self, context: JobContext, root: str) -> None:
         self._context = context
@@ -42,12 +42,15 @@ class MediaLoader:
         }
 
     def limits(self, request: Request) -> Mapping[str, MediaLimits]:
-        """By kind of media, for this request."""
+        """Returns the limits for each kind of media, for this request."""
         own = request.parameters is not self._context.spec.job.provider.parameters
         return self._context.media_limits(request.parameters) if own else self._limits
 
     def load(self, into: RequestMedia, media: Media, body: bytes | None = None) -> None:
-        """Loads one file; `body`: of one that was downloaded. Raises Fault as `manifest.load`."""
+        """Loads one file. `body`: the bytes, if the file was downloaded.
+
+        Raises the same Faults as `pipeline.media.load.load`.
+        """
         limits = self.limits(into.request)[media.kind]
         try:
             if body is None:
@@ -59,14 +62,15 @@ class MediaLoader:
                 raise
             body = read(media, confine=self._root) if body is None else body
             found = document(body, public(media), self._how["dpi"])
-            if found is None:  # the file was changed meanwhile
+            if found is None:  # the file changed in the meantime
                 raise
             into.documents[media] = found
 
     def with_pages(self, into: RequestMedia) -> Request:
-        """The request with all pages of its documents; of one that ocr reads page by page, with the first.
+        """Returns the request with all pages of its documents.
 
-        Raises Fault (`Local.TooManyPages`), and as `load_page`.
+        If the task asks for each page by itself (ocr), the request has the first page alone. Raises Fault
+        (`Local.TooManyPages`), and the same Faults as `load_page`.
         """
         pages: dict[Media | Loaded, tuple[Loaded, ...]] = {}
         for media, found in into.documents.items():
@@ -77,7 +81,7 @@ class MediaLoader:
         return with_pages(into.request, pages)
 
     def page(self, found: Document, index: int, request: Request) -> Loaded:
-        """A page of a document, counted from 0. Raises Fault as `load_page`."""
+        """Returns a page of a document. `index` counts from 0. Raises the same Faults as `load_page`."""
         job = self._context.spec.job.media
         limits = self.limits(request)["image"]
         return load_page(found, index, limits, resize=job.resize, truncated=job.truncated)

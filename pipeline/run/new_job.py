@@ -30,17 +30,17 @@ DEFAULT_MODELS: dict[str, dict[str, str]] = {
     },
     "qianfan": {"caption": "ernie-4.5-turbo-vl", "ask": "ernie-4.5-turbo-vl", "ocr": "ernie-4.5-turbo-vl"},
 }
-"""The model of each task where none is named. The service whose key is set goes first."""
+"""The model of each task if the user names no model. A service whose key is set goes first."""
 
 HANDED = "rows handed over from Python"
-"""What a job names as its manifest when a program gives the rows."""
+"""The manifest of a job if a program gives the rows."""
 
 _NO_NAME = re.compile(r"[^\w.-]+")
 _ENDINGS = (".gz", ".zst", ".bz2", ".xz", ".tar", ".zip")
 
 
 class Choices(msgspec.Struct, frozen=True, kw_only=True):
-    """What a user chose for a new job; None: not chosen."""
+    """The user's choices for a new job. None: not chosen."""
 
     model: str | None = None
     provider: str | None = None
@@ -48,27 +48,28 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
     prompt: str | None = None
 
     def overrides(self) -> dict[str, Any]:
-        """The choices that were made, as overrides of a job that exists already."""
+        """Returns the user's choices as overrides of a job that exists already."""
         keys = {"provider.model": self.model, "provider.name": self.provider, "provider.base_url": self.base_url}
         return {key: value for key, value in (*keys.items(), ("prompt.text", self.prompt)) if value is not None}
 
 
 class Source(msgspec.Struct, frozen=True):
-    """`manifest`: an absolute path, a glob, a query, or HANDED. `name`: what the output is called after it."""
+    """The source of a job's rows. `manifest`: an absolute path, a glob, a query, or HANDED. `name`: the first part of
+    the output's name."""
 
     manifest: str
     name: str
 
     def seen_from(self, folder: Path) -> str:
-        """The manifest as a job file in `folder` names it."""
+        """Returns the manifest in the form in which a job file in `folder` names it."""
         plain = is_query(self.manifest) or self.manifest == HANDED
         return self.manifest if plain else os.path.relpath(self.manifest, folder)
 
 
 def source_of(text: str) -> Source:
-    """The source that a user named: a folder, table, list or archive, one picture, a glob, or `sql:` and a query.
+    """Returns the source that a user named: a folder, table, list or archive, a picture, a glob, or `sql:` and a query.
 
-    One picture or sound becomes a glob that matches the file alone, because a manifest is a table or a folder.
+    A single picture or sound becomes a glob that matches this file alone, because a manifest is a table or a folder.
     """
     if is_query(text):
         return Source(text, "query")
@@ -84,14 +85,17 @@ def source_of(text: str) -> Source:
 
 
 def default_output(source: Source, task: str) -> Path:
-    """`photos-caption` in the working folder: the same for each call with the same source and task."""
+    """Returns the output in the working folder, for example `photos-caption`.
+
+    The same source and task always give the same output.
+    """
     return Path(f"{source.name}-{task}").absolute()
 
 
 def new_tables(
     task: str, source: Source, folder: Path, output: str, choices: Choices, environ: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The tables of a new job file in `folder`. Raises JobError where a choice is missing or names nothing known."""
+    """Returns the tables of a new job file in `folder`. Raises JobError if a choice is missing or is not known."""
     tasks.load(task)
     provider, model = usual_model(task, choices, environ)
     section: dict[str, Any] = {"name": provider, "model": model}
@@ -111,10 +115,10 @@ def open_kept(
     offline: bool,
     overrides: Mapping[str, Any],
 ) -> LoadedJob:
-    """The job of an output folder that keeps its own job, with what is chosen anew; or a new job for that folder.
+    """Returns the job that an output folder keeps, with the user's new choices; or a new job for the folder.
 
-    The job is written into the folder when a run of the job begins. Raises JobError where the folder keeps the job of
-    another source.
+    The job is written into the folder when a run of the job begins. Raises JobError if the folder keeps a job with
+    another source or task.
     """
     folder = default_output(source, task) if output is None else Path(output).expanduser().absolute()
     path = folder / KEPT_JOB
@@ -143,12 +147,13 @@ def _refuse_another(folder: Path, kept: Mapping[str, Any], task: str, source: So
 
 
 def _shown(folder: Path) -> str:
-    """The folder as a command names it: below the working folder by its relative path."""
+    """Returns the folder as a command names it: by its relative path if it is below the working folder."""
     return os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
 
 
 def usual_model(task: str, choices: Choices, environ: Mapping[str, str]) -> tuple[str, str]:
-    """(service, model): as chosen, else the usual ones of the task. Raises JobError where a choice is missing."""
+    """Returns (service, model): the chosen pair, else the usual pair of the task. Raises JobError if a choice is
+    missing."""
     provider = choices.provider or ("openai" if choices.base_url is not None else None)
     if choices.model is not None:
         return provider or _service_of(choices.model), choices.model
@@ -163,7 +168,7 @@ def usual_model(task: str, choices: Choices, environ: Mapping[str, str]) -> tupl
 
 
 def _service_of(model: str) -> str:
-    """The service that has a model of this name. Raises JobError where no service or more than one has it."""
+    """Returns the service that has a model of this name. Raises JobError if no service or several services have it."""
     found = [name for name in providers.names() if model in names(name)]
     found = found or [name for name in providers.names() if find(name, model).known]
     if len(found) == 1:

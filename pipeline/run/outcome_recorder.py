@@ -1,4 +1,4 @@
-"""What happens when a row ends: its records go to the journal, its figures to the display."""
+"""Handles the end of a row: its records go to the journal, its figures to the display."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pipeline.store.records import CACHED, AttemptRecord, FailureRecord, Record
 from pipeline.types import Answered, Attempt, Ending, Failed, Reply
 
 AT_ONCE = 256
-"""Rows that share an outcome in one write to the journal."""
+"""The most rows with a shared outcome in one write to the journal."""
 
 
 class OutcomeRecorder:
-    """The pool's callbacks of one run; `state` is what a display shows. `sharing`: None where each row is asked."""
+    """The pool's callbacks of one run. `state`: the figures for a display. `sharing`: None if each row is asked."""
 
     def __init__(self, context: JobContext, store: Store, run_id: str, root: str) -> None:
         self.state = RunState()
@@ -29,18 +29,21 @@ class OutcomeRecorder:
         self._builder = RecordBuilder(context, run_id, root, _now)
 
     def attempt(self, work: WorkItem, attempt: Attempt) -> None:
-        """Keeps a trip that ended in a fault; the one that ended in an answer is kept with it."""
+        """Keeps an attempt that ended in a fault. An attempt that ended in an answer is kept together with the
+        answer."""
         self._store.attempt(self._builder.attempt(work, attempt))
 
     def turn(self, work: WorkItem, reply: Reply, attempt: Attempt) -> None:
-        """Keeps the answer to a question that others follow. Raises MachineError."""
+        """Keeps the answer to a question that is not the row's last question. Raises MachineError."""
         record = self._builder.turn(work, reply, attempt)
         self._store.turn(record, self._builder.attempt(work, attempt))
         work.turns = (*work.turns, record)
 
     def done(self, work: WorkItem, ending: Ending) -> None:
-        """Keeps how a row ended, and the rows that waited for it. They count once they are in the journal. Raises
-        MachineError."""
+        """Keeps the outcome of a row, also for the rows that waited for it. Raises MachineError.
+
+        Rows count when their outcome is in the journal.
+        """
         waiting = self.sharing.ended(work) if self.sharing else None
         state = self.state
         if isinstance(ending, Answered):
@@ -54,7 +57,7 @@ class OutcomeRecorder:
             state.sent += bool(ending.attempts)
 
     def share(self, pairs: Pairs) -> None:
-        """Keeps outcomes of other rows' calls as these rows' own. Raises MachineError."""
+        """Keeps the outcomes of other rows' calls as the outcomes of these rows. Raises MachineError."""
         for first in range(0, len(pairs), AT_ONCE):
             some = pairs[first : first + AT_ONCE]
             self._store.outcomes([self._builder.shared(work, outcome) for work, outcome in some])
@@ -63,8 +66,11 @@ class OutcomeRecorder:
     def _keep(
         self, work: WorkItem, outcome: Outcome, waiting: list[WorkItem] | None, attempt: AttemptRecord | None = None
     ) -> None:
-        """Keeps a row's outcome and those of the rows that waited for it, in one write: no kill comes between them.
-        `waiting`: None where no row could."""
+        """Keeps the outcome of a row and of the rows that waited for it.
+
+        The row and the first AT_ONCE waiting rows are in one write, so that a kill cannot separate them. Further rows
+        follow in writes of AT_ONCE. `waiting`: None if no row could wait.
+        """
         records: list[Record] = [outcome] if attempt is None else [attempt, outcome]
         now = waiting[:AT_ONCE] if waiting else []
         records += [self._builder.shared(other, outcome) for other in now]

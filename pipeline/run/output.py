@@ -32,10 +32,12 @@ FORMS = {"arrow": "to_arrow_table", "polars": "pl", "pandas": "df"}
 
 
 class LastRun(msgspec.Struct, kw_only=True):
-    """What the last run left for `status`, and for the guard of the next run (`questions`: what the answered
-    rows were asked: one, more after `--changed keep`, none where it is not known). `repeated`: rows whose derived id
-    stands earlier in the manifest. `dismissed`: rows whose failure was dismissed. `quota`: what was found of the
-    service's quota, in words."""
+    """The facts that the last run left for `status` and for the guard of the next run.
+
+    `questions`: the questions that the answered rows were asked, for the guard. One question; more after `--changed
+    keep`; empty if the question is not known. `repeated`: rows whose derived id stands earlier in the manifest.
+    `dismissed`: rows whose failure was dismissed. `quota`: the facts found about the service's quota, in words.
+    """
 
     rows: int
     done: int
@@ -51,13 +53,15 @@ class LastRun(msgspec.Struct, kw_only=True):
 
 
 def connect(spec: LoadedJob) -> duckdb.DuckDBPyConnection:
-    """A connection with the views over the job's output."""
+    """Returns a connection with the views over the job's output."""
     return read.connect(spec.output, spec.job.task)
 
 
 def query(spec: LoadedJob, sql: str, *, write: bool = False) -> Any:
-    """A pyarrow RecordBatchReader of one SQL statement's answer. Raises QueryError, without `write` also for a
-    statement that does more than read."""
+    """Returns a pyarrow RecordBatchReader with the rows of one SQL statement.
+
+    Raises QueryError; without `write` also for a statement that does more than read.
+    """
     import duckdb
 
     connection = connect(spec)
@@ -102,14 +106,14 @@ def vectors(spec: LoadedJob) -> tuple[list[str], Any]:
 
 
 def export(spec: LoadedJob, dest: Path, chosen: Chosen) -> int:
-    """Writes `results` to a file; returns the number of rows."""
+    """Writes `results` to a file. Returns the number of rows."""
     from pipeline.store.export import export as write
 
     return write(spec.output, spec.job.task, dest, chosen)
 
 
 def status(spec: LoadedJob) -> Status:
-    """The figures of the last run; nothing is reread."""
+    """Returns the figures that the last run left, and who uses the output now. Counts nothing again."""
     previous = read_last_run(spec.output)
     base: dict[str, Any] = {
         "job": spec.name,
@@ -146,7 +150,10 @@ def watch(spec: LoadedJob) -> None:
 
 
 def read_last_run(output: Path) -> LastRun | None:
-    """What the last run left; None before the first, and where another version wrote it: the next run does so anew."""
+    """Returns the facts that the last run left.
+
+    None before the first run, and if another version wrote a file that cannot be read. The next run writes a new file.
+    """
     path = Layout(output).summary
     try:
         return msgspec.json.decode(path.read_bytes(), type=LastRun)
@@ -155,7 +162,10 @@ def read_last_run(output: Path) -> LastRun | None:
 
 
 def failure_groups(connection: duckdb.DuckDBPyConnection, run_id: str | None = None) -> tuple[FailureGroup, ...]:
-    """Open failures by fault and code, the most first, with one message and id each."""
+    """Returns the open failures by fault and code, the largest group first. Each group has one message and id.
+
+    run_id: counts the failures of this run alone.
+    """
     where = "where run_id = $run_id" if run_id else ""
     rows = read.query(
         connection,
@@ -170,7 +180,7 @@ def failure_groups(connection: duckdb.DuckDBPyConnection, run_id: str | None = N
 
 
 def spend(connection: duckdb.DuckDBPyConnection) -> tuple[dict[str, Any], ...]:
-    """What all runs took, one entry per currency."""
+    """Returns the attempts, tokens and cost of all runs, one entry per currency."""
     relation = connection.sql(
         "select currency, sum(attempts)::bigint as attempts, sum(input_tokens)::bigint as input_tokens, "
         "sum(output_tokens)::bigint as output_tokens, sum(cost) as cost, "

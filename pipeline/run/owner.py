@@ -1,4 +1,4 @@
-"""Whose output a folder is: the job file that ran there last, so that two jobs never mix their rows."""
+"""The owner of an output: the job file that ran there last. Two jobs must never mix their rows in one output."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ KEPT_HEAD = "# The job of this folder. Each command takes the folder as its JOB:
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """The content of `runs/job.json`. Paths are relative to the output, so that a project may move as a whole.
+    """The content of `runs/job.json`. Paths are relative to the output, so that a project can move as a whole.
 
-    `manifest` is a path or the text of a query; None where a program handed the rows over.
+    `manifest`: a path or the text of a query; None if a program handed the rows over.
     """
 
     job: str
@@ -31,11 +31,12 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 def refuse_another(spec: LoadedJob, *, handed: bool = False) -> None:
-    """Raises JobError where the output surely belongs to another job.
+    """Raises JobError if the output surely belongs to another job.
 
-    That is so where another job file ran there last, is still in its place, and has another manifest. The file that
-    names the output as its own goes before one that only `--output` sent there. A job that was edited, moved or
-    renamed is no other job, nor is one of an output without the mark (0.1.0). handed: a program hands the rows over.
+    The output belongs to another job if another job file ran there last, still exists and has another manifest. A job
+    file that names the output as its own goes before a job file that only `--output` sent there. A job that was edited,
+    moved or renamed is not another job. An output without the mark (0.1.0) belongs to no other job. handed: a program
+    hands the rows over; nothing is refused.
     """
     layout = Layout(spec.output)
     owner = _read(layout)
@@ -53,7 +54,7 @@ def refuse_another(spec: LoadedJob, *, handed: bool = False) -> None:
 
 
 def mark(spec: LoadedJob, store: Store, *, handed: bool = False) -> None:
-    """Notes in the output of an open store which job owns the output, and keeps a job that has no file elsewhere.
+    """Writes into the output of an open store which job owns the output. Keeps there a job that has no file elsewhere.
 
     Blocking. Raises MachineError.
     """
@@ -79,7 +80,8 @@ def _keep(spec: LoadedJob, tables: dict[str, Any], store: Store) -> None:
 
 
 def _read(layout: Layout) -> Owner | None:
-    """None without a mark, and for one that cannot be read: it is written anew."""
+    """Returns the mark of an output. None if there is no mark or the mark cannot be read; a run then writes a new
+    mark."""
     try:
         return msgspec.json.decode(layout.job.read_bytes(), type=Owner)
     except (OSError, msgspec.MsgspecError):
@@ -87,7 +89,7 @@ def _read(layout: Layout) -> Owner | None:
 
 
 def _is_text(owner: Owner) -> bool:
-    """False for a path whose bytes are no text, which JSON cannot hold: such an output stays without the mark."""
+    """Tells whether the paths are valid text. JSON cannot hold other paths: their output stays without a mark."""
     return no_file_name(owner.job) is None and no_file_name(owner.manifest or "") is None
 
 
@@ -99,7 +101,7 @@ def _is_another(theirs: Path, ours: Path) -> bool:
 
 
 def _names_output(job: Path, spec: LoadedJob) -> bool:
-    """Whether a job file names the output of `spec` as its own, with any value of a `{name}` in its path."""
+    """Tells whether a job file names the output of `spec` as its own. A `{name}` in the path may have any value."""
     try:
         place = read(job).get("output")
     except JobError:

@@ -1,7 +1,7 @@
-"""Whether any row of a job could be sent: what every row would be refused for is wrong with the job.
+"""Checks whether any row of a job could be sent. A reason that refuses every row is an error of the job.
 
-Rows of every form are tried against the task and the provider's checks, without a manifest. Only forms that the columns
-of a table can give are tried where the columns are known.
+Rows of every form are tried against the task and the provider's checks, without a manifest. If the columns of a table
+are known, only the forms that these columns can give are tried.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     from pipeline.run.context import JobContext
 
 MOST_SHOWN = 20
-"""Columns of a table that a message lists."""
+"""The most columns of a table that a message lists."""
 
 Pieces = dict[str, Any]
 
 
 def refusal_of_all(context: JobContext, columns: tuple[str, ...] | None = None) -> str | None:
-    """What every row would be refused for, in words with the key of the job, or None. `columns`: of the table."""
+    """Returns the reason that would refuse every row, in words; None if some row could be sent.
+
+    `columns`: the columns of the table, None if they are not known.
+    """
     job = context.spec.job
     given = _given(job, columns)
     if columns is not None and (problem := _no_question(job, given, columns)):
@@ -43,13 +46,16 @@ def refusal_of_all(context: JobContext, columns: tuple[str, ...] | None = None) 
 
 
 def _given(job: JobFile, columns: tuple[str, ...] | None) -> frozenset[str]:
-    """The fields of ours that a table has."""
+    """Returns our fields that a table has."""
     names = Shaper(job, "/").names
     return frozenset(names[column] for column in columns or () if column in names)
 
 
 def _forms(context: JobContext) -> list[tuple[frozenset[str], Pieces]]:
-    """Every form of row that the task may take, the most usual first: (fields that can give it, pieces of a Row)."""
+    """Returns every form of row that the task may take, the most usual form first.
+
+    Each form is a pair: the fields that can give the form, and the pieces of a Row.
+    """
     facts = context.task.FACTS
     every = [(frozenset({"image", "images", "contents"}), pieces) for pieces in _pieces(context, "image")]
     every += [
@@ -59,12 +65,12 @@ def _forms(context: JobContext) -> list[tuple[frozenset[str], Pieces]]:
         every += [(frozenset({"text", "contents"}), pieces) for pieces in _pieces(context, "text")]
     if facts.asks:
         every += [(frozenset({"messages"}), pieces) for pieces in _pieces(context, "messages")]
-        every.append((frozenset(), {}))  # the question alone, which the job or the row gives
+        every.append((frozenset(), {}))  # the question alone; the job or the row gives the question
     return every
 
 
 def _pieces(context: JobContext, field: str) -> list[Pieces]:
-    """A field of ours as the part of a Row that it becomes, in every form; none for fields that no check depends on."""
+    """Returns the pieces of a Row that one of our fields can become. Empty for a field that no check depends on."""
     if field in ("image", "images"):
         return [{"images": (_medium(context, "image"),)}]
     if field in ("frames", "fps", "max_frames"):
@@ -84,7 +90,10 @@ def _pieces(context: JobContext, field: str) -> list[Pieces]:
 
 
 def _medium(context: JobContext, kind: MediaKind) -> Media:
-    """A medium as the job hands it to the service: a URL goes wherever a file goes, unless URLs are loaded here."""
+    """Returns a medium in the form in which the job gives it to the service.
+
+    The medium is a URL, since a URL is taken wherever a file is taken. If URLs are loaded here, it is a local file.
+    """
     ref = f"https://service.invalid/{kind}"
     return _local(kind) if context.spec.job.media.fetch == "here" else Media(kind=kind, ref=ref, url=ref)
 
@@ -95,7 +104,7 @@ def _local(kind: MediaKind) -> Media:
 
 def _refused(context: JobContext, pieces: Pieces) -> str | None:
     job = context.spec.job
-    # Words of the row take the place of the job's, whose {columns} only a row has.
+    # The row has its own prompt and system text. The job's texts need {columns} that only a row of the manifest has.
     asked = {} if context.task.FACTS.embeds else {"prompt": "a question", "system": job.prompt.system and "a role"}
     row = Row(ordinal=0, where="", id="", given=False, **{**asked, **pieces})
     try:
@@ -117,7 +126,8 @@ def _refused(context: JobContext, pieces: Pieces) -> str | None:
 
 
 def _wrong_column(context: JobContext, sent: Pieces) -> str | None:
-    """What is wrong with a column that [columns] names: a field that no row of this job may have."""
+    """Returns a message about an entry of [columns] whose field no row of this job may have, None without such an
+    entry."""
     job = context.spec.job
     for field in FIELDS:
         column = getattr(job.columns, field)

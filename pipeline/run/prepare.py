@@ -1,4 +1,4 @@
-"""From a row to the exchange to make: loads media off the loop, fits, uploads, encodes."""
+"""Turns a row into the request to send: loads media outside of the loop's thread, fits, uploads, encodes."""
 
 from __future__ import annotations
 
@@ -43,22 +43,22 @@ from pipeline.types import Loaded, Media, Reader, Reply, Request, Row, Usage
 
 
 class Uploads(Protocol):
-    """Brings bytes to where the service reads them; equal files once."""
+    """Uploads bytes to a place where the service reads them. Equal files are uploaded once."""
 
     async def url(self, media: Loaded, *, renew: bool = False) -> str:
-        """The URL to send instead of the bytes. `renew`: the earlier upload has expired. Raises Fault."""
+        """Returns the URL to send instead of the bytes. `renew`: the earlier upload has expired. Raises Fault."""
         ...
 
 
 class Fetch(Protocol):
-    """Loads what is behind a URL, for `media.fetch = "here"`."""
+    """Downloads the file of a URL, for `media.fetch = "here"`."""
 
     def deadline(self) -> float:
-        """When a row that begins now gives up its downloads, by anyio's clock."""
+        """Returns the time, by anyio's clock, at which a row that begins now gives up its downloads."""
         ...
 
     async def body(self, media: Media, deadline: float) -> bytes:
-        """The bytes as they come. Raises Fault."""
+        """Returns the bytes of the file, unchanged. Raises Fault."""
         ...
 
 
@@ -66,17 +66,17 @@ Claim = Callable[[WorkItem], Awaitable[bool]]
 
 
 async def everything(work: WorkItem) -> bool:
-    """The claim of a run that asks for each row."""
+    """Claims every row: for a run that sends equal questions too."""
     return True
 
 
 class Preparer:
-    """Prepares the rows of one run; what it learns of a row is left in its WorkItem.
+    """Prepares the rows of one run. Writes the facts that it finds about a row into the row's WorkItem.
 
-    begun: the answers so far of conversations that an earlier run began. claim: asked once for each row whose
-    fingerprint is known, whether it is sent; a row that is not becomes None, and others end it.
-    base: the identity under the job file as it stands, where a reprocess asks with other settings: its answers count
-    for the rows' own fingerprints too.
+    begun: the answers so far of conversations that an earlier run began. claim: called once for each row whose
+    fingerprint is known; tells whether the row is sent. A row that is not sent is prepared as None, and the claim ends
+    the row. base: the identity under the unchanged job file, if a reprocess asks with other settings. The answers of
+    the reprocess then count for the rows' own fingerprints too.
     """
 
     def __init__(
@@ -104,19 +104,21 @@ class Preparer:
         self._loader = MediaLoader(context, root)
 
     async def __call__(self, work: WorkItem) -> PreparedRequest | None:
-        """The exchange for a row, None if others end it. Raises Fault for one that cannot be sent; its fingerprint is
-        known then too."""
+        """Returns the prepared request of a row; None if the row is not sent and the claim ends it.
+
+        Raises Fault for a row that cannot be sent. The row's fingerprint is known then too.
+        """
         request = await patiently(functools.partial(self._asked, work))
         if not await self._claim(work):
             return None
         return await patiently(functools.partial(self._sent, work, request))
 
     async def _renewed(self, work: WorkItem) -> PreparedRequest:
-        """The exchange for a row anew, with fresh uploads. Raises Fault."""
+        """Prepares a row again, with fresh uploads. Raises Fault."""
         return await self._sent(work, await self._asked(work), renew=True)
 
     async def _asked(self, work: WorkItem) -> Request:
-        """The row's first question with its media, and the row's fingerprint. Raises Fault."""
+        """Returns the row's first question with its media. Sets the row's fingerprint. Raises Fault."""
         row = work.row
         if row.problem is not None:
             work.fingerprint = self._fingerprinter.fingerprint(row, _unasked)
@@ -149,7 +151,7 @@ class Preparer:
         return await self._turn(work, request)
 
     async def _page(self, work: WorkItem, document: Document, first: Request, renew: bool = False) -> PreparedRequest:
-        """The exchange for the page behind those that are answered. `first`: the request for the first page."""
+        """Returns the prepared request of the next page without an answer. `first`: the request for the first page."""
         index, request = len(work.turns), first
         if index:
             page = await self._loaders.run(self._loader.page, document, index, first)
@@ -163,7 +165,10 @@ class Preparer:
         return prepared
 
     def _answered_before(self, work: WorkItem) -> tuple[TurnRecord, ...]:
-        """The turns of this conversation from an earlier run; of an equal one, where equal questions are asked once."""
+        """Returns the turns of this conversation from an earlier run.
+
+        If equal questions are asked once, the turns of an equal conversation count too.
+        """
         fingerprint = work.fingerprint or ""
         own = self._begun.get((work.row.id, fingerprint))
         if own is not None or not self._context.spec.job.dedupe.equal or not lasting(work.row):
@@ -171,11 +176,11 @@ class Preparer:
         return next((turns for (_, asked), turns in self._begun.items() if asked == fingerprint), ())
 
     async def _turn(self, work: WorkItem, first: Request) -> PreparedRequest:
-        """The exchange for the question behind those that are answered. `first`: the row's first question."""
+        """Returns the prepared request of the next question without an answer. `first`: the row's first question."""
         asked = continued(first, [turn.answer for turn in work.turns])
         prepared = self._prepared(work, asked)
         if asked.follow_ups:
-            # The media of the first question go out with each: they are held until the last one.
+            # Each question sends the media of the first question. So the media are held until the last question.
             return msgspec.structs.replace(prepared, follow=functools.partial(self._turn, work, first))
         return prepared
 
@@ -194,7 +199,8 @@ class Preparer:
         media = [found for found in dict.fromkeys(named) if isinstance(found, Media) and found not in cut]
         here = [found for found in media if found.url is None]
         if here or cut or self._fetch is not None or row.parameters:
-            # What is wrong with the question itself is said before any picture is read; else encoding says it.
+            # An error in the question itself is found here, before a picture is read. Without media to read, encoding
+            # finds the error.
             asked = with_frames(request, {found: blank(found, context) for found in cut}, context)
             context.provider.check(asked, context.model, context.endpoint)
         deadline = math.inf if self._fetch is None else self._fetch.deadline()
@@ -228,7 +234,8 @@ class Preparer:
         loaded: dict[Media | Loaded, Loaded],
         deadline: float,
     ) -> Request:
-        """The request with frames in the place of the video files in `cut`; their hashes go into `loaded`."""
+        """Returns the request with frames in the place of the video files in `cut`. Puts the loaded videos, with their
+        hashes, into `loaded`."""
         try:
             require_video()
         except MissingExtra as error:
@@ -248,7 +255,10 @@ class Preparer:
         return with_frames(request, taken, self._context)
 
     def _load_files(self, row: Row, files: list[Media], into: RequestMedia) -> str | None:
-        """Blocking. The stamp is taken first: a file that changes meanwhile is read again by a later run."""
+        """Loads the row's files. Returns the stat key, which is taken before the files are read. Blocking.
+
+        So if a file changes in the meantime, a later run reads the file again.
+        """
         stamp = self._fingerprinter.stat_key(row)
         for media in files:
             self._loader.load(into, media)
@@ -287,14 +297,14 @@ class Preparer:
         )
 
     def _fingerprint_unsent(self, row: Row) -> str:
-        """The fingerprint of a row whose media cannot all be sent. Blocking."""
+        """Returns the fingerprint of a row if some of its media cannot be sent. Blocking."""
         return unsent_fingerprint(self._fingerprinter, row, self._root)
 
 
 def unsent_fingerprint(fingerprinter: Fingerprinter, row: Row, root: str) -> str:
-    """The fingerprint by the bytes of the local files, whether or not they are pictures. Blocking.
+    """Returns the fingerprint by the bytes of the local files, even if the bytes are no pictures. Blocking.
 
-    A file that cannot be read counts by the reason, so that the row is new again when that changes.
+    For a file that cannot be read, the reason counts. So the row is new again when the reason changes.
     """
 
     def key(media: Media) -> str:

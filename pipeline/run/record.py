@@ -1,4 +1,4 @@
-"""How a call ended, as the records that the store keeps."""
+"""Turns the end of a call into the records that the store keeps."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from pipeline.tasks.answer import Misfit
 from pipeline.types import Answered, Attempt, Block, Failed, Loaded, Reply, Usage
 
 REALTIME = "realtime"
-"""The tier of a call whose answer is waited for; the only one there is."""
+"""The tier of a call that waits for its answer. There is no other tier."""
 
 BOUGHT = ("latency_ms", "input_tokens", "output_tokens", "media_tokens", "cost", "currency")
-"""What an outcome says of its call: unknown for a row that shares it, so that sums count the call once."""
+"""The fields of an outcome that describe its call. They are unknown for a row that shares the outcome, so that sums
+count the call once."""
 COUNTS = ("input_units", "cached_tokens")
-"""The same in `extra`."""
+"""The keys of `extra` that describe the call."""
 
 MAX_MESSAGE = 2_000
-"""Characters kept of a service's words; some services answer with a page."""
+"""The most characters that are kept of a service's message. Some services answer with a whole page."""
 
 
 class RecordBuilder:
-    """Builds the records of one run. `root`: the manifest's folder. `now` gives µs since the epoch, UTC."""
+    """Builds the records of one run. `root`: the manifest's folder. `now`: returns µs since the epoch, UTC."""
 
     def __init__(self, context: JobContext, run_id: str, root: str, now: Callable[[], int]) -> None:
         self._spec = context.spec
@@ -41,12 +42,12 @@ class RecordBuilder:
         self._provider = context.provider_name
 
     def answer(self, work: WorkItem, ending: Answered) -> AnswerRecord:
-        """The record of a row that was answered."""
+        """Returns the record of a row that was answered."""
         common = self._common(work, ending.attempts, ending.reply)
         return AnswerRecord(**common, own=self._own(work, ending.reply))
 
     def turn(self, work: WorkItem, reply: Reply, attempt: Attempt) -> TurnRecord:
-        """The record of a question that was answered and that others follow."""
+        """Returns the record of a question that was answered and is not the row's last question."""
         usage = attempt.usage
         return TurnRecord(
             id=work.row.id,
@@ -67,16 +68,17 @@ class RecordBuilder:
         )
 
     def _page(self, work: WorkItem, reply: Reply) -> dict[str, Any]:
-        """What is kept of a page until its document is read: its text, and its blocks in a JSON of their own."""
+        """Returns the text and blocks of a page, kept until all pages of the document are read. Empty for a row that is
+        no document."""
         if work.document is None or work.request is None:
             return {}
         own = self._task.columns(reply, work.request)
         return {"page": page_of(own, work.loaded, len(work.turns) + 1)}
 
     def failure(self, work: WorkItem, ending: Failed) -> FailureRecord:
-        """The record of a row whose call ended in a fault; what came with a suspect is kept beside it."""
+        """Returns the record of a row whose call ended in a fault. The record of a suspect also keeps the reply."""
         fault = ending.fault
-        # A reply in the middle of a conversation is no answer of the row that a person could accept.
+        # A reply in the middle of a conversation is not the row's answer, so a person cannot accept the reply.
         ended = work.request is None or not (work.request.follow_ups or _has_more_pages(work))
         kept = fault.reply if fault.kind == "suspect" and ended else None
         return FailureRecord(
@@ -90,10 +92,11 @@ class RecordBuilder:
         )
 
     def shared(self, work: WorkItem, outcome: AnswerRecord | FailureRecord) -> AnswerRecord | FailureRecord:
-        """The outcome of another row's call as this row's own: the whole answer or fault, and nothing that was bought.
+        """Returns the outcome of another row's call as this row's own: the whole answer or fault, without tokens, cost
+        and latency.
 
-        The row keeps its own id, columns, sources, stamp and time. Where it was not loaded (its pictures stand in the
-        row itself), what was done to its pictures is told as of the row that was sent.
+        The row keeps its own id, columns, sources, stat key and time. If the row's media were not loaded, `sent` in
+        `extra` describes the pictures of the row that was sent.
         """
         changes: dict[str, Any] = {
             **dict.fromkeys(BOUGHT),
@@ -113,7 +116,7 @@ class RecordBuilder:
         return msgspec.structs.replace(outcome, **changes)
 
     def attempt(self, work: WorkItem, attempt: Attempt) -> AttemptRecord:
-        """The record of one trip on the wire."""
+        """Returns the record of one attempt."""
         return AttemptRecord(
             id=work.row.id,
             fingerprint=work.fingerprint or "",
@@ -220,7 +223,8 @@ def _changed(loaded: tuple[Loaded, ...]) -> list[dict[str, Any]]:
 
 
 def _shared_extra(extra: Mapping[str, Any], loaded: tuple[Loaded, ...]) -> dict[str, Any]:
-    """What a reply carried, without the counts of the call that was paid."""
+    """Returns a reply's `extra` without the counts of the paid call. If this row's media were loaded, `sent` describes
+    this row's media."""
     found = {name: value for name, value in extra.items() if name not in COUNTS}
     if isinstance(found.get("turns"), list):
         found["turns"] = [
@@ -234,7 +238,10 @@ def _shared_extra(extra: Mapping[str, Any], loaded: tuple[Loaded, ...]) -> dict[
 
 
 def _blocks(blocks: tuple[Block, ...], loaded: tuple[Loaded, ...]) -> list[dict[str, Any]]:
-    """Polygons in pixels of the original picture; a request with several pictures cannot tell whose they are."""
+    """Returns the blocks with polygons in pixels of the original picture.
+
+    Polygons stay unchanged for a request with several pictures: it is not known to which picture they belong.
+    """
     from pipeline.media.load import original_coordinates
 
     image = loaded[0] if len(loaded) == 1 else None
@@ -252,13 +259,13 @@ def _blocks(blocks: tuple[Block, ...], loaded: tuple[Loaded, ...]) -> list[dict[
 
 
 def page_of(own: Mapping[str, Any], loaded: tuple[Loaded, ...], number: int) -> dict[str, Any]:
-    """What was read of a page: its `text`, and its `blocks`, one of all its text where the service gave none."""
+    """Returns the `text` and the `blocks` of a page. Without blocks from the service, one block has all the text."""
     text, blocks = own["ocr_text"], own["blocks"]
     found = (Block(text=text),) if blocks is None and text else blocks or ()
     return {"text": text, "blocks": [{**block, "page": number} for block in _blocks(found, loaded)]}
 
 
 def combined_document(pages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The columns of a document from its pages: texts one under the other, and the blocks of all pages."""
+    """Returns the columns of a document: the texts of its pages one under the other, and the blocks of all pages."""
     texts = [page["text"] for page in pages if page.get("text")]
     return {"ocr_text": "\n\n".join(texts), "blocks": [block for page in pages for block in page.get("blocks", ())]}

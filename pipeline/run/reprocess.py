@@ -1,4 +1,4 @@
-"""Which failed rows a reprocess sends, and what their answers stand for. Blocking: for a thread."""
+"""Selects the failed rows that a reprocess sends. Blocking: for a thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipeline.types import Row
 
 
 def select_failed(spec: LoadedJob, fingerprinter: Fingerprinter, where: str | None, limit: int | None) -> Selection:
-    """The rows that `where` picks, as `_chosen` says. Raises QueryError."""
+    """Selects up to `limit` of the rows that `where` picks, by the rules of `_chosen`. Raises QueryError."""
     chosen = dict(list(_chosen(spec, where).items())[:limit])
     previous = read_last_run(spec.output)
     return Selection(
@@ -37,7 +37,7 @@ def select_failed(spec: LoadedJob, fingerprinter: Fingerprinter, where: str | No
 
 
 def groups(spec: LoadedJob, where: str | None) -> dict[tuple[str, str], int]:
-    """How many rows a reprocess would send, by fault and code, the most first. Raises QueryError."""
+    """Returns how many rows a reprocess would send, by fault and code, the largest group first. Raises QueryError."""
     counted: dict[tuple[str, str], int] = {}
     for failed in _chosen(spec, where).values():
         key = failed.fault, failed.code
@@ -46,8 +46,11 @@ def groups(spec: LoadedJob, where: str | None) -> dict[tuple[str, str], int]:
 
 
 def _chosen(spec: LoadedJob, where: str | None) -> dict[str, FailedRow]:
-    """The open failures that `where` picks (by default throttled, transient and malformed), without rows that meanwhile
-    ask again, by the job file, what they were answered: the next run sees that they are done."""
+    """Returns the open failures that `where` picks; by default the throttled, transient and malformed failures.
+
+    Leaves out a row that has an answer to the question that the row asks now under the job file. The next run sees that
+    the row is done.
+    """
     fingerprinter = Fingerprinter(spec.base, offline=spec.offline)
     chosen = {failed.id: failed for failed in failed_rows(spec.output, spec.job.task, where)}
     known = answered(spec.output, spec.job.task, list(chosen)) if chosen else {}
@@ -63,7 +66,7 @@ def _chosen(spec: LoadedJob, where: str | None) -> dict[str, FailedRow]:
 def _rows(
     spec: LoadedJob, fingerprinter: Fingerprinter, chosen: dict[str, FailedRow], should_continue: Callable[[], bool]
 ) -> Iterator[WorkItem]:
-    """The manifest's rows where they are still there, else the ones that the failures kept."""
+    """Yields the chosen rows: from the manifest if they are still there, else the rows that the failures kept."""
     missing = dict(chosen)
     rules = input_rules(spec.output, spec.job.task)
     for _, row in _manifest_rows(spec):
@@ -76,7 +79,7 @@ def _rows(
 
 
 def _manifest_rows(spec: LoadedJob) -> Iterator[tuple[Manifest, Row]]:
-    """None where the manifest has moved on altogether."""
+    """Yields the manifest with each of its rows. Ends without an error where the manifest cannot be read."""
     try:
         manifest = open_manifest(spec.manifest, spec.job, input_rules(spec.output, spec.job.task), spec.folder)
         for row in manifest.rows():

@@ -1,4 +1,4 @@
-"""The media of a request: uploads, frames of videos and pages of documents take the place of files."""
+"""The media of a request: replaces files by uploads, by frames of videos and by pages of documents."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ Instead = Callable[[Media | Loaded], Media | Loaded]
 
 
 async def uploaded(request: Request, upload: Upload) -> Request:
-    """The request with everything that has bytes replaced by what `upload` gives. Raises Fault."""
-    urls: dict[int, Loaded] = {}  # by object: the hash of a medium goes through all its bytes
+    """Returns the request with each medium that has bytes replaced by the result of `upload`. Raises Fault."""
+    urls: dict[int, Loaded] = {}  # by object: hashing a medium would read all its bytes
     for media in all_media(request):
         if isinstance(media, Loaded) and media.body is not None and id(media) not in urls:
             urls[id(media)] = await upload(media)
@@ -34,19 +34,19 @@ async def uploaded(request: Request, upload: Upload) -> Request:
 
 
 def request_without_bytes(request: Request) -> Request:
-    """The request with what is known of its media, but not their bytes: once encoded, they would be held twice."""
+    """Returns the request without the bytes of its media. After encoding, the bytes would be held twice."""
     if not all_media(request):
         return request
     return replaced(request, lambda media: without_bytes(media) if isinstance(media, Loaded) else media)
 
 
 def without_bytes(media: Loaded) -> Loaded:
-    """The medium without its bytes."""
+    """Returns the medium without its bytes."""
     return media if media.body is None else msgspec.structs.replace(media, body=None)
 
 
 def replaced(request: Request, instead: Instead) -> Request:
-    """The request with each medium replaced by what `instead` gives for it."""
+    """Returns the request with each medium replaced by the result of `instead` for this medium."""
     turns = tuple(
         msgspec.structs.replace(turn, parts=tuple(_part(part, instead) for part in turn.parts))
         if any(not isinstance(part, Text) for part in turn.parts)
@@ -72,19 +72,21 @@ def _part(part: Part, instead: Instead) -> Part:
 
 
 FRAMES = 16
-"""Frames taken of a video when the job does not say how many: one every few seconds of a usual clip."""
+"""Frames that are taken from a video if the job does not say how many: one every few seconds of a usual clip."""
 LEAST_FRAMES = 4
 """The fewest frames that Qwen-VL takes as one video (PROTOCOLS.md §3.7)."""
 LEAST_FPS, MOST_FPS = 0.1, 10.0
-"""What Qwen-VL takes as the rate of a frame list (PROTOCOLS.md §3.2); frames of long videos lie farther apart."""
+"""The rates of a frame list that Qwen-VL takes, in frames a second (PROTOCOLS.md §3.2). The frames of long videos lie
+farther apart."""
 
 
 def to_be_cut(request: Request, context: JobContext) -> dict[Media, Mapping[str, Any]]:
-    """The video files of which frames are taken here, with the options of their parts.
+    """Returns the video files from which frames are taken here, with the options of their parts.
 
-    A job's `media.frames` says so for all. Without it a file is sent as it is if the model is known to take video
-    files, and a URL also if nothing is known of the model. Raises Fault (`Local.VideoUrl`) for a URL that would have to
-    be loaded here while `media.fetch` leaves URLs to the service.
+    If the job sets `media.frames`, frames are taken from all video files. Otherwise a file is sent unchanged if the
+    model is known to take video files; a URL is also sent unchanged if nothing is known about the model. For an
+    embedding, no frames are taken. Raises Fault (`Local.VideoUrl`) for a URL that would have to be loaded here while
+    `media.fetch` leaves URLs to the service.
     """
     if not any(isinstance(part, VideoFile) for part in parts(request)):
         return {}
@@ -93,8 +95,11 @@ def to_be_cut(request: Request, context: JobContext) -> dict[Media, Mapping[str,
 
 
 def with_frames(request: Request, taken: Mapping[Media | Loaded, FrameList], context: JobContext) -> Request:
-    """The request with frames in the place of the video files in `taken`: as one video for a model that takes frame
-    lists, else as pictures; as many as fit into the model's input."""
+    """Returns the request with frames in the place of the video files in `taken`.
+
+    The frames are one video for a model that takes frame lists, else single pictures. If the request is longer than the
+    model's input, leaves out frames, down to the fewest frames that the model takes.
+    """
     if not taken:
         return request
     most = max(len(one.frames) for one in taken.values())
@@ -108,7 +113,8 @@ def with_frames(request: Request, taken: Mapping[Media | Loaded, FrameList], con
 
 
 def most_frames(context: JobContext, options: Mapping[str, Any] = {}) -> int:
-    """How many frames are taken of one video. `options`: of its part, where `max_frames` may ask for fewer."""
+    """Returns how many frames are taken from one video at most. `options`: the options of the video's part; their
+    `max_frames` may ask for fewer frames."""
     most = context.spec.job.media.frames or FRAMES
     limits = (
         options.get("max_frames"),
@@ -118,14 +124,14 @@ def most_frames(context: JobContext, options: Mapping[str, Any] = {}) -> int:
 
 
 def least_frames(context: JobContext) -> int:
-    """How few frames the model takes of one video."""
+    """Returns the fewest frames that the model takes for one video."""
     return context.model.frame_limits.min or LEAST_FRAMES if takes_lists(context) else 1
 
 
 def blank(media: Media, context: JobContext, count: int | None = None) -> FrameList:
-    """What stands for the frames of a video that is not read yet: for checks of the question around it, and for plans.
+    """Returns empty frames in the place of a video that is not read yet, for checks of the question and for plans.
 
-    count: how many frames, None = as few as the model takes.
+    count: the number of frames; None = the fewest that the model takes.
     """
     frame = Loaded(kind="image", source=public(media), body=b"")
     return FrameList(frames=(frame,) * (count or least_frames(context)), fps=1.0)
@@ -146,7 +152,7 @@ def _must_be_cut(media: Media, context: JobContext) -> bool:
 
 
 def takes_lists(context: JobContext) -> bool:
-    """Whether a list of frames can be sent as one video."""
+    """Tells whether a list of frames can be sent as one video."""
     return bool(declared(context.endpoint.provider, "FRAME_LISTS")) and context.model.frames is not False
 
 
@@ -172,7 +178,7 @@ def _parts(part: Part, taken: Mapping[Media | Loaded, FrameList], context: JobCo
 
 
 def _thinned(cut: FrameList, most: int) -> FrameList:
-    """At most `most` of the frames, evenly spread, the first and the last among them."""
+    """Returns at most `most` of the frames, evenly spread, with the first and the last. If `most` is 1, the first."""
     count = len(cut.frames)
     if count <= most:
         return cut
@@ -183,7 +189,11 @@ def _thinned(cut: FrameList, most: int) -> FrameList:
 
 
 def takes_pages(request: Request, media: Media) -> bool:
-    """Whether a document may stand where `media` stands: as a picture of a question, or as the only one to be read."""
+    """Tells whether a document may stand in the place of `media`.
+
+    A document may be a picture of a question. For a task that asks for each page by itself (ocr), the document must be
+    the request's only medium, and the request must have no follow-ups.
+    """
     pages = facts(request.task).pages
     if pages == "each":
         return not request.follow_ups and all_media(request) == [media]
@@ -193,7 +203,7 @@ def takes_pages(request: Request, media: Media) -> bool:
 
 
 def check_count(document: Document, context: JobContext) -> None:
-    """Raises Fault (`Local.TooManyPages`) for more pages than the job or the model takes."""
+    """Raises Fault (`Local.TooManyPages`) if the document has more pages than the job or the model takes."""
     job, model, pages = context.spec.job, context.model, document.pages
     if pages > job.media.max_pages:
         raise refusal("TooManyPages", f"{document.name}: {pages} pages; media.max_pages allows {job.media.max_pages}")
@@ -202,7 +212,7 @@ def check_count(document: Document, context: JobContext) -> None:
 
 
 def with_pages(request: Request, pages: Mapping[Media | Loaded, tuple[Loaded, ...]]) -> Request:
-    """The request with each document of `pages` replaced by its pages, in order."""
+    """Returns the request with each document of `pages` replaced by its pages, in order."""
     if not pages:
         return request
 

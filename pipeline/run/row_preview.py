@@ -1,4 +1,4 @@
-"""What a row will ask, told from the headers of its pictures: for plans. Nothing is decoded, uploaded or sent."""
+"""Previews the request of a row from the headers of its pictures, for plans. Decodes, uploads and sends nothing."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ from pipeline.types import Loaded, Media, Request, Row
 
 
 def asked_for(row: Row, context: JobContext, root: str) -> Request:
-    """The row's request with the sizes of what would be sent. Blocking. Raises Fault for what would be refused.
+    """Returns the row's request with the sizes of the pictures that would be sent.
 
-    The frames of a video of which frames are taken here are as many as may be taken, of unknown size.
+    If frames are taken here from a video, the request has as many frames as may be taken, of unknown size. Blocking.
+    Raises Fault for a row that would be refused.
     """
     if row.problem is not None:
         raise Fault("rejected", f"Local.{row.problem.code.removeprefix('Local.')}", row.problem.message)
@@ -63,7 +64,8 @@ def asked_for(row: Row, context: JobContext, root: str) -> Request:
 
 
 def questions(request: Request, answer: int) -> Iterator[Request]:
-    """The requests that a row's questions become, if each answer before them has `answer` characters."""
+    """Yields the request of each question or page of a row. Each earlier answer in a request has `answer`
+    characters."""
     if request.pages:
         alone = msgspec.structs.replace(request, pages=())
         for page in request.pages:
@@ -74,7 +76,7 @@ def questions(request: Request, answer: int) -> Iterator[Request]:
 
 
 def _seen(media: Media, request: Request, context: JobContext, root: str) -> tuple[Loaded, ...]:
-    """What would be sent for a medium: one, or the pages of a document."""
+    """Returns the media that would be sent for a medium: one medium, or the pages of a document."""
     size = None
     if media.kind == "image":
         limits = context.media_limits(request.parameters)["image"]
@@ -86,7 +88,7 @@ def _seen(media: Media, request: Request, context: JobContext, root: str) -> tup
             if fault.code != PAGES or not takes_pages(request, media):
                 raise
             found = previewed_document(media, root, dpi)
-            if found is None:  # the file was changed meanwhile
+            if found is None:  # the file changed in the meantime
                 raise
             check_count(found, context)
             return tuple(preview_pages(limits, found, job.resize))

@@ -1,4 +1,4 @@
-"""How one run is to go: what the command's options and the Python API's arguments say."""
+"""The options of one run, from the command's options or the Python API's arguments."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import msgspec
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """limit, sample: at most so many rows are sent. changed: `ask`, `keep`, `redo`, or None (as the
-    job's `run.changed`). until: seconds from now.
-    grace: seconds a stop waits for rows in flight. manifest: a table or iterable instead of the job's manifest.
-    where: of a reprocess, which open failures (SQL). progress: show it on stderr, as `text` or `json` (log_format).
-    metrics: a Prometheus text file kept up to date. signals: SIGINT, SIGTERM and SIGHUP stop
-    the run cleanly (main thread only).
+    """The options of one run.
+
+    limit: the most rows that are sent, the first ones. sample: the most rows that are sent, spread evenly. changed:
+    `ask`, `keep`, `redo`, or None (the job's `run.changed` decides). rehash: local files are read even if the stat key
+    is unchanged. until: seconds from now. grace: seconds that a stop waits for rows in flight. manifest: a table or
+    iterable instead of the job's manifest. where: for a reprocess, the open failures to send (SQL). progress: shows the
+    progress on stderr, as `text` or `json` (log_format). metrics: a Prometheus text file that the run keeps up to date.
+    signals: SIGINT, SIGTERM and SIGHUP stop the run cleanly (main thread only).
     """
 
     limit: int | None = None
@@ -32,7 +34,10 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def until_seconds(text: str, now: datetime.datetime | None = None) -> float:
-    """Seconds from `now` (local time) to the next "06:00". Raises ValueError for anything else."""
+    """Returns the seconds from `now` (local time) to the next time of day `text`, for example "06:00".
+
+    Raises ValueError for a text that is no time of day.
+    """
     try:
         clock = datetime.time.fromisoformat(text.strip())
     except ValueError:
@@ -41,5 +46,5 @@ def until_seconds(text: str, now: datetime.datetime | None = None) -> float:
     moment = now.replace(hour=clock.hour, minute=clock.minute, second=clock.second, microsecond=0, fold=0)
     if moment.timestamp() <= now.timestamp():
         moment += datetime.timedelta(days=1)
-    # By seconds since the epoch: the clock on the wall may be put forward or back in between.
+    # The difference of seconds since the epoch is right even if daylight saving time begins or ends in between.
     return moment.timestamp() - now.timestamp()

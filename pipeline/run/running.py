@@ -1,4 +1,4 @@
-"""One run while it lasts: the pool at work, and what goes on beside it."""
+"""One run: the pool, and the tasks that run beside the pool."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ if TYPE_CHECKING:
     from pipeline.store.answer_cache import AnswerCache
 
 SYNC_SECONDS = 0.1
-"""A power cut may lose what was counted in this time; a kill of the process loses nothing."""
+"""A power cut may lose the rows that were counted in this time. A kill of the process loses nothing."""
 
 DRAW_SECONDS = 0.25
 UNTIL_LOOK_SECONDS = 5.0
-"""How late `--until` may be after a sleep of the machine."""
+"""The most seconds that `--until` may be late after the machine slept."""
 
 
 class Running:
@@ -78,7 +78,8 @@ class Running:
         self._learnt = Learnt()
 
     async def run(self) -> Summary:
-        """Sends what is planned and records how it went. Raises only for bugs and for a manifest that went away."""
+        """Sends the planned rows, records the run and returns the summary. Raises only for bugs and for a manifest that
+        is gone."""
         state, plan = self._recorder.state, self._selection
         state.total, state.skipped = plan.total, plan.done
         state.max_cost = None if self._context.spec.offline else self._context.spec.job.budget.max_cost
@@ -207,7 +208,7 @@ class Running:
         return Fingerprinter(spec.base, offline=spec.offline)
 
     async def _sharing(self) -> Sharing | None:
-        """What was asked before, where the job wants equal questions asked once."""
+        """Returns the earlier questions and their answers, if the job wants equal questions asked once; else None."""
         store, job = self._store, self._context.spec.job
         if not job.dedupe.equal:
             return None
@@ -231,14 +232,17 @@ class Running:
             self._stop_for(error)
 
     def _stop_for(self, error: Exception) -> None:
-        """Stops the run for what the machine or a damaged output refuses; raises any other error."""
+        """Stops the run for an error of the machine or of a damaged output. Raises any other error."""
         found = error if isinstance(error, StoreError) else machine_error_of(error)
         if found is None:
             raise error
         self._stop.drain("machine", message=str(found))
 
     async def _keep(self) -> None:
-        """Syncs the journal and makes parts of it, off the loop. What a shortage hinders is done again."""
+        """Syncs the journal and seals it into parts, in a thread.
+
+        Tries again for PATIENCE_SECONDS while the machine lacks descriptors, memory or threads.
+        """
         well = time.monotonic()
         while True:
             await anyio.sleep(SYNC_SECONDS)
@@ -253,7 +257,7 @@ class Running:
                     return
 
     def _sync(self) -> None:
-        """Blocking."""
+        """Syncs the journal and writes the answers for the cache. Blocking."""
         self._store.sync()
         if self._cache is not None:
             self._cache.flush()
@@ -279,7 +283,7 @@ class Running:
         display.update(self._recorder.state, time.monotonic() - self._began)
 
     async def _until(self, seconds: float) -> None:
-        # By the clock on the wall: the other one stands still while the machine is suspended.
+        # Uses the wall clock: the monotonic clock stands still while the machine is suspended.
         moment = self._at + seconds
         while (left := moment - time.time()) > 0:  # noqa: ASYNC110 - time is what it waits for
             await anyio.sleep(min(left, UNTIL_LOOK_SECONDS))
@@ -287,7 +291,7 @@ class Running:
 
     async def _signals(self) -> None:
         ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        # One that is ignored from the start (nohup) stays ignored.
+        # A signal that is ignored from the start (nohup) stays ignored.
         heard = [number for number in ending if signal.getsignal(number) is not signal.SIG_IGN]
         with anyio.open_signal_receiver(*heard) as received:
             async for number in received:

@@ -1,4 +1,4 @@
-"""Selects the rows to send: one pass over the manifest; no image is read without need."""
+"""Selects the rows to send. Surveys the manifest in one pass, and reads an image only if it must."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH = 4_096
-"""Rows handed to DuckDB at once; more live objects make the garbage collector slower than the batch is faster."""
+"""Rows that go to DuckDB in one batch. In a larger batch, the garbage collector costs more time than the batch saves,
+because more objects are alive."""
 
 SENT: frozenset[int] = frozenset({State.NEW, State.CHANGED, State.RETRY})
-"""What a run sends; other failures are for reprocess."""
+"""The states whose rows a run sends. Other failures are for reprocess."""
 
 
 def manifest_of(spec: LoadedJob, rows: Any = None) -> Manifest:
@@ -47,9 +48,9 @@ def manifest_of(spec: LoadedJob, rows: Any = None) -> Manifest:
 
 
 class ManifestScan(msgspec.Struct, frozen=True, kw_only=True):
-    """`states`: a State per ordinal. `checks`: a checksum of each row's id, to see a manifest change under the run.
-    `kept`: answered rows that are done only because their answers are kept. `equal`: rows to send that would share an
-    answer, as far as that is known without reading a file; counted for a plan."""
+    """The result of a survey. `states`: a State per ordinal. `checks`: a checksum of each row's id, to detect a
+    manifest that changes during the run. `kept`: answered rows that are done only because their answers are kept.
+    `equal`: rows to send that would share an answer, counted for a plan, without reading a file."""
 
     counts: Counts
     states: bytearray
@@ -58,7 +59,7 @@ class ManifestScan(msgspec.Struct, frozen=True, kw_only=True):
     equal: int = 0
 
     def ordinals(self, states: frozenset[int] = SENT) -> int:
-        """How many rows are in one of `states`."""
+        """Returns how many rows are in one of `states`."""
         return sum(self.states.count(state) for state in states)
 
 
@@ -80,11 +81,11 @@ class ManifestScanner:
         rehash: bool = False,
         count_equal: bool = False,
     ) -> ManifestScan:
-        """Finds every row's state.
+        """Finds the state of every row.
 
-        redo: asked before anything is decided, whether changed rows are to be sent; it may raise instead. mark:
-        receives what views and later runs must know of the rows' fingerprints. count_equal: for a plan. Raises
-        ManifestError for an id that is given twice.
+        redo: takes the counts and tells whether changed rows are sent, or raises. `scan` calls it before `mark`. mark:
+        receives the facts about the rows' fingerprints that views and later runs need. rehash: stat keys are not
+        trusted. count_equal: counts `equal`, for a plan. Raises ManifestError for an id that is given twice.
         """
         layout = Layout(self._output)
         known = any(all_parts(layout.dataset(name)) for name in ("results", "failures"))
@@ -99,7 +100,7 @@ class ManifestScanner:
             if keeping:
                 diff.keep()
                 kept, counts = counts.rebuy, diff.counts()
-            # Kept answers stay the current ones: they are not marked, so that no view calls them stale.
+            # Kept answers stay current. Their rows are not marked, so that no view calls the answers stale.
             marks = diff.manifest_state(kept=keeping)
             if marks.count:
                 mark(marks)
@@ -160,9 +161,10 @@ def selected(
     sample: int | None,
     should_continue: Callable[[], bool] = lambda: True,
 ) -> Iterator[WorkItem]:
-    """The rows to send, in manifest order: at most `limit`, or `sample` of them spread evenly, while `should_continue`.
+    """Yields the rows to send, in manifest order, while `should_continue` returns True.
 
-    Raises ManifestError when the manifest no longer holds what was surveyed.
+    limit: yields the first `limit` rows. sample: yields `sample` of these rows, spread evenly. Raises ManifestError if
+    a row has another id than in the survey.
     """
     total = scan.ordinals()
     wanted = total if limit is None else min(limit, total)
@@ -171,7 +173,7 @@ def selected(
     if wanted == 0 or sample == 0:
         return
     states = scan.states
-    # A night's new rows mostly stand at the end: what comes before is passed over without being made into rows.
+    # New rows mostly stand at the end of the manifest. The lines before them are skipped without making rows of them.
     first = min(place for state in SENT if (place := states.find(state)) >= 0)
     for row in manifest.rows(first):
         if row.ordinal >= len(states) or not should_continue():
@@ -190,11 +192,13 @@ def selected(
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts are rows. rows: of the manifest (of a reprocess: of the last run's). total: to be sent now. done: answered
-    before, or `dismissed`. failed: failures that are open and not sent now. new, changed, vanished, repeated: as in the
-    summary. passed_over: what the manifest's folder or glob holds besides, by kind. kept: answered rows
-    that the job as it stands would ask anew, left as they are. notes: on the manifest. source: given whether to go on,
-    the rows to send, once.
+    """The rows that a run or a reprocess sends, with counts of rows.
+
+    rows: the rows of the manifest (of a reprocess: of the last run's manifest). total: the rows to send now. done: the
+    rows answered before, or `dismissed`. failed: the open failures that are not sent now. new, changed, vanished,
+    repeated: the same as in the summary. passed_over: other files in the manifest's folder or glob, by kind. kept: the
+    answered rows that the job would ask again now, and whose answers are kept. notes: about the manifest. source: takes
+    a function that tells whether to go on, and returns the rows to send. `source` is called once.
     """
 
     command: str
@@ -214,5 +218,5 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def lines(self) -> int:
-        """The rows that the run's record accounts for."""
+        """Returns the number of rows that the run's record counts."""
         return self.rows if self.command == "run" else self.total

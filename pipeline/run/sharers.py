@@ -1,4 +1,4 @@
-"""The rows of a run without those that share an outcome: the pool sees only what may have to be sent."""
+"""The source of a run's rows without the rows that share an outcome: the pool sees only rows that may be sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.run.sharing import OutcomeRecord, Share, Sharing
 from pipeline.run.work_item import WorkItem
 
 AT_ONCE = 64
-"""Rows given their outcome in one go, 2 ms; then others have their turn in the loop."""
+"""Rows that get their outcome in one step of 2 ms. After a step, other tasks of the loop have their turn."""
 
 
 class _Awaited(enum.Enum):
@@ -21,8 +21,11 @@ class _Awaited(enum.Enum):
 
 
 class Sharers:
-    """A source for the pool over another one. Rows that were read and that share an outcome are ended here; rows whose
-    fingerprint is not known before they are prepared are passed on, and claimed then."""
+    """A source for the pool that reads from another source.
+
+    Ends the rows that share an outcome. Passes on the rows whose fingerprint is not known yet: such a row is claimed
+    when it has been prepared.
+    """
 
     def __init__(self, rows: Source[WorkItem], sharing: Sharing) -> None:
         self._rows = rows
@@ -31,7 +34,7 @@ class Sharers:
         self._awaited = _Awaited.TURN
 
     def poll(self) -> WorkItem | Mark:
-        """As `Source.poll`."""
+        """Does the same as `Source.poll`."""
         given: list[tuple[WorkItem, OutcomeRecord]] = []
         item = self._pass_over(given)
         if given:
@@ -39,7 +42,7 @@ class Sharers:
         return item
 
     async def wait(self) -> None:
-        """As `Source.wait`."""
+        """Does the same as `Source.wait`."""
         awaited = self._awaited
         if awaited is _Awaited.ROWS:
             await self._rows.wait()
@@ -49,7 +52,7 @@ class Sharers:
             await anyio.lowlevel.checkpoint()
 
     def _pass_over(self, given: list[tuple[WorkItem, OutcomeRecord]]) -> WorkItem | Mark:
-        """The next row that may have to be sent; those before it that share an outcome are added to `given`."""
+        """Returns the next row that may have to be sent. Adds the rows before it that share an outcome to `given`."""
         sharing = self._sharing
         while len(given) < AT_ONCE:
             item = self._next()

@@ -1,7 +1,8 @@
-"""Equal questions are asked once: which row sends, which rows wait for its outcome, and which share one given before.
+"""Asks equal questions once: decides which row is sent, which rows wait for its outcome, and which rows share an
+earlier outcome.
 
-A row whose question nobody asked yet leads: it is sent. Rows that ask the same while it is on its way wait for its
-outcome. Rows that come later get the outcome from memory, or have it looked up in the journal and the parts.
+A row leads if its question was not asked yet: the row is sent. Rows that ask the same question in the meantime wait for
+its outcome. Later rows get the outcome from memory, or from a lookup in the journal and the parts.
 """
 
 from __future__ import annotations
@@ -29,20 +30,20 @@ OutcomeRecord = AnswerRecord | FailureRecord
 Pairs = Sequence[tuple[WorkItem, OutcomeRecord]]
 
 MOST_BYTES = 4 * 2**20
-"""Of rows that wait for an outcome, 2,000 plain ones; further rows are not read meanwhile."""
+"""Bytes of the rows that wait for an outcome: about 2,000 plain rows. In the meantime further rows are not read."""
 ROW_BYTES = 2_048
-"""What a waiting row counts for, besides long fields."""
+"""The bytes that a waiting row counts for, without its long fields."""
 RECENT_BYTES = 4 * 2**20
 MOST_RECENT = 1_024
-"""Outcomes held in memory: those that were used last."""
+"""The most outcomes in memory: the outcomes that were used last."""
 GATHER_SECONDS = 0.25
-"""Rows whose outcome must be looked up are gathered: one reading of a row group serves them all."""
+"""The time in which rows that need a lookup are gathered. A row group is then read once for all of them."""
 SERVED_AT_ONCE = 256
-"""Rows given what was looked up for them in one go; then others have their turn in the loop."""
+"""Rows that get the result of their lookup in one step. After a step, other tasks of the loop have their turn."""
 
 
 class Share(enum.Enum):
-    """What becomes of a row besides being given an outcome."""
+    """What happens to a row that gets no outcome at once: it leads, it waits, or there is no room for it."""
 
     LEADS = enum.auto()
     WAITS = enum.auto()
@@ -50,12 +51,12 @@ class Share(enum.Enum):
 
 
 class Sharing:
-    """What was asked in one run, and before it. All of it happens in the loop's thread.
+    """The questions that were asked in one run and before the run. Everything happens in the loop's thread.
 
-    index: the answers of earlier runs; the outcomes of this one are added. first: the lowest `seq` of this run; an
-    earlier outcome is shared only where all media are hashed here. find: outcomes by `seq`; it may raise what `look_up`
-    is to raise. write: keeps the given outcomes as the rows' own. cache: answers that other jobs bought.
-    most_bytes: of rows that wait.
+    index: the answers of earlier runs; the outcomes of this run are added. first: the lowest `seq` of this run. An
+    outcome of an earlier run is shared only if all media of the row are hashed here. find: returns outcomes by `seq`;
+    `look_up` raises the errors that `find` raises. write: keeps the given outcomes as the rows' own. cache: answers
+    that other jobs bought. most_bytes: the bytes of rows that wait.
     """
 
     def __init__(
@@ -86,25 +87,31 @@ class Sharing:
 
     @property
     def unsettled(self) -> bool:
-        """Some rows may still have to be sent: they are being prepared or looked up, or wait to be taken again."""
+        """Tells whether some rows may still have to be sent.
+
+        These rows are prepared or looked up at the moment, or wait to be taken again.
+        """
         return bool(self._unsettled or self._returned)
 
     def expect(self, work: WorkItem) -> None:
-        """A row whose fingerprint is not known yet goes to be prepared; it will be claimed or end before that."""
+        """Notes that a row without a known fingerprint will be prepared. The row is claimed later, or ends before."""
         work.expected = True
         self._unsettled += 1
 
     def returned(self) -> WorkItem | None:
-        """A row that waited for an outcome which is not there any more: to be taken again."""
+        """Returns a row that must be taken again, because the outcome that it waited for is gone; else None."""
         return self._returned.popleft() if self._returned else None
 
     async def change(self) -> None:
-        """Until there may be room again, or nothing may be `unsettled` any more."""
+        """Waits until there may be room again, or until no row may be `unsettled`."""
         await self._changed.wait()
 
     def take(self, work: WorkItem) -> OutcomeRecord | Share:
-        """What becomes of a row whose fingerprint is known: the outcome that it shares; or it LEADS and must end by
-        `ended`; or it WAITS and is taken care of; or there is NO_ROOM now and nothing has changed."""
+        """Returns the outcome that a row shares, or says what happens to the row. Its fingerprint must be known.
+
+        LEADS: the row is sent, and must end by `ended`. WAITS: the row waits, and this object ends it later. NO_ROOM:
+        nothing has changed; the caller tries again later.
+        """
         fingerprint = work.fingerprint
         assert fingerprint is not None
         waiting = self._waiting.get(fingerprint)
@@ -129,7 +136,7 @@ class Sharing:
         return Share.WAITS
 
     async def claim(self, work: WorkItem) -> bool:
-        """Whether a prepared row is to be sent; else it is taken care of."""
+        """Tells whether a prepared row is sent. If not, this object ends the row."""
         while not work.leads:
             found = self.take(work)
             if found is Share.NO_ROOM:
@@ -155,12 +162,14 @@ class Sharing:
         return await self._readers.run(cache.get, work.fingerprint or "")
 
     def give(self, pairs: Pairs) -> None:
-        """Ends rows with the outcomes that `take` gave for them."""
+        """Ends rows with the outcomes that `take` returned for them."""
         self._write(pairs)
 
     def ended(self, work: WorkItem) -> list[WorkItem] | None:
-        """A row is over, whatever came of it: the rows that waited for its outcome, to be ended alike; None where no
-        row could wait for it, since it was never claimed."""
+        """Notes that a row has ended, with any ending. Returns the rows that waited for its outcome.
+
+        The caller ends these rows in the same way. None: no row could wait, because the row did not lead.
+        """
         self._settle(work)
         if not work.leads:
             return None
@@ -171,7 +180,7 @@ class Sharing:
         return waiting
 
     def keep(self, work: WorkItem, known: OutcomeRecord, seq: int) -> None:
-        """Keeps the outcome of a row's call for the rows that come later, and for other jobs."""
+        """Keeps the outcome of a row's call for later rows. Gives an answer to the cache, for other jobs."""
         if self._cache is not None and isinstance(known, AnswerRecord) and lasting(work.row):
             self._cache.add(known)
         self._index.add(known.fingerprint, seq)
@@ -179,7 +188,10 @@ class Sharing:
         self._recent.put(known)
 
     async def look_up(self) -> None:
-        """Serves the rows whose outcomes are not in memory, until it is cancelled. Raises what `find` raises."""
+        """Looks up the outcomes that are not in memory and ends their rows, until it is cancelled.
+
+        Raises the same errors as `find`.
+        """
         while True:
             await self._asked.wait()
             await anyio.sleep(GATHER_SECONDS)
@@ -197,7 +209,7 @@ class Sharing:
                 pairs.append((work, known))
                 self._recent.put(known)
             else:
-                # Gone meanwhile, or two fingerprints that agree in 64 bits: the row is sent.
+                # The outcome is gone, or two fingerprints agree in 64 bits. The row is taken again, and sent.
                 self._lost.add(work.fingerprint or "")
                 self._returned.append(work)
         if pairs:
@@ -229,7 +241,7 @@ class Sharing:
 
 
 class _Recent:
-    """The outcomes that were used last, by fingerprint; bounded in bytes and number."""
+    """The outcomes that were used last, by fingerprint. Bounded in bytes and number."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, tuple[OutcomeRecord, int]] = OrderedDict()
@@ -255,7 +267,7 @@ class _Recent:
 
 
 def _weight(values: Mapping[str, object] | None) -> int:
-    """About how many bytes the values hold."""
+    """Returns about how many bytes the values hold."""
     bytes_ = 0
     for value in values.values() if values else ():
         if isinstance(value, (str, bytes)):
@@ -266,12 +278,15 @@ def _weight(values: Mapping[str, object] | None) -> int:
 
 
 def _size(work: WorkItem) -> int:
-    """About how many bytes a waiting row holds: its texts, and pictures in its fields as text and decoded."""
+    """Returns about how many bytes a waiting row holds: its texts, and the pictures in its fields, as text and
+    decoded."""
     texts = sum(len(value) for value in work.row.raw.values() if isinstance(value, (str, bytes)))
     return ROW_BYTES + texts + sum(3 * len(media.data) for media in row_media(work.row) if media.data is not None)
 
 
 def lasting(row: Row) -> bool:
-    """All media are hashed here, so that an equal fingerprint means an equal question on any day; what is behind an
-    address may be another picture tomorrow."""
+    """Tells whether an equal fingerprint means an equal question on any day, because all media are hashed here.
+
+    False for a row with a URL: the URL may lead to another picture tomorrow.
+    """
     return all(media.url is None for media in row_media(row))

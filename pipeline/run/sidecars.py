@@ -1,4 +1,4 @@
-"""Writes each row's answer into a small file beside the picture, as programs that train on captions read them."""
+"""Writes each row's answer into a small file beside the picture. Programs that train on captions read such files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from pipeline.tasks.prompts import render, unknown_column
 KINDS = ("txt", "json", "xmp")
 BATCH_ROWS = 2_000
 _OWN = "sidecars.sqlite"
-"""In `runs/`: the files that were written, each with the hash of its content, to tell them from files of others."""
+"""A database in `runs/`: the files that were written, each with the hash of its content. By the hash, a file of ours is
+told from a file that somebody else wrote."""
 
 _XMP = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
@@ -40,9 +41,10 @@ _XMP = (
 
 
 class Written(msgspec.Struct):
-    """Counts of rows. same: the file has this content already. foreign: a file of others is there, and stays.
-    several: the row has more than one picture, or none. elsewhere: the picture is no file on this machine. doubled:
-    another row has the same file."""
+    """The result of an export, in counts of rows. same: the file has this content already. foreign: somebody else's
+    file is there and stays. several: the row has more than one picture, or no picture. elsewhere: the picture is no
+    file on this machine, or is a member of an archive and there is no `dest`. doubled: another row has the same
+    file."""
 
     written: int = 0
     same: int = 0
@@ -52,7 +54,7 @@ class Written(msgspec.Struct):
     doubled: int = 0
 
     def lines(self, kind: str) -> Iterator[str]:
-        """The counts in words, with what can be done about what was left out."""
+        """Yields the counts in words, with the reason for each count of files that were not written."""
         same = f", {self.same:,} as they should be" if self.same else ""
         yield f"{self.written:,} .{kind} files written{same}"
         for count, why in (
@@ -69,7 +71,10 @@ class Written(msgspec.Struct):
 
 
 class Sidecars:
-    """One export of sidecars: into `dest` with the tree of the manifest's folder, or beside the pictures (None)."""
+    """One export of sidecars.
+
+    dest: the folder for the files, with the tree of the manifest's folder; None: the files go beside the pictures.
+    """
 
     def __init__(self, spec: LoadedJob, kind: str, dest: Path | None, *, template: str | None, overwrite: bool) -> None:
         if kind not in KINDS:
@@ -120,7 +125,7 @@ class Sidecars:
         own.execute("insert or replace into files values (?, ?)", (path, hashed))
 
     def _path(self, row: Mapping[str, Any]) -> str | None:
-        """The sidecar of a row; None is counted."""
+        """Returns the path of a row's sidecar. Counts the row and returns None if the row has no sidecar."""
         source = row["source"] or []
         if len(source) != 1:
             self.counts.several += 1
@@ -147,7 +152,10 @@ def place_in_tree(spec: LoadedJob, source: str) -> str:
 def _contents(
     spec: LoadedJob, kind: str, template: str | None
 ) -> Callable[[Mapping[str, Any], Mapping[str, Any]], bytes]:
-    """What a sidecar holds, of a row and its chosen columns. Raises JobError for a task without text."""
+    """Returns the function that makes a sidecar's content from a row and its chosen columns.
+
+    Raises JobError for a task without text, unless there is a template or the kind is json.
+    """
     if kind == "json":
         encoder = msgspec.json.Encoder(enc_hook=str)
         return lambda row, shown: msgspec.json.format(encoder.encode(shown), indent=2) + b"\n"
@@ -171,7 +179,7 @@ def _check_template(template: str, columns: Iterable[str]) -> None:
 
 
 def _root(spec: LoadedJob) -> str:
-    """The folder that the tree of sidecars begins in: the manifest's."""
+    """Returns the folder where the tree of sidecars begins: the manifest's folder, for a query the job's folder."""
     if is_query(spec.manifest):
         return spec.folder
     place = Path(split_glob(spec.manifest)[0]) if is_glob(spec.manifest) else Path(spec.manifest)
@@ -188,7 +196,7 @@ def _read(path: str) -> bytes | None:
 
 
 def _is_ours(own: sqlite3.Connection, path: str, body: bytes) -> bool:
-    """Whether the file has the content that an earlier export gave it."""
+    """Tells whether the file has the content that an earlier export wrote."""
     found = own.execute("select hash from files where path = ?", (path,)).fetchone()
     return found is not None and found[0] == hashlib.sha256(body).digest()
 

@@ -1,4 +1,4 @@
-"""Blocking calls in a few threads: short ones share a trip, long ones run side by side."""
+"""Runs blocking calls in a few threads. Short calls share a trip to a thread, long calls run side by side."""
 
 from __future__ import annotations
 
@@ -14,17 +14,23 @@ T = TypeVar("T")
 A = TypeVarTuple("A")
 
 THREADS = 4
-"""Pillow lets go of the interpreter while it decodes; what a quick load does in between, only one thread can do."""
+"""The most threads. Pillow releases the interpreter lock while it decodes. The other work of a load holds the lock, so
+only one thread at a time can do it."""
 BATCH_SECONDS = 0.005
-"""A trip to a thread costs as much CPU as a load of 200 KB, for each thread and the loop take the interpreter from one
-another: a run over such files took 1,580 µs a row with a trip each, 1,230 with one for ten (64 in flight)."""
+"""How long a trip takes further calls. A trip to a thread costs as much CPU as a load of 200 KB, because the thread and
+the loop take the interpreter lock from each other. A run over such files took 1,580 µs a row with one trip for each
+file, and 1,230 µs with one trip for ten files (64 in flight)."""
 PATIENCE_SECONDS = 0.1
-"""A call that is still waiting after this opens another thread: so do pictures that are decoded, not quick loads."""
+"""If a call still waits after this time, it opens another thread. A call waits so long behind pictures that are
+decoded, not behind quick loads."""
 
 
 class ThreadBatcher:
-    """At most `most` threads. The caller who finds none at work makes the trip, and takes along whoever waits when it
-    begins or comes while it lasts; when its own call is done, it hands on to one who still waits."""
+    """Runs blocking calls in at most `most` threads.
+
+    A caller that finds no thread at work makes a trip to a thread. The trip also runs the calls that wait when it
+    begins or that come while it lasts. When the caller's own call is done, the caller wakes a call that still waits.
+    """
 
     def __init__(self, most: int = THREADS) -> None:
         self._most = most
@@ -32,8 +38,10 @@ class ThreadBatcher:
         self._waiting: deque[_Call] = deque()
 
     async def run(self, function: Callable[[Unpack[A]], T], *arguments: *A) -> T:
-        """The function's result, or what it raises. A call that has begun runs to its end, whether or not its caller is
-        cancelled."""
+        """Returns the function's result, or raises the function's error.
+
+        A call that has begun runs to its end, even if its caller is cancelled.
+        """
         call = _Call(function, arguments)
         self._waiting.append(call)
         try:
@@ -72,7 +80,7 @@ class ThreadBatcher:
             self._hand_on()
 
     def _batch(self, taken: list[_Call]) -> None:
-        """Blocking."""
+        """Runs waiting calls for BATCH_SECONDS and adds them to `taken`. Blocking."""
         due = time.monotonic() + BATCH_SECONDS
         while self._waiting:
             try:
@@ -94,7 +102,7 @@ class ThreadBatcher:
         taken.clear()
 
     def _hand_on(self) -> None:
-        """Asks the first one that waits to make a trip."""
+        """Wakes the first waiting call, so that its caller makes a trip."""
         if self._leading < self._most:
             first = next((call for call in list(self._waiting) if not call.dropped), None)
             if first is not None:
@@ -102,8 +110,8 @@ class ThreadBatcher:
 
 
 class _Call:
-    """One call: `begun` by a thread, `done` when the loop knows, `dropped` when nobody waits for it any more; `news` is
-    set when its caller has something to do."""
+    """One call. `begun`: a thread has begun the call. `done`: the loop knows that the call has ended. `dropped`: no
+    caller waits for the call any more. `news`: set when the caller has something to do."""
 
     def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         self.begun = False
@@ -122,7 +130,7 @@ class _Call:
             self._error = error
 
     def outcome(self) -> Any:
-        """What it gave. Raises what it raised."""
+        """Returns the function's result, or raises the function's error."""
         if self._error is not None:
             error, self._error = self._error, None
             try:

@@ -1,4 +1,4 @@
-"""One row on its way through a run, and the next question of a row with several questions."""
+"""A row in a run, and the next question of a row with several questions."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from pipeline.types import Attempt, Loaded, Reply, Request, Row, Text, Turn, Usa
 
 
 class WorkItem(msgspec.Struct, kw_only=True):
-    """`fingerprint` is known early for rows without local files, else once they are read. `stat_key`: see
-    fingerprinter.py.
+    """A row in a run, with the facts that the run has found about the row.
 
-    `manifest_fingerprint`: the manifest row's own fingerprint, where a reprocess asks with other settings than the job
-    file's. `request` is what was encoded, less the bytes; None while nothing is asked. `loaded`: its media, in order,
-    likewise. `leads`: other rows may wait for its outcome; `expected`: it is not claimed yet (both: see sharing.py).
-    `turns`: of a conversation, the questions that were answered so far, in this run or an earlier one. `document`: the
-    row's file of several pages, of which each is asked by itself; its `turns` are pages.
+    `fingerprint`: known early for a row without local files, else after the files are read. `stat_key`: see
+    fingerprinter.py. `manifest_fingerprint`: the manifest row's own fingerprint, if a reprocess asks with other
+    settings than the job file's. `request`: the request that was encoded, without bytes; None until a request is
+    encoded. `loaded`: the request's media in order, without bytes. `leads`: other rows may wait for this row's outcome.
+    `expected`: the row is not claimed yet (both: see sharing.py). `turns`: the questions of a conversation that were
+    answered so far, in this run or an earlier run. `document`: a file of several pages, if each page is asked by
+    itself; then `turns` are the pages.
     """
 
     row: Row
@@ -39,7 +40,7 @@ N = TypeVar("N", int, float)
 
 
 def continued(request: Request, answers: Sequence[str]) -> Request:
-    """The request for the question behind `answers`: the turns so far, each follow-up behind the answer before it."""
+    """Returns the request for the question after `answers`: the turns so far, with each answer and its follow-up."""
     if not answers:
         return request
     turns = list(request.turns)
@@ -58,16 +59,17 @@ def in_form(request: Request) -> Request:
 
 
 def spoken(reply: Reply) -> str:
-    """The answer as the service gave it, for the history of the next question."""
+    """Returns the answer unchanged from the service, for the history of the next question."""
     raw = reply.extra.get("raw_text")
     return raw if isinstance(raw, str) else reply.text or ""
 
 
 def combined(turns: Sequence[TurnRecord], last: Attempt, reply: Reply) -> tuple[Attempt, dict[str, Any]]:
-    """The answering attempts of a conversation as one, and what `extra` says of it.
+    """Combines the answering attempts of a conversation into one attempt. Also returns the conversation's `extra`.
 
-    Tokens, cost and latency are sums over the questions; a sum with an unknown part is unknown. `answers` in `extra`
-    holds every answer in order, `turns` what else each reply carried.
+    Tokens and cost are sums over the questions; a sum with an unknown part is unknown. The latency is a sum too; if a
+    part is unknown, the last latency stands for it. In `extra`, `answers` has every answer in order, and `turns` has
+    the `extra` of each earlier reply.
     """
     usage = Usage(
         input_tokens=_sum(last.usage.input_tokens, [turn.input_tokens for turn in turns]),

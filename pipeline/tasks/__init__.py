@@ -1,7 +1,7 @@
-"""The tasks: what a row asks, and which columns the reply becomes.
+"""The tasks. A task makes the request of a row, and turns the reply into columns.
 
 A task is a module here, or an object that another distribution names as an entry point of the group `pipeline.tasks`.
-A task declares all that other packages must know of it: see `Task` and `pipeline.types.TaskFacts`.
+A task declares everything that other packages must know about it: see `Task` and `pipeline.types.TaskFacts`.
 """
 
 from __future__ import annotations
@@ -15,23 +15,27 @@ from pipeline.job.schema import JobFile
 from pipeline.types import Reply, Request, Row, TaskFacts, TaskName
 
 NAMES = ("caption", "ocr", "embed", "ask")
-"""The built-in tasks: the modules of these names."""
+"""The built-in tasks: the modules with these names."""
 GROUP = "pipeline.tasks"
 """The group of entry points under which other distributions name their tasks."""
 
 
 class Task(Protocol):
-    """A task's module. It may also have `check(reply, request) -> tuple[str, str] | None`: (code, message) of a reply
-    that came whole but cannot be an answer; the row becomes `suspect` with `Local.<code>`."""
+    """A task's module or object.
+
+    A task may also have `check(reply, request) -> tuple[str, str] | None`. `check` returns (code, message) for a
+    complete reply that cannot be an answer. The row then fails as `suspect`, with the code `Local.<code>`.
+    """
 
     FACTS: TaskFacts
 
     def ask(self, row: Row, job: JobFile) -> Request:
-        """The request of a row. Raises Fault for a row that asks nothing, or what the task does not take."""
+        """Returns the request of a row. Raises Fault for a row that asks nothing, or has an input that the task does
+        not take."""
         ...
 
     def columns(self, reply: Reply, request: Request) -> dict[str, Any]:
-        """The values of the columns that `FACTS.columns` declares."""
+        """Returns the values of the columns that `FACTS.columns` declares."""
         ...
 
 
@@ -40,17 +44,17 @@ _TASKS = Extensible("task", GROUP, NAMES, ("FACTS", "ask", "columns"))
 
 @functools.cache
 def load(name: TaskName) -> Task:
-    """The task of that name: a built-in one, else the one of an entry point. Raises JobError."""
+    """Returns the task with this name: a built-in task, else the task of an entry point. Raises JobError."""
     if name in NAMES:
         return cast(Task, importlib.import_module(f"pipeline.tasks.{name}"))
     return cast(Task, _TASKS.brought(name))
 
 
 def names() -> tuple[str, ...]:
-    """The names of all tasks: the built-in ones, then those of entry points."""
+    """Returns the names of all tasks: first the built-in tasks, then the tasks of entry points."""
     return _TASKS.names()
 
 
 def facts(name: TaskName) -> TaskFacts:
-    """What the task of that name declares."""
+    """Returns the facts that the task with this name declares."""
     return load(name).FACTS

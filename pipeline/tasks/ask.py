@@ -19,10 +19,10 @@ FACTS = TaskFacts(
 
 
 def ask(row: Row, job: JobFile) -> Request:
-    """The request that puts the row's question; it has no default prompt."""
+    """Returns the request that asks the row's question. There is no default prompt."""
     return conversation("ask", FACTS, row, job, None)
 
 
 def columns(reply: Reply, request: Request) -> dict[str, Any]:
-    """`answer`: the text as it came."""
+    """Returns the column `answer`: the reply's text, unchanged."""
     return {"answer": reply.text or ""}

@@ -13,12 +13,12 @@ FACTS = TaskFacts(columns=(TaskColumn("caption", "text", "The text that the mode
 
 
 def ask(row: Row, job: JobFile) -> Request:
-    """The request that describes the row's pictures."""
+    """Returns the request to describe the row's pictures."""
     return conversation("caption", FACTS, row, job, CAPTION_VIDEO if _is_video(row) else CAPTION)
 
 
 def _is_video(row: Row) -> bool:
-    """Whether the row shows a video, as frames or as a file."""
+    """Tells whether the row shows a video, as frames or as a file."""
     if row.frames is not None or row.videos:
         return True
     shown = (item.content for item in row.contents)
@@ -26,5 +26,5 @@ def _is_video(row: Row) -> bool:
 
 
 def columns(reply: Reply, request: Request) -> dict[str, Any]:
-    """`caption`: the description, outer white space removed."""
+    """Returns the column `caption`: the description, without outer white space."""
     return {"caption": (reply.text or "").strip()}

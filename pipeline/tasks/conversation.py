@@ -1,4 +1,4 @@
-"""What caption, ocr and ask share: a row's pictures, earlier turns and prompt as the turns of one conversation."""
+"""The common part of caption, ocr and ask: turns a row's media, earlier turns and prompt into one conversation."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ from pipeline.types import (
 
 
 def conversation(task: TaskName, facts: TaskFacts, row: Row, job: JobFile, default: DefaultPrompt | None) -> Request:
-    """The request of a row: system, earlier turns, then the row's media, `contents` and prompt as the user's turn.
+    """Returns the request of a row: system, earlier turns, then the row's media, `contents` and prompt as the user's
+    turn.
 
-    A prompt of the row or the job stands last. The default prompt is for rows whose `contents` hold no text. Of
-    `prompts` the first one is asked here, the others are the request's `follow_ups`.
-    Frame folders are listed by now. Raises Fault (Local.NoPrompt, Local.NoInput, Local.AudioNotTaken, Local.Factor,
-    Local.UnknownColumn) for a row that asks nothing, or what this task does not take.
+    A prompt of the row or the job stands last. The default prompt is for rows whose `contents` have no text. The first
+    of `prompts` is asked in this request; the others are the request's `follow_ups`. Frame folders must be listed
+    already. Raises Fault (Local.NoPrompt, Local.NoInput, Local.AudioNotTaken, Local.Factor, Local.UnknownColumn) for a
+    row that asks nothing, or has an input that this task does not take.
     """
     system, prompt = prompts(row, job)
     follow_ups: tuple[str, ...] = ()
@@ -89,8 +90,11 @@ def _with_instruction(
 
 
 def prompts(row: Row, job: JobFile) -> tuple[str | None, str | None]:
-    """(system, prompt) of a row as sent, None where the built-in default stands or the row has `prompts`. Row prompts
-    are literal."""
+    """Returns (system, prompt) of a row in the form that is sent.
+
+    A prompt of the row is sent literally; a prompt of the job is rendered. None: the row and the job give no text, so
+    that the built-in default counts, or the row has `prompts`. Raises Fault (Local.UnknownColumn).
+    """
     system, prompt = row.system, row.prompt
     if system is None and job.prompt.system is not None:
         system = render(job.prompt.system, row.raw)
@@ -100,12 +104,12 @@ def prompts(row: Row, job: JobFile) -> tuple[str | None, str | None]:
 
 
 def parameters(row: Row, job: JobFile) -> Mapping[str, Any]:
-    """The job's parameters with the row's own over them."""
+    """Returns the job's parameters. The row's own parameters replace parameters with the same name."""
     return {**job.provider.parameters, **row.parameters} if row.parameters else job.provider.parameters
 
 
 def part_of(item: Item) -> Part:
-    """One part of `contents` as a part of a request."""
+    """Returns one item of `contents` as a part of a request."""
     content = item.content
     if isinstance(content, str):
         return Text(content, item.options)
@@ -122,7 +126,7 @@ _KINDS: dict[MediaKind, type[Image] | type[Audio] | type[VideoFile]] = {
 
 
 def _own_parts(row: Row) -> list[Part]:
-    """The row's own media and `contents`, without its prompt. Raises Fault (Local.Factor)."""
+    """Returns the row's own media and `contents`, without its prompt. Raises Fault (Local.Factor)."""
     if row.frames is None and not (row.videos or row.audio or row.contents):
         return [Image(media) for media in row.images]
     if any(item.factor is not None for item in row.contents):

@@ -1,4 +1,4 @@
-"""embed: pictures, texts and sounds of one row in, one vector out."""
+"""embed: pictures, texts, sounds and videos of one row in, one vector out."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ FACTS = TaskFacts(
 
 
 def ask(row: Row, job: JobFile) -> Request:
-    """One request for the whole row: its images, sounds, text and contents, fused by the service into one vector.
+    """Returns one request for the whole row. The service fuses its images, sounds, videos, text and contents into one
+    vector.
 
     Raises Fault (Local.NoInput, Local.NotForEmbed, Local.Factor) for a row that cannot be embedded.
     """
@@ -52,7 +53,8 @@ def ask(row: Row, job: JobFile) -> Request:
 
 
 def columns(reply: Reply, request: Request) -> dict[str, Any]:
-    """`embedding`: float32 little-endian bytes. `modalities`: what was fused, each kind once, in order."""
+    """Returns the columns `embedding`, float32 little-endian bytes, and `modalities`, the kinds of input in order, each
+    kind once."""
     kinds = (_MODALITIES[type(item.part)] for item in request.items)
     return {"embedding": reply.embedding, "modalities": list(dict.fromkeys(kinds))}
 

@@ -1,4 +1,4 @@
-"""ocr: a picture in, its text out, with positions where the service gives them."""
+"""ocr: a picture in, its text out, with positions if the service gives positions."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ FACTS = TaskFacts(
 
 
 def ask(row: Row, job: JobFile) -> Request:
-    """The request that reads the row's picture."""
+    """Returns the request to read the row's picture."""
     return conversation("ocr", FACTS, row, job, OCR)
 
 
 def columns(reply: Reply, request: Request) -> dict[str, Any]:
-    """`ocr_text`: the text, outer white space removed. `blocks`: with positions, None where the service gives none."""
+    """Returns the columns `ocr_text`, the text without outer white space, and `blocks`, the pieces of text with
+    positions; None if the service gives no blocks."""
     return {"ocr_text": (reply.text or "").strip(), "blocks": reply.blocks}

@@ -1,6 +1,6 @@
-"""Default prompts, with their versions, and the rendering of a job's prompts.
+"""The default prompts, with their versions, and the rendering of a job's prompts.
 
-A default prompt is not part of a row's fingerprint: a better one in a later version never makes answered rows new.
+A default prompt is not part of a row's fingerprint: a better prompt in a later version never makes answered rows new.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 
 
 def placeholders(template: str) -> list[str]:
-    """The column names that `template` uses, in order, each once."""
+    """Returns the column names that `template` uses, in order, each name once."""
     found = (match.group(1) for match in _PLACEHOLDER.finditer(template))
     return list(dict.fromkeys(name for name in found if name is not None))
 
 
 def unknown_column(template: str, columns: Iterable[str]) -> str | None:
-    """A message about the first placeholder that is no column, or None."""
+    """Returns a message about the first placeholder that is no column, or None."""
     known = list(columns)
     for name in placeholders(template):
         if name not in known:
@@ -48,7 +48,7 @@ def unknown_column(template: str, columns: Iterable[str]) -> str | None:
 
 
 def render(template: str, columns: Mapping[str, Any]) -> str:
-    """`template` with each `{name}` replaced by that column's value as text, `{{` and `}}` by braces.
+    """Returns `template` with each `{name}` replaced by the column's value as text, and `{{` and `}}` by braces.
 
     A null is an empty text, lists and tables are JSON. Raises Fault (Local.UnknownColumn) for a name that the row
     does not have.

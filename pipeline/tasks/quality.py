@@ -1,4 +1,4 @@
-"""The quality gate: replies that came back but cannot be an answer become `suspect`, with what came kept."""
+"""The quality gate: turns a reply that cannot be an answer into a `suspect` fault, and keeps the reply."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from pipeline.tasks.answer import AnswerReader, Misfit
 from pipeline.types import Reply, Request, Text
 
 IDENTICAL_MEMORY = 4096
-"""Vectors remembered to see identical ones; a broken service repeats itself long before this many."""
+"""The vectors that are remembered to find identical vectors. A broken service repeats a vector long before this
+many."""
 MOST_INPUTS = 64
-"""Different inputs remembered for one vector."""
+"""The most different inputs that are remembered for one vector."""
 
 _THINKING = re.compile(r"^\s*<think(?:ing)?>|</think(?:ing)?>", re.IGNORECASE)
 
 
 class Gate:
-    """The checks of one run; it remembers recent vectors to see the same one given to different inputs.
+    """The checks of one run. Remembers recent vectors, to find a vector that is given to different inputs.
 
-    dimension: the length that the job or the model declares. earlier: the length of the vectors that the output holds
-    as answers to the same question; the first vector of the run where there are none. It counts where none is declared.
-    answer: reads typed answers. again: a row whose reply does not fit is asked once more.
+    dimension: the length of vectors that the model declares with the job's parameters; a length in the job's settings
+    goes before it. earlier: the length of the vectors in the output that answer the same question. Without such
+    vectors, the first vector of the run decides. `earlier` counts only if no length is declared and the check of
+    lengths is on. answer: reads typed answers. again: a row whose reply does not fit is asked once more.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class Gate:
         self._seen: OrderedDict[bytes, set[str]] = OrderedDict()
 
     def __call__(self, reply: Reply, request: Request, content: str) -> Fault | None:
-        """The fault of a reply that cannot be an answer, or None. `content`: a key of what was asked."""
+        """Returns the fault of a reply that cannot be an answer, else None. `content`: a key of the question."""
         own = getattr(load(request.task), "check", None)
         found = self._vector(reply, request, content) if request.embeds else self._text(reply, request)
         if found is None and own is not None:
@@ -97,7 +99,7 @@ class Gate:
                 "If the service changed, put the dimension into the job's parameters or take another output; "
                 "`pipeline accept` takes these vectors and hides the earlier ones"
             )
-        # One dot product tells all three: NaN and infinity stay in it, a zero vector gives zero.
+        # One dot product finds NaN, infinity and a zero vector: NaN and infinity stay in it, a zero vector gives zero.
         with np.errstate(over="ignore", invalid="ignore"):
             energy = float(np.dot(vector, vector)) if len(vector) else 0.0
         if self._checks.finite and not math.isfinite(energy) and not bool(np.isfinite(vector).all()):
@@ -111,7 +113,7 @@ class Gate:
         return None
 
     def _repeated(self, vector: bytes, content: str) -> int:
-        """How many different inputs have had this vector so far."""
+        """Returns how many different inputs have got this vector so far."""
         key = hashlib.blake2b(vector, digest_size=16).digest()
         inputs = self._seen.setdefault(key, set())
         self._seen.move_to_end(key)
@@ -123,14 +125,14 @@ class Gate:
 
 
 def repeats(text: str) -> int:
-    """How many times over the last piece (1 to 200 characters) stands at the end of `text`.
+    """Returns how many times the last piece (1 to 200 characters) is repeated at the end of `text`.
 
-    Only runs of 80 characters or more that hold a letter or digit count: rulings of tables repeat rightly.
+    Counts only repetitions of 80 characters or more with a letter or digit: the lines of a table repeat rightly.
     """
     tail = text.rstrip()[-4000:]
     most = 1
     for size in range(1, min(200, len(tail) // 2) + 1):
-        if tail[-1 - size] != tail[-1]:  # most sizes are told here
+        if tail[-1 - size] != tail[-1]:  # excludes most sizes quickly
             continue
         piece = tail[-size:]
         if tail[-2 * size : -size] != piece or not any(character.isalnum() for character in piece):
@@ -144,7 +146,8 @@ def repeats(text: str) -> int:
 
 
 def _may_repeat(request: Request) -> bool:
-    """Texts that the service cuts (auto_truncation) may rightly end up the same."""
+    """Tells whether different inputs may rightly get the same vector, because the service cuts texts
+    (auto_truncation)."""
     return bool(request.parameters.get("auto_truncation")) and any(
         isinstance(item.part, Text) for item in request.items
     )
