@@ -136,11 +136,11 @@ def test_a_manifest_that_is_not_there(set_up, examined):
 
 
 def test_a_disk_too_small_for_the_rows(set_up, examined, tmp_path, monkeypatch):
-    (tmp_path / "rows.jsonl").write_text("".join(f'{{"id": "{n}", "prompt": "Say"}}\n' for n in range(60_000)))
+    (tmp_path / "rows.jsonl").write_text("".join(f'{{"id": "{n}", "prompt": "Say"}}\n' for n in range(200_000)))
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 110_000_000}))
     code, found = examined(set_up, "--no-calls")
     assert code == 2
-    assert "0.1 GB free at the output; 60,000 rows need about 120 MB" in told(found, "disk", "problem")
+    assert "0.1 GB free at the output; 200,000 rows need about 120 MB" in told(found, "disk", "problem")
 
 
 def test_a_price_that_is_not_known(set_up, examined):
