@@ -121,6 +121,7 @@ def text(path: Path, tables: Mapping[str, object], found: Found, price: str) -> 
         _line("api_key_env", provider["api_key_env"], "the variable that holds the key"),
         *(columns if found.columns else []),
         *_prompt(str(tables["task"]), tables.get("prompt")),
+        *(() if facts(str(tables["task"])).embeds else _TYPED),
         *_MORE,
     ]
     return "\n".join([*lines, ""])
@@ -137,6 +138,12 @@ def _prompt(task: str, given: object) -> list[str]:
     return ["", "[prompt]", "# The default; {name} is replaced by a column of the row.", f"# {default}"]
 
 
+_TYPED = (
+    "",
+    "# Columns with types instead of free text; jobs/README.md lists the types.",
+    "# [answer]",
+    '# fields = { title = "text", colors = "list of text", price = "number?", kind = ["photo", "drawing"] }',
+)
 _MORE = (
     "",
     "[limits]",
