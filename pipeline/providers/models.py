@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import tomllib
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ import msgspec
 
 from pipeline.errors import JobError
 from pipeline.job.shape import means, misfit
+from pipeline.job.values import did_you_mean, for_message
 from pipeline.providers import prices
 from pipeline.providers.prices import Price
 from pipeline.types import Capability, MediaLimits
@@ -255,8 +255,8 @@ def _like(provider: str, like: str, path: str, layer: Tables) -> dict[str, Any]:
     base = _builtin(provider, like) or next((found for other in _data() if (found := _builtin(other, like))), {})
     base = _merge(base, {k: v for k, v in layer.get(like, {}).items() if k not in _EXTRA_KEYS})
     if not base:
-        near = difflib.get_close_matches(like, [n for other in _data().values() for n in other["models"]], n=1)
-        raise JobError(f"{path}: no model {like!r} is known" + (f"; did you mean {near[0]!r}?" if near else ""))
+        known = [name for other in _data().values() for name in other["models"]]
+        raise JobError(f"{path}: no model {for_message(like)} is known{did_you_mean(like, known)}")
     return {key: value for key, value in base.items() if key not in ("price", "retired", "rpm", "tpm")}
 
 
@@ -308,8 +308,7 @@ def _check_keys(table: Mapping[str, Any], shape: type[msgspec.Struct], path: str
     names.extend(extra)
     for key, value in table.items():
         if key not in names:
-            near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(names)}"
+            hint = did_you_mean(key, names) or f"; expected one of {', '.join(names)}"
             raise JobError(f"{path}.{key}: unknown key{hint}")
         if shape is Model and key in _NESTED and isinstance(value, Mapping):
             _check_keys(value, _NESTED[key], f"{path}.{key}")

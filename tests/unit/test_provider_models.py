@@ -81,12 +81,12 @@ def test_like_takes_over_the_facts_but_neither_price_nor_retirement_nor_rates():
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ({"pric": {"input": 1}}, ["models.m.pric", "'price'"]),
-        ({"price": {"inptu": 1}}, ["models.m.price.inptu", "'input'"]),
+        ({"pric": {"input": 1}}, ["models.m.pric", '"price"']),
+        ({"price": {"inptu": 1}}, ["models.m.price.inptu", '"input"']),
         ({"price": {"input": "dear"}}, ['models.m.price.input: found "dear", expected a number']),
-        ({"media": {"max_byte": 1}}, ["models.m.media.max_byte", "'max_bytes'"]),
-        ({"bounds": {"top_p": {"maxi": 1}}}, ["models.m.bounds.top_p.maxi", "'max'"]),
-        ({"like": "qwen-vl-maxx"}, ["models.m.like", "'qwen-vl-max'"]),
+        ({"media": {"max_byte": 1}}, ["models.m.media.max_byte", '"max_bytes"']),
+        ({"bounds": {"top_p": {"maxi": 1}}}, ["models.m.bounds.top_p.maxi", '"max"']),
+        ({"like": "qwen-vl-maxx"}, ["models.m.like", '"qwen-vl-max"']),
         ({"tasks": ["sing"]}, ["models.m", "sing"]),
         ({"zzzz": 1}, ["models.m.zzzz", "expected one of"]),
         ({"name": "other"}, ["models.m.name"]),
