@@ -10,6 +10,7 @@ import functools
 import importlib
 from typing import Any, Protocol, cast
 
+from pipeline.errors import JobError
 from pipeline.job.entry_points import Extensible
 from pipeline.job.schema import JobFile
 from pipeline.types import Reply, Request, Row, TaskFacts, TaskName
@@ -39,6 +40,9 @@ class Task(Protocol):
         ...
 
 
+VECTOR = "embedding"
+"""The name of a column of vectors, by which readers of outputs know the vectors."""
+
 _TASKS = Extensible("task", GROUP, NAMES, ("FACTS", "ask", "columns"))
 
 
@@ -47,7 +51,11 @@ def load(name: TaskName) -> Task:
     """Returns the task with this name: a built-in task, else the task of an entry point. Raises JobError."""
     if name in NAMES:
         return cast(Task, importlib.import_module(f"pipeline.tasks.{name}"))
-    return cast(Task, _TASKS.brought(name))
+    task = cast(Task, _TASKS.brought(name))
+    for column in task.FACTS.columns:
+        if (column.type == "vector") != (column.name == VECTOR):
+            raise JobError(f"task {name}: a column of vectors, and no other, is called {VECTOR}; rename {column.name}")
+    return task
 
 
 def names() -> tuple[str, ...]:

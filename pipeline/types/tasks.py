@@ -39,6 +39,8 @@ class TaskColumn(NamedTuple):
 class TaskFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What other packages must know of a task.
 
+    A column of type "vector" is called `embedding`: readers of outputs know vectors by this name.
+
     columns: the result's columns of its own. capability: what a model must be able to do. takes_audio: a row may have
     `audio`. needs_image: a row without an image, frame list or video is refused. asks: the row or the job gives the
     question. pages: the pages of a document are images of one question, each page is a question of its own, or None: a

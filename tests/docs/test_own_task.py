@@ -125,10 +125,27 @@ def test_an_unknown_task_names_those_that_are_there(folder):
     assert 'task: found "tagg", expected one of caption, ocr, embed, ask, tag; did you mean "tag"?' in done.stderr
 
 
-@pytest.mark.parametrize(("source", "why"), [("1 / 0", "ZeroDivisionError"), ("FACTS = 1", "which lacks ask, columns")])
+VECTORS = """
+from pipeline.types import TaskColumn, TaskFacts
+FACTS = TaskFacts(columns=(TaskColumn("codes", "vector", "Codes."),), capability="embed")
+ask = columns = None
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [("1 / 0", "ZeroDivisionError"), ("FACTS = 1", "which lacks ask, columns")],
+)
 def test_a_task_that_cannot_be_used_names_its_distribution(folder, source, why):
     (folder / "labels.py").write_text(source)
     done = command(folder, "run", "job.toml")
     assert done.returncode == 2
     assert "labels 1.2" in done.stderr
     assert why in done.stderr
+
+
+def test_a_column_of_vectors_has_the_name_that_readers_know(folder):
+    (folder / "labels.py").write_text(VECTORS)
+    done = command(folder, "run", "job.toml")
+    assert done.returncode == 2
+    assert "a column of vectors, and no other, is called embedding; rename codes" in done.stderr
