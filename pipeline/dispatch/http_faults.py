@@ -54,7 +54,7 @@ def _transient(name: str, message: str) -> Fault:
 
 
 def write_timeout(seconds: float) -> Fault:
-    """The request was not sent within `timeouts.write`."""
+    """Returns the fault of a request that was not sent within `timeouts.write`."""
     return _transient("WriteTimeout", f"the request could not be sent within {seconds:g} s (timeouts.write)")
 
 

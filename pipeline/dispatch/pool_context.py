@@ -21,7 +21,7 @@ from pipeline.types import Attempt, Reply
 T = TypeVar("T")
 
 SILENCE_CHECK_SECONDS = 0.5
-"""Pause between two checks whether a silent service has left requests in flight."""
+"""Seconds between two checks whether requests to a silent service are still in flight."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -55,7 +55,7 @@ class PoolContext(Generic[T]):
         self.silence = Silence(self.policy.silence)
 
     def on_sleep(self, seconds: float) -> None:
-        """The process slept for `seconds`: the requests in flight get as much more time."""
+        """Gives the requests in flight `seconds` more time, because the process slept for `seconds`."""
         self.slept += seconds
         self.silence.slept(seconds)
         for scope in self.in_flight:

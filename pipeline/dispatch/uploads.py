@@ -37,7 +37,7 @@ PATIENCE_SECONDS = 300.0
 
 
 class Uploads:
-    """The uploads of one (endpoint, model): the model named at upload must be the model called.
+    """The uploads for one (endpoint, model). The model that is named at the upload must be the model that is called.
 
     Uploads need no admission and are no attempts: certificates have a quota of their own (100 a second).
     """
@@ -64,7 +64,7 @@ class Uploads:
         """Returns the `oss://` reference to send instead of the bytes. Raises Fault.
 
         Equal files are uploaded once, also at the same time. A reference is reused until an hour before it expires.
-        renew: the service does not know the reference any more. Several rows may report this about one file, so that a
+        renew: the service does not know the reference any more. Several rows may report this about one file, so a
         reference younger than half a minute is kept. After transient faults, up to four attempts are made.
         """
         if renew:
