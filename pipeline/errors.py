@@ -1,17 +1,17 @@
 """The error tree.
 
     Exception
-    ├── PipelineError            what a person must read; `exit_code` is the command's
+    ├── PipelineError            a message for a person; `exit_code` is the exit code of the command
     │   ├── JobError             the job file, a setting or an option is wrong                     2
     │   ├── ManifestError        the manifest cannot be read at all, or repeats a given id         2
     │   ├── MissingExtra         an optional dependency is not installed                           2
     │   ├── StoreError           the output folder holds what this version cannot read             2
-    │   ├── QueryError           SQL, a filter or a view that DuckDB refuses                       2
+    │   ├── QueryError           DuckDB refuses SQL, a filter or a view                            2
     │   ├── Locked               another run owns the output                                       5
     │   └── MachineError         disk full, read-only, no permission, folder gone                  4
-    └── Fault                    why a call got no answer; a value of the run, never its end
+    └── Fault                    why a call got no answer; a value within a run, never raised out of the run
 
-Anything else that reaches the command is a bug: exit 70.
+Any other exception that reaches the command is a bug: exit 70.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ EXIT_BUG = 70
 
 
 class PipelineError(Exception):
-    """Something a person must read and act on. The message says what happened, where, and what to do."""
+    """An error that a person must read and act on. The message says what happened, where, and what to do."""
 
     exit_code = EXIT_USAGE
 
@@ -64,7 +64,7 @@ class StoreError(PipelineError):
 
 
 class QueryError(PipelineError):
-    """DuckDB refused the SQL; the message is DuckDB's own, with the views' names where they help."""
+    """DuckDB refused the SQL; the message is DuckDB's own, with the names of the views where they help."""
 
 
 class Locked(PipelineError):
@@ -74,7 +74,8 @@ class Locked(PipelineError):
 
 
 class MachineError(PipelineError):
-    """The machine refused a write: disk full, read-only, no permission, folder gone. What was written is kept."""
+    """The machine refused a write: disk full, read-only, no permission, folder gone. Everything that was written is
+    kept."""
 
     exit_code = EXIT_STOPPED
 
@@ -82,13 +83,13 @@ class MachineError(PipelineError):
 class Fault(Exception):
     """Why a call got no answer.
 
-    kind: one of `FAULT_KINDS`. code: the service's own, or `Local.<Name>` for our refusals.
+    kind: one of `FAULT_KINDS`. code: the service's own code, or `Local.<Name>` for a fault found on this machine.
     message: the service's own words, without keys or picture data.
-    retry: `yes` back off and send again; `once` one further attempt; `no` the same request fails again;
-    `upload` the upload has expired: upload the files again, then one further attempt.
-    retry_after: seconds the service asked us to wait, or None.
+    retry: `yes`: back off and send again. `once`: one further attempt. `no`: the same request fails again.
+    `upload`: the upload has expired: upload the files again, then make one further attempt.
+    retry_after: seconds for which the service asked us to wait, or None.
     request_id, http_status: as the service gave them, or None.
-    reply: what came with the fault all the same (a refused text, the usage that is billed), or None.
+    reply: the reply that came with the fault (a refused text, the usage that is billed), or None.
     """
 
     def __init__(
@@ -114,12 +115,12 @@ class Fault(Exception):
         self.reply = reply
 
     def without_traceback(self) -> Fault:
-        """Itself, without the traceback and what it followed from: a fault that is kept as a value would tie the
-        request's bytes to the frames that hold the fault, until the cyclic collector comes by."""
+        """Returns this fault without its traceback, cause and context. A fault that is kept as a value would otherwise
+        tie the request's bytes to the frames that hold the fault, until the cyclic garbage collector runs."""
         self.__traceback__ = self.__cause__ = self.__context__ = None
         return self
 
 
 def refusal(name: str, message: str) -> Fault:
-    """A fault of our own, before anything is sent: `rejected`, code `Local.<name>`."""
+    """Returns a fault of our own, before anything is sent: `rejected`, code `Local.<name>`."""
     return Fault("rejected", f"Local.{name}", message)

@@ -23,8 +23,9 @@ from pipeline.types import Secret
 
 USUAL_WINDOW = 60.0
 NEXT_WINDOW = 0.75
-"""Share of a window's requests. If two responses differ by more than this share in the last request that they allow,
-they are about different windows. Responses of one window that arrive in another order differ by less."""
+"""Share of a window's requests. Each response names the last request that its window allows. If two responses differ by
+more than this share, they are about different windows. Responses of one window that arrive in another order differ by
+less."""
 
 
 class AccountKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,7 +246,7 @@ class Account:
 
 
 def wait_asked(fault: Fault, hints: Hints) -> float | None:
-    """Returns the seconds for which the service asked to wait: by the fault, or by the headers."""
+    """Returns the seconds for which the service asked to wait, from the fault, else from the headers."""
     return hints.wait if fault.retry_after is None else fault.retry_after
 
 

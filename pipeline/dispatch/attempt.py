@@ -23,8 +23,8 @@ NEVER_SENT = frozenset(
 
 
 REST_SECONDS = 2.0
-"""How long the end of a stream is awaited after its answer is complete. Usually usage, end mark and the end of the
-connection follow at once. Some servers keep the connection open for ever and send comments."""
+"""How long the end of a stream is awaited after the answer is complete. Usually the usage, the end mark and the end of
+the connection follow at once. Some servers keep the connection open for ever and send comments."""
 
 
 class AttemptResult(msgspec.Struct, kw_only=True):
@@ -59,7 +59,7 @@ class AttemptResult(msgspec.Struct, kw_only=True):
 
 
 async def send_once(transport: Transport, prepared: PreparedRequest, timeouts: Timeouts, wall: float) -> AttemptResult:
-    """Sends the request and reads the answer to its end. A Fault is returned, not raised.
+    """Sends the request and reads the answer to its end. Returns a Fault in the result, and does not raise it.
 
     wall: seconds since the epoch, for dates in headers.
     """

@@ -165,7 +165,7 @@ class Call(Generic[T]):
             raise
 
     async def _send(self, ticket: Ticket, started: float) -> AttemptResult:
-        """Sends the request. Only a timeout, the deadline, or a stop whose grace is over cancels it."""
+        """Sends the request. Only a timeout, the deadline, or a stop after its grace period cancels the request."""
         context = self._context
         timeouts = context.policy.timeouts
         if self._deadline is None:

@@ -32,7 +32,7 @@ class AdmissionRate:
 
 
 def count_attempt(counters: Counters, usage: Usage, cost: float | None, currency: str | None, *, free: bool) -> None:
-    """Counts an attempt that is over. free: the attempt certainly costs nothing."""
+    """Counts an attempt that has ended. free: the attempt certainly costs nothing."""
     counters.attempts += 1
     if usage.input_tokens:
         counters.input_tokens = (counters.input_tokens or 0) + usage.input_tokens

@@ -16,12 +16,13 @@ from pipeline.machine import SHORT, is_scarce, machine_error_of
 R = TypeVar("R")
 
 MOST = 65_536
-"""The soft limit is not raised above this: child processes may close every descriptor number up to the limit."""
+"""The soft limit is not raised above this number, because child processes may close every descriptor number up to the
+limit."""
 RESERVED = 32
 """Descriptors for other uses: the journal, parts, images that are read, name lookups, modules, SQLite."""
 UNKNOWN_OPEN = 32
 PATIENCE_SECONDS = 30.0
-"""How long a step is tried again while the machine is short. Rows in flight end meanwhile and free resources."""
+"""How long a step is tried again while the machine is short. Rows in flight end in the meantime and free resources."""
 
 
 def raise_limit() -> None:

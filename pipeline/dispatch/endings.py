@@ -42,7 +42,7 @@ class Endings(Generic[T]):
     """The endings of a pool's rows.
 
     done: called once for each row, in the loop's thread. A MachineError from `done` stops the run. on_bug: called with
-    any other error of `done` for a row that was withheld.
+    any other error that `done` raises for a withheld row.
     """
 
     def __init__(

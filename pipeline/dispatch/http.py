@@ -208,7 +208,8 @@ class _Exchange:
 
 @lru_cache(maxsize=64)
 def _url(text: str) -> yarl.URL:
-    """Returns a valid URL unchanged (yarl would decode some characters); encodes invalid characters of other URLs."""
+    """Returns a valid URL unchanged (yarl would decode some characters). Encodes the invalid characters of other
+    URLs."""
     try:
         return yarl.URL(text if is_valid(text) else str(httpx.URL(text)), encoded=True)
     except (httpx.InvalidURL, ValueError) as error:

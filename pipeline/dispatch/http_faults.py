@@ -20,7 +20,7 @@ def shortage_of(error: Exception) -> Fault | None:
 
 
 def wire_fault(error: Exception, timeouts: TimeoutsSection) -> Fault | None:
-    """Returns the fault for an error of the connection or of HTTP, None for a bug."""
+    """Returns the fault for an error of the connection or of HTTP; None for a bug."""
     match error:
         case aiohttp.ClientConnectorCertificateError():
             return Fault("account", "Local.CertificateRefused", f"{error.host}: {error.certificate_error}")

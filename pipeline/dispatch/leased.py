@@ -127,7 +127,7 @@ class LeasedRate(Rate):
             super().waited_for(now)
 
     def look(self, now: float) -> None:
-        """States this run's ceilings and reads the terms, unless a lease has just done so."""
+        """States this run's ceilings and reads the terms, unless a lease did the same just before."""
         if now < self._asked_at + (ANSWER_SECONDS if self._without or self._asking else BLOCK_SECONDS):
             return
         if self._asking:

@@ -30,7 +30,7 @@ STUCK_SECONDS = 1.0
 """If a process holds the lock for this time, the process was stopped while it held the lock."""
 TRIES = 50
 LOOK_SECONDS = 1.0
-"""Pause between two checks whether the path still names the open file."""
+"""Pause between two checks whether the path still leads to the open file."""
 
 
 def boot_id() -> bytes:

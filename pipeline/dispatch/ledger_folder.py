@@ -63,7 +63,7 @@ def usual_folder() -> Path:
 
 def open_private(path: Path) -> int:
     """Returns a descriptor of the file, which is created if it is missing. Raises LedgerError for a link, for a file or
-    folder of another user, and if other users have permissions."""
+    folder of another user, and for a file or folder that other users may use."""
     try:
         _make(path.parent)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -81,8 +81,8 @@ def open_private(path: Path) -> int:
 
 
 def _make(folder: Path) -> None:
-    """Creates the folder, or checks that the existing folder belongs to this user alone. No other user can replace it
-    later, because its parent belongs to this user or has the sticky bit."""
+    """Creates the folder, or checks that the existing folder belongs to this user alone. No other user can replace the
+    folder later, because the folder's parent belongs to this user or has the sticky bit."""
     with suppress(FileExistsError):
         folder.mkdir(0o700)
     found = folder.lstat()

@@ -1,4 +1,4 @@
-"""One admission for concurrency, requests and tokens together, first come first served."""
+"""The admission of attempts: concurrency, requests and tokens together, first come first served."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Admission:
     async def acquire(self, tokens: int | None) -> Ticket:
         """Waits for admission. tokens: the estimate; None reserves the mean of the replies so far.
 
-        Raises Fault (`Local.TooManyTokens`) for more tokens than a minute allows.
+        Raises Fault (`Local.TooManyTokens`) if an attempt needs more tokens than a minute allows.
         """
         waiter = _Waiter(self._reservation(tokens), tokens)
         self._queue.append(waiter)

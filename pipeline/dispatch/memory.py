@@ -27,7 +27,7 @@ class MemoryLimit:
         self._queue: deque[anyio.Event] = deque()
 
     async def acquire(self) -> int:
-        """Waits until a row fits. Returns the bytes that are counted for now."""
+        """Waits until a row fits. Returns the bytes that are counted for the row until `settle`."""
         while self.rows and self.bytes + self._mean > self._most_bytes:
             event = anyio.Event()
             self._queue.append(event)

@@ -28,7 +28,7 @@ SILENCE_CHECK_SECONDS = 0.5
 class PoolContext(Generic[T]):
     """The shared state of a pool's calls.
 
-    halted: nothing new is sent. ending: the source has no more rows, so that no other row waits behind a retry. slept:
+    halted: nothing new is sent. ending: the source has no more rows, so no other row waits behind a retry. slept:
     seconds for which the process slept. check_sleep: moves the deadlines at once if the process has just slept.
     admitted: called with the time of each admission. waiting_retries: rows that wait to be sent again.
     """

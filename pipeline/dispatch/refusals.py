@@ -14,12 +14,12 @@ IN_A_ROW = 4
 """Refusals that make an episode. If chance refuses one in ten requests, four refusals come together once in a thousand
 requests."""
 SPAN = 6
-"""The refusals of an episode are among so many consecutive requests. After an answer, the refusals of earlier requests do
-not count any more."""
+"""The refusals of an episode are among so many consecutive requests. After an answer, the refusals of earlier requests
+do not count any more."""
 MOST_KEPT = 64
 _BUSY = frozenset({503, 529})
-"""Statuses that mean "not now": the default of nginx for its limits (`limit_req_status`, `limit_conn_status`
-of its documentation), and "overloaded" of some services of language models."""
+"""Statuses that mean "not now": the default status of nginx for its limits (`limit_req_status`, `limit_conn_status` in
+nginx's documentation), and "overloaded" of some services of language models."""
 
 
 def may_be_load(fault: Fault) -> bool:

@@ -46,8 +46,8 @@ Decision = Again | GiveUp
 class Past(msgspec.Struct, frozen=True, kw_only=True):
     """The history of a call.
 
-    attempts: made so far. once: further attempts that were granted for `once` and `upload`. remaining: seconds until
-    the deadline. throttled: the last attempt counts as throttled, whatever the kind of its fault.
+    attempts: attempts made so far. once: further attempts that were granted for `once` and `upload`. remaining: seconds
+    until the deadline. throttled: the last attempt counts as throttled, whatever the kind of its fault is.
     """
 
     attempts: int

@@ -13,7 +13,7 @@ FADE = 1.02
 for ever."""
 YES, MUCH = 2.0, 3.0
 DEVIATIONS = 4.0
-"""RFC 6298, section 2: the timeout lies so many mean deviations above the mean."""
+"""RFC 6298, section 2: the timeout lies this many mean deviations above the mean."""
 PACED_SECONDS = 10.0
 """If the user gives a rate, there are slots at first for answers that take this long. So many slots do no harm, because
 the rate paces the starts."""

@@ -38,7 +38,8 @@ def cost_of(prepared: PreparedRequest, usage: Usage) -> Cost:
 
 
 def used_tokens(result: AttemptResult) -> int | None:
-    """Returns input and output tokens as the service counted them; 0 if the attempt was free; None if unknown."""
+    """Returns input and output tokens as the service counted them; 0 if the attempt was free; None if the tokens are
+    unknown."""
     usage = result.usage
     if usage.input_tokens is not None:
         return usage.input_tokens + (usage.output_tokens or 0)

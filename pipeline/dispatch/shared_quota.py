@@ -15,7 +15,7 @@ from pipeline.dispatch.ledger import TINY, Ledger, LedgerError, Terms, lower
 from pipeline.dispatch.rate import Rate
 
 LOOK_SECONDS = 0.1
-"""The longest time between two exchanges with the ledger, also while the run starts nothing."""
+"""The longest time between two exchanges with the ledger, even while the run starts nothing."""
 SAME_PAUSE = 0.05
 """Seconds. Two pauses that end within this time are one pause, read from two clocks."""
 

@@ -47,8 +47,8 @@ class Transport(Protocol):
 
     Raises Fault: `transient` with `Local.ConnectTimeout`, `Local.WriteTimeout`, `Local.ReadTimeout`,
     `Local.ConnectFailed`, `Local.Disconnected`, `Local.StaleConnection` (to be sent again at once); `malformed` with
-    `Local.NotHttp`; `rejected` with `Local.Redirect`.
-    The caller applies `timeouts.total` (the pool and `read_all` do), because it includes reading the body.
+    `Local.NotHttp`; `rejected` with `Local.Redirect`. The caller applies `timeouts.total` (the pool and `read_all` do
+    so), because the total time includes reading the body.
     """
 
     def exchange(self, request: HttpRequest, timeouts: Timeouts) -> AbstractAsyncContextManager[Exchange]: ...

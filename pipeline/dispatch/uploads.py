@@ -28,7 +28,8 @@ from pipeline.types import Endpoint, HttpRequest, Loaded
 R = TypeVar("R")
 
 KEPT_SECONDS = OBJECT_SECONDS - 3600.0
-"""An upload is not used in the last hour before the service deletes it: a row may wait long before it is sent."""
+"""An upload is not used in the last hour before the service deletes the upload, because a row may wait long before it
+is sent."""
 RENEWED_SECONDS = 30.0
 CERTIFICATE_MARGIN_SECONDS = 60.0
 MOST_REMEMBERED = 20_000
@@ -88,7 +89,7 @@ class Uploads:
             await file.ready.wait()
 
     async def _fresh(self, digest: str, loaded: Loaded) -> str:
-        """Uploads the file. If the upload fails, each row that waits for it tries again itself."""
+        """Uploads the file. If the upload fails, each row that waits for the upload tries the upload itself."""
         file = self._files[digest] = _File()
         try:
             file.url = await self._patiently(lambda: self._upload(loaded))
@@ -166,7 +167,7 @@ class _File:
 
 
 def _digest(loaded: Loaded) -> str:
-    """Returns a hash of the bytes after fitting, with the media type."""
+    """Returns a hash of the fitted bytes, with the media type."""
     body = loaded.body or b""
     content = hashlib.blake2b(body, digest_size=16).hexdigest()
     return f"{content}:{loaded.mime}"
