@@ -42,7 +42,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """`Job` and `__version__` are looked up when they are asked for, so that `pipeline --help` stays light."""
+    """Imports `Job` and `__version__` only when they are asked for, so that `pipeline --help` stays light."""
     if name == "Job":
         from pipeline.api import Job
 

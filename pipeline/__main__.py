@@ -6,7 +6,7 @@ import signal
 
 
 def main() -> None:
-    """Runs the command line. While it is being loaded, Ctrl-C ends it like any program, without a traceback."""
+    """Runs the command line. While the command line is being loaded, Ctrl-C ends the program without a traceback."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from pipeline.cli import main as command
 

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 class Job:
     """A job: a job file with its overrides (`Job.load`), or a source and a few choices (`Job(task=…, manifest=…)`).
 
-    `run` and `arun` send what needs sending; `connect`, `query`, `status` and `export` read the output and need no
-    key. Every method raises PipelineError (see pipeline.errors) with a message for people.
+    `run` and `arun` send the rows that need sending. `connect`, `query`, `status` and `export` read the output and need
+    no key. Every method raises PipelineError (see pipeline.errors) with a message for people.
     """
 
     def __init__(
@@ -49,11 +49,12 @@ class Job:
         overrides: Mapping[str, Any] | None = None,
         **choices: str | None,
     ) -> None:
-        """Without a job file: `task`, and as `manifest` a folder, table, list, glob or query, or rows as `run` takes.
+        """Makes a job without a job file from `task` and `manifest`. manifest: a folder, table, list, glob or query, or
+        rows as `run` takes them.
 
-        choices: `model`, `provider`, `base_url`, `prompt`; what is left out is chosen by the task and by which key is
-        set. The job is kept in the output, by default `./<name>-<task>`, so that the same call resumes. overrides:
-        any other key of a job file. Raises JobError.
+        choices: `model`, `provider`, `base_url`, `prompt`. If a choice is left out, the task and the API key that is
+        set decide. The job is kept in the output folder, by default `./<name>-<task>`, so that the same call resumes
+        the job. overrides: any other key of a job file. Raises JobError.
         """
         self._rows: Any = None
         if spec is None:
@@ -74,39 +75,40 @@ class Job:
         output: str | Path | None = None,
         offline: bool = False,
     ) -> Job:
-        """The job file at `path`.
+        """Returns the job of the job file at `path`.
 
-        overrides: dotted keys or nested tables over the file's. variables: what `{name}` in manifest and output
-        stands for. output: another folder than the job's. offline: use the embedded service.
+        overrides: dotted keys or nested tables, which replace the file's keys. variables: what `{name}` in manifest,
+        output and media.root stands for. output: another folder than the job's. offline: use the embedded service.
         """
         return cls(load_spec(path, overrides=overrides, variables=variables, output=output, offline=offline))
 
     def run(self, manifest: Any = None, *, options: RunOptions | None = None, **settings: Any) -> Summary:
-        """Runs the job to its end and returns the summary; the process's exit code is `summary.exit_code`.
+        """Runs the job to its end and returns the summary. The exit code of the process is `summary.exit_code`.
 
-        manifest: a pyarrow table or reader, a polars or pandas frame, or an iterable of dicts, instead of the job's.
-        settings: fields of RunOptions, such as `limit=3`. Where an event loop runs already, as in a notebook, the job
-        runs in a thread of its own, and the loop waits; `await job.arun()` lets the loop go on.
+        manifest: a pyarrow table or reader, a polars or pandas frame, or an iterable of dicts, instead of the job's
+        manifest. settings: fields of RunOptions, such as `limit=3`. If an event loop runs already, as in a notebook,
+        the job runs in a thread of its own, and the loop waits. With `await job.arun()` the loop goes on.
         """
         from pipeline.run.local import execute
 
         return _finished(execute, self.spec, self._options(manifest, options, settings))
 
     async def arun(self, manifest: Any = None, *, options: RunOptions | None = None, **settings: Any) -> Summary:
-        """`run` as a coroutine, for a scheduler or anything else with a running asyncio event loop."""
+        """Does the same as `run`, for a scheduler or any other code with a running asyncio event loop."""
         from pipeline.run.local import execute
 
         return await execute(self.spec, self._options(manifest, options, settings))
 
     def notes(self) -> tuple[str, ...]:
-        """What is likely a mistake in the job but may be meant, such as a model's name a letter off; also in `plan`."""
+        """Returns notes on settings that are likely mistakes but may be meant, such as a wrong letter in a model's
+        name. `plan` has these notes too."""
         from pipeline.run.make_context import notes
 
         return notes(self.spec)
 
     def plan(self, manifest: Any = None) -> Estimate:
-        """What `run` would send, refuse, cost and take; nothing is sent, and no key is needed. manifest: as for `run`,
-        but no iterator, which can be read once."""
+        """Returns what `run` would send and refuse, and how much money and time that would take. Sends nothing and
+        needs no key. manifest: as for `run`, but no iterator, because an iterator can be read only once."""
         from pipeline.run.estimate import make_estimate
 
         rows = self._rows if manifest is None else manifest
@@ -115,10 +117,11 @@ class Job:
         return make_estimate(self.spec, rows)
 
     def reprocess(self, where: str | None = None, *, options: RunOptions | None = None, **settings: Any) -> Summary:
-        """Sends failed rows again: those that were throttled, transient or malformed, or those that `where` picks.
+        """Sends failed rows again: the rows that were throttled, transient or malformed, or the rows that `where`
+        picks.
 
-        where: an SQL condition over the columns of the view `failures`, the row's own among them. With overrides
-        (another model, more tokens), the answers count for the rows in later runs too.
+        where: an SQL condition over the columns of the view `failures`, which include the row's own columns. With
+        overrides (another model, more tokens), the answers count for the rows in later runs too.
         """
         from pipeline.run.local import execute_reprocess
 
@@ -126,25 +129,27 @@ class Job:
         return _finished(execute_reprocess, self.spec, chosen)
 
     def reprocess_groups(self, where: str | None = None) -> dict[tuple[str, str], int]:
-        """How many rows `reprocess` would send, by (fault, code); nothing is sent."""
+        """Returns how many rows `reprocess` would send, by (fault, code). Sends nothing."""
         from pipeline.run.reprocess import groups
 
         return groups(self._read(), where)
 
     def accept(self, where: str | None = None) -> int:
-        """Makes the answers that a quality check held back the answers of their rows; returns how many.
+        """Makes the answers that a quality check held back the answers of their rows. Returns how many.
 
-        where: an SQL condition over the view `failures`; by default every open suspect.
+        where: an SQL condition over the view `failures`. By default, every open suspect answer is accepted.
         """
         from pipeline.run.maintenance import accept
 
         return accept(self.spec, where)
 
     def dismiss(self, where: str, reason: str | None = None, *, undo: bool = False) -> int:
-        """Closes failures for good, or opens them again; returns how many. They stand in the view `dismissed`.
+        """Closes failures for good, or opens them again. Returns how many. The view `dismissed` shows the closed
+        failures.
 
-        where: an SQL condition over the view `failures`, to undo over `dismissed`. reason: needed, but to undo. Later
-        runs neither send nor count the rows, until they ask something else. Raises JobError without a reason.
+        where: an SQL condition over the view `failures`; with `undo`, over the view `dismissed`. reason: needed without
+        `undo`. Later runs neither send nor count the rows, until the rows ask something else. Raises JobError without a
+        reason.
         """
         from pipeline.run import maintenance
 
@@ -155,32 +160,33 @@ class Job:
         return maintenance.dismiss(self.spec, where, str(reason).strip())
 
     def dismiss_groups(self, where: str, *, undo: bool = False) -> dict[tuple[str, str], int]:
-        """How many failures `dismiss` would close, or open again, by (fault, code); nothing is changed."""
+        """Returns how many failures `dismiss` would close, or open again, by (fault, code). Changes nothing."""
         from pipeline.store.maintenance import groups
 
         spec = self._read()
         return groups(spec.output, spec.job.task, where, undone=undo)
 
     def compact(self, *, drop_superseded: bool = False) -> Compacted:
-        """Merges small parts into well-sized ones; readers see every row exactly once all along."""
+        """Merges small parts into parts of a good size. Readers see every row exactly once all the time."""
         from pipeline.run.maintenance import compact
 
         return compact(self.spec, drop_superseded=drop_superseded)
 
     def connect(self) -> duckdb.DuckDBPyConnection:
-        """A DuckDB connection with the views results, failures, dismissed, attempts, runs, spend and versions.
+        """Returns a DuckDB connection with the views results, failures, dismissed, attempts, runs, spend and versions.
 
-        They exist with all their columns before anything was written. It is an ordinary connection of your process: it
-        may read and write whatever DuckDB can, other than in `query`.
+        The views exist with all their columns even if nothing was written yet. The connection is an ordinary connection
+        of your process. Unlike `query`, the connection may read and write whatever DuckDB can.
         """
         from pipeline.run.output import connect
 
         return connect(self._read())
 
     def query(self, sql: str, *, write: bool = False) -> Any:
-        """The answer of one SQL statement over the views, as a pyarrow RecordBatchReader. Raises QueryError.
+        """Returns the answer of one SQL statement over the views, as a pyarrow RecordBatchReader. Raises QueryError.
 
-        write: also statements that write files, attach databases or install extensions; else they are refused.
+        write: allows statements that write files, attach databases or install extensions too. Otherwise these
+        statements are refused.
         """
         from pipeline.run.output import query
 
@@ -215,7 +221,7 @@ class Job:
             return lines_html([str(error)])
 
     def status(self) -> Status:
-        """What is done, left, failed and spent, by the figures of the last run."""
+        """Returns how many rows are done, remaining and failed, and what was spent, by the figures of the last run."""
         from pipeline.run.output import status
 
         return status(self._read())
@@ -247,10 +253,10 @@ class Job:
         without: Iterable[str] = (),
         safe_csv: bool = False,
     ) -> int:
-        """Writes one row per id to `dest` (.parquet, .csv, .jsonl, .arrow, .lance, .duckdb); returns how many.
+        """Writes one row per id to `dest` (.parquet, .csv, .jsonl, .arrow, .lance, .duckdb). Returns how many rows.
 
-        columns: these alone; without: all but these. safe_csv: in CSV, an apostrophe before texts that a spreadsheet
-        would run as formulas.
+        columns: only these columns. without: all columns but these. safe_csv: in CSV, puts an apostrophe before texts
+        that a spreadsheet would run as formulas.
         """
         from pipeline.run.output import export
         from pipeline.store.export import Chosen
@@ -279,10 +285,11 @@ class Job:
         columns: Iterable[str] = (),
         without: Iterable[str] = (),
     ) -> Written:
-        """Writes each answer beside its picture, or below the folder `dest` with the same tree; returns the counts.
+        """Writes each answer beside its picture, or below the folder `dest` with the same tree. Returns the counts.
 
-        kind: `txt`, `xmp`, or `json` with the chosen columns. template: the text, with {name} for columns of
-        `results`, instead of the answer alone. A file that no earlier export wrote stays, unless `overwrite`.
+        kind: `txt`, `xmp`, or `json` with the chosen columns. template: the text, with {name} for columns of `results`,
+        instead of the answer alone. If a file was not written by an earlier export, the file stays, unless `overwrite`
+        is set.
         """
         from pipeline.run.sidecars import Sidecars
 
@@ -295,7 +302,8 @@ class Job:
 
     @property
     def falls_back(self) -> bool:
-        """Nothing was written to the job's own output yet, but to `…-offline`: that is read then."""
+        """Tells whether the job's output has no run yet, but the output `…-offline` exists. Then `…-offline` is
+        read."""
         offline = self._offline_output
         return not self.spec.offline and not (self.spec.output / "runs").exists() and offline.exists()
 
@@ -329,7 +337,7 @@ def serve(
     fail: str | None = None,
     seed: int = 0,
 ) -> None:
-    """Serves the embedded service on 127.0.0.1 until it is interrupted. Raises MissingExtra, JobError."""
+    """Serves the embedded service on 127.0.0.1 until the process is interrupted. Raises MissingExtra, JobError."""
     from pipeline.run.embedded_service import serve as start
 
     start(port=port, rpm=rpm, tpm=tpm, latency_ms=latency_ms, fail=fail, seed=seed)
@@ -339,7 +347,7 @@ def _without_file(
     task: str | None, manifest: Any, output: str | Path | None, offline: bool, overrides: Mapping[str, Any],
     choices: Mapping[str, str | None],
 ) -> tuple[LoadedJob, Any]:  # fmt: skip
-    """(the job, the rows that were handed over or None)."""
+    """Returns (the job, the rows that were handed over or None)."""
     from pipeline.run.new_job import HANDED, Choices, Source, open_kept, source_of
 
     if task is None or manifest is None:

@@ -1,4 +1,4 @@
-"""The counters of a run. A new counter is a field here, and a line where it is counted.
+"""The counters of a run. A new counter needs a field here, and a line where it is counted.
 
 The progress display, the summary, the metrics file and the dataset `runs` read all fields.
 """
@@ -12,17 +12,17 @@ import msgspec
 
 
 class Metric(NamedTuple):
-    """How a figure is shown. `name`: in the metrics file, where `pipeline_` stands before the name and, for a counter,
-    `_total` after the name."""
+    """How a figure is shown. `name`: the name in the metrics file. `pipeline_` stands before the name, and after the
+    name of a counter stands `_total`."""
 
     name: str
     meaning: str
 
 
 class Counters(msgspec.Struct, kw_only=True):
-    """What one run did so far. None: not known.
+    """The counts of one run so far. None: not known.
 
-    Rows count when their outcome is in the journal. Tokens and cost are sums over all attempts that say them.
+    A row counts when its outcome is in the journal. Tokens and cost are sums over all attempts that report them.
     """
 
     sent: Annotated[int, Metric("rows_sent", "Rows whose call began")] = 0
@@ -44,7 +44,7 @@ class Counters(msgspec.Struct, kw_only=True):
 
 
 class Gauges(msgspec.Struct, frozen=True, kw_only=True):
-    """What is true of a running pool at this moment. `rate`: None = no limit is known."""
+    """The state of a running pool at this moment. `rate`: None = no limit is known."""
 
     admitted: Annotated[float, Metric("admitted_per_second", "Attempts admitted a second, over the last ten")] = 0.0
     in_flight: Annotated[int, Metric("in_flight", "Requests that wait for an answer")] = 0
@@ -56,7 +56,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def metrics_of(struct: type[msgspec.Struct]) -> dict[str, Metric]:
-    """Returns the field names of a struct that have a Metric, with the Metric, in order."""
+    """Returns the Metric of each field of a struct that has a Metric, by the field's name, in order."""
     hints = typing.get_type_hints(struct, include_extras=True)
     found: dict[str, Metric] = {}
     for name in struct.__struct_fields__:
@@ -67,5 +67,5 @@ def metrics_of(struct: type[msgspec.Struct]) -> dict[str, Metric]:
 
 
 def counts(counters: Counters) -> dict[str, Any]:
-    """Returns the fields of Counters by name, also from a struct that adds fields to them."""
+    """Returns the values of the fields of Counters by name. Fields that a subclass adds are left out."""
     return {name: getattr(counters, name) for name in Counters.__struct_fields__}

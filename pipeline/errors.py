@@ -1,17 +1,17 @@
 """The error tree.
 
     Exception
-    ├── PipelineError            what a person must read; `exit_code` is the command's
+    ├── PipelineError            a message for a person; `exit_code` is the exit code of the command
     │   ├── JobError             the job file, a setting or an option is wrong                     2
     │   ├── ManifestError        the manifest cannot be read at all, or repeats a given id         2
     │   ├── MissingExtra         an optional dependency is not installed                           2
     │   ├── StoreError           the output folder holds what this version cannot read             2
-    │   ├── QueryError           SQL, a filter or a view that DuckDB refuses                       2
+    │   ├── QueryError           DuckDB refuses SQL, a filter or a view                            2
     │   ├── Locked               another run owns the output                                       5
     │   └── MachineError         disk full, read-only, no permission, folder gone                  4
-    └── Fault                    why a call got no answer; a value of the run, never its end
+    └── Fault                    why a call got no answer; a value within a run, never raised out of the run
 
-Anything else that reaches the command is a bug: exit 70.
+Any other exception that reaches the command is a bug: exit 70.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ EXIT_BUG = 70
 
 
 class PipelineError(Exception):
-    """Something a person must read and act on. The message says what happened, where, and what to do."""
+    """An error that a person must read and act on. The message says what happened, where, and what to do."""
 
     exit_code = EXIT_USAGE
 
@@ -72,7 +72,7 @@ class StoreError(PipelineError):
 
 
 class QueryError(PipelineError):
-    """DuckDB refused the SQL; the message is DuckDB's own, with the views' names where they help."""
+    """DuckDB refused the SQL; the message is DuckDB's own, with the names of the views where they help."""
 
 
 class Locked(PipelineError):
@@ -82,6 +82,7 @@ class Locked(PipelineError):
 
 
 class MachineError(PipelineError):
-    """The machine refused a write: disk full, read-only, no permission, folder gone. What was written is kept."""
+    """The machine refused a write: disk full, read-only, no permission, folder gone. Everything that was written is
+    kept."""
 
     exit_code = EXIT_STOPPED

@@ -1,4 +1,4 @@
-"""What the machine refuses (disk, memory, descriptors, threads), told apart from what is wrong with a row or a job."""
+"""Errors of the machine (disk, memory, descriptors, threads), told apart from errors of a row or a job."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pipeline.errors import Fault, MachineError
 
 SHORT = "Local.MachineShort"
-"""The code of a fault that comes of a shortage of this machine: such a row is left, never failed."""
+"""The code of a fault that a shortage of this machine causes. The row of this fault remains, and never fails."""
 
 _SCARCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 _SHORTAGES = (
@@ -25,7 +25,7 @@ _UNMAPPED = (
     "shared object file: cannot allocate memory",
     "shared object file: too many open files",
 )
-"""How the system's loader says that a library found no memory or no descriptor (glibc, elf/dl-load.c)."""
+"""Words by which the system's loader says that a library found no memory or no descriptor (glibc, elf/dl-load.c)."""
 
 ADVICE = {
     errno.ENOSPC: "the disk is full: free some space",
@@ -42,19 +42,20 @@ ADVICE = {
     errno.ENOMEM: "no memory is left: free some, or raise the limit (ulimit -v)",
     errno.ENOBUFS: "no memory is left for connections: lower limits.concurrency",
 }
-"""What a person can do, by errno."""
+"""Advice for a person, by errno."""
 
 _ALWAYS = frozenset(ADVICE) - {errno.EACCES, errno.EPERM, errno.ENOENT}
-"""Reasons that are the machine's whatever was tried; the others may be a wrong path."""
+"""Errors that the machine always causes. The other errors of ADVICE may come from a wrong path."""
 
 
 LEAST_ADDRESS_SPACE = 1_150 * 2**20
-"""Bytes. Measured with two cores, DuckDB and pyarrow, 3,000 rows: 1,172 MiB (`ulimit -v 1200000`) suffice, below 1,100
-the libraries of a run end the process in words of their own (loader, OpenBLAS, jemalloc) before Python hears of it."""
+"""Bytes. Measured with two cores, DuckDB and pyarrow, 3,000 rows: 1,172 MiB (`ulimit -v 1200000`) are enough. Below
+1,100 MiB, the libraries of a run (loader, OpenBLAS, jemalloc) end the process with their own messages, before Python
+sees an error."""
 
 
 def require_address_space() -> None:
-    """Raises MachineError where the process may not have the address space that no run does without."""
+    """Raises MachineError if the process may use less address space than every run needs."""
     most = resource.getrlimit(resource.RLIMIT_AS)[0]
     if most != resource.RLIM_INFINITY and most < LEAST_ADDRESS_SPACE:
         raise MachineError(
@@ -66,24 +67,26 @@ def require_address_space() -> None:
 
 
 def is_scarce(error: BaseException) -> bool:
-    """Whether the error says that descriptors, memory or threads are used up: that passes, when others end."""
+    """Tells whether the error says that descriptors, memory or threads are used up. This shortage passes when other
+    work ends."""
     return any(_scarce(one) for one in _chain(error))
 
 
 def pass_on(error: BaseException) -> None:
-    """Raises the error if the machine is its reason; for code that takes every error for the fault of what it reads."""
+    """Raises the error if a shortage of the machine is the reason. Is for code that takes any other error for a defect
+    of what the code reads."""
     if is_scarce(error):
         raise error
 
 
 def shortage(error: BaseException) -> Fault:
-    """The fault of a call that could not be made for a shortage."""
+    """Returns the fault of a call that could not be made because of a shortage."""
     message = f"this machine is short of what a call needs: {_words(error)}"
     return Fault("transient", SHORT, message, retry="yes")
 
 
 def machine_error_of(error: BaseException) -> MachineError | None:
-    """The same as a MachineError, if the machine is the reason; None for anything else."""
+    """Returns the error as a MachineError if the machine is the reason; None for any other error."""
     if isinstance(error, MachineError):
         return error
     if isinstance(error, BaseExceptionGroup):
@@ -123,7 +126,8 @@ def _advice(error: BaseException) -> str | None:
 
 
 def _database_advice(error: BaseException) -> str | None:
-    """DuckDB and SQLite tell the system's reason in words alone."""
+    """Returns the advice for an error of DuckDB or SQLite, which tell the system's reason in words alone; None for no
+    advice."""
     if not type(error).__module__.lstrip("_").startswith(("duckdb", "sqlite3")):
         return None
     words = str(error).lower()
@@ -140,7 +144,7 @@ def _database_advice(error: BaseException) -> str | None:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what it followed from."""
+    """Yields the error, and the errors that it followed from."""
     one: BaseException | None = error
     for _ in range(20):
         if one is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def version() -> str:
-    """As pip knows it; `0+unknown` for the source folder alone, with nothing installed."""
+    """Returns the version as pip knows it; `0+unknown` if only the source folder is there and nothing is installed."""
     from importlib.metadata import PackageNotFoundError
     from importlib.metadata import version as installed
 

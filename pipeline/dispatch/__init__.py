@@ -1,1 +1,1 @@
-"""The only room that awaits the network: transports, admission, retry, budget and the worker pool."""
+"""The only package that waits for the network: transports, admission, retry, budget and the worker pool."""

@@ -23,13 +23,14 @@ from pipeline.types import Secret
 
 USUAL_WINDOW = 60.0
 NEXT_WINDOW = 0.75
-"""Share of a window's requests. A larger grant belongs to the next window; responses that arrive in another order
-differ by less."""
+"""Share of a window's requests. Each response names the last request that its window allows. If two responses differ by
+more than this share, they are about different windows. Responses of one window that arrive in another order differ by
+less."""
 
 
 class AccountKey(msgspec.Struct, frozen=True, kw_only=True):
-    """The unit of a service's quota. account: the name of an account that several keys share. Without it,
-    each key is an account."""
+    """The unit of a service's quota. account: the name of an account that several keys share. Without a name, each key
+    is an account."""
 
     provider: str
     host: str
@@ -39,7 +40,8 @@ class AccountKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Ceilings: requests and tokens per minute, attempts in flight. None = found by adaptation."""
+    """Ceilings: requests and tokens per minute, attempts in flight. None: rpm and concurrency are found by adaptation,
+    tokens have no ceiling."""
 
     rpm: float | None = None
     tpm: float | None = None
@@ -47,20 +49,20 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PauseListener(Protocol):
-    """Tells other runs of the account about its pauses."""
+    """An object that tells other runs of the account about the account's pauses."""
 
     def settled(self, now: float) -> None:
-        """An attempt ended, and may have paused the account."""
+        """Handles the end of an attempt, which may have paused the account."""
 
     def keep_pause(self) -> None:
-        """The account's pause concerns this run alone."""
+        """Keeps the account's pause for this run alone."""
 
 
 class Account:
-    """The state of one (provider, host, key, model), shared by every job of this process that uses it.
+    """The state of one (provider, host, key, model), shared by every job of this process that uses the account.
 
-    connection_limit: how many attempts this machine's descriptors allow in flight, None = no known bound. shared: the
-    quota that other runs use too, if there is one.
+    connection_limit: how many attempts this machine's descriptors allow in flight, None = no known bound. shared: tells
+    the other runs about pauses, None if no other run shares the quota.
     """
 
     def __init__(self, limits: Limits | None = None, *, rng: random.Random | None = None, burst: float = 1.0) -> None:
@@ -87,7 +89,7 @@ class Account:
         ticket = await self.admission.acquire(tokens)
         self.controller.began(ticket.at)
         if self.requests.burst > 1.0 and ticket.number >= self._granted > 0:
-            self.requests.grant(ticket.at, 0.0)  # the last of what was granted at once
+            self.requests.grant(ticket.at, 0.0)  # the ticket is the last request that was granted
         return ticket
 
     def settle(
@@ -100,12 +102,13 @@ class Account:
         now: float | None = None,
         isolated: bool = False,
     ) -> FaultKind | None:
-        """An attempt has ended: frees the slot, settles the tokens and learns from the result.
+        """Ends an attempt: frees the slot, settles the tokens and learns from the result.
 
-        Returns the kind by which the fault was handled: a busy server that answers other requests counts as throttling.
+        Returns the kind as which the fault was handled, None for an answer. If a server is busy but answers other
+        requests, the fault counts as throttling.
 
-        fault: None for an answer. used: tokens as the service counted them. hints: of the response's headers.
-        isolated: the row failed earlier while others were answered, so that its fault says nothing about the service.
+        fault: None for an answer. used: tokens as the service counted them. hints: what the response's headers say.
+        isolated: the row failed earlier while other rows were answered, so the fault says nothing about the service.
         """
         now = anyio.current_time() if now is None else now
         kind = self._taken_as(now, ticket, fault)
@@ -129,7 +132,7 @@ class Account:
 
     @property
     def rate(self) -> float | None:
-        """Starts per second of this process, as the controller wants them; None = not limited."""
+        """Returns the starts per second that the controller allows this process; None = no limit."""
         return self.controller.rate
 
     def recall(self, learnt: Learnt) -> None:
@@ -139,22 +142,23 @@ class Account:
             self.requests.per_second = self.rate
 
     def pause_until(self, now: float, until: float) -> None:
-        """Another run of the account paused until `until`."""
+        """Pauses until `until`, because another run of the account paused."""
         self.cooldown.until = max(self.cooldown.until, until)
         self.controller.resumed(self.cooldown.until)
 
     def abandon(self, ticket: Ticket) -> None:
-        """An attempt was cut off by a stop or was not sent: frees the slot and learns nothing."""
+        """Frees the slot of an attempt that a stop cut off, that met a stale connection or that was not sent. Learns
+        nothing."""
         self.controller.lost(ticket.at)
         self.admission.release(ticket)
 
     def limit(self, now: float) -> int:
-        """The concurrency in force."""
+        """Returns the concurrency in force."""
         found = self.controller.limit(now)
         return min(found, self.connection_limit or found, self.slots.most or found)
 
     def _limit(self, now: float) -> int:
-        """After two pauses with no answer between them, one request at a time is sent."""
+        """Returns the concurrency in force; 1 after two pauses with no answer between them."""
         return 1 if self.cooldown.streak > 1 else self.limit(now)
 
     def _taken_as(self, now: float, ticket: Ticket, fault: Fault | None) -> FaultKind | None:
@@ -174,7 +178,8 @@ class Account:
         self.cooldown.on_success(now, ticket.at)
 
     def _throttled(self, now: float, ticket: Ticket, asked: float | None, *, busy: bool) -> None:
-        """If the service asks for a wait while it answers others, only the row waits, not the account."""
+        """Learns from a throttled attempt. If the service asks for a wait while it answers other requests, only the row
+        waits, and the account does not pause."""
         self.throttled += 1
         down = self.controller.throttled(now, ticket.at, busy=busy)
         isolated = self._isolated(now, ticket)
@@ -212,10 +217,10 @@ class Account:
             self.controller.resumed(self.cooldown.until)
 
     def _grant(self, now: float, ticket: Ticket, hints: Hints) -> None:
-        """The requests that a gateway's window still allows may be sent at once.
+        """Lets the requests that are left in a gateway's window start at once.
 
-        Each response names the last attempt that fits. The lowest number counts, because responses arrive in another
-        order, until a response names a much higher number: a new window has begun.
+        Each response names the last request that fits into the window. Responses arrive in another order than the
+        requests, so the lowest number counts. A much higher number shows that a new window has begun.
         """
         if hints.slots:
             self.slots.named(hints.slots)
@@ -229,9 +234,10 @@ class Account:
         self.requests.grant(now, self._granted - self.admission.admitted)
 
     def _learn(self, hints: Hints) -> None:
-        """A published limit becomes a ceiling. Its window is the shortest usual one that all resets so far fit into."""
+        """Makes a published limit the ceiling. The limit's window is the shortest usual window that no reset so far
+        exceeds."""
         if not hints.limit or self.limits.rpm or (hints.remaining or 0) > hints.limit:
-            return  # more requests are left than the limit: such a limit is wrong
+            return  # a limit below the number of requests that are left is wrong
         if hints.reset is None:
             self._window = max(self._window, USUAL_WINDOW)
         else:
@@ -240,12 +246,12 @@ class Account:
 
 
 def wait_asked(fault: Fault, hints: Hints) -> float | None:
-    """Returns the seconds for which the service asked to wait: by the fault, or by the headers."""
+    """Returns the seconds for which the service asked to wait, from the fault, else from the headers."""
     return hints.wait if fault.retry_after is None else fault.retry_after
 
 
 class Accounts:
-    """The accounts of a process. An account exists as long as a job uses it."""
+    """The accounts of a process. An account exists as long as a job uses the account."""
 
     def __init__(self) -> None:
         self._accounts: WeakValueDictionary[AccountKey, Account] = WeakValueDictionary()

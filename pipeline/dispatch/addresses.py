@@ -1,4 +1,4 @@
-"""Addresses: whether a URL is valid as it is, and whether a host is private."""
+"""Checks of addresses: whether a URL can be sent unchanged, and whether a host is private."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _VALID = re.compile(
     r"(?:[/?#](?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)?",
     re.IGNORECASE,
 )
-"""RFC 3986, for http and https."""
+"""The http and https URLs that RFC 3986 allows."""
 
-_NAT64 = ip_network("64:ff9b::/96")  # RFC 6052: an IPv4 address in the last 32 bits
+_NAT64 = ip_network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
 
 
 def is_valid(url: str) -> bool:
-    """Whether every character of an http(s) URL is allowed at its place, so that the URL is sent unchanged."""
+    """Tells whether every character of an http(s) URL is allowed at its place. A valid URL is sent unchanged."""
     return _VALID.fullmatch(url) is not None
 
 
 def is_private(address: str) -> bool:
-    """Whether an IP address belongs to this machine, its networks or no network at all (IANA's special-purpose
-    registries, as Python's ipaddress has them). IPv4 addresses inside IPv6 addresses are checked too."""
+    """Tells whether an IP address belongs to this machine, to its networks or to no network at all (IANA's
+    special-purpose registries, as Python's ipaddress has them). Checks IPv4 addresses inside IPv6 addresses too."""
     try:
         found: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
     except ValueError:
@@ -53,14 +53,16 @@ def private_address(host: str, address: str) -> Fault:
 
 
 class PublicResolver(aiohttp.abc.AbstractResolver):
-    """Resolves names, and refuses names that have private addresses only. proxies: hosts that are always allowed."""
+    """A resolver of host names that refuses a name with only private addresses. proxies: hosts that are always
+    allowed."""
 
     def __init__(self, proxies: frozenset[str]) -> None:
         self._inner = aiohttp.ThreadedResolver()
         self._proxies = proxies
 
     async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[Any]:
-        """As aiohttp's own resolver. Raises Fault `Local.PrivateAddress`."""
+        """Returns the public addresses of `host`, as aiohttp's own resolver does; for a proxy, all addresses. Raises
+        Fault `Local.PrivateAddress`."""
         found = await self._inner.resolve(host, port, family)
         if host in self._proxies:
             return found

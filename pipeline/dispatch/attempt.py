@@ -1,6 +1,6 @@
 """One attempt: sends the request, reads the answer, and returns the result.
 
-Text of the service passes through here: the API key is removed from every field of the result.
+All text of the service passes through this module. The API key is removed from every field of the result.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ NEVER_SENT = frozenset(
 
 
 REST_SECONDS = 2.0
-"""How long the end of a stream is awaited after its answer is complete. Usually usage, end mark and the end of the
-connection follow at once. Some servers keep the connection open for ever and send comments."""
+"""How long the end of a stream is awaited after the answer is complete. Usually the usage, the end mark and the end of
+the connection follow at once. Some servers keep the connection open for ever and send comments."""
 
 
 class AttemptResult(msgspec.Struct, kw_only=True):
@@ -37,7 +37,7 @@ class AttemptResult(msgspec.Struct, kw_only=True):
 
     @property
     def usage(self) -> Usage:
-        """The usage as the service counted it; empty if the service did not count."""
+        """Returns the usage as the service counted it; an empty usage if the service did not count."""
         reply = self.reply or (self.fault.reply if self.fault else None)
         return reply.usage if reply else Usage()
 
@@ -49,8 +49,8 @@ class AttemptResult(msgspec.Struct, kw_only=True):
 
     @property
     def free(self) -> bool:
-        """Whether the attempt cost nothing: the request was not sent, was sent on a connection that the service had
-        closed, or was refused by the service with a 4xx or for its rate."""
+        """Tells whether the attempt cost nothing: the request was not sent, was sent on a connection that the service
+        had closed, or was refused by the service with a 4xx or for its rate."""
         fault = self.fault
         if fault is None or fault.reply is not None:
             return False
@@ -59,7 +59,7 @@ class AttemptResult(msgspec.Struct, kw_only=True):
 
 
 async def send_once(transport: Transport, prepared: PreparedRequest, timeouts: Timeouts, wall: float) -> AttemptResult:
-    """Sends the request and reads the answer to its end. A Fault is returned, not raised.
+    """Sends the request and reads the answer to its end. Returns a Fault in the result, and does not raise it.
 
     wall: seconds since the epoch, for dates in headers.
     """
@@ -80,7 +80,8 @@ async def send_once(transport: Transport, prepared: PreparedRequest, timeouts: T
 async def _received(exchange: Exchange, reader: Reader) -> Fault | None:
     """Feeds the reader until the body ends. Returns the Fault that ended the body early, else None.
 
-    The reader may have a complete answer all the same. A stream with a complete answer is left after a short silence.
+    The reader may have a complete answer although a Fault ended the body. A stream is left after a short silence if its
+    answer is complete.
     """
     chunks = exchange.chunks()
     try:
@@ -108,8 +109,8 @@ def _reader(prepared: PreparedRequest, exchange: Exchange) -> Reader:
 
 
 def _reply(reader: Reader, exchange: Exchange, broken: Fault | None) -> Reply:
-    """Returns the answer, if it is complete, also of a body that was cut. A fault of the service is raised before
-    `broken`."""
+    """Returns the answer if the answer is complete, even if the body was cut. Otherwise raises the fault of the
+    service. If the service named no fault, raises `broken`."""
     try:
         return reader.end(complete=exchange.complete and broken is None)
     except Fault as fault:
@@ -122,6 +123,6 @@ def _reply(reader: Reader, exchange: Exchange, broken: Fault | None) -> Reply:
 
 
 def _undecodable(status: int, error: Exception) -> Fault:
-    """Returns the fault for any error of a decoder: a bad answer never ends the run."""
+    """Returns the fault for an error of a decoder. A bad answer never ends the run."""
     message = clean(f"the answer cannot be understood: {type(error).__name__}: {error}", 300)
     return Fault("malformed", "Local.Undecodable", message, http_status=status, retry="yes")

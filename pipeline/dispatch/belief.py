@@ -1,4 +1,5 @@
-"""What is believed of a limit that nobody told us: a chance for each limit of a ladder, changed by every answer."""
+"""The belief about a limit that the service does not name: a probability for each limit of a ladder. Every answer
+changes the probabilities."""
 
 from __future__ import annotations
 
@@ -9,41 +10,46 @@ from typing import Any
 import numpy as np
 
 LADDER_STEP = 0.005
-"""Relative distance of two limits that are told apart."""
+"""Relative distance between two neighbouring limits of the ladder."""
 LADDER_REACH = 2.0
-"""How far the ladder goes each way, as a logarithm: a factor of 7. It follows the load."""
+"""How far the ladder reaches up and down, as a natural logarithm: a factor of 7. The ladder follows the load."""
 EDGE = 0.004
-"""How far from a limit, relatively, a service may take or refuse: requests arrive up to 10 ms later than they start."""
+"""Relative distance from a limit within which a service may take or refuse a request. Requests arrive up to 10 ms later
+than they start."""
 LIKELY = 0.6
-"""Chance that the limit in use is too high. While the limit is unsure, a lower rate would teach nothing new."""
+"""Probability that the limit in use is too high. While the limit is unsure, a lower rate would teach nothing new."""
 JUMPS = 0.03
-"""Chance in each second that a limit changes, to any on the ladder."""
+"""Probability in each second that the limit changes to any limit of the ladder."""
 RARE = 0.02
-"""How likely something rare is: each share of chance, compared with nearly none, and a limit that is gone once it
-changes."""
+"""Weight of rare events: each larger share of chance refusals, compared with the smallest share, and a limit that is
+gone after it changes."""
 SHARE = 0.03
-"""How likely a service refuses by share, before an answer is seen. It is low: at one load, refusals by share and by
-chance look alike. With 0.02, one of ten pairs of runs on one quota took the limit's refusals for chance."""
+"""Probability that a service refuses by share, before an answer is seen. The value is low, because refusals by share
+and refusals by chance look alike at one load. With 0.02, one of ten pairs of runs on one quota took the limit's
+refusals for chance."""
 NEW_CHANCE = 0.004
-"""Chance in each second that the share of chance refusals changes, or the way of counting."""
+"""Probability in each second that the share of chance refusals changes. The way of refusing changes with the same
+probability."""
 KNOWN = 0.05
-"""How far, relatively, a limit that was found before may have moved."""
+"""Relative distance by which a limit may have moved since an earlier run found the limit."""
 
 LEAST_TOTAL = 1e-250
-"""Below this, sums of weights lose their digits."""
+"""Below this sum, weights lose their digits."""
 
 Array = Any
 
 
 class Belief:
-    """Weights over (way, chance, limit), the sum 1. The last rung of the ladder stands for no limit.
+    """Weights over (way, chance, limit); their sum is 1. The last rung of the ladder stands for no limit.
 
-    Two ways of refusing are known: `edge`, what comes above the limit is refused (sliding windows, slots), and `share`,
-    so many are refused as start too fast (buckets, fixed windows). A part of the requests is refused by chance besides.
+    A service refuses in one of two ways. With `edge`, the service refuses every request above the limit (sliding
+    windows, slots). With `share`, the service refuses the share of requests that starts too fast (buckets, fixed
+    windows). In addition, the service refuses a part of the requests by chance.
 
-    load: where the ladder begins to look. chances: shares of chance refusals, from the likely one on. ways: how many
-    of the two ways are possible, 1 or 2. unlimited: how likely there is no limit, before one is seen.
-    leak: of the requests above a limit, how many are taken all the same, at least.
+    load: the middle of the ladder at the beginning. chances: shares of chance refusals, the most likely share first.
+    ways: how many of the two ways are possible: 1 (only `edge`) or 2. unlimited: the probability that there is no
+    limit, before a limit is seen. leak: the least share of the requests above a limit that the service takes
+    nevertheless.
     """
 
     def __init__(self, load: float, *, chances: tuple[float, ...], ways: int, unlimited: float, leak: float) -> None:
@@ -61,7 +67,8 @@ class Belief:
 
     @property
     def limit(self) -> float:
-        """The limit in use: the true limit is lower with the chance `LIKELY`. Infinite where probably there is none."""
+        """Returns the limit in use. The true limit is lower with the probability `LIKELY`. Infinite if there is
+        probably no limit."""
         sums = np.cumsum(self._weights.sum(axis=(0, 1)))
         rung = int(np.searchsorted(sums, LIKELY))
         if rung >= len(sums) - 1:
@@ -72,12 +79,12 @@ class Belief:
 
     @property
     def chance(self) -> float:
-        """The share of requests that is refused by chance."""
+        """Returns the share of requests that chance refuses."""
         return float((self._weights * self._chances).sum())
 
     def refusal(self, counted: float, sent: float, unsure: float = 0.0) -> Array:
-        """How likely a request is refused, for each weight. counted: the load as the service counts it, this request
-        included; sent: as it was sent. unsure: the variance of `counted`."""
+        """Returns, for each weight, the probability that a request is refused. counted: the load as the service counts
+        the load, including this request. sent: the load as it was sent. unsure: the variance of `counted`."""
         ladder = self._center + self._offsets
         edge = EDGE + 0.5 * math.sqrt(max(0.0, unsure)) / counted
         over = np.empty((len(self._weights), 1, len(ladder)))
@@ -88,18 +95,19 @@ class Belief:
         return self._chances + (1 - self._chances) * over
 
     def mean(self, refusal: Array) -> float:
-        """The expected value of what is given for each weight."""
+        """Returns the expected value of a quantity that is given for each weight."""
         return float((self._weights * refusal).sum())
 
     def see(self, likelihood: Array) -> None:
-        """Learns from something that was so likely under each weight. What no weight can explain teaches nothing."""
+        """Learns from an event. likelihood: the event's probability under each weight. If no weight explains the event,
+        learns nothing."""
         weights = self._weights * likelihood
         total = weights.sum()
         if total > LEAST_TOTAL:
             self._weights = weights / total
 
     def expect(self, limit: float, chance: float) -> None:
-        """Something is known from before: the limit to about a tenth, and the share of chance."""
+        """Learns what an earlier run found: the limit, known to about a tenth, and the share of chance refusals."""
         distance = (self._center + self._offsets - math.log(limit)) / KNOWN
         nearest = np.where(np.abs(self._chances - chance) <= np.abs(self._chances - chance).min(), 1.0, 0.1)
         near = np.exp(-np.minimum(distance**2 / 2, 30))
@@ -107,13 +115,14 @@ class Belief:
         self.see(near * nearest)
 
     def copy(self) -> Belief:
-        """One that learns nothing of what this one is told from now on."""
+        """Returns a copy that learns nothing of what the original learns later."""
         other = copy.copy(self)
         other._weights = self._weights.copy()
         return other
 
     def age(self, seconds: float, load: float) -> None:
-        """Time passed in which anything may have changed. load: the highest load of late."""
+        """Lets `seconds` pass, in which the limit, the share of chance and the way of refusing may have changed. load:
+        the highest load of late."""
         weights, part = self._weights, min(1.0, seconds)
         total = weights.sum(axis=2, keepdims=True)
         jumped = np.empty_like(weights)
@@ -127,7 +136,8 @@ class Belief:
         self._follow(load)
 
     def _follow(self, load: float) -> None:
-        """Moves the ladder when the load comes near its end: no limit far from the load can be told from none."""
+        """Moves the ladder when the load comes near an end of the ladder. A limit far from the load cannot be told from
+        no limit."""
         rungs = round((math.log(load) - self._center) / LADDER_STEP)
         if abs(rungs) < LADDER_REACH / 2 / LADDER_STEP:
             return

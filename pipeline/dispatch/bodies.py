@@ -10,22 +10,24 @@ import anyio
 from pipeline.errors import Fault
 
 STEP = 64 * 1024
-"""Bytes unpacked at once: a kilobyte of gzip can hold a megabyte."""
+"""Bytes that are unpacked at once. A kilobyte of gzip can hold a megabyte."""
 
 FREE = 1024 * 1024
-"""Bytes of a body that are not counted: no usual answer is larger."""
+"""Bytes of each body that are not counted. No usual answer is larger."""
 
 MOST_HELD = 128 * 1024 * 1024
-"""Bytes beyond FREE of all bodies that are being read."""
+"""Most bytes of all bodies that are being read. The first FREE bytes of each body do not count."""
 
 _PACKED = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-"""Content codings that are unpacked, with zlib's window bits for each. Others are only names (`utf-8`, `none`)."""
+"""Content codings that are unpacked, with zlib's window bits for each. Other names (`utf-8`, `none`) mean no
+packing."""
 
 _UNKNOWN = frozenset({"br", "zstd", "compress", "x-compress"})
 
 
 async def unpacked(source: AsyncIterator[bytes], coding: str) -> AsyncIterator[bytes]:
-    """Decodes a compressed body. The request asked for an uncompressed one. coding: the Content-Encoding header.
+    """Yields the decoded pieces of a body that is compressed although the request asked for an uncompressed body.
+    coding: the Content-Encoding header.
 
     Raises Fault `malformed` for damaged data, and for codings that are not supported.
     """
@@ -56,7 +58,7 @@ class _Unpacker:
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Yields the unpacked chunk in pieces of at most STEP bytes."""
         while chunk:
-            if self._reader.eof:  # another member of a gzip file
+            if self._reader.eof:  # the chunk begins another member of a gzip file
                 self._reader = zlib.decompressobj(self._bits)
             try:
                 piece = self._reader.decompress(chunk, STEP)
@@ -77,13 +79,14 @@ def _malformed(why: str) -> Fault:
 
 
 class BodyLimit:
-    """Bounds the bytes of all bodies that are being read. Over the bound, one body at a time is read."""
+    """The bound on the bytes of all bodies that are being read. While the bound is exceeded, only one body is read
+    further."""
 
     def __init__(self, most: int = MOST_HELD) -> None:
         self._most = most
         self._held = 0
         self._alone: Held | None = None
-        self._freed: anyio.Event | None = None  # made when the first body waits: most runs need none
+        self._freed: anyio.Event | None = None  # made when the first body waits; most runs need no event
 
     async def acquire(self, body: Held, size: int) -> None:
         """Counts `size` further bytes of a body. Waits while the bound is exceeded."""
@@ -99,7 +102,7 @@ class BodyLimit:
                 await self._freed.wait()
 
     def release(self, body: Held) -> None:
-        """The body has ended."""
+        """Gives back the bytes of a body that has ended."""
         self._held -= body.counted
         body.counted = 0
         if self._alone is body:
@@ -110,7 +113,7 @@ class BodyLimit:
 
 
 class Held:
-    """The bytes of one body: `size` in all, `counted` of them against the bound."""
+    """The bytes of one body. `size`: all bytes. `counted`: the bytes that count against the bound."""
 
     __slots__ = ("counted", "size")
 

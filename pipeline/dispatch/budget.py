@@ -1,4 +1,5 @@
-"""Money: the worst case of each attempt is reserved before the attempt is sent, so that the ceiling is never passed."""
+"""The budget of a run. The worst cost of each attempt is reserved before the attempt is sent, so that the ceiling is
+never passed."""
 
 from __future__ import annotations
 
@@ -10,14 +11,14 @@ ROUNDING = 1e-9
 
 
 class Spent(Exception):
-    """The next attempt does not fit, and no attempt in flight can give money back."""
+    """Is raised if the next attempt does not fit, and no attempt in flight can give money back."""
 
 
 class Budget:
-    """One run's money, in the currency of the price.
+    """The money of one run, in the currency of the price.
 
-    At any moment `spent + reserved <= max_cost`. Reservations are served in order; one that does not fit waits for
-    settlements, and raises `Spent` when nothing is reserved any more. max_cost: None = no ceiling.
+    At any moment `spent + reserved <= max_cost`. Reservations are served in order. A reservation that does not fit
+    waits for settlements, and raises `Spent` when no other reservation is left. max_cost: None = no ceiling.
     """
 
     def __init__(self, max_cost: float | None = None) -> None:
@@ -39,7 +40,8 @@ class Budget:
         self._open += 1
 
     def settle(self, worst: float, cost: float | None) -> None:
-        """An attempt has ended and cost `cost`. None = not known: the worst case is charged."""
+        """Ends the reservation of an attempt that cost `cost`. None = the cost is not known: the worst case is
+        charged."""
         self.reserved = max(0.0, self.reserved - worst)
         self._open -= 1
         if not self._open:
@@ -48,7 +50,7 @@ class Budget:
         self._wake()
 
     def message(self) -> str:
-        """For people: the ceiling and what was spent."""
+        """Returns a text for people: the ceiling and the money that was spent."""
         return f"the budget of {self.max_cost:g} has no room for the next request: {self.spent:.4g} is spent"
 
     def _fits(self, worst: float) -> bool:

@@ -28,8 +28,8 @@ class Call(Generic[T]):
     """The state of one row between preparation and ending. The row holds a slot only while an attempt is in flight.
 
     A conversation is one row with several questions: `attempts` holds the attempts of all questions. isolated: the row
-    failed while others were answered, so that its faults say nothing about the service. put_off: the service asked for
-    a pause that is longer than a run waits.
+    failed while other rows were answered, so the row's faults say nothing about the service. put_off: the service asked
+    for a pause that is longer than a run waits.
     """
 
     def __init__(self, item: T, prepared: PreparedRequest, context: PoolContext[T]) -> None:
@@ -72,12 +72,12 @@ class Call(Generic[T]):
         return reply
 
     def may_retry(self, fault: Fault) -> bool:
-        """Whether `go_on` would send the request again."""
+        """Tells whether `go_on` would send the request again."""
         return self._deadline is not None and settlement.resumable(fault) and isinstance(self._decide(fault), Again)
 
     async def _attempt(self) -> Reply:
-        """Makes one attempt, and a second one at once if the connection of the first was stale: a stale connection is
-        not the row's fault, and takes none of its `retry.attempts`. Raises Fault, Spent."""
+        """Makes one attempt. If the connection was stale, makes a second attempt at once. A stale connection is not the
+        row's fault and does not count against `retry.attempts`. Raises Fault, Spent."""
         try:
             return await self._attempt_once()
         except Fault as fault:
@@ -112,9 +112,9 @@ class Call(Generic[T]):
         return result.reply
 
     async def _retry(self, fault: Fault) -> Reply:
-        """Makes the attempts after a first one that ended in `fault`, with the waits between them.
+        """Makes the attempts after a first attempt that ended in `fault`, with the waits between the attempts.
 
-        Raises the Fault that ends the call. If the deadline comes first, that is the last fault of the service.
+        Raises the Fault that ends the call. If the deadline comes first, raises the fault of the last attempt.
         """
         last = pending = fault
 
@@ -137,9 +137,9 @@ class Call(Generic[T]):
         raise last
 
     async def _advance(self, reply: Reply, follow: Callable[[], Awaitable[PreparedRequest]]) -> None:
-        """Keeps the answer to a question that others follow, and prepares the next question.
+        """Records the answer to a question that is not the last question, and prepares the next question.
 
-        The attempts and the deadline of the next question count anew. A question that cannot be prepared ends the row.
+        Attempts and deadline are counted anew for the next question. A question that cannot be prepared ends the row.
         """
         self._context.on_turn(self.item, reply, self.attempts[-1])
         try:
@@ -150,13 +150,14 @@ class Call(Generic[T]):
         self._earlier_attempts, self._once, self._deadline = len(self.attempts), 0, None
 
     def _due(self) -> float:
-        """Returns when the question must have ended. Time for which the process slept does not count."""
+        """Returns the time at which the question must have ended. Time for which the process slept does not count."""
         assert self._deadline is not None
         self._context.check_sleep()
         return self._deadline + self._context.slept
 
     async def _give_back_if_cancelled(self, ticket: Ticket) -> None:
-        """An attempt that was admitted at the moment of a stop is not sent."""
+        """Gives the slot back if the task was cancelled: an attempt that was admitted at the moment of a stop is not
+        sent."""
         try:
             await anyio.lowlevel.checkpoint_if_cancelled()
         except BaseException:
@@ -164,7 +165,7 @@ class Call(Generic[T]):
             raise
 
     async def _send(self, ticket: Ticket, started: float) -> AttemptResult:
-        """Sends the request. Only a timeout, the deadline, or a stop whose grace is over cancels it."""
+        """Sends the request. Only a timeout, the deadline, or a stop after its grace period cancels the request."""
         context = self._context
         timeouts = context.policy.timeouts
         if self._deadline is None:
@@ -221,7 +222,7 @@ class Call(Generic[T]):
             self._context.on_attempt(self.item, attempt)
 
     async def _prepare_retry(self) -> None:
-        """Waits for the account's retry budget, and uploads expired files anew."""
+        """Waits for the account's retry budget, and uploads expired files again."""
         account = self._context.account
         if not self._throttled:
             await account.retries.turn(account.rng, lambda: self._context.ending and not account.cooldown.streak)
@@ -231,7 +232,8 @@ class Call(Generic[T]):
         self._context.counters.retries += 1
 
     def _use_grant(self, sent: float | None) -> None:
-        """Gives the granted retry back to the retry budget. sent: when the retry was sent, None if it is not sent."""
+        """Tells the retry budget what became of the granted retry, if there is one. sent: when the retry was sent, None
+        if the retry is not sent."""
         if self._granted and sent is not None:
             self._context.account.retries.sent(sent)
         elif self._granted:

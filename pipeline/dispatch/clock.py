@@ -1,8 +1,8 @@
 """The clock of the event loop, and deadlines that are moved when the process has slept.
 
 A process that was stopped (SIGSTOP, a frozen container, a paused virtual machine) wakes with every timer overdue.
-Overdue timers run in the order in which they were due. A short timer that always runs is the first of them, and moves
-the others.
+Overdue timers run in the order in which they were due. A short timer that always runs is the first overdue timer, and
+moves the others.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import anyio
 
 
 def now() -> float:
-    """Returns the seconds of `anyio.current_time`, which takes ten times as long (1.4 µs) to find its library."""
+    """Returns the same seconds as `anyio.current_time`. That function takes ten times as long (1.4 µs), because it
+    looks for its library."""
     try:
         return asyncio.get_running_loop().time()
     except RuntimeError:  # trio runs
@@ -26,14 +27,15 @@ def now() -> float:
 
 TICK_SECONDS = 0.5
 LATE_SECONDS = 1.0
-"""If a tick is this late, the process slept. If the loop was only busy for so long, timeouts get more time."""
+"""If a tick is this late, the process slept. If the loop was only busy for so long, timeouts get more time too."""
 
 
 class Sleeper(Protocol):
     """An object with timers of its own."""
 
     def slept(self, seconds: float) -> None:
-        """The process slept for `seconds`: restarts the overdue timers. Called before overdue timers run."""
+        """Restarts the overdue timers after the process slept for `seconds`. Is called before the overdue timers
+        run."""
         ...
 
 
@@ -56,10 +58,11 @@ def timed(deadline: float, *, shield: bool = False) -> anyio.CancelScope:
 
 @contextmanager
 def sleep_noticed(slept: Callable[[float], None]) -> Iterator[Callable[[], None]]:
-    """After a sleep, moves the deadlines of `timed` scopes and calls `slept` with the seconds. Works on asyncio only.
+    """Moves the deadlines of `timed` scopes after each sleep, and calls `slept` with the seconds. Works on asyncio
+    only.
 
-    Yields a function that checks at once. A decision that depends on a deadline calls this function first, because
-    tasks that were ready when the process was stopped run before any timer.
+    Yields a function that checks at once whether the process slept. A decision that depends on a deadline calls this
+    function first, because tasks that were ready when the process was stopped run before any timer.
     """
     try:
         loop = asyncio.get_running_loop()

@@ -1,18 +1,22 @@
-"""Finds how fast and how many at once a service takes requests, whatever way it counts them.
+"""The rate controller, which finds how many requests a service takes, per second and in flight, whatever way the
+service counts.
 
-The idea: a service refuses what goes above a limit, and some requests by chance. So each request has a load when it is
-sent: how many requests the service took in the second up to it, and how many are in flight. An answer says that the
-limit is not below the load; a refusal says that it is, or that chance refused it. Bayes' rule keeps, for each limit on
-a ladder and each share of chance, how well it explains the answers so far (`Belief`); one ladder is for the rate, one
-for the requests in flight, and what the one explains is not blamed on the other. The rate in force lies a little below
-the limit that is believed, and comes up to that limit the longer no limit refuses: so a limit is touched about once in
-500 answers, and a raised limit is found. With chance refusals the belief is wide and moves slowly, without chance
-refusals the belief is sharp. Requests are judged in the order of sending, once their refusal would be back: otherwise
-quick refusals beside slow answers count for too much.
+The idea: a service refuses requests above a limit, and refuses some requests by chance. Each request has two loads when
+it is sent: the requests that the service took in the second before, and the requests in flight. An answer says that the
+limit is not below the load. A refusal says that the limit is below the load, or that chance refused the request. Bayes'
+rule keeps, for each limit on a ladder and each share of chance, how well the pair explains the answers so far
+(`Belief`). One ladder is for the rate, and one ladder is for the requests in flight. A refusal that one ladder explains
+is not blamed on the other.
 
-Three rules stand besides. When the service takes nothing at all any more, the service counts by the minute (`Minute`).
-Where chance is believed to refuse, the rate is lower from time to time, to see whether the refusals stop. Until a limit
-is believed, higher rates are tried for a second each (`Start`).
+The rate in force lies a little below the believed limit. The longer no limit refuses, the closer the rate comes to the
+believed limit. So the rate touches a limit about once in 500 answers, and finds a raised limit. With chance refusals,
+the belief is wide and moves slowly. Without chance refusals, the belief is sharp. Requests are judged in the order of
+sending, after the time in which a refusal would have come back. Otherwise quick refusals beside slow answers would
+count for too much.
+
+There are three more rules. If the service takes no request any more, the service counts by the minute (`Minute`). If
+chance is believed to refuse, the rate is lower from time to time, to see whether the refusals stop. While the slots
+double, higher rates are tried for a second each (`Start`).
 """
 
 from __future__ import annotations
@@ -27,30 +31,34 @@ from pipeline.dispatch.sends import MINUTE, Sends, Sent
 from pipeline.dispatch.start import FIRST, FIRST_SLOTS, Start
 
 MARGIN = 0.035
-"""Below the limit: arrivals are jittered by up to 10 ms, a hundredth of 50 a second, and answers of 3 s are late."""
+"""Relative distance of the rate below the limit. The times of arrival vary by up to 10 ms (a hundredth at 50 requests a
+second), and answers that take 3 s come late."""
 TOUCH = 500
-"""Answers until the limit is touched: a touch costs one to three refusals, so that less than a hundredth is refused."""
+"""Answers until the rate touches the limit. A touch costs one to three refusals, so less than a hundredth of the
+requests is refused."""
 DOUBTFUL, CHECK, CHECK_ANSWERS = 0.01, 0.05, 150
-"""Where chance is believed to refuse more than a hundredth, the rate is so much lower for so many of each 500 answers:
-refusals that stop there were the limit's, and the limit is lower than was believed. With 0.035, two runs on one
-quota take the limit's refusals for chance more often."""
+"""The check of chance. If chance is believed to refuse more than DOUBTFUL of the requests, the rate is lower by CHECK
+for CHECK_ANSWERS of each 500 answers. If the refusals stop then, the limit caused them, and the limit is lower than was
+believed. With a CHECK of 0.035, two runs on one quota take the limit's refusals for chance more often."""
 GROWTH = 0.1
-"""The rate is at most so far above what was taken of late: no second refuses more than a tenth of the quota."""
+"""Share by which the rate may exceed the rate that was taken lately. So no second refuses more than a tenth of the
+quota."""
 GAIN = 1.4
-"""Starts per round trip for each slot while the slots double: 2 ln 2, what even pacing needs to double them."""
+"""Starts per round trip for each slot while the slots double. Even pacing needs 2 ln 2 to double the slots."""
 LEARN_SECONDS = 0.1
-"""Answers are learnt together for so long: 10 updates a second, of some 100 µs each, once a limit was seen."""
+"""Seconds of answers that are learnt together once a limit was seen: 10 updates a second, of some 100 µs each."""
 RECENT_SECONDS = 5.0
-"""Seconds after which a rate that was taken counts for a third: what was possible may not be possible any more."""
+"""Seconds after which a rate that was taken counts for a third, because that rate may not be possible any more."""
 SLOT_EDGE = 0.25
-"""A belief of 17.1 slots means 16: the request that makes 17 in flight is refused as often as it is taken."""
+"""Is subtracted from the believed slots. A belief of 17.1 slots means 16: the request that makes 17 in flight is
+refused as often as it is taken."""
 ENOUGH = 3
-"""Refusals until a limit is believed: chance may refuse one or two of the first requests."""
+"""Refusals that are needed until a limit is believed, because chance may refuse one or two of the first requests."""
 
 
 class RateController:
-    """The rate and the concurrency in force for one account. ceiling: the user's starts per second; concurrency: the
-    user's slots. Times are of one monotonic clock, in seconds; started: when the request was sent."""
+    """The rate and the concurrency in force for one account. ceiling: the user's starts per second. concurrency: the
+    user's slots. All times are of one monotonic clock, in seconds. started: when the request was sent."""
 
     def __init__(self, ceiling: float | None, concurrency: int | None) -> None:
         self._ceiling = ceiling
@@ -70,28 +78,30 @@ class RateController:
         self._learnt_at = -math.inf
 
     def limit(self, now: float) -> int:
-        """The concurrency in force."""
+        """Returns the concurrency in force."""
         found = self._most_slots - SLOT_EDGE + (self._quiet >= TOUCH)
         return max(1, int(min(self._concurrency.limit(now, self.rate), found)))
 
     def ramp(self, now: float) -> float:
-        """Seconds until `limit` has grown by itself; infinite when it does not."""
+        """Returns the seconds until `limit` has grown by itself; infinite if `limit` does not grow by itself."""
         return self._concurrency.ramp(now)
 
     @property
     def ceiling(self) -> float | None:
-        """What the rate never passes."""
+        """Returns the starts per second that the rate never passes; None = no ceiling."""
         return self._ceiling
 
     @ceiling.setter
     def ceiling(self, ceiling: float | None) -> None:
-        """The user or the service names the limit: there is nothing to find slowly."""
+        """Sets the limit that the user or the service names. If no limit was found yet, the rate is this ceiling at
+        once."""
         self._ceiling = ceiling
         if ceiling is not None:
             self.rate = ceiling if self.rate is None or self._limits is None else min(self.rate, ceiling)
 
     def recall(self, learnt: Learnt) -> None:
-        """Begins where an earlier run ended. What is too high costs some refusals, what is too low some seconds."""
+        """Begins with the quota that an earlier run found. A limit that is too high costs some refusals. A limit that
+        is too low costs some seconds."""
         self._concurrency.recall(learnt.latency)
         if learnt.per_second is not None or learnt.per_minute is not None:
             self._concurrency.doubling = False
@@ -105,10 +115,10 @@ class RateController:
 
     @property
     def learnt(self) -> Learnt:
-        """What is known of the quota now."""
+        """Returns what is known of the quota now."""
         minute = None if math.isinf(self._minute.limit) else self._minute.limit
         return Learnt(
-            # A limit that the rate never came near was not found.
+            # If the rate never came near a limit, the limit was not found.
             per_second=self._limit if minute is None and self._limit < (1 + GROWTH) * self._recent else None,
             per_minute=minute,
             slots=None if math.isinf(self._most_slots) else max(1, int(self._most_slots - SLOT_EDGE)),
@@ -117,23 +127,23 @@ class RateController:
         )
 
     def began(self, now: float) -> None:
-        """A request starts."""
+        """Counts a request that starts at `now`."""
         if math.isinf(self._learnt_at):
             self._learnt_at = now
         self._concurrency.began(now)
         self._sends.began(now)
 
     def resumed(self, at: float) -> None:
-        """The account is paused until `at`: begin gently again then."""
+        """Begins gently again at `at`, when the account's pause ends."""
         self._concurrency.resumed(at)
         self._minute.paused(at)
 
     def lost(self, started: float) -> None:
-        """A request is over that says nothing of a limit."""
+        """Counts a request that ended without saying anything about a limit."""
         self._sends.ended(started, refused=None)
 
     def answered(self, now: float, started: float, *, slot_bound: bool, rate_bound: bool) -> None:
-        """The service took a request. The flags say what held the queue back."""
+        """Learns that the service took a request. slot_bound, rate_bound: what held the queue back."""
         in_flight = self._sends.in_flight
         self._concurrency.answered(now - started, in_flight, slot_bound=slot_bound, rate_bound=rate_bound)
         self._sends.ended(started, refused=False)
@@ -141,8 +151,9 @@ class RateController:
         self._decide(now)
 
     def throttled(self, now: float, started: float, *, busy: bool = False) -> bool:
-        """The service refused a request for its rate, or for how many are in flight. `busy`: it did not name a quota.
-        True where nothing at all is taken any more, and no quota can be why: an outage."""
+        """Learns that the service refused a request for its rate, or for the requests in flight. busy: the service
+        named no quota. Returns True if the service takes no request any more and no quota can be the reason: an
+        outage."""
         self._refusal_takes.add(now - started)
         self._refusals += 1
         sent = self._sends.ended(started, refused=True)
@@ -157,7 +168,7 @@ class RateController:
         return down
 
     def _hear(self, now: float) -> None:
-        """Takes what is known by now of the requests, in the order of sending."""
+        """Learns from the requests whose results are known by now, in the order of sending."""
         for sent in self._sends.told(now - (self._refusal_takes.most or self._concurrency.latency)):
             taken, chance = sent.sent - sent.refused, 0.0
             if taken:
@@ -178,7 +189,7 @@ class RateController:
             self._sends.count(sent, taken, chance)
 
     def _learn(self, at: float) -> None:
-        """Learns the answers since the last time."""
+        """Learns the answers that came since the last learning."""
         passed, self._learnt_at = max(0.0, at - self._learnt_at), max(at, self._learnt_at)
         answers, self._answers = self._answers, self._answers.next(first=self._limits is None)
         self._recent = max(self._recent * math.exp(-passed / RECENT_SECONDS), answers.most)
@@ -191,7 +202,8 @@ class RateController:
         self._think()
 
     def _refused(self, sent: Sent, *, after_all: bool = False) -> float:
-        """Learns one refusal; how likely it was chance."""
+        """Learns one refusal. Returns how likely chance refused the request. after_all: the request had counted as
+        taken."""
         if self._limits is None:
             self._limits = Limits(sent.counted, sent.slots)
             self._limits.were_taken(self._answers)
@@ -202,7 +214,7 @@ class RateController:
         return chance
 
     def _forget(self) -> None:
-        """It was the minute, or an outage: what was learnt from its refusals is void."""
+        """Undoes what was learnt from refusals whose cause was the minute or an outage."""
         self._limits, self._recent = self._kept
         self._minute.fell = False
         self._limit = self._most_slots = math.inf
@@ -217,7 +229,7 @@ class RateController:
             self._limit, self._most_slots = limit, slots
 
     def _decide(self, now: float) -> None:
-        """The rate in force."""
+        """Sets the rate in force."""
         margin = MARGIN * max(0.0, 1 - self._quiet / TOUCH)
         if self._chance > DOUBTFUL and self._told % TOUCH < CHECK_ANSWERS:
             margin = MARGIN + CHECK

@@ -1,4 +1,4 @@
-"""Counts the attempts of a running pool."""
+"""The counts of a running pool's attempts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pipeline.types import Usage
 
 
 class AdmissionRate:
-    """Counts the attempts admitted in each of the last ten seconds."""
+    """The attempts admitted in each of the last ten seconds."""
 
     def __init__(self) -> None:
         self._seconds: deque[tuple[int, int]] = deque(maxlen=11)
 
     def admitted(self, now: float) -> None:
-        """One attempt was admitted at `now`."""
+        """Counts an attempt that was admitted at `now`."""
         second = int(now)
         if self._seconds and self._seconds[-1][0] == second:
             self._seconds[-1] = (second, self._seconds[-1][1] + 1)
@@ -32,7 +32,7 @@ class AdmissionRate:
 
 
 def count_attempt(counters: Counters, usage: Usage, cost: float | None, currency: str | None, *, free: bool) -> None:
-    """Counts an attempt that is over. free: the attempt certainly costs nothing."""
+    """Counts an attempt that has ended. free: the attempt certainly costs nothing."""
     counters.attempts += 1
     if usage.input_tokens:
         counters.input_tokens = (counters.input_tokens or 0) + usage.input_tokens

@@ -16,19 +16,21 @@ from pipeline.machine import SHORT, is_scarce, machine_error_of
 R = TypeVar("R")
 
 MOST = 65_536
-"""The soft limit is not raised above this: child processes may close every descriptor number up to the limit."""
+"""The soft limit is not raised above this number, because child processes may close every descriptor number up to the
+limit."""
 RESERVED = 32
 """Descriptors for other uses: the journal, parts, images that are read, name lookups, modules, SQLite."""
 UNKNOWN_OPEN = 32
 PATIENCE_SECONDS = 30.0
-"""How long a step is tried again while the machine is short. Rows in flight end meanwhile and free resources."""
+"""How long a step is tried again while the machine is short. Rows in flight end in the meantime and free resources."""
 
 
 def raise_limit() -> None:
-    """Raises the soft limit of open files to the hard one (at most MOST), as the system allows, for good."""
+    """Raises the soft limit of open files to the hard limit (at most MOST), as far as the system allows. The limit
+    stays raised."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
-    for wanted in (most, min(most, 10_240)):  # macOS refuses more than OPEN_MAX, whatever the hard limit says
+    for wanted in (most, min(most, 10_240)):  # macOS refuses more than OPEN_MAX, whatever the hard limit is
         if soft != resource.RLIM_INFINITY and soft < wanted:
             with suppress(ValueError, OSError):
                 resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
@@ -49,7 +51,7 @@ def connection_limit(*, beside: bool = False) -> int:
 
 
 def exhausted() -> bool:
-    """Whether no descriptor is left. A name lookup that fails for this reason raises another error."""
+    """Tells whether no descriptor is left. A name lookup that fails for this reason raises another error."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:
@@ -58,9 +60,9 @@ def exhausted() -> bool:
 
 
 async def patiently(step: Callable[[], Awaitable[R]]) -> R:
-    """The step's result. While the machine is short of descriptors, memory or threads, the step is tried again.
+    """Returns the result of `step`. While the machine is short of descriptors, memory or threads, tries `step` again.
 
-    Raises MachineError when the shortage lasts for PATIENCE_SECONDS, and whatever else the step raises.
+    Raises MachineError when the shortage lasts for PATIENCE_SECONDS. Raises any other error of `step` at once.
     """
     until: float | None = None
     pause = 0.05

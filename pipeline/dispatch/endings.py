@@ -18,11 +18,13 @@ from pipeline.types import Attempt, Ending, Failed, Left
 T = TypeVar("T")
 
 QUIET_SECONDS = 1.0
-"""For so long no attempt may end and none may be in flight before withheld refusals are recorded."""
+"""Seconds without an attempt in flight, and without an attempt that ends, after which withheld refusals are
+recorded."""
 
 
 class Row(Generic[T]):
-    """A row that was read from the source. taken: its bytes of the memory limit. call: None until it is prepared."""
+    """A row that was read from the source. taken: bytes of the memory limit that the row takes. call: None until the
+    row is prepared."""
 
     __slots__ = ("call", "item", "taken")
 
@@ -40,7 +42,7 @@ class Endings(Generic[T]):
     """The endings of a pool's rows.
 
     done: called once for each row, in the loop's thread. A MachineError from `done` stops the run. on_bug: called with
-    any other error of `done` for a row that was withheld.
+    any other error that `done` raises for a withheld row.
     """
 
     def __init__(
@@ -58,7 +60,9 @@ class Endings(Generic[T]):
         self._circuit.ended(None)
 
     def of_fault(self, row: Row[T], fault: Fault) -> Ending:
-        """A fault is the row's failure. If the fault stops the run, the row is left."""
+        """Returns the ending of a row whose call ended in `fault`. The row remains for a later run if the run was
+        stopped during the attempt, if the service asked for a long pause, if the machine is short, or if the account is
+        at fault. Otherwise the fault is the row's failure, even if the fault stops the run."""
         call, attempts = row.call, row.attempts
         stop = self._context.stop
         if fault.code == INTERRUPTED or (call is not None and call.put_off):
@@ -69,8 +73,8 @@ class Endings(Generic[T]):
         if fault.kind == "account":
             stop.drain("account", message=fault.message, fault=fault)
             return Left(attempts=attempts)
-        # Rows with faults of their own fail later than others are answered. At the end of a run all such rows come
-        # together, and say nothing about the service.
+        # Rows with faults of their own end later than rows that are answered. At the end of a run, all these rows end
+        # together. Then their faults say nothing about the service.
         of_the_service = not (self._context.ending and call is not None and call.isolated)
         if attempts and of_the_service and self._circuit.ended(fault):
             stop.drain("circuit", message=self._circuit.message(fault), fault=fault)
@@ -85,7 +89,7 @@ class Endings(Generic[T]):
             self._context.stop.drain("circuit", message=first_calls.message(), fault=first_calls.refusal)
 
     def record_withheld(self, *, left: bool) -> None:
-        """Records the withheld refusals of the first calls: as rows that are left, or as failures."""
+        """Records the withheld refusals of the first calls: as remaining rows, or as failures."""
         try:
             for item, ending in self._first_calls.rest(left=left):
                 self._record(item, ending)
@@ -93,9 +97,9 @@ class Endings(Generic[T]):
             self._on_bug(error)
 
     async def release_when_quiet(self) -> None:
-        """Records withheld refusals when nothing is in flight that could show whether the job is wrong.
+        """Records withheld refusals when no request is in flight that could show whether the job is wrong.
 
-        Other rows may wait for the outcome of a withheld row. They must not wait for ever.
+        Other rows may wait for the outcome of a withheld row. These rows must not wait for ever.
         """
         context, first_calls = self._context, self._first_calls
         while True:

@@ -1,4 +1,4 @@
-"""What is known of an account's quota, as a value."""
+"""What is known of an account's quota."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import msgspec
 
 CHANCE_WORTH_SAYING = 0.01
 LEAST, MOST = 0.01, 1e6
-"""No service counts in limits outside these; such a value is of a damaged file."""
+"""No service has limits outside this range. A value outside the range comes from a damaged file."""
 
 
 class Learnt(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found. None: no such limit is known.
+    """The quota that was found. None: this limit is not known.
 
     per_second, per_minute: requests. slots: requests in flight. chance: share of requests refused by chance. latency:
-    seconds an answer takes. at: seconds since 1970.
+    seconds that an answer takes. at: when the quota was kept, in seconds since 1970.
     """
 
     per_second: float | None = None
@@ -25,18 +25,18 @@ class Learnt(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def known(self) -> bool:
-        """Whether any limit is known."""
+        """Tells whether any limit is known."""
         return any(limit is not None for limit in (self.per_second, self.per_minute, self.slots))
 
     @property
     def sound(self) -> bool:
-        """Whether a run may begin with these values: a limit is known, and every value is possible."""
+        """Tells whether a run may begin with these values: a limit is known, and every value is possible."""
         limits = [limit for limit in (self.per_second, self.per_minute, self.slots) if limit is not None]
         within = all(LEAST <= limit <= MOST for limit in limits)
         return bool(limits) and within and 0 <= self.chance < 1 and 0 <= self.latency <= MOST
 
     def message(self) -> str:
-        """For people: the limit and the way of counting."""
+        """Returns a text for people: the limit and the way of counting."""
         if self.per_minute is not None:
             found = f"{self.per_minute:,.0f} requests a minute, counted by the minute"
         elif self.per_second is not None:

@@ -42,8 +42,8 @@ class HeldStarts:
 
 
 class LeasedTokens(Rate):
-    """Tokens per second that all runs of an account share. The lease of a start holds its tokens. Tokens that a start
-    uses beyond its lease are reported with the next lease."""
+    """Tokens per second that all runs of an account share. The lease of a start holds the start's tokens. Tokens that a
+    start uses beyond its lease are reported with the next lease."""
 
     __slots__ = ("_held",)
 
@@ -52,7 +52,7 @@ class LeasedTokens(Rate):
         self._held = held
 
     def wait(self, now: float) -> float:
-        """See `Rate`. A start that is leased may use its tokens."""
+        """See `Rate`. A leased start may use its tokens at once."""
         return super().wait(now) if self._held.plain else 0.0
 
     def charge(self, now: float, amount: float = 1.0) -> None:

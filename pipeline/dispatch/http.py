@@ -1,4 +1,4 @@
-"""Real HTTP on asyncio, carried by aiohttp.
+"""The transport over real HTTP, on asyncio, with aiohttp.
 
 CPU per exchange in µs at 16 / 64 / 256 connections, on a shared 2-core machine, 1 KB prompts, 20 ms latency: httpx's
 client over httpx-aiohttp 336 / 347 / 399; httpx's request over that transport without the client 215 / 184 / 204;
@@ -38,25 +38,26 @@ from pipeline.types import HttpRequest
 from pipeline.version import version
 
 KEEP_ALIVE_SECONDS = 30.0
-"""Shorter than the idle time after which load balancers close connections (60 s is common)."""
+"""Seconds for which an idle connection is kept. Load balancers close idle connections later (60 s is common)."""
 
 UNBLOCKED_BYTES = 32 * 1024
-"""asyncio's write buffer (64 KiB) takes such a body at once: the write cannot block, and needs no timer."""
+"""asyncio's write buffer (64 KiB) takes a body of this size at once. The write cannot block, and needs no timer."""
 
 _reused: ContextVar[bool] = ContextVar("_reused", default=False)
 
 
 @asynccontextmanager
 async def open_transport(*, max_response: int = MAX_RESPONSE_BYTES, private: bool = True) -> AsyncIterator[Http]:
-    """Opens HTTP for as long as the block lasts; needs asyncio.
+    """Yields a transport over HTTP, which is closed when the block ends. Needs asyncio.
 
-    max_response: bytes. private: requests to addresses of this machine and its networks are allowed. Otherwise such
-    requests are refused (Fault `Local.PrivateAddress`), also if a name resolves to such an address. Behind a proxy, the
-    proxy resolves names.
+    max_response: bytes. private: requests to addresses of this machine and its networks are allowed. Otherwise these
+    requests are refused (Fault `Local.PrivateAddress`), also if a name resolves to a private address. Behind a proxy,
+    the proxy resolves names.
 
-    Proxies come from HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY (never for loopback), certificate authorities
-    from SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE, else certifi's. The number of connections
-    is bounded by admission alone. Raises JobError for an unsupported proxy and for authorities that cannot be read.
+    Proxies come from HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY (never for loopback). Certificate authorities come
+    from SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE, else from certifi. Only admission bounds the
+    number of connections. Raises JobError for an unsupported proxy, and for certificate authorities that cannot be
+    read.
     """
     http = Http(max_response, private)
     try:
@@ -67,7 +68,7 @@ async def open_transport(*, max_response: int = MAX_RESPONSE_BYTES, private: boo
 
 
 class Http:
-    """Transport over sockets: one pool of connections, kept alive and reused."""
+    """A transport over sockets with one pool of connections, which are kept alive and reused."""
 
     def __init__(self, max_response: int, private: bool) -> None:
         self._max_response = max_response
@@ -89,13 +90,13 @@ class Http:
         await self._session.close()
 
     def exchange(self, request: HttpRequest, timeouts: Timeouts) -> _Exchange:
-        """As `Transport.exchange`. Leaving the block before the body's end closes the connection."""
+        """Does the same as `Transport.exchange`. Leaving the block before the body's end closes the connection."""
         return _Exchange(
             self._send(request, timeouts), timeouts, self._max_response, self._body_limit, request.redirects
         )
 
     async def _send(self, request: HttpRequest, timeouts: Timeouts) -> aiohttp.ClientResponse:
-        """Returns the head of the response. Raises Fault."""
+        """Sends the request and returns the head of the response. Raises Fault."""
         _reused.set(False)
         try:
             if len(request.body) <= UNBLOCKED_BYTES:
@@ -127,7 +128,8 @@ class Http:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Records for the current request whether its connection has served an earlier request."""
+    """A connector that records for the current request whether the request's connection has served an earlier
+    request."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -135,7 +137,7 @@ class _Connector(aiohttp.TCPConnector):
         add_sleeper(self)
 
     def slept(self, seconds: float) -> None:
-        """Data that arrived during the sleep is not read yet: read timeouts begin anew."""
+        """Restarts the read timeouts, because data that arrived during the sleep is not read yet."""
         for protocol in list(self._known):
             # aiohttp has no public method for this. Without it, a sleep fails the requests in flight.
             if getattr(protocol, "_read_timeout_handle", None) is not None:
@@ -206,7 +208,8 @@ class _Exchange:
 
 @lru_cache(maxsize=64)
 def _url(text: str) -> yarl.URL:
-    """Returns a valid URL unchanged (yarl would decode some characters); encodes invalid characters of other URLs."""
+    """Returns a valid URL unchanged (yarl would decode some characters). Encodes the invalid characters of other
+    URLs."""
     try:
         return yarl.URL(text if is_valid(text) else str(httpx.URL(text)), encoded=True)
     except (httpx.InvalidURL, ValueError) as error:

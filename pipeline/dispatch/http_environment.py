@@ -1,4 +1,4 @@
-"""Proxies and certificate authorities, as the environment names them."""
+"""Proxies and certificate authorities that the environment names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from pipeline.machine import pass_on
 
 
 def tls_context() -> ssl.SSLContext:
-    """Returns a context that verifies host and chain. Raises JobError for authorities that cannot be read."""
+    """Returns a context that verifies host and chain. Raises JobError for certificate authorities that cannot be
+    read."""
     for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         place = os.environ.get(name)
         if place:
@@ -26,12 +27,13 @@ def tls_context() -> ssl.SSLContext:
 
 
 def _authorities(name: str, place: str) -> ssl.SSLContext:
-    """Raises JobError for a file that is missing or holds no certificates."""
+    """Returns a context with these certificate authorities. Raises JobError for a file that is missing or holds no
+    certificates."""
     try:
         if Path(place).is_dir():
             return ssl.create_default_context(capath=place)
         return ssl.create_default_context(cafile=place)
-    except OSError as error:  # an SSLError is one
+    except OSError as error:  # an SSLError is an OSError
         pass_on(error)
         reason = error.strerror or error
         raise JobError(f"{name} names {place}, from which no certificates can be read: {reason}") from None
@@ -53,7 +55,7 @@ def environment_proxies() -> dict[str, str]:
 
 
 def proxy_for(url: str, proxies: Mapping[str, str]) -> str | None:
-    """Returns the proxy for `url`. Loopback addresses and hosts in NO_PROXY have none."""
+    """Returns the proxy for `url`, None if there is none. Loopback addresses and hosts in NO_PROXY have no proxy."""
     if not proxies:
         return None
     parts = urlsplit(url)

@@ -20,7 +20,7 @@ def shortage_of(error: Exception) -> Fault | None:
 
 
 def wire_fault(error: Exception, timeouts: TimeoutsSection) -> Fault | None:
-    """Returns the fault for an error of the connection or of HTTP, None for a bug."""
+    """Returns the fault for an error of the connection or of HTTP; None for a bug."""
     match error:
         case aiohttp.ClientConnectorCertificateError():
             return Fault("account", "Local.CertificateRefused", f"{error.host}: {error.certificate_error}")
@@ -54,7 +54,7 @@ def _transient(name: str, message: str) -> Fault:
 
 
 def write_timeout(seconds: float) -> Fault:
-    """The request was not sent within `timeouts.write`."""
+    """Returns the fault of a request that was not sent within `timeouts.write`."""
     return _transient("WriteTimeout", f"the request could not be sent within {seconds:g} s (timeouts.write)")
 
 

@@ -1,4 +1,4 @@
-"""What a run found of an account's quota, kept for the next run: a small file for each account, without the key."""
+"""Keeps what a run found of an account's quota for the next run: in a small file for each account, without the key."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pipeline.dispatch.ledger_folder import NAME, account_path
 from pipeline.errors import MachineError
 
 OLDEST_SECONDS = 90 * 86_400.0
-"""A quota that was found so long ago is found anew."""
+"""A quota that was found longer ago is found anew."""
 
 
 def learnt_path(key: AccountKey) -> Path:
-    """The file of an account in the user's folder for states (XDG Base Directory Specification 0.8), under a name that
-    does not tell the key. Raises LedgerError where the folder cannot be used."""
+    """Returns the file of an account in the user's folder for states (XDG Base Directory Specification 0.8). The file's
+    name does not show the key. Raises LedgerError if the folder cannot be used."""
     state = Path(os.environ.get("XDG_STATE_HOME", ""))
     try:
         if not state.is_absolute():
@@ -30,13 +30,13 @@ def learnt_path(key: AccountKey) -> Path:
         state.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LedgerError(f"{error.filename or state}: {error.strerror}") from None
-    except RuntimeError as error:  # a user without a home
+    except RuntimeError as error:  # the user has no home folder
         raise LedgerError(str(error)) from None
     return account_path(key, state / NAME).with_suffix(".json")
 
 
 def recall(path: Path) -> Learnt | None:
-    """What the last run found; None where nothing of use is known."""
+    """Returns what the last run found; None if no usable quota is known."""
     try:
         found = msgspec.json.decode(path.read_bytes(), type=Learnt)
     except (OSError, msgspec.MsgspecError):
@@ -45,7 +45,7 @@ def recall(path: Path) -> Learnt | None:
 
 
 def keep(path: Path, learnt: Learnt) -> None:
-    """Replaces the file in one step. Raises MachineError."""
+    """Writes `learnt` with the current time. Replaces the file in one step. Raises MachineError."""
     draft = path.with_name(f"{path.stem}-{secrets.token_hex(4)}.tmp")
     try:
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

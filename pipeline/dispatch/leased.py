@@ -1,4 +1,4 @@
-"""The rate of starts that several runs lease from one ledger. It replaces `Rate` where runs share a quota."""
+"""The rate of starts that several runs lease from one ledger. If runs share a quota, this rate replaces `Rate`."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from pipeline.dispatch.ledger import Ask, Grant, Ledger, LedgerError, Terms, low
 from pipeline.dispatch.rate import MAX_CATCH_UP_SECONDS, ROUNDING, Rate
 
 BLOCK_SECONDS = 0.1
-"""Length of one lease. The next lease is taken when so much is left (half of it in a run that is alone). A run whose
-loop is busy for a while still has starts, and no other run waits longer than this for its starts."""
+"""Length of one lease. The next lease is taken when this time is left (half of this time in a run that is alone). So a
+run whose loop is busy for a while still has starts, and no other run waits longer than this time for its starts."""
 ALONE_SECONDS = 0.25
-"""Length of one lease of a run that is alone: fewer leases. Within the horizon, so that a second run begins at once."""
+"""Length of one lease of a run that is alone. Longer leases are fewer leases. The length is within the horizon, so that
+a second run begins at once."""
 OWN_RATE_SECONDS = 0.2
-"""A run whose own rate is below the ceiling takes its next lease so early, because other runs hold longer leases."""
+"""A run whose own rate is below the ceiling takes its next lease when this time is left, because other runs hold longer
+leases."""
 MOST_STARTS = 512
 ANSWER_SECONDS = 1.0
-"""A run ignores a ledger that has not answered for so long, and asks it again after the same time."""
+"""If a ledger has not answered for this time, the run ignores the ledger. The run asks the ledger again after the same
+time."""
 Ceilings = tuple[float | None, float | None]
-"""Of one run: requests and tokens per second; None = none."""
+"""The ceilings of one run: requests and tokens per second; None = no ceiling."""
 NO_TERMS = Terms(most_starts=None, most_tokens=None, paused=0.0)
 
 
@@ -29,7 +32,8 @@ class Demand(Protocol):
     """The queue of attempts that wait for a start."""
 
     def startable(self, now: float, most: int) -> Sequence[float]:
-        """Returns the tokens of the first attempts in the queue: at most `most`, and at most as many as free slots."""
+        """Returns the tokens of the first attempts in the queue: of at most `most` attempts, and of at most as many
+        attempts as there are free slots."""
 
     def spare(self, now: float) -> int:
         """Returns how many concurrency slots are free now."""
@@ -41,14 +45,14 @@ class Demand(Protocol):
 class LeasedRate(Rate):
     """Requests per second that all runs of an account share. `tokens` is the rate of their tokens.
 
-    `per_second` is the rate in force: the lower of this run's own rate (the one that was set) and the ceiling of all
+    `per_second` is the rate in force: the lower of this run's own rate (the rate that was set) and the ceiling of all
     runs. While no run states a ceiling, nothing is leased, and the run's own rate counts. A start is made at its slot
-    or up to 20 ms later; a later slot is void. A run whose own rate is below the ceiling takes its leases at its own
-    rate: its starts keep the law of `Rate` for windows that are longer by the ledger's horizon. If the ledger fails or
-    does not answer, this is a plain `Rate`, and `problem` says why.
+    or up to 20 ms later. After that the slot is void. A run whose own rate is below the ceiling takes its leases at its
+    own rate: its starts keep the law of `Rate` for windows that are longer by the ledger's horizon. If the ledger fails
+    or does not answer, this object works as a plain `Rate`, and `problem` says why.
 
     most: this run's own ceilings, requests and tokens per second. on_terms: called with the terms of each answer.
-    clock: the clock of the `now` that the methods are given.
+    clock: the clock of the `now` that the methods take.
     """
 
     def __init__(
@@ -79,7 +83,7 @@ class LeasedRate(Rate):
 
     @property
     def per_second(self) -> float | None:
-        """The rate in force. Setting it sets the run's own."""
+        """Returns the rate in force. Setting `per_second` sets the run's own rate."""
         return self._in_force
 
     @per_second.setter
@@ -89,7 +93,7 @@ class LeasedRate(Rate):
             self._decide()
 
     def wait(self, now: float) -> float:
-        """See `Rate`. Takes a lease when one is due."""
+        """See `Rate`. Takes a lease when a lease is due."""
         if self._held.plain:
             return super().wait(now)
         slots = self._slots
@@ -123,7 +127,7 @@ class LeasedRate(Rate):
             super().waited_for(now)
 
     def look(self, now: float) -> None:
-        """States this run's ceilings and reads the terms, unless a lease has just done so."""
+        """States this run's ceilings and reads the terms, unless a lease did the same just before."""
         if now < self._asked_at + (ANSWER_SECONDS if self._without or self._asking else BLOCK_SECONDS):
             return
         if self._asking:
@@ -133,13 +137,13 @@ class LeasedRate(Rate):
             self._ask(now, ())
 
     def flush(self) -> None:
-        """The run is over: reports to the ledger how many tokens the last starts used."""
+        """Reports to the ledger, at the end of the run, how many tokens the last starts used."""
         self._held.void_before(float("inf"))
         if self._held.correction and not self._without:
             self._ask(self._clock(), ())
 
     def do_without(self, reason: str) -> None:
-        """The ledger fails: this run's own limits count until the ledger answers again."""
+        """Continues without the ledger, which fails. This run's own limits count until the ledger answers again."""
         self.problem = self.problem or reason
         self._without, self._asking = True, False
         self._held.clear()
@@ -154,7 +158,8 @@ class LeasedRate(Rate):
         self._paced = own is not None and (shared is None or own < shared * (1 - ROUNDING))
 
     def _may_ask(self, now: float) -> bool:
-        """A run with a lower rate of its own asks at that rate, so that its slots are not too early to be used."""
+        """Tells whether the run may take a lease now. A run whose own rate is below the ceiling asks at its own rate,
+        so that its slots do not come too early to be used."""
         return super().wait(now) == 0.0 if self._paced else len(self._slots) <= self._few
 
     def _lease(self, now: float) -> None:
@@ -168,10 +173,10 @@ class LeasedRate(Rate):
             self._ask_at = now + MAX_CATCH_UP_SECONDS
 
     def _wanted(self, now: float) -> Sequence[float]:
-        """Returns the tokens of the starts that can be made in the next tenth of a second and are not leased yet.
+        """Returns the tokens of the starts that can be made within the length of one lease and are not leased yet.
 
-        If the rate does not hold starts back, few attempts wait in the queue. Then the number of starts is that of the
-        last 20 ms, the time for which a slot is valid.
+        If the rate does not hold starts back, few attempts wait in the queue. Then the number of starts is the number
+        that the run makes in 20 ms, the time for which a slot is valid.
         """
         held, rate = len(self._slots), self._in_force
         seconds = ALONE_SECONDS if self._alone else BLOCK_SECONDS
@@ -220,8 +225,9 @@ class LeasedRate(Rate):
         self._on_terms(terms)
 
     def _take(self, now: float, grant: Grant, wanted: Sequence[float]) -> None:
-        """Adds the slots. The next lease is due when a block is left, or later if other runs hold the whole horizon."""
-        # Random: otherwise runs that ask at the same moments would always be served in the same order.
+        """Adds the granted slots. The next lease is due when a block is left, or later if other runs hold the whole
+        horizon."""
+        # The time is random. Otherwise runs that ask at the same moments would always be served in the same order.
         short = now + grant.again + BLOCK_SECONDS * random.uniform(0.25, 0.75)  # noqa: S311
         if not grant.slots:
             self._ask_at = short if wanted else self._due

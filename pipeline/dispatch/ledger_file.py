@@ -27,14 +27,14 @@ _MAGIC = b"mbl1"
 BUSY_SECONDS = 0.002
 """Pause before the next try if another run holds the lock. A run holds the lock for some microseconds."""
 STUCK_SECONDS = 1.0
-"""If a lock is held for so long, its process was stopped while it held the lock."""
+"""If a process holds the lock for this time, the process was stopped while it held the lock."""
 TRIES = 50
 LOOK_SECONDS = 1.0
-"""Pause between two checks whether the path still names the open file."""
+"""Pause between two checks whether the path still leads to the open file."""
 
 
 def boot_id() -> bytes:
-    """Returns eight bytes that differ after each start of the machine; zeros if the system has no boot id."""
+    """Returns eight bytes that change with each start of the machine; zeros if the system has no boot id."""
     try:
         text = Path("/proc/sys/kernel/random/boot_id").read_bytes()  # proc(5)
     except OSError:
@@ -45,10 +45,10 @@ def boot_id() -> bytes:
 class FileLedger:
     """A `Ledger` in the file `path`, which is created if it is missing.
 
-    The record is written in one write of less than a page, so that after a kill the old record or the new one is there.
-    A damaged record is replaced by a new one, which grants after one horizon. Times are CLOCK_MONOTONIC, which all
-    processes of a machine share and which stops while the machine is suspended, as the timers of the runs do. A record
-    from before the last boot is void. No call waits for the lock.
+    The record is written in one write of less than a page. So after a kill, the file holds the old record or the new
+    record. A damaged record is replaced by a new record, which grants after one horizon. Times are CLOCK_MONOTONIC,
+    which all processes of a machine share. That clock stops while the machine is suspended, as the timers of the runs
+    do. A record from before the last boot is void. No call waits for the lock.
 
     Raises LedgerError if the file cannot be opened or other users may use it.
     """
@@ -77,7 +77,7 @@ class FileLedger:
         raise LedgerError("another run holds the lock of the ledger")
 
     def close(self) -> None:
-        """Closes the file, which stays: other runs may use it."""
+        """Closes the file. The file is not removed, because other runs may use it."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -142,7 +142,7 @@ def pack(record: Record, boot: bytes, now: float) -> bytes:
 
 
 def unpack(raw: bytes, boot: bytes, now: float) -> Record | None:
-    """Returns the record in `raw`: an empty one if it is from before this boot, None if it is damaged."""
+    """Returns the record in `raw`; an empty record if `raw` is from before this boot; None if `raw` is damaged."""
     if len(raw) != SIZE:
         return None
     magic, checksum = _HEAD.unpack_from(raw)
@@ -150,6 +150,6 @@ def unpack(raw: bytes, boot: bytes, now: float) -> Record | None:
     if magic != _MAGIC or checksum != zlib.crc32(body):
         return None
     written_on, at, *values = _BODY.unpack(body)
-    if written_on != boot or at > now:  # a clock that is behind the record was reset
+    if written_on != boot or at > now:  # if the clock is behind the record, the clock was reset
         return Record()
     return Record(*values)

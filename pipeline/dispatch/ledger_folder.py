@@ -22,14 +22,14 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def ledger_path(key: AccountKey) -> Path:
-    """Returns the file of an account's ledger. Raises LedgerError as `account_path`."""
+    """Returns the file of an account's ledger. Raises the same errors as `account_path`."""
     return account_path(key, usual_folder())
 
 
 def account_path(key: AccountKey, folder: Path) -> Path:
     """Returns the file of an account in `folder`, which is created if it is missing.
 
-    The name is a SHA-256 hash of the key and a random salt that stays in the folder, so that a name does not show its
+    The name is a SHA-256 hash of the key and a random salt that stays in the folder, so that a name does not show the
     key. Raises LedgerError if the folder cannot be used or other users may use it.
     """
     try:
@@ -42,14 +42,14 @@ def account_path(key: AccountKey, folder: Path) -> Path:
     else:
         account = "name " + key.account
     parts = (key.provider, key.host, account, key.model)
-    text = msgspec.json.encode(parts)  # so that no two lists of parts are the same text
+    text = msgspec.json.encode(parts)  # different parts never give the same text
     return folder / hashlib.sha256(text).hexdigest()[:32]
 
 
 def usual_folder() -> Path:
-    """`$XDG_RUNTIME_DIR/multimodal-batch` where that variable names a folder of this user, else one folder for each
-    user in the system's folder of temporary files. XDG Base Directory Specification 0.8: the variable's folder belongs
-    to the user, and no other may enter it."""
+    """Returns `$XDG_RUNTIME_DIR/multimodal-batch` if that variable names a folder of this user. Otherwise returns a
+    folder for this user in the system's folder of temporary files. XDG Base Directory Specification 0.8: the variable's
+    folder belongs to the user, and no other user may enter it."""
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
     if runtime.is_absolute():
         try:
@@ -63,7 +63,7 @@ def usual_folder() -> Path:
 
 def open_private(path: Path) -> int:
     """Returns a descriptor of the file, which is created if it is missing. Raises LedgerError for a link, for a file or
-    folder of another user, and if other users have permissions."""
+    folder of another user, and for a file or folder that other users may use."""
     try:
         _make(path.parent)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -81,8 +81,8 @@ def open_private(path: Path) -> int:
 
 
 def _make(folder: Path) -> None:
-    """Creates the folder, or checks that the existing folder belongs to this user alone. No other user can replace it
-    later, because its parent belongs to this user or has the sticky bit."""
+    """Creates the folder, or checks that the existing folder belongs to this user alone. No other user can replace the
+    folder later, because the folder's parent belongs to this user or has the sticky bit."""
     with suppress(FileExistsError):
         folder.mkdir(0o700)
     found = folder.lstat()

@@ -1,4 +1,4 @@
-"""One admission for concurrency, requests and tokens together, first come first served."""
+"""The admission of attempts: concurrency, requests and tokens together, first come first served."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ NEVER = float("inf")
 
 
 class Ticket:
-    """One admitted attempt. It holds a slot until `Admission.release`. at: when it was admitted. number: its place
-    in the order of all attempts."""
+    """One admitted attempt, which holds a slot until `Admission.release`. at: when the attempt was admitted. number:
+    the attempt's place in the order of all attempts."""
 
     __slots__ = ("at", "estimate", "number", "tokens")
 
@@ -43,9 +43,10 @@ class _Waiter:
 class Admission:
     """The queue of attempts that wait to be sent.
 
-    `requests` and `tokens` are rates per second (None = no limit); `limit` is the concurrency in force, read at each
-    decision, `pause` the seconds for which nothing may start, `ramp` the seconds until the limit may have grown by
-    itself. These are functions of the clock's time, so that ramps and cool-downs need no task. Each decision is O(1).
+    `requests` and `tokens` are rates per second (None = no limit). `limit` returns the concurrency in force, and is
+    read at each decision. `pause` returns the seconds for which no attempt may start. `ramp` returns the seconds until
+    the limit may have grown by itself. These three are functions of the clock's time, so that ramps and cool-downs need
+    no task. Each decision is O(1).
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Admission:
     async def acquire(self, tokens: int | None) -> Ticket:
         """Waits for admission. tokens: the estimate; None reserves the mean of the replies so far.
 
-        Raises Fault (`Local.TooManyTokens`) for more tokens than a minute allows.
+        Raises Fault (`Local.TooManyTokens`) if an attempt needs more tokens than a minute allows.
         """
         waiter = _Waiter(self._reservation(tokens), tokens)
         self._queue.append(waiter)
@@ -145,8 +146,9 @@ class Admission:
         return min(tokens, round(tokens * self._ratio))
 
     def _learn(self, used: int, estimate: int | None) -> None:
-        """Estimates are upper bounds, and tokens that were reserved in excess come back too late to be used in full.
-        Therefore the largest recent share of an estimate that a reply used scales the next reservations."""
+        """Learns how many tokens a reply used. Estimates are upper bounds, and tokens that were reserved in excess come
+        back too late to be used in full. Therefore the largest recent share of an estimate that a reply used scales the
+        next reservations."""
         if not used:
             return
         self._mean_tokens += (used - self._mean_tokens) * (0.05 if self._mean_tokens else 1.0)
@@ -155,7 +157,8 @@ class Admission:
             self._ratio = max(share, self._ratio + (share - self._ratio) * 0.02)
 
     def _delay(self, now: float, limit: int) -> float:
-        """Returns the seconds until the first in the queue may start; NEVER if it must wait for a release."""
+        """Returns the seconds until the first attempt in the queue may start; NEVER if the attempt must wait for a
+        release."""
         self.rate_bound = False
         paused = self._pause(now)
         if paused > ROUNDING:
@@ -179,7 +182,7 @@ class Admission:
             waiter.event.set()
 
     async def _first(self, waiter: _Waiter, event: anyio.Event, now: float) -> None:
-        """The first in the queue sleeps until it may start, or until something changes."""
+        """Sleeps until the first attempt in the queue may start, or until something changes."""
         delay = self._delay(now, self._limit(now))
         waiter.wakes_at = now + delay
         slower = self._slower
@@ -189,7 +192,8 @@ class Admission:
             slower.waited_for(anyio.current_time())
 
     def _abandon(self, waiter: _Waiter) -> None:
-        """A waiter that was cancelled leaves the queue or gives its slot back. The next waiter may be the first now."""
+        """Takes a cancelled waiter out of the queue, or gives the waiter's slot back. The next waiter may be the first
+        now."""
         if waiter.ticket is not None:
             self.in_flight -= 1
         waiter.gone = True

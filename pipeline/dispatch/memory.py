@@ -12,10 +12,11 @@ import anyio
 
 
 class MemoryLimit:
-    """Bounds the bytes of prepared rows. A row acquires before it is prepared and releases when it has ended.
+    """The bound on the bytes of prepared rows. `acquire` is called before a row is prepared, `release` when the row has
+    ended.
 
-    The size of a row is known only when it is prepared. Until then the mean of the last rows is counted. A row that is
-    larger than the bound is prepared alone.
+    The size of a row is known only when the row is prepared. Until then the mean of the last rows is counted. A row
+    that is larger than the bound is prepared alone.
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -26,7 +27,7 @@ class MemoryLimit:
         self._queue: deque[anyio.Event] = deque()
 
     async def acquire(self) -> int:
-        """Waits until a row fits. Returns the bytes that are counted for now."""
+        """Waits until a row fits. Returns the bytes that are counted for the row until `settle`."""
         while self.rows and self.bytes + self._mean > self._most_bytes:
             event = anyio.Event()
             self._queue.append(event)
@@ -44,7 +45,8 @@ class MemoryLimit:
         return taken
 
     def settle(self, taken: int, size: int) -> int:
-        """The row is prepared and holds `size` bytes. Returns the bytes that are counted now."""
+        """Counts `size` bytes for a row that is prepared now, instead of `taken`. Returns the bytes that are counted
+        now."""
         self._mean += (size - self._mean) * (0.1 if self._mean else 1.0)
         self.bytes += size - taken
         if size < taken:
@@ -52,7 +54,7 @@ class MemoryLimit:
         return size
 
     def release(self, taken: int) -> None:
-        """The row has ended."""
+        """Gives back the bytes of a row that has ended."""
         self.rows -= 1
         self.bytes -= taken
         self._wake()
@@ -63,10 +65,11 @@ class MemoryLimit:
 
 
 RELAXED = (50_000, 20, 20)
-"""2,000 rows in flight are about 200,000 objects, none of them garbage. With the default thresholds (700, 10, 10) the
-collector visits them again and again: 40 % of the CPU at 2,000 in flight. A row that has ended leaves no cycle that
-holds its request (tests/faults/test_garbage.py), so that little memory waits for a collection. Measured at 2,000 in
-flight, 3 s latency: 425 µs a row by default, 313 at 10,000, 273 at 50,000."""
+"""Thresholds of the garbage collector. 2,000 rows in flight are about 200,000 objects, and no object is garbage. With
+the default thresholds (700, 10, 10) the collector visits the objects again and again: 40 % of the CPU at 2,000 in
+flight. A row that has ended leaves no cycle that holds its request (tests/faults/test_garbage.py), so little memory
+waits for a collection. Measured at 2,000 in flight, 3 s latency: 425 µs a row by default, 313 at 10,000, 273 at
+50,000."""
 
 _lock = threading.Lock()
 _runs = 0
@@ -75,7 +78,7 @@ _before = gc.get_threshold()
 
 @contextmanager
 def relaxed_gc() -> Iterator[None]:
-    """Raises the process's thresholds as long as any such block lasts, in any thread."""
+    """Raises the collector's thresholds of this process as long as any block of `relaxed_gc` lasts, in any thread."""
     global _runs, _before
     with _lock:
         if not _runs:

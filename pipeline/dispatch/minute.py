@@ -1,4 +1,5 @@
-"""A limit that is counted by the minute: seen when nothing at all is taken any more, kept by never reaching it."""
+"""A limit that a service counts by the minute. The limit shows when the service takes no request any more. A run keeps
+the limit by never reaching it."""
 
 from __future__ import annotations
 
@@ -7,28 +8,33 @@ import math
 from pipeline.dispatch.sends import MINUTE, SECOND, Sent
 
 WALL = 5
-"""Refusals in a row, nothing taken for a second: chance of 10 % makes one such row in 100,000."""
+"""Consecutive refusals that make a wall, if the service takes no request for a second. If chance refuses 10 % of the
+requests, five consecutive refusals come once in 100,000."""
 SLOW = 5.0
-"""Starts per second after such a row, until a second is over or a request is taken."""
+"""Starts per second after so many consecutive refusals, until a second is over or a request is taken."""
 LEAST = 20
-"""Requests in the minute before: fewer are no quota."""
+"""Requests in the minute before a wall. If there are no more than these, the wall shows no quota."""
 PROBE = 0.5
-"""Starts per second while nothing is taken: the minute's end is seen within two seconds."""
+"""Starts per second while the service takes no request. So the minute's end is seen within two seconds."""
 TRICKLE = 0.2
-"""Of the even rate, while the minute is full: the next start waits for at most five places to become free."""
+"""Share of the even rate that is used while the minute is full. So the next start waits for at most five free
+places."""
 BELOW = 0.01
-"""Of the limit, as a margin: requests arrive up to 10 ms after they start."""
+"""Margin below the limit, as a share of the limit, because requests arrive up to 10 ms after they start."""
 NEAR = 0.97
-"""Of the limit: a refusal from here on is the minute's."""
+"""Share of the limit. If this share was taken, a refusal is the minute's."""
 RAISE = 0.05
-"""A limit that was not touched for two minutes is tried so much higher, then twice as much: a try costs refusals."""
+"""Share by which a limit is raised for a try, if the limit was not touched for two minutes. The next try raises the
+limit by twice the share. A try costs refusals."""
 
 
 class Minute:
-    """The limit of a minute, if the service has one. `limit` is infinite until a wall shows it: what was taken in the
-    minute before. A wall that ends before any request left the minute shows a fixed minute that has turned. A wall of
-    requests that say the service is busy, and nothing of a quota, is an outage: `down`. `row`: refusals since the last
-    request that was taken.
+    """The limit of a minute, if the service has such a limit. `limit` is infinite until a wall shows the limit.
+
+    A wall is a series of refusals during which the service takes no request. The limit is the number of requests that
+    were taken in the minute before the wall. If a wall ends before any request left the minute, the service counts
+    fixed minutes, and a new minute has begun. If the refusals of a wall say that the service is busy, and name no
+    quota, the wall is an outage: `down`. `row`: refusals since the last request that was taken.
     """
 
     def __init__(self) -> None:
@@ -43,15 +49,16 @@ class Minute:
         self._raised_at = 0.0
 
     def expect(self, limit: float) -> None:
-        """The limit is known from before."""
+        """Takes over a limit that an earlier run found."""
         self.limit = self._allowed = limit
 
     def paused(self, until: float) -> None:
-        """The service asked for a pause until then."""
+        """Notes that the account is paused until `until`."""
         self._paused_until = until
 
     def taken(self, in_minute: float) -> bool:
-        """A request was taken, after so many in the minute. True where the service's own minute has turned."""
+        """Notes that a request was taken. in_minute: requests taken in the minute before. Returns True if the service's
+        own minute has begun anew."""
         turned = self._walled and in_minute >= self.limit
         self._walled, self.row = False, 0
         if not math.isinf(self.limit):
@@ -59,8 +66,8 @@ class Minute:
         return turned
 
     def refused(self, sent: Sent, in_minute: float, in_second: float) -> bool:
-        """Requests were refused. True where the minute is why, or an outage that looks like one; `fell` where that has
-        just been found out."""
+        """Notes refused requests. Returns True if the minute is the cause, or an outage that looks like the minute.
+        Sets `fell` if this cause has just been found."""
         self.fell = self.down = False
         if self._walled:
             return True
@@ -81,8 +88,8 @@ class Minute:
         return self.fell
 
     def rate(self, now: float, in_minute: float) -> float:
-        """Starts per second: what is left of the minute is used up within a second. in_minute: what was taken and may
-        yet be taken."""
+        """Returns the starts per second. What is left of the minute may be used up within a second. in_minute: requests
+        that were taken, or may yet be taken."""
         if self.row >= WALL and not self._walled:
             return SLOW
         if math.isinf(self.limit):

@@ -30,7 +30,7 @@ from pipeline.types import Answered, Attempt, Ending, Left, Reply
 T = TypeVar("T")
 
 _JOB_IS_WRONG = ("account", "circuit")
-"""Reasons of a stop after which the refused rows are left for the next run."""
+"""Reasons of a stop after which the withheld rows remain for the next run."""
 
 LEAST_AHEAD = 8
 MOST_AHEAD = 128
@@ -85,10 +85,10 @@ class Pool(Generic[T]):
         """Sends every row of `source` until the source ends or the run is stopped. Returns why the run ended.
 
         source: `next` of an iterator must not block for long. Rows that a stop leaves unread are not touched. ask:
-        prepares a row (loads its media in threads). A Fault that `ask` raises is the row's failure: nothing is sent.
-        If `ask` returns None, the caller ends the row. done: called in the loop's thread, exactly once for each other
-        row that was read. A MachineError from `done` or `on_attempt` stops the run, which ends when the requests in
-        flight have ended. Any other error stops the run too, and is then raised.
+        prepares a row (loads the row's media in threads). A Fault that `ask` raises is the row's failure: nothing is
+        sent. If `ask` returns None, the caller ends the row. done: called in the loop's thread, exactly once for each
+        other row that was read. A MachineError from `done` or `on_attempt` stops the run, which ends when the requests
+        in flight have ended. Any other error stops the run too, and is then raised.
         """
         self._source: Source[T] = Inline(source) if isinstance(source, Iterator) else source
         self._ask, self._endings = ask, Endings(self._context, done, self._on_bug)
@@ -109,9 +109,8 @@ class Pool(Generic[T]):
 
     @asynccontextmanager
     async def aside(self) -> AsyncIterator[None]:
-        """A block of `ask` in which a row waits for another party, for example the host of an image.
-
-        Another row is prepared in the meantime, so that slow hosts do not hold all workers."""
+        """Marks a block of `ask` in which a row waits for another party, for example the host of an image. Another row
+        is prepared in the meantime, so that slow hosts do not hold all workers."""
         self._aside += 1
         self._start_workers(anyio.current_time())
         try:
@@ -121,15 +120,16 @@ class Pool(Generic[T]):
 
     @property
     def counters(self) -> Counters:
-        """What the pool counts. The pool counts attempts; whoever records the endings counts rows."""
+        """Returns what the pool counts. The pool counts attempts. The code that records the endings counts rows."""
         return self._context.counters
 
     def gauges(self) -> Gauges:
-        """Returns the gauges of now. Must be called from the loop's thread."""
+        """Returns the current gauges. Must be called from the loop's thread."""
         return gauges(self._context, self._memory, self._began)
 
     def _start_workers(self, now: float) -> None:
-        """Keeps a few rows prepared ahead of the requests in flight. Called at each admission."""
+        """Starts workers, so that a few rows are prepared ahead of the requests in flight. Is called at each
+        admission."""
         limit = self._context.account.limit(now)
         ahead = self._context.policy.ahead or max(LEAST_AHEAD, min(MOST_AHEAD, limit // 4))
         while not self._exhausted and self._workers - self._aside - len(self._context.in_flight) < ahead:
@@ -157,7 +157,8 @@ class Pool(Generic[T]):
             self._end_if_over()
 
     async def _retry_aside(self, row: Row[T], fault: Fault) -> None:
-        """The retries of a row in a task of their own: a row that waits for a retry holds no slot and no worker."""
+        """Makes the retries of a row in a separate task. So a row that waits for a retry holds no slot and no
+        worker."""
         assert row.call is not None
         try:
             await self._process(row, row.call.go_on(fault))
@@ -216,7 +217,7 @@ class Pool(Generic[T]):
         self._endings.end(row.item, ending)
 
     def _on_stop(self) -> None:
-        """A stop was requested: rows that wait are left at once, requests in flight have the grace period."""
+        """Handles a request to stop: rows that wait are left at once, requests in flight have the grace period."""
         self._halt()
         if self._stop.now:
             self._context.set_deadline(anyio.current_time())
@@ -224,7 +225,7 @@ class Pool(Generic[T]):
             self._context.set_deadline(anyio.current_time() + self._stop.grace)
 
     def _on_bug(self, error: Exception) -> None:
-        """Sends nothing new. `run` raises the first bug when the requests in flight have ended."""
+        """Keeps the first bug and sends nothing new. `run` raises this bug when the requests in flight have ended."""
         if self._bug is None:
             self._bug = error
         self._halt()

@@ -21,14 +21,14 @@ from pipeline.types import Attempt, Reply
 T = TypeVar("T")
 
 SILENCE_CHECK_SECONDS = 0.5
-"""Pause between two checks whether a silent service has left requests in flight."""
+"""Seconds between two checks whether requests to a silent service are still in flight."""
 
 
 @dataclass(kw_only=True, eq=False)
 class PoolContext(Generic[T]):
     """The shared state of a pool's calls.
 
-    halted: nothing new is sent. ending: the source has no more rows, so that no other row waits behind a retry. slept:
+    halted: nothing new is sent. ending: the source has no more rows, so no other row waits behind a retry. slept:
     seconds for which the process slept. check_sleep: moves the deadlines at once if the process has just slept.
     admitted: called with the time of each admission. waiting_retries: rows that wait to be sent again.
     """
@@ -55,7 +55,7 @@ class PoolContext(Generic[T]):
         self.silence = Silence(self.policy.silence)
 
     def on_sleep(self, seconds: float) -> None:
-        """The process slept for `seconds`: the requests in flight get as much more time."""
+        """Gives the requests in flight `seconds` more time, because the process slept for `seconds`."""
         self.slept += seconds
         self.silence.slept(seconds)
         for scope in self.in_flight:

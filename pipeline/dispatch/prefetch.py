@@ -30,10 +30,11 @@ END: Literal[Mark.END] = Mark.END
 
 
 class Source(Protocol[Read]):
-    """Rows that are read elsewhere, so that no read blocks the loop."""
+    """A source of rows that are read elsewhere, so that no read blocks the loop."""
 
     def poll(self) -> Read | Mark:
-        """Returns the next row without waiting. Raises an error of the reader after the rows before it."""
+        """Returns the next row without waiting. Raises an error of the reader after the rows that were read before the
+        error."""
         ...
 
     async def wait(self) -> None:
@@ -48,15 +49,15 @@ class Inline(Generic[T]):
         self._rows = rows
 
     def poll(self) -> T | Mark:
-        """As `Source.poll`; never `NOT_READY`."""
+        """Does the same as `Source.poll`. Never returns `NOT_READY`."""
         return next(self._rows, END)
 
     async def wait(self) -> None:
-        """As `Source.wait`; never needed."""
+        """Does nothing, because `poll` never returns `NOT_READY`."""
 
 
 MOST_ROWS = 512
-"""Rows that are read and not yet taken: a quarter of a second at the fastest rate."""
+"""Most rows that are read and not yet taken: a quarter of a second at the fastest rate."""
 
 STEP_SECONDS = 0.05
 """If rows to send are rare, the rows found so far are handed over after this time."""
@@ -65,8 +66,8 @@ STEP_SECONDS = 0.05
 class Prefetcher(Generic[T]):
     """A source for the pool. `read` runs in a task beside the pool, as long as the block lasts.
 
-    source: called with a function that says whether to continue; returns the rows. While it finds no row, it must call
-    this function now and then, because the end of the block waits for the thread.
+    source: called with a function that tells whether to continue; returns the rows. While `source` finds no row, it
+    must call this function now and then, because the end of the block waits for the thread.
     """
 
     def __init__(self, source: Callable[[Callable[[], bool]], Iterator[T]], most: int = MOST_ROWS) -> None:
@@ -87,7 +88,7 @@ class Prefetcher(Generic[T]):
         self._should_continue = False
 
     def poll(self) -> T | Mark:
-        """As `Source.poll`."""
+        """Does the same as `Source.poll`."""
         if self._rows:
             row = self._rows.popleft()
             if len(self._rows) == self._few:
@@ -98,11 +99,11 @@ class Prefetcher(Generic[T]):
         return END if self._ended else NOT_READY
 
     async def wait(self) -> None:
-        """As `Source.wait`."""
+        """Does the same as `Source.wait`."""
         await self._filled.wait()
 
     async def read(self) -> None:
-        """Reads up to `most` rows ahead, and returns at their end. An error of the reader is raised by `poll`."""
+        """Reads up to `most` rows ahead, and returns when the rows end. `poll` raises an error of the reader."""
         one = anyio.CapacityLimiter(1)
         while not self._ended and self._should_continue:
             most = self._most - len(self._rows)
@@ -118,9 +119,9 @@ class Prefetcher(Generic[T]):
                 await self._wanted.wait()
 
     def _some(self, most: int) -> tuple[list[T], bool, Exception | None]:
-        """Returns rows, whether the rows have ended, and the error that ended them. Blocking.
+        """Reads rows, and blocks. Returns the rows, whether the rows have ended, and the error that ended them.
 
-        The attributes are not changed here: the end must not be visible before the last rows.
+        Does not change the attributes, because the end must not be visible before the last rows.
         """
         rows: list[T] = []
         due = time.monotonic() + STEP_SECONDS

@@ -16,7 +16,7 @@ Cost = tuple[float | None, str | None]
 
 
 def unpriced(usage: Usage) -> Cost:
-    """No price is known."""
+    """Returns a cost that is not known."""
     return None, None
 
 
@@ -29,10 +29,10 @@ class PreparedRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One row ready to be sent.
 
     reader: (status, headers) → Reader of the body. tokens: estimate of input and output together, None = not known.
-    worst_cost: the most that one attempt can cost, in the price's currency. price: usage → (amount, currency).
-    check: the quality gate, a fault (`suspect`) or None. renew: prepares the row anew with fresh uploads, for a fault
-    whose retry is `upload`. follow: prepares the next question of a conversation, when this one has been answered and
-    the answer kept; None where this question is the row's last.
+    worst_cost: the most that one attempt can cost, in the price's currency. price: usage → (amount, currency). check:
+    the quality gate, which returns a fault (`suspect`) or None. renew: prepares the row anew with fresh uploads, for a
+    fault whose retry is `upload`. follow: prepares the next question of a conversation, after this question is answered
+    and the answer is kept; None if this question is the row's last question.
     """
 
     request: HttpRequest
@@ -46,10 +46,11 @@ class PreparedRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """How calls are made. Seconds, bytes; `deadline` counts from a row's admission over all attempts and waits.
+    """How calls are made. Times are in seconds, sizes in bytes. `deadline` counts from the first admission of a
+    question, over all its attempts and waits.
 
-    most_bytes: of requests that are prepared and have not ended. With 2,000 requests in flight, images of 200 KB and a
-    slow service, the process peaks at 335 MB; with 128 MiB, at 355 MB.
+    most_bytes: bytes of requests that are prepared and have not ended. With 2,000 requests in flight, images of 200 KB
+    and a slow service, the process peaks at 335 MB; with 128 MiB, at 355 MB.
     """
 
     timeouts: Timeouts = Timeouts()
@@ -64,7 +65,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def policy_of(job: JobFile) -> Policy:
-    """The policy that a job file asks for. Raises ValueError for a deadline that is not a duration."""
+    """Returns the policy that a job file asks for. Raises ValueError for a deadline that is not a duration."""
     return Policy(
         timeouts=job.timeouts,
         attempts=job.retry.attempts,

@@ -1,4 +1,5 @@
-"""Whether a failed attempt is sent again, after how long, and the loop around such a step (tenacity)."""
+"""Decides whether and when a failed attempt is sent again, and runs the loop around a step that is tried again
+(tenacity)."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ BASE_SECONDS = 0.5
 THROTTLED_BASE_SECONDS = 1.0
 CAP_SECONDS = 60.0
 ISOLATED_CAP_SECONDS = 1.0
-"""For a row that fails while others are answered: at the end of a run, the whole run waits for this row."""
+"""The longest wait of a row that fails while other rows are answered. At the end of a run, the whole run waits for this
+row."""
 MALFORMED_ATTEMPTS = 3
 BUDGET_SECONDS = 10.0
 BUDGET_SHARE = 0.2
@@ -26,14 +28,14 @@ BUDGET_PER_SECOND = 10
 
 
 class Again(msgspec.Struct, frozen=True, kw_only=True):
-    """Send the request again after `seconds`. renewed: upload its files again first."""
+    """The decision to send the request again after `seconds`. renewed: the request's files are uploaded again first."""
 
     seconds: float
     renewed: bool = False
 
 
 class GiveUp(msgspec.Struct, frozen=True, kw_only=True):
-    """The fault ends the call."""
+    """The decision that the fault ends the call."""
 
     because: str
 
@@ -44,8 +46,8 @@ Decision = Again | GiveUp
 class Past(msgspec.Struct, frozen=True, kw_only=True):
     """The history of a call.
 
-    attempts: made so far. once: further attempts that were granted for `once` and `upload`. remaining: seconds until
-    the deadline. throttled: the last attempt counts as throttled, whatever the kind of its fault.
+    attempts: attempts made so far. once: further attempts that were granted for `once` and `upload`. remaining: seconds
+    until the deadline. throttled: the last attempt counts as throttled, whatever the kind of its fault is.
     """
 
     attempts: int
@@ -57,12 +59,14 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
 def decide(
     fault: Fault, past: Past, *, attempts: int, retry_after: float | None, rng: random.Random, isolated: bool = False
 ) -> Decision:
-    """Decides on one fault. retry_after: seconds for which the service asked to wait.
+    """Decides whether a request is sent again after one fault. retry_after: seconds for which the service asked to
+    wait.
 
-    Throttled and transient faults are sent again up to `attempts`; malformed answers up to three attempts; `once` and
-    `upload` one further attempt in all. Waits double from half a second (throttled: a second) to 60 s (1 s for a
-    `isolated` fault, while the account is well), less a jitter of up to a half, and are never shorter than what the
-    service asked for. If a wait would end after the deadline, the call gives up.
+    Requests with throttled and transient faults are sent again until `attempts` attempts were made. Requests with
+    malformed answers are sent again until three attempts were made. `once` and `upload` give one further attempt in
+    all. Waits double from half a second (throttled: a second) to 60 s (1 s for an `isolated` fault, while the account
+    is well), less a jitter of up to a half. Waits are never shorter than the service asked for. An upload needs no
+    wait. If a wait would end after the deadline, the call gives up.
     """
     if fault.retry == "no":
         return GiveUp(because="the same request would fail again")
@@ -85,16 +89,16 @@ def decide(
 
 
 class RetryBudget:
-    """Bounds the load of retries in an outage.
+    """The bound on the load of retries in an outage.
 
     Within ten seconds, retries that are not answered are at most a fifth of the first attempts plus ten a second. A
     retry that does not fit waits; no retry is lost.
 
-    Finagle counts every retry. Here a retry that is answered is given back: a service that answers three quarters of
+    Finagle counts every retry. Here a retry that is answered is given back. So a service that answers three quarters of
     the requests delays no retry, and after an outage retries are free as soon as they are answered. Throttled retries
-    do not count, because the rate bounds them. A retry counts from the moment it is granted until ten seconds after it
-    is sent: otherwise all retries that are granted during a pause of the account would be sent at once when the pause
-    ends.
+    do not count, because the rate bounds them. A retry counts from the moment when it is granted until ten seconds
+    after it is sent. Otherwise all retries that are granted during a pause of the account would be sent at once when
+    the pause ends.
     """
 
     def __init__(
@@ -113,7 +117,7 @@ class RetryBudget:
         self._firsts.add(now)
 
     def answered(self) -> None:
-        """A retry was answered or throttled: the retry does not count any more."""
+        """Stops counting a retry that was answered or throttled."""
         self._retries.give_back()
 
     async def turn(self, rng: random.Random, free: Callable[[], bool] = lambda: False) -> None:
@@ -127,7 +131,7 @@ class RetryBudget:
             self.waiting -= 1
 
     def take(self, now: float, *, free: bool = False) -> bool:
-        """Grants a retry if it fits or is free; False if it must wait."""
+        """Grants a retry if the retry fits or is free. Returns False if the retry must wait."""
         granted = self.unsent + self._retries.total(now)
         if not free and granted >= self._floor + self._share * self._firsts.total(now):
             return False
@@ -135,17 +139,18 @@ class RetryBudget:
         return True
 
     def sent(self, now: float) -> None:
-        """A granted retry was sent."""
+        """Counts a granted retry as sent at `now`."""
         self.unsent -= 1
         self._retries.add(now)
 
     def withdrawn(self) -> None:
-        """A granted retry is not sent any more."""
+        """Gives back a granted retry that is not sent any more."""
         self.unsent -= 1
 
 
 class _Window:
-    """Counts the events of the last `seconds` in 60 cells: constant memory, exact to one cell."""
+    """The count of the events of the last `seconds`, in 60 cells. The memory is constant, and the count is exact to one
+    cell."""
 
     def __init__(self, seconds: float) -> None:
         self._step = seconds / 60
@@ -185,12 +190,11 @@ def load_retrying() -> None:
 async def retrying(
     step: Callable[[], Awaitable[R]], *, wanted: Callable[[BaseException], bool], pause: Callable[[], float]
 ) -> R:
-    """Runs `step` until it returns. After an error, `wanted` says whether the step is run again, and `pause` after
-    how many seconds. Raises the last error of the step, unchanged.
-    """
+    """Runs `step` until it returns. After an error, `wanted` tells whether the step is run again, and `pause` tells
+    after how many seconds. Raises the last error of the step, unchanged."""
     from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-    # From 9.1.4 on, tenacity awaits only functions made with `async def`, no lambda and no partial.
+    # From version 9.1.4 on, tenacity awaits only functions made with `async def`, and no lambda and no partial.
     async def attempt() -> R:
         return await step()
 
@@ -201,4 +205,4 @@ async def retrying(
     try:
         return await loop(attempt)
     finally:
-        loop.iter_state.reset()  # otherwise a cycle keeps the request's bytes until the next garbage collection
+        loop.iter_state.reset()  # else a cycle keeps the request's bytes until the next garbage collection

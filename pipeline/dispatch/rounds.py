@@ -1,4 +1,5 @@
-"""How many requests are in flight at once: as many as help, fewer when answers take longer because of them."""
+"""How many requests are in flight at once. The number grows while more requests help, and falls when answers take
+longer because of the number."""
 
 from __future__ import annotations
 
@@ -8,16 +9,19 @@ from typing import Literal
 from pipeline.dispatch.start import FIRST, FIRST_SLOTS, MOST, ramped
 
 FADE = 1.02
-"""The best round fades by a fiftieth a round, so that a service that became slower is not taken for crowded forever."""
+"""The best round grows worse by a fiftieth each round, so that a service that became slower is not taken for crowded
+for ever."""
 YES, MUCH = 2.0, 3.0
 DEVIATIONS = 4.0
-"""RFC 6298, section 2: the timeout lies so many mean deviations above the mean."""
+"""RFC 6298, section 2: the timeout lies this many mean deviations above the mean."""
 PACED_SECONDS = 10.0
-"""A rate that the user gives paces the starts: enough slots for answers that take as long is harmless."""
+"""If the user gives a rate, there are slots at first for answers that take this long. So many slots do no harm, because
+the rate paces the starts."""
 
 
 class Rounds:
-    """Latency by rounds of as many answers as are in flight, against the best round so far, in seconds."""
+    """The mean latency of each round, compared with the best round so far, in seconds. A round is as many answers as
+    requests are in flight."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -26,7 +30,8 @@ class Rounds:
         self._state: Literal["", "yes", "much"] = ""
 
     def queueing(self, latency: float, limit: float) -> Literal["", "yes", "much"]:
-        """`yes` when answers take twice as long as in the best round, `much` once at the end of a round over three."""
+        """Returns `yes` if answers take more than twice as long as in the best round. Returns `much` once, at the end
+        of a round of more than three times the best. Otherwise returns an empty text."""
         self._count += 1
         self._sum += latency
         if self._count < max(FIRST, limit):
@@ -39,7 +44,8 @@ class Rounds:
 
 
 class Usual:
-    """How long something takes, in seconds, as RFC 6298 measures round trips: the mean, and the mean deviation."""
+    """How long something usually takes, in seconds, as RFC 6298 measures round trips: the mean, and the mean
+    deviation."""
 
     def __init__(self) -> None:
         self.mean = self._deviation = 0.0
@@ -52,14 +58,16 @@ class Usual:
 
     @property
     def most(self) -> float:
-        """Nearly none takes longer."""
+        """Returns a time that nearly no measured time exceeds."""
         return self.mean + DEVIATIONS * self._deviation
 
 
 class Concurrency:
-    """The slots: doubled every round trip until answers queue or a limit shows, one more a round trip from then on.
+    """The slots. The slots double every round trip until answers queue or MOST slots are reached. From then on, one
+    slot is added in each round trip.
 
-    named: the user's number, which is used whatever happens. latency: seconds an answer takes, 0 before the first.
+    named: the user's number, which is used whatever happens. latency: seconds that an answer takes, 0 before the first
+    answer.
     """
 
     def __init__(self, named: int | None, ceiling: float | None) -> None:
@@ -72,7 +80,7 @@ class Concurrency:
         self._from = self._began = math.inf
 
     def limit(self, now: float, rate: float | None) -> int:
-        """Requests in flight at most. rate: starts per second, which are never held back."""
+        """Returns the most requests in flight. rate: starts per second that the slots must not hold back."""
         if self.named:
             return ramped(self._top, now - self._from)
         if not self.latency:
@@ -82,28 +90,29 @@ class Concurrency:
         return min(self._top, max(int(self.slots), int(1.5 * rate * self._rounds.best) + 4))
 
     def ramp(self, now: float) -> float:
-        """Seconds until `limit` has grown by itself; infinite when it does not."""
+        """Returns the seconds until `limit` has grown by itself; infinite if `limit` does not grow by itself."""
         if self.named:
             return 0.05 if self.limit(now, None) < self._top else math.inf
         return math.inf if self.latency else 1 / FIRST
 
     def recall(self, latency: float) -> None:
-        """An earlier run found how long answers take."""
+        """Takes over how long answers take, as an earlier run found it."""
         self.latency = self._rounds.best = max(latency, 1e-3)
 
     def began(self, now: float) -> None:
-        """A request starts."""
+        """Notes that a request starts."""
         if math.isinf(self._began):
             self._began = now
         if math.isinf(self._from):
             self._from = now
 
     def resumed(self, at: float) -> None:
-        """Begins gently again at that time."""
+        """Begins gently again at `at`."""
         self._from = at
 
     def answered(self, latency: float, in_flight: int, *, slot_bound: bool, rate_bound: bool) -> None:
-        """More slots while they are what holds us back, fewer when answers take several times as long as they could."""
+        """Learns from an answer. Adds slots while the slots hold the queue back, or while the slots double and the rate
+        holds the queue back. Takes slots away when answers take several times as long as in the best round."""
         if not self.latency and not self.named:
             self.slots = max(self.slots, min(self._top, in_flight))
         self.latency += (latency - self.latency) * (0.1 if self.latency else 1.0)

@@ -1,5 +1,5 @@
-"""What an account sent of late, in the order of sending: how it was answered, and what it came to in a second and a
-minute."""
+"""The requests that an account sent lately, in the order of sending: how they were answered, and how many requests the
+service took in a second and in a minute."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections import deque
 from collections.abc import Iterator
 
 SECOND, MINUTE = 1.0, 60.0
-"""How services count."""
+"""The windows by which services count, in seconds."""
 CELLS_A_SECOND = 10
-"""How finely the minute is kept: constant memory at any rate."""
+"""Cells for each second of the minute. With cells, the memory is constant at any rate."""
 
 
 class Sent:
-    """The requests that started at one moment. `told`: their loads are known, and what they taught is learnt. `busy`:
-    refused because the service is busy, not for a quota."""
+    """The requests that started at one moment. `told`: the loads of the requests are known, and were handed on to be
+    learnt. `busy`: the service refused because it is busy, not for a quota."""
 
     __slots__ = ("at", "busy", "chance", "counted", "refused", "sent", "slots", "taken", "told", "total", "unsure")
 
@@ -27,10 +27,10 @@ class Sent:
 
 
 class Sends:
-    """Requests in the order of sending. `unsettled`: those whose fate counts as unknown yet.
+    """Requests in the order of sending. `unsettled`: the requests whose result counts as not known yet.
 
-    A request is told once its answer is there and those of all before it, or once its refusal would be back: quick
-    refusals beside slow answers must not count for more than they are.
+    A request is told when its result and the results of all requests before it are known, or when its refusal would
+    have come back. Otherwise quick refusals beside slow answers would count for too much.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Sends:
         self.in_minute = 0.0
 
     def began(self, now: float) -> None:
-        """A request starts."""
+        """Counts a request that starts at `now`."""
         self.in_flight += 1
         sent = self._by_time.get(now)
         if sent is None or sent.told:
@@ -55,7 +55,8 @@ class Sends:
         sent.slots = self.in_flight
 
     def ended(self, started: float, *, refused: bool | None) -> Sent | None:
-        """A request is over; `refused` is None where it says nothing. Returns the requests of that moment."""
+        """Counts a request that ended. refused: None if the request says nothing about a limit. Returns the requests
+        that started at the same moment, None if they are not kept any more."""
         self.in_flight = max(0, self.in_flight - 1)
         sent = self._by_time.get(started)
         if sent is None:
@@ -71,8 +72,8 @@ class Sends:
         return sent
 
     def told(self, until: float) -> Iterator[Sent]:
-        """Those that are told now, their loads filled in. Ones without an answer that started by `until` count as
-        taken."""
+        """Yields the requests that are told now, with their loads filled in. Requests that started by `until` and have
+        no answer count as taken."""
         unsettled = self.unsettled
         while unsettled and (
             unsettled[0].taken + unsettled[0].refused >= unsettled[0].sent or unsettled[0].at <= until
@@ -85,7 +86,8 @@ class Sends:
             yield sent
 
     def count(self, sent: Sent, taken: int, chance: float = 0.0) -> None:
-        """Counts requests among what the service took: those taken, and refused ones as far as chance refused them."""
+        """Counts the requests that the service took: `taken` requests, and the part of the refused requests that chance
+        refused. chance: the expected number of requests in that part."""
         sent.chance, sent.unsure = chance, chance * (1 - chance / max(1, sent.sent - taken))
         self._second.append(sent)
         self._sent += sent.sent
@@ -98,7 +100,7 @@ class Sends:
         self.in_minute += taken
 
     def uncount(self, sent: Sent) -> None:
-        """One that was counted as taken was refused after all."""
+        """Takes back a request that was counted as taken and was refused after all."""
         if self._second and self._second[0].at <= sent.at:
             self._counted -= 1
         cell = next((cell for cell in reversed(self._cells) if cell[0] == int(sent.at * CELLS_A_SECOND)), None)
@@ -107,23 +109,24 @@ class Sends:
             self.in_minute -= 1
 
     def turn(self) -> None:
-        """The service's minute has turned: what it counted is forgotten."""
+        """Forgets the requests of the minute, because the service's own minute has begun anew."""
         self._cells.clear()
         self.in_minute = 0.0
 
     def forget(self, now: float) -> None:
-        """Drops what is older than a minute."""
+        """Drops the requests that are older than a minute."""
         while self._cells and self._cells[0][0] <= (now - MINUTE) * CELLS_A_SECOND:
             self.in_minute -= self._cells.popleft()[1]
 
     @property
     def in_second(self) -> float:
-        """Requests that the service took in the last second."""
+        """Returns how many requests the service took in the last second."""
         return self._counted
 
     def _load(self, sent: Sent) -> None:
-        """The requests of the second up to these, one of them included; of what left the second last, a part counts,
-        so that even spacing gives the exact rate."""
+        """Fills in the loads of `sent`: the requests in the second before `sent`, and one request of `sent`. If
+        requests have left the second, only a part of one request is added, so that evenly spaced requests give the
+        exact rate."""
         second = self._second
         while second and second[0].at <= sent.at - SECOND:
             old = second.popleft()

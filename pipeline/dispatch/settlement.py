@@ -1,4 +1,4 @@
-"""The account of one attempt: the fault of a request that was cut off, tokens, price, and the row of the attempts
+"""The settlement of one attempt: the fault of a request that was cut off, tokens, price, and the row of the attempts
 table."""
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pipeline.types import Attempt, Usage
 INTERRUPTED = "Local.Interrupted"
 
 LONGEST_PAUSE = 3600.0
-"""Seconds. A run does not wait for a service that asks for more: a person must decide."""
+"""Seconds. If a service asks for a longer pause, the run does not wait: a person must decide."""
 LONGEST_SHOWN_PAUSE = 10 * 365 * 86_400.0
 """Seconds. `datetime` cannot show every number that a service may send."""
 
@@ -33,12 +33,13 @@ def worst_cost(prepared: PreparedRequest, budget: Budget) -> float:
 
 
 def cost_of(prepared: PreparedRequest, usage: Usage) -> Cost:
-    """Returns (amount, currency), (None, None) if the service counted nothing."""
+    """Returns (amount, currency); (None, None) if the service counted nothing."""
     return (None, None) if usage == Usage() else prepared.price(usage)
 
 
 def used_tokens(result: AttemptResult) -> int | None:
-    """Returns input and output tokens as the service counted them; 0 if the attempt was free; None if unknown."""
+    """Returns input and output tokens as the service counted them; 0 if the attempt was free; None if the tokens are
+    unknown."""
     usage = result.usage
     if usage.input_tokens is not None:
         return usage.input_tokens + (usage.output_tokens or 0)
@@ -56,13 +57,14 @@ def cut_off_fault(policy: Policy, ended: float, admitted: float, due: float) -> 
 
 
 def resumable(fault: Fault) -> bool:
-    """Whether a call can go on after the fault: a stop did not cut the attempt off, and the fault is no reason to
-    stop."""
+    """Tells whether a call can go on after the fault. A call cannot go on if a stop cut the attempt off, or if the
+    fault is a reason to stop."""
     return fault.code != INTERRUPTED and fault.kind != "account"
 
 
 def long_pause_message(wall: float, seconds: float) -> str:
-    """For people. wall: seconds since the epoch, now. seconds: the pause that the service asks for."""
+    """Returns a text for people. wall: the current time, in seconds since the epoch. seconds: the pause that the
+    service asks for."""
     until = datetime.datetime.fromtimestamp(wall + min(seconds, LONGEST_SHOWN_PAUSE))
     return (
         f"the service asks for a pause until {until:%Y-%m-%d %H:%M} ({seconds / 3600:,.0f} h), longer than "

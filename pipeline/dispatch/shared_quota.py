@@ -15,7 +15,7 @@ from pipeline.dispatch.ledger import TINY, Ledger, LedgerError, Terms, lower
 from pipeline.dispatch.rate import Rate
 
 LOOK_SECONDS = 0.1
-"""The longest time between two exchanges with the ledger, also while the run starts nothing."""
+"""The longest time between two exchanges with the ledger, even while the run starts nothing."""
 SAME_PAUSE = 0.05
 """Seconds. Two pauses that end within this time are one pause, read from two clocks."""
 
@@ -47,12 +47,13 @@ class SharedQuota:
         return found if isinstance(found, SharedQuota) else cls(account, ledger())
 
     def join(self, limits: Limits) -> None:
-        """A job of this process begins: its ceilings count too."""
+        """Adds the ceilings of a job of this process that begins."""
         self._users.append(limits)
         self._lower()
 
     def leave(self, limits: Limits) -> None:
-        """A job of this process has ended. After the last job the account has rates of its own again."""
+        """Removes the ceilings of a job of this process that has ended. After the last job the account has rates of its
+        own again."""
         self._users.remove(limits)
         if self._users:
             self._lower()
@@ -60,13 +61,13 @@ class SharedQuota:
             self._close()
 
     def settled(self, now: float) -> None:
-        """An attempt may have paused the account: tells the other runs at once."""
+        """Tells the other runs at once if an attempt has paused the account."""
         if self._account.cooldown.until > self._until + SAME_PAUSE:
             self._tell_pause(now)
 
     def keep_pause(self) -> None:
-        """The account's pause is this run's guess at an outage, and is not told to other runs: they see an outage
-        themselves, and a run that starts after the outage must not wait."""
+        """Keeps the account's pause for this run alone. The pause is this run's guess at an outage. Other runs see an
+        outage themselves, and a run that starts after the outage must not wait."""
         self._until = self._account.cooldown.until
 
     async def keep(self) -> None:
@@ -110,7 +111,7 @@ class SharedQuota:
         try:
             self._ledger.pause(until - now)
         except LedgerError:
-            return  # tried again at the next exchange
+            return  # the next exchange tries again
         self._until = until
 
     def _on_terms(self, terms: Terms) -> None:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 def gauges(context: PoolContext[Any], memory: MemoryLimit, began: float) -> Gauges:
-    """Returns the gauges of now, and brings the account's pauses into the counters. began: when the pool began."""
+    """Returns the current gauges, and copies the account's number of pauses into the counters. began: when the pool
+    began."""
     now = anyio.current_time()
     account = context.account
     context.counters.cooldowns = account.cooldown.count

@@ -17,7 +17,7 @@ Reason = Literal["finished", "budget", "until", "account", "circuit", "signal", 
 
 
 class Stopped(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run ended. `message` is for people; `fault` is the one that stopped it, if one did."""
+    """How a run ended. `message` is for people. `fault` is the fault that stopped the run, None if no fault did."""
 
     reason: Reason
     message: str = ""
@@ -25,9 +25,9 @@ class Stopped(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stop:
-    """Asks a pool to stop: nothing new is sent, requests in flight have `grace` seconds (None = no bound).
+    """A request to stop a pool. Nothing new is sent, and requests in flight have `grace` seconds (None = no bound).
 
-    The first reason is kept. After a second request, requests in flight are cut off and their rows are left. Must be
+    The first reason is kept. After a second request, requests in flight are cut off and their rows remain. Must be
     called from the event loop's thread (for example a signal handler of the loop), before or while the pool runs.
     """
 
@@ -40,7 +40,7 @@ class Stop:
     def request_stop(
         self, reason: Reason, grace: float | None = None, *, message: str = "", fault: Fault | None = None
     ) -> None:
-        """The first call stops within `grace`, a second one at once."""
+        """Requests a stop. The first call stops the run within `grace` seconds, a second call stops the run at once."""
         if self.stopped is not None:
             self.now = True
         else:
@@ -55,7 +55,8 @@ class Stop:
             self.request_stop(reason, message=message, fault=fault)
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """For the pool: calls `listener` at each request, and at once if a request was made already."""
+        """Calls `listener` at each request to stop, and at once if a stop was requested already. The pool uses this
+        method."""
         self._listener = listener
         if self.stopped is not None:
             listener()
@@ -71,7 +72,7 @@ _ID = re.compile(r"[\w.:/-]*\d[\w.:/-]*")
 
 
 class Circuit:
-    """Opens when, of the last `min_calls` calls that were sent, at least `ratio` failed."""
+    """Opens when at least the share `ratio` of the last `min_calls` calls that were sent has failed."""
 
     def __init__(self, ratio: float, min_calls: int) -> None:
         self._ratio = ratio
@@ -79,7 +80,7 @@ class Circuit:
         self._failed = 0
 
     def ended(self, fault: Fault | None) -> bool:
-        """Counts one call that was sent; True when the circuit opens."""
+        """Counts one call that was sent. Returns True if the circuit opens."""
         calls = self._calls
         broken = fault is not None and fault.kind in BROKEN
         if len(calls) == calls.maxlen:
@@ -89,7 +90,7 @@ class Circuit:
         return len(calls) == calls.maxlen and self._failed >= self._ratio * len(calls)
 
     def message(self, fault: Fault) -> str:
-        """For people: the counts and the last fault."""
+        """Returns a text for people: the counts and the last fault."""
         return f"{self._failed} of the last {len(self._calls)} calls failed, the last one with {fault}"
 
 
@@ -97,10 +98,10 @@ class FirstCalls(Generic[T]):
     """The first calls of a run. If the first `most` calls are all refused alike, the job is wrong and not the rows.
 
     Until this is known, the refusals are withheld. A call with another ending (an answer, a blocked or suspect answer,
-    a refusal with another message) shows that the job can work: then the refusals are failures of their rows.
-    Otherwise the rows are left, so that a run of the corrected job sends them again. Temporary faults (throttled,
-    transient, malformed) and rows that were refused before they were sent do not count. most: 0 withholds nothing.
-    withheld: set when a refusal is withheld.
+    a refusal with another message) shows that the job can work. Then the refusals are failures of their rows. Otherwise
+    the rows remain, so that a run of the corrected job sends them again. Temporary faults (throttled, transient,
+    malformed) and rows that were refused before they were sent do not count. most: 0 withholds nothing. withheld: set
+    when a refusal is withheld.
     """
 
     def __init__(self, most: int) -> None:
@@ -117,7 +118,8 @@ class FirstCalls(Generic[T]):
         return bool(self._held)
 
     def ended(self, item: T, ending: Ending) -> list[tuple[T, Ending]]:
-        """A row has ended. Returns the rows whose endings are known now. Sets `refusal` if the run must stop."""
+        """Takes the ending of a row. Returns the rows whose endings are known now. Sets `refusal` if the run must
+        stop."""
         if not self._watching or not _is_call(ending):
             return [(item, ending)]
         if isinstance(ending, Failed) and ending.fault.kind == "rejected" and self._is_like(ending.fault):
@@ -133,12 +135,12 @@ class FirstCalls(Generic[T]):
         return [*self.rest(left=False), (item, ending)]
 
     def rest(self, *, left: bool) -> list[tuple[T, Ending]]:
-        """Returns the withheld rows: as rows that are left, or as failures. The count of calls continues."""
+        """Returns the withheld rows: as remaining rows, or as failures. The count of calls continues."""
         held, self._held = self._held, []
         return [(item, Left(attempts=ending.attempts) if left else ending) for item, ending in held]
 
     def message(self) -> str:
-        """For people: the refusal, the number of calls, and the settings to check."""
+        """Returns a text for people: the refusal, the number of calls, and the settings to check."""
         return (
             f"the first {self._most} calls were all refused alike, with {self.refusal}. Their rows are left, for it is "
             "the job that is refused: check provider.model, provider.base_url, provider.parameters and the prompt, "
@@ -152,7 +154,8 @@ class FirstCalls(Generic[T]):
 
 
 def _is_call(ending: Ending) -> bool:
-    """Whether a row's ending says something about the job: the row was sent, and did not end with a temporary fault."""
+    """Tells whether a row's ending says something about the job: the row was sent, and did not end with a temporary
+    fault."""
     if isinstance(ending, Answered):
         return True
     return isinstance(ending, Failed) and bool(ending.attempts) and ending.fault.kind not in _TEMPORARY
@@ -165,7 +168,7 @@ _OVERLOADED = frozenset({503, 529})
 """Statuses of a server that is busy or loads its model: the run waits for such a server."""
 
 BLIPS = 5
-"""Fewer attempts do not show an outage, even over a long time: a low rate or a pause may lie between them."""
+"""Fewer attempts do not show an outage, even over a long time, because a low rate or a pause may lie between them."""
 
 
 class Silence:
@@ -185,7 +188,7 @@ class Silence:
         self._reached = False
 
     def attempt_ended(self, now: float, fault: Fault | None) -> None:
-        """An attempt has ended."""
+        """Takes the result of an attempt that has ended."""
         if fault is None or fault.kind not in ("transient", "throttled"):
             self._answered = True
         if fault is None or not (fault.code in UNHEARD or (not self._answered and _is_broken(fault))):
@@ -200,19 +203,20 @@ class Silence:
             self.begun.set()
 
     def slept(self, seconds: float) -> None:
-        """The process slept for `seconds`, which do not count."""
+        """Leaves out `seconds` for which the process slept."""
         if self._since is not None:
             self._since += seconds
 
     def left(self, now: float) -> float | None:
-        """Returns the seconds until the longest silence is reached. Without a silence, renews `begun`, returns None."""
+        """Returns the seconds until the longest silence is reached. Without a silence, renews `begun` and returns
+        None."""
         if self._since is None or self._count < BLIPS:
             self.begun = anyio.Event()
             return None
         return self._since + self._seconds - now
 
     def message(self) -> str:
-        """For people: the seconds, the number of attempts, and the settings to check."""
+        """Returns a text for people: the seconds, the number of attempts, and the settings to check."""
         assert self._last is not None
         what = "the service never answered, and" if self._reached else "nothing was heard of the service, and"
         ended = "with errors" if self._reached else "without a connection"
@@ -224,7 +228,7 @@ class Silence:
 
 
 def _is_broken(fault: Fault) -> bool:
-    """Whether the fault is a server error or a dropped connection. Timeouts and busy servers are not."""
+    """Tells whether the fault is a server error or a dropped connection. Timeouts and busy servers are neither."""
     if fault.code == "Local.Disconnected":
         return True
     return fault.kind == "transient" and (fault.http_status or 0) >= 500 and fault.http_status not in _OVERLOADED

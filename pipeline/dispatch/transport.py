@@ -25,9 +25,9 @@ STALE = "Local.StaleConnection"
 class Exchange(Protocol):
     """A response whose head has arrived. `headers` has lower-case names; a repeated header is joined with `, `.
 
-    `chunks()` gives the body's bytes as they arrive, once. It raises Fault for a silence longer than
-    `timeouts.read` and for a body above the bound. A body that was cut ends the iteration and leaves
-    `complete` False; `complete` is meaningful only after the iteration.
+    `chunks()` yields the body's bytes as they arrive, once. `chunks()` raises Fault for a silence longer than
+    `timeouts.read` and for a body above the bound. If the body was cut, the iteration ends and `complete` stays False.
+    `complete` is meaningful only after the iteration.
     """
 
     @property
@@ -47,8 +47,8 @@ class Transport(Protocol):
 
     Raises Fault: `transient` with `Local.ConnectTimeout`, `Local.WriteTimeout`, `Local.ReadTimeout`,
     `Local.ConnectFailed`, `Local.Disconnected`, `Local.StaleConnection` (to be sent again at once); `malformed` with
-    `Local.NotHttp`; `rejected` with `Local.Redirect`.
-    The caller applies `timeouts.total` (the pool and `read_all` do), because it includes reading the body.
+    `Local.NotHttp`; `rejected` with `Local.Redirect`. The caller applies `timeouts.total` (the pool and `read_all` do
+    so), because the total time includes reading the body.
     """
 
     def exchange(self, request: HttpRequest, timeouts: Timeouts) -> AbstractAsyncContextManager[Exchange]: ...
@@ -88,30 +88,32 @@ async def _exchanged(transport: Transport, request: HttpRequest, timeouts: Timeo
 
 
 def total_timeout(seconds: float) -> Fault:
-    """The attempt as a whole took longer than `timeouts.total`."""
+    """Returns the fault of an attempt that took longer than `timeouts.total` as a whole."""
     return Fault(
         "transient", "Local.TotalTimeout", f"no complete answer within {seconds:g} s (timeouts.total)", retry="yes"
     )
 
 
 def read_timeout(seconds: float) -> Fault:
-    """Nothing arrived for `timeouts.read`."""
+    """Returns the fault of an attempt in which nothing arrived for `timeouts.read`."""
     return Fault("transient", "Local.ReadTimeout", f"nothing arrived for {seconds:g} s (timeouts.read)", retry="yes")
 
 
 def stale_connection() -> Fault:
-    """The server closed an idle connection before it answered, in most cases before the request arrived."""
+    """Returns the fault of an attempt on an idle connection that the server closed before it answered, in most cases
+    before the request arrived."""
     return Fault("transient", STALE, "the server had closed the connection that was kept open", retry="yes")
 
 
 def too_large(limit: int) -> Fault:
-    """The body of the answer is larger than the limit. The rest is not read."""
+    """Returns the fault of an answer whose body is larger than the limit, in bytes. The rest of the body is not
+    read."""
     message = f"the answer is larger than {limit >> 20} MiB"
     return Fault("malformed", "Local.ResponseTooLarge", message, retry="once")
 
 
 def redirect(status: int, location: str) -> Fault:
-    """A 3xx is never followed, so that no API key is sent to another host."""
+    """Returns the fault of a redirect. A 3xx is never followed, so that no API key is sent to another host."""
     target = location.split("?")[0] or "nowhere"
     message = f"the server redirects (HTTP {status}) to {target}; redirects are not followed: correct provider.base_url"
     return Fault("rejected", "Local.Redirect", message, http_status=status)

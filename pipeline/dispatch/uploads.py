@@ -28,7 +28,8 @@ from pipeline.types import Endpoint, HttpRequest, Loaded
 R = TypeVar("R")
 
 KEPT_SECONDS = OBJECT_SECONDS - 3600.0
-"""An upload is not used in the last hour before the service deletes it: a row may wait long before it is sent."""
+"""An upload is not used in the last hour before the service deletes the upload, because a row may wait long before it
+is sent."""
 RENEWED_SECONDS = 30.0
 CERTIFICATE_MARGIN_SECONDS = 60.0
 MOST_REMEMBERED = 20_000
@@ -37,7 +38,7 @@ PATIENCE_SECONDS = 300.0
 
 
 class Uploads:
-    """The uploads of one (endpoint, model): the model named at upload must be the model called.
+    """The uploads for one (endpoint, model). The model that is named at the upload must be the model that is called.
 
     Uploads need no admission and are no attempts: certificates have a quota of their own (100 a second).
     """
@@ -64,7 +65,7 @@ class Uploads:
         """Returns the `oss://` reference to send instead of the bytes. Raises Fault.
 
         Equal files are uploaded once, also at the same time. A reference is reused until an hour before it expires.
-        renew: the service does not know the reference any more. Several rows may report this about one file, so that a
+        renew: the service does not know the reference any more. Several rows may report this about one file, so a
         reference younger than half a minute is kept. After transient faults, up to four attempts are made.
         """
         if renew:
@@ -88,7 +89,7 @@ class Uploads:
             await file.ready.wait()
 
     async def _fresh(self, digest: str, loaded: Loaded) -> str:
-        """Uploads the file. If the upload fails, each row that waits for it tries again itself."""
+        """Uploads the file. If the upload fails, each row that waits for the upload tries the upload itself."""
         file = self._files[digest] = _File()
         try:
             file.url = await self._patiently(lambda: self._upload(loaded))
@@ -166,7 +167,7 @@ class _File:
 
 
 def _digest(loaded: Loaded) -> str:
-    """Returns a hash of the bytes after fitting, with the media type."""
+    """Returns a hash of the fitted bytes, with the media type."""
     body = loaded.body or b""
     content = hashlib.blake2b(body, digest_size=16).hexdigest()
     return f"{content}:{loaded.mime}"

@@ -1,4 +1,5 @@
-"""Refuses job files that cannot mean anything: unknown keys, numbers out of bounds, combinations that contradict."""
+"""Refuses job files that cannot mean anything: unknown keys, keys that contradict each other, values that cannot be
+read."""
 
 from __future__ import annotations
 
@@ -32,12 +33,12 @@ def _unknown(tables: Mapping[str, Any], section: type[Section], prefix: str) -> 
 
 
 def _shown_key(key: str) -> str:
-    """A key's name; it may be what was pasted by mistake."""
+    """Returns a key's name for a message; `…` if the name may be a secret that was pasted by mistake."""
     return "…" if looks_like_key(key) else short(key)
 
 
 def check(name: str, job: JobFile) -> None:
-    """Raises JobError, beginning with the job's name, for the first thing in `job` that cannot be."""
+    """Raises JobError for the first problem of `job`. The message begins with the job's name."""
     for problem in _problems(job):
         raise JobError(f"{name}: {problem}")
 

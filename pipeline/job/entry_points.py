@@ -1,4 +1,4 @@
-"""Providers and tasks of other distributions, by entry points: found by name, and checked before they are used."""
+"""Providers and tasks of other distributions, which are found by the names of entry points and checked before use."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from pipeline.job.values import did_you_mean, for_message
 
 
 class Extensible(msgspec.Struct, frozen=True):
-    """Something that other distributions may bring. `key`: the key of the job file that names it. `group`: of the entry
-    points. `built_in`: the names that this package has. `needed`: the attributes that a brought object must have."""
+    """A kind of object that other distributions may bring (providers, tasks). `key`: the key of the job file that names
+    the object. `group`: the group of the entry points. `built_in`: the names of this package's own objects. `needed`:
+    the attributes that a brought object must have."""
 
     key: str
     group: str
@@ -22,14 +23,15 @@ class Extensible(msgspec.Struct, frozen=True):
     needed: Sequence[str]
 
     def names(self) -> tuple[str, ...]:
-        """The built-in names, then those of entry points."""
+        """Returns the built-in names, then the names of entry points."""
         others = sorted(point.name for point in entry_points(group=self.group) if point.name not in self.built_in)
         return (*self.built_in, *others)
 
     def brought(self, name: str) -> Any:
-        """The object that an entry point of that name gives.
+        """Returns the object of the entry point `name`.
 
-        Raises JobError with the known names, or naming the distribution whose object cannot be used.
+        Raises JobError: for an unknown name, with the known names; for an object that cannot be used, with its
+        distribution.
         """
         for point in entry_points(group=self.group, name=name):
             origin = "an unknown distribution" if point.dist is None else f"{point.dist.name} {point.dist.version}"

@@ -1,4 +1,4 @@
-"""Reads the small files that a user names: TOML with the line of an error, keys, and names that a file can have."""
+"""Reads the small files that a user names: TOML, with the line of an error, and keys. Checks names of files."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from pipeline.job.values import did_you_mean, looks_like_key, short
 
 
 def read_small(path: Path, most: int) -> bytes:
-    """The bytes of a plain file. Raises OSError: for a device, a pipe that nobody writes to, more than `most` bytes.
+    """Returns the bytes of a plain file. Raises OSError for a device and for more than `most` bytes.
 
-    A pipe that somebody writes to (`<(pass show key)`) is read to its end.
+    A pipe that a program writes to (`<(pass show key)`) is read to its end. A pipe that no program writes to gives no
+    bytes.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(descriptor, "rb", buffering=0) as file:
@@ -37,14 +38,15 @@ def read_small(path: Path, most: int) -> bytes:
 
 
 MOST_BYTES = 16 * 1024 * 1024
-"""A job is a page or two; with the prices of a thousand models it is still below a megabyte."""
+"""Most bytes of a job file. A job is a page or two. With the prices of a thousand models, a job is still below a
+megabyte."""
 
 _PLACE = re.compile(r"^(?P<words>.*) \((?:at line (?P<line>\d+), column \d+|at end of document)\)$", re.DOTALL)
 _YAML = re.compile(r"\s*(?:-\s+)?(?P<key>[A-Za-z_][\w.-]*)\s*:(?:\s+(?P<value>\S.*?))?\s*$")
 _SECRET_NAME = re.compile(r"(?i)key|token|secret|passw|pwd|credential|auth")
 _BARE = re.compile(r"[+-]?\d+(?:\.\d+)?|true|false|\".*\"|'.*'|\[.*\]")
 
-# How tomllib begins what it says → what a person needs to know.
+# The beginning of a message of tomllib → what a person needs to know.
 _REASONS: tuple[tuple[str, str], ...] = (
     ("Invalid value", "the value is neither text in quotes, nor a number, true, false, a list or a table"),
     ("Expected '='", "a key is followed by = and a value"),
@@ -59,7 +61,8 @@ _REASONS: tuple[tuple[str, str], ...] = (
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The tables of a job file, or of the user-wide file. Raises JobError naming the line, or what the file is."""
+    """Returns the tables of a job file, or of the user-wide file. Raises JobError that names the line, or what the file
+    is."""
     data = _bytes(path)
     try:
         text = data.decode("utf-8-sig")
@@ -90,7 +93,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _broken(path: Path, text: str, said: str) -> JobError:
-    """What is wrong with a text that is no TOML."""
+    """Returns the error for a text that is not TOML."""
     if _is_json(text):
         return JobError(f'{path}: this is JSON; a job is TOML: {{"task": "caption"}} is written task = "caption"')
     lines = text.replace("\r\n", "\n").split("\n")
@@ -111,7 +114,7 @@ def _broken(path: Path, text: str, said: str) -> JobError:
 
 
 def _yaml(path: Path, lines: list[str], number: int | None) -> JobError | None:
-    """The refusal of YAML, with the same line in TOML."""
+    """Returns the refusal of YAML, with the same line in TOML; None if the text is not YAML."""
     line = lines[number - 1] if number is not None else ""
     if line.strip() == "---" or path.suffix.lower() in (".yaml", ".yml"):
         places = [place for place, one in enumerate(lines, 1) if _YAML.match(one)]
@@ -140,12 +143,13 @@ def _is_json(text: str) -> bool:
 
 
 def _has_job_line(lines: list[str]) -> bool:
-    """Whether any line could be of a job: key = value, or the head of a table."""
+    """Tells whether any line could be a line of a job: key = value, or the head of a table."""
     return any(re.match(r"\s*(?:\[[\w.\"]+\]\s*$|[A-Za-z_][\w.]*\s*=)", line) for line in lines)
 
 
 def _safe(line: str) -> str:
-    """A line as a message may show it; of one that may hold a key, no more than the name before it."""
+    """Returns a line as a message may show the line. If the line may hold a secret, returns at most the name before the
+    value."""
     line = line.strip()
     name, mark, _ = re.match(r"([\w.\"-]*)(\s*[=:])?(.*)", line, re.DOTALL).groups("")  # type: ignore[union-attr]
     if looks_like_key(line) or (mark and _SECRET_NAME.search(name)):
@@ -156,7 +160,7 @@ def _safe(line: str) -> str:
 def _no_job(path: Path, data: bytes) -> JobError:
     if path.suffix.lower() == ".toml":
         return JobError(f"{path}: not UTF-8 text; save the file as UTF-8")
-    table = b"\x00" not in data[:4096] or data.startswith((b"PAR1", b"\x1f\x8b"))  # else a picture: name its folder
+    table = b"\x00" not in data[:4096] or data.startswith((b"PAR1", b"\x1f\x8b"))  # a picture's folder is named
     return JobError(f"{path}: this is not a job. {_sample(path if table else path.parent)}")
 
 
@@ -169,7 +173,7 @@ def _without_job(source: Path) -> str:
 
 
 def _sample(manifest: Path) -> str:
-    """The few lines of a job over `manifest`."""
+    """Returns a text for people with the few lines of a job over `manifest`."""
     place = json.dumps(str(manifest), ensure_ascii=False)
     return (
         "A job is a small TOML file: write one, for example captions.toml, with these lines:\n\n"
@@ -179,7 +183,7 @@ def _sample(manifest: Path) -> str:
 
 
 def no_file_name(path: str) -> str | None:
-    """Why no file of this name can be opened and named in an answer; None for a good name."""
+    """Returns why no file of this name can be opened and named in an answer; None for a good name."""
     encoding = sys.getfilesystemencoding()
     try:
         path.encode()

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 RECIPE = 1
-"""Raised only when the hashed text of the same question changes; then every answered row would look changed."""
+"""The number of the recipe, which is raised only when the hashed text of the same question changes. Then every answered
+row would look changed."""
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 
@@ -17,14 +18,15 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything that changes the answer. Defaults are left out of the hashed text.
 
-    provider: the provider's name, or `offline`. system, prompt: as rendered, None for the built-in default (so that
-    a new default never makes answered rows new). media: `[kind, key]` in order, kind `image`, `frame`, `audio` or
-    `text`, key the SHA-256 (hex) of the original bytes, else the URL without its signature, else the text.
-    factors: one per item of `contents`. messages: `[role, text, [media keys]]`, with the turn's parts behind them where
-    it has others than pictures and a text. contents, videos: parts as `[kind, key, options]`, frames as
-    `["frames", [keys], options]`; contents stand here only where media and factors cannot say them. prompts: of a
-    conversation. frames, frames_by: how frames are taken from video files, where there are any. dpi: how the pages of
-    PDF files are drawn, where there are any and the job says it. answer: the JSON Schema of a typed answer.
+    provider: the provider's name, or `offline`. system, prompt: the rendered texts, None for the built-in default (so
+    that a new default never makes answered rows new). media: `[kind, key]` in order. The kind is `image`, `frame`,
+    `audio` or `text`. The key is the SHA-256 (hex) of the original bytes, else the URL without its signature, else the
+    text. factors: one factor for each item of `contents`. messages: `[role, text, [media keys]]`; if a turn has other
+    parts than pictures and one text, the turn's parts follow. contents, videos: parts as `[kind, key, options]`, frames
+    as `["frames", [keys], options]`. contents is used only where media and factors cannot express the parts. prompts:
+    the prompts of a conversation. frames, frames_by: how frames are taken from video files, if there are video files.
+    dpi: how the pages of PDF files are drawn, if there are PDF files and the job sets dpi. answer: the JSON Schema of a
+    typed answer.
     """
 
     task: str
@@ -48,15 +50,15 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def fingerprint(question: Question) -> str:
-    """32 hexadecimal digits: the first half of the SHA-256 of the question as JSON with sorted keys."""
+    """Returns 32 hexadecimal digits: the first half of the SHA-256 of `encode(question)`."""
     return digest(encode(question))
 
 
 def encode(question: Question) -> bytes:
-    """The hashed text: the recipe's number, then the question."""
+    """Returns the hashed text: the recipe's number, then the question as JSON with sorted keys."""
     return b"%d:" % RECIPE + _encoder.encode(question)
 
 
 def digest(text: bytes) -> str:
-    """32 hexadecimal digits of the SHA-256 of `text`."""
+    """Returns the first 32 hexadecimal digits of the SHA-256 of `text`."""
     return hashlib.sha256(text).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""Reads a job file with its overrides into a checked JobFile, with every place made absolute."""
+"""Reads a job file with its overrides into a checked JobFile, with absolute paths."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pipeline.job.values import for_message
 
 OFFLINE_SUFFIX = "-offline"
 KEPT_JOB = "job.toml"
-"""The job file in an output folder that was made without one."""
+"""The name of the job file in an output folder that was made without a job file."""
 EXAMPLES = {
     "task": 'task = "caption"',
     "manifest": 'manifest = "photos.jsonl"',
@@ -33,18 +33,19 @@ EXAMPLES = {
     "provider.name": 'name = "dashscope"',
     "provider.model": 'model = "qwen3-vl-plus"',
 }
-"""What to write for a key that every job has."""
+"""The line to write for a key that every job needs."""
 
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class LoadedJob(msgspec.Struct, frozen=True, kw_only=True):
-    """A job ready to run: `manifest` is an absolute path, folder or glob, or a query as it is written; `output` is
-    the folder it owns.
+    """A job ready to run.
 
-    `cache` is the file of answers that it shares with other jobs. `base` is the job without its overrides. `name` is
-    the job as the user named it; `flags` are what a proposed command needs besides to mean the same job. `keep`: the
-    tables of a job without a file of the user's, to be written where `path` says once the job has begun.
+    `name`: the job as the user named it. `path`: the job file. `manifest`: an absolute path, folder or glob, or a query
+    as it is written. `output`: the folder that the job owns. `flags`: the options that a proposed command needs to mean
+    the same job. `cache`: the file of answers that the job shares with other jobs. `base`: the job without its
+    overrides. `keep`: the tables of a job for which the user has no file. They are written to `path` once the job has
+    begun.
     """
 
     name: str
@@ -60,7 +61,7 @@ class LoadedJob(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def folder(self) -> str:
-        """The job file's own folder, absolute: where the paths of a query begin."""
+        """Returns the absolute folder of the job file, at which the paths of a query begin."""
         return os.path.normpath(self.path.parent.absolute())
 
     @property
@@ -70,11 +71,11 @@ class LoadedJob(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def command(self) -> str:
-        """The job as a command takes it: "jobs/captions.toml --offline"."""
+        """Returns the job as a command takes it: "jobs/captions.toml --offline"."""
         return f"{shlex.quote(self.name)} {self.flags}".rstrip()
 
     def fail(self, text: str) -> JobError:
-        """A JobError that begins with the job's name."""
+        """Returns a JobError whose text begins with the job's name."""
         return JobError(f"{self.name}: {text}")
 
 
@@ -86,11 +87,11 @@ def load(
     output: str | Path | None = None,
     offline: bool = False,
 ) -> LoadedJob:
-    """The job file at `path`, or the job that the output folder at `path` keeps.
+    """Returns the job of the job file at `path`, or the job that the output folder at `path` keeps.
 
-    overrides: nested tables or dotted keys ({"provider.model": "…"}), over the file's. variables: values of `{name}`
-    in `manifest`, `output` and `media.root`. output: another folder (relative to the working folder) instead of the
-    job's. Raises JobError with the key's path, what was found and what was expected.
+    overrides: nested tables or dotted keys ({"provider.model": "…"}), which replace the file's keys. variables: values
+    of `{name}` in `manifest`, `output` and `media.root`. output: another folder (relative to the working folder)
+    instead of the job's folder. Raises JobError with the key's path, what was found and what was expected.
     """
     name, path = str(path), _kept_job(Path(path))
     return from_tables(
@@ -99,7 +100,8 @@ def load(
 
 
 def _kept_job(path: Path) -> Path:
-    """The job that an output folder keeps, whose output is the folder itself; else the path as it is."""
+    """Returns the job file that an output folder keeps, if that job's output is the folder itself; otherwise returns
+    `path`."""
     kept = path / KEPT_JOB
     return kept if kept.is_file() and read(kept).get("output") == "." else path
 
@@ -114,7 +116,8 @@ def from_tables(
     output: str | Path | None = None,
     offline: bool = False,
 ) -> LoadedJob:
-    """The job of these tables, as `load` reads them from the file at `path`; `name`: as a command names the job."""
+    """Returns the job of these tables, as `load` does for tables from the file at `path`. name: the job as a command
+    names it."""
     unchanged = copy.deepcopy(tables)
     for key, value in (overrides or {}).items():
         override(tables, key, value)
@@ -139,7 +142,8 @@ def from_tables(
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """`provider.model=qwen3-vl-plus` as (dotted key, value); the value is TOML where it can be, else the text itself.
+    """Splits `provider.model=qwen3-vl-plus` into (dotted key, value). The value is read as TOML if possible, else as
+    text.
 
     Raises JobError without a `=`.
     """
@@ -153,16 +157,16 @@ def parse_setting(text: str) -> tuple[str, Any]:
 
 
 def user_models() -> dict[str, dict[str, Any]]:
-    """The `models` tables of the user-wide file ($XDG_CONFIG_HOME or ~/.config)/multimodal-batch/models.toml.
+    """Returns the `models` tables of the user-wide file ($XDG_CONFIG_HOME or ~/.config)/multimodal-batch/models.toml.
 
-    The file holds the same `[models."name"]` tables as a job. Raises JobError where it cannot be read.
+    The file holds the same `[models."name"]` tables as a job. Raises JobError if the file exists but cannot be read.
     """
     home = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     path = Path(home) / "multimodal-batch" / "models.toml"
     try:
         path.stat()
     except OSError:
-        return {}  # Not there, or in a home that is not ours to look into (a service's user).
+        return {}  # The file does not exist, or this user may not look into the home folder (a service's user).
     tables = read(path)
     models = tables.pop("models", {})
     if tables or not isinstance(models, dict):
@@ -192,7 +196,7 @@ def _answered(path: Path, job: JobFile) -> JobFile:
 
 
 def _rooted(path: Path, job: JobFile, variables: Mapping[str, str]) -> JobFile:
-    """The job with `media.root` as an absolute path."""
+    """Returns the job with `media.root` as an absolute path."""
     if job.media.root is None:
         return job
     root = _absolute(path, _fill(path, "media.root", job.media.root, variables))
@@ -200,7 +204,7 @@ def _rooted(path: Path, job: JobFile, variables: Mapping[str, str]) -> JobFile:
 
 
 def _base(path: Path, tables: Mapping[str, Any], job: JobFile) -> JobFile:
-    """The job file as it stands; one that only the overrides make whole has no base of its own."""
+    """Returns the job file without overrides. If only the overrides make the job file complete, returns `job`."""
     try:
         return _answered(path, _job(path, tables))
     except JobError:
@@ -208,7 +212,7 @@ def _base(path: Path, tables: Mapping[str, Any], job: JobFile) -> JobFile:
 
 
 def override(tables: dict[str, Any], key: str, value: Any) -> None:
-    """Sets a dotted key; a model's quoted name (models."a.b".price) stays whole."""
+    """Sets a dotted key in `tables`. A model's quoted name (models."a.b".price) is one part of the key."""
     parts = [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|([^.]+)', key)]
     table = tables
     if parts[0] == "manifest" and len(parts) > 1 and isinstance(table.get("manifest"), str):
@@ -242,7 +246,7 @@ def _absolute(path: Path, place: str) -> str:
 
 
 def _manifest(path: Path, place: str) -> str:
-    """A query stays as it is; anything else is a path."""
+    """Returns a query unchanged, and any other manifest as an absolute path."""
     return place if place.lstrip()[:4].lower() == "sql:" else _absolute(path, place)
 
 

@@ -1,4 +1,4 @@
-"""How a table says its keys: meanings and bounds, and plain words for the first value that does not fit."""
+"""The meanings and bounds of a table's keys, and plain words for the first value that does not fit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WORDS: dict[Any, str] = {str: "text", int: "a whole number", float: "a number",
 
 
 class Bounds(NamedTuple):
-    """What a number may be; None: no bound on that side."""
+    """The bounds of a number. None: no bound on that side."""
 
     above: float | None = None
     least: float | None = None
@@ -30,7 +30,7 @@ class Bounds(NamedTuple):
 def means(
     meaning: str, *, above: float | None = None, least: float | None = None, most: float | None = None
 ) -> msgspec.Meta:
-    """The meaning of a key, and the bounds of its number. (msgspec's own bounds refuse `int | None`.)"""
+    """Returns the meaning of a key, and the bounds of its number. (msgspec's own bounds refuse `int | None`.)"""
     bounds = {"exclusiveMinimum": above, "minimum": least, "maximum": most}
     return msgspec.Meta(
         description=meaning,
@@ -41,13 +41,13 @@ def means(
 
 @functools.cache
 def hints_of(shape: type[msgspec.Struct]) -> Mapping[str, Any]:
-    """The type of every key of a section, in order."""
+    """Returns the type of every key of a section, in order."""
     return get_type_hints(shape)
 
 
 @functools.cache
 def notes_of(shape: type[msgspec.Struct]) -> Mapping[str, msgspec.Meta]:
-    """The bounds and the meaning of every key of a section that has them."""
+    """Returns the bounds and the meaning of every key of a section that has them."""
     hints = get_type_hints(shape, include_extras=True)
     notes = {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
     return {name: note[0] for name, note in notes.items() if note}
@@ -56,10 +56,10 @@ def notes_of(shape: type[msgspec.Struct]) -> Mapping[str, msgspec.Meta]:
 def misfit(
     tables: Mapping[str, Any], shape: type[msgspec.Struct], prefix: str = "", examples: Mapping[str, str] = {}
 ) -> str | None:
-    """`limits.rpm: found "fast", expected a number` for the first value that does not fit `shape`, else None.
+    """Returns `limits.rpm: found "fast", expected a number` for the first value that does not fit `shape`, else None.
 
-    prefix: the path of `tables` with its last dot ("limits."). examples: what to write for a key that is missing, by
-    its path. Keys that `shape` does not have are passed over.
+    prefix: the path of `tables` with its last dot ("limits."). examples: what to write for a missing key, by the key's
+    path. Keys that `shape` does not have are ignored.
     """
     hints = hints_of(shape)
     for field in msgspec.structs.fields(shape):
@@ -78,7 +78,7 @@ def misfit(
 
 
 def words(hint: Any) -> str:
-    """What a key of this type takes, in words: `a number or text`."""
+    """Returns what a key of this type takes, in words: `a number or text`."""
     return _expected(alternatives(hint), ".")
 
 
@@ -97,7 +97,7 @@ def _problem(value: Any, hint: Any, path: str, examples: Mapping[str, str] = {})
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    """Whether a value that is neither a table nor a list of the kind is of it."""
+    """Tells whether a value is of the kind. The caller has checked tables and lists of the kind before."""
     if kind is Any:
         return True
     if kind is type(None):
@@ -112,7 +112,7 @@ def _fits(value: Any, kind: Any) -> bool:
 
 
 def _out_of_bounds(value: Any, note: msgspec.Meta | None, path: str) -> str | None:
-    """What is wrong with a number that the key's bounds do not hold, else None."""
+    """Returns a message for a number outside the key's bounds, else None."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     bounds = Bounds() if note is None or note.extra is None else note.extra["bounds"]
@@ -145,7 +145,7 @@ def _word(kind: Any, path: str) -> str:
 
 
 def _hint(value: Any, kinds: Sequence[Any]) -> str:
-    """The nearest name, or what to do about quotes."""
+    """Returns the nearest name, or what to do about quotes, or an empty text."""
     names = [name for kind in kinds if get_origin(kind) is Literal for name in get_args(kind)]
     if names and isinstance(value, str):
         return did_you_mean(value.lower(), names)
@@ -166,17 +166,17 @@ def _is_number(text: str, kinds: Sequence[Any]) -> bool:
 
 
 def alternatives(hint: Any) -> tuple[Any, ...]:
-    """The types of a union, or the one type."""
+    """Returns the types of a union, or the single type in a tuple."""
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
 def is_struct(kind: Any) -> bool:
-    """Whether a type is a table with keys of its own."""
+    """Tells whether a type is a table with keys of its own."""
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def _origin(kind: Any) -> Any:
-    """Mapping or Sequence for every kind of table or list, else None."""
+    """Returns Mapping for every kind of table, Sequence for every kind of list, else None."""
     origin = get_origin(kind) or kind
     if not isinstance(origin, type) or issubclass(origin, (str, bytes)):
         return None

@@ -1,6 +1,6 @@
 """Values as people write and read them: durations, shares, near spellings, values in messages, cells of CSV.
 
-The signs are those of OWASP's page "CSV Injection". A spreadsheet shows no apostrophe before a text.
+The signs in FORMULA are those of OWASP's page "CSV Injection". A spreadsheet shows no apostrophe before a text.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 MOST = 40
-"""Characters of a value that are shown."""
+"""Most characters of a value that are shown."""
 
 _BEGINNINGS = re.compile(r"(?i)\b(?:sk-|bce-v3/|bearer\s|ghp_|hf_|akia|aiza)")
 _UUID = re.compile(r"(?i)\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
@@ -20,7 +20,8 @@ _PIECE = re.compile(r"[A-Za-z0-9]{16,}")
 
 
 def looks_like_key(text: str) -> bool:
-    """Whether a text may hold a key: it begins as known keys do, or has a long piece of letters and digits mixed."""
+    """Tells whether a text may hold a secret key: the text has a known beginning of keys, a UUID, or a long piece of
+    mixed letters and digits."""
     if _BEGINNINGS.search(text) or _UUID.search(text):
         return True
     pieces = _PIECE.findall(text)
@@ -28,7 +29,8 @@ def looks_like_key(text: str) -> bool:
 
 
 def for_message(value: Any) -> str:
-    """What was found: a text in double quotes, numbers and truth values as TOML writes them, the rest by its kind."""
+    """Returns a value for a message: a text in double quotes, numbers and truth values as TOML writes them, other
+    values by their kind. A text that may hold a secret key is not shown."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -48,7 +50,7 @@ def for_message(value: Any) -> str:
 
 
 def short(text: str) -> str:
-    """At most MOST characters of a text, on one line."""
+    """Returns at most MOST characters of a text, on one line."""
     line = "".join(character if character.isprintable() else " " for character in text[: MOST + 1])
     return line if len(line) <= MOST else line[:MOST] + "…"
 
@@ -58,7 +60,8 @@ _SCALES = (3600.0, 60.0, 1.0, 0.001)
 
 
 def duration(value: float | str) -> float:
-    """Seconds of 90, "90", "90s", "1m30s", "2h" or "500ms". Raises ValueError for anything else or below zero."""
+    """Returns the seconds of 90, "90", "90s", "1m30s", "2h" or "500ms". Raises ValueError for any other value, or below
+    zero."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         seconds = float(value)
     else:
@@ -81,7 +84,8 @@ def _number(text: str, value: Any) -> float:
 
 
 def allowance(value: int | str, of: int) -> int:
-    """How many of `of` rows "1%" or 25 allows, rounded down. Raises ValueError for anything else or below zero."""
+    """Returns how many of `of` rows "1%" or 25 allows, rounded down. Raises ValueError for any other value, or below
+    zero."""
     text = str(value).strip()
     try:
         count = int(float(text[:-1]) / 100 * of) if text.endswith("%") else int(text)
@@ -93,13 +97,13 @@ def allowance(value: int | str, of: int) -> int:
 
 
 def nearest(name: str, valid: Iterable[str]) -> str | None:
-    """The name of `valid` that `name` most likely meant, or None where none is near."""
+    """Returns the name of `valid` that `name` most likely meant; None if no name is near."""
     found = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.6)
     return found[0] if found else None
 
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
-    """`; did you mean "x"?`, or an empty text."""
+    """Returns `; did you mean "x"?`, or an empty text."""
     near = nearest(name, valid)
     return f'; did you mean "{near}"?' if near else ""
 
@@ -108,5 +112,5 @@ FORMULA = "=+-@\t\r\n"
 
 
 def inert(text: str) -> str:
-    """The text with an apostrophe before it where it begins like a formula."""
+    """Returns the text, with an apostrophe before a text that begins like a formula."""
     return f"'{text}" if text.startswith(tuple(FORMULA)) else text

@@ -79,13 +79,13 @@ FAULT_KINDS: tuple[FaultKind, ...] = (
 class Fault(Exception):
     """Why a call got no answer.
 
-    kind: one of `FAULT_KINDS`. code: the service's own, or `Local.<Name>` for our refusals.
+    kind: one of `FAULT_KINDS`. code: the service's own code, or `Local.<Name>` for a fault found on this machine.
     message: the service's own words, without keys or picture data.
-    retry: `yes` back off and send again; `once` one further attempt; `no` the same request fails again;
-    `upload` the upload has expired: upload the files again, then one further attempt.
-    retry_after: seconds the service asked us to wait, or None.
+    retry: `yes`: back off and send again. `once`: one further attempt. `no`: the same request fails again.
+    `upload`: the upload has expired: upload the files again, then make one further attempt.
+    retry_after: seconds for which the service asked us to wait, or None.
     request_id, http_status: as the service gave them, or None.
-    reply: what came with the fault all the same (a refused text, the usage that is billed), or None.
+    reply: the reply that came with the fault (a refused text, the usage that is billed), or None.
     """
 
     def __init__(
@@ -111,14 +111,14 @@ class Fault(Exception):
         self.reply = reply
 
     def without_traceback(self) -> Fault:
-        """Itself, without the traceback and what it followed from: a fault that is kept as a value would tie the
-        request's bytes to the frames that hold the fault, until the cyclic collector comes by."""
+        """Returns this fault without its traceback, cause and context. A fault that is kept as a value would otherwise
+        tie the request's bytes to the frames that hold the fault, until the cyclic garbage collector runs."""
         self.__traceback__ = self.__cause__ = self.__context__ = None
         return self
 
 
 def refusal(name: str, message: str) -> Fault:
-    """A fault of our own, before anything is sent: `rejected`, code `Local.<name>`."""
+    """Returns a fault of our own, before anything is sent: `rejected`, code `Local.<name>`."""
     return Fault("rejected", f"Local.{name}", message)
 
 
