@@ -1,6 +1,7 @@
-"""What is known of a dataset's columns so far: the part without rows that gives every view all of them, with types.
+"""The columns of a dataset that are known so far. The part without rows lists them with their types for every view.
 
-DuckDB joins parts by name and reads a column as the type that holds all; with VARCHAR here a conflict reads as text.
+DuckDB joins the columns of parts by name, and reads a column as a type that can hold the values of all parts. If the
+part without rows has VARCHAR, a column whose types differ between parts is read as text.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ _UNSETTLED = {b"unsettled": b"1"}
 
 
 class DatasetSchema:
-    """The columns of one dataset: `row` types of the row's own, `dimension` of the newest embeddings.
+    """The columns of one dataset. `row`: the types of the row's own columns. `dimension`: floats of the newest embeddings.
 
-    `format`: of the part that was read. `renamed`: how row columns of parts of an older format are stored now, where
-    their names have become ours.
+    `format`: the format of the part that was read. `renamed`: old name → new name, for row columns of parts of an older
+    format whose names are now our own.
     """
 
     def __init__(self, folder: Path, task: TaskName, row: RowTypes, dimension: int | None) -> None:
@@ -39,7 +40,8 @@ class DatasetSchema:
 
     @classmethod
     def load(cls, folder: Path, task: TaskName) -> DatasetSchema:
-        """Reads the part without rows; nothing known if it is not there. Raises StoreError for a foreign format."""
+        """Reads the part without rows. If the part is missing, no column is known. Raises StoreError for a damaged part
+        and for a foreign format."""
         path = folder / SCHEMA_PART
         if not path.exists():
             return cls(folder, task, {}, None)
@@ -65,7 +67,10 @@ class DatasetSchema:
             self.renamed = {old: new for old, new in names.items() if old != new}
 
     def learn(self, files: Files, row: RowTypes, dimension: int | None) -> None:
-        """Adds columns, widens types; writes only if something is new. Raises OSError."""
+        """Adds columns and widens types. Writes the part without rows only if something is new.
+
+        Raises OSError, and StoreError for a damaged part.
+        """
         row = self._exact(row)
         changed = dict(row) != dict(self.row) or (dimension is not None and dimension != self.dimension)
         path = self.folder / SCHEMA_PART
@@ -75,7 +80,8 @@ class DatasetSchema:
             self.format = FORMAT
 
     def _exact(self, row: RowTypes) -> RowTypes:
-        """The types, where whole numbers that a double would round now meet fractions as text."""
+        """Returns the types. A column of whole numbers that now also gets fractions becomes text if a double would round
+        one of its whole numbers."""
         now_real = [name for name, type_ in row.items() if type_ == "DOUBLE" and self.row.get(name) == "BIGINT"]
         return {
             **row,
@@ -83,7 +89,7 @@ class DatasetSchema:
         }
 
     def schema(self) -> pa.Schema:
-        """All columns. One that never had a value is text, marked as not settled."""
+        """Returns all columns as an Arrow schema. A column that never had a value is text, marked as unsettled."""
         import pyarrow as pa
 
         fields: list[Any] = list(schema(self.folder.name, self.task, self.dimension))
@@ -94,7 +100,10 @@ class DatasetSchema:
 
 
 def _holds_beyond(folder: Path, column: str, limit: int) -> bool:
-    """A part of the folder holds a number beyond ±limit in this column, by its statistics. Raises StoreError."""
+    """Tells by the statistics whether a part of the folder has a number beyond ±limit in this column.
+
+    Raises StoreError for a damaged part.
+    """
     import pyarrow.parquet as pq
 
     for part in live_parts(all_parts(folder)):
