@@ -66,7 +66,7 @@ class Cached(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AnswerCache:
-    """The cache of one run. Call `add` in the loop's thread. `get`, `flush` and `close` block: call them in other threads.
+    """The cache of one run. Call `add` in the loop's thread. `get`, `flush` and `close` block: use other threads.
 
     `output`: the output of this run. `problem`: the reason why the cache is not used or no longer used, None if it is
     used.

@@ -24,10 +24,11 @@ _UNSETTLED = {b"unsettled": b"1"}
 
 
 class DatasetSchema:
-    """The columns of one dataset. `row`: the types of the row's own columns. `dimension`: floats of the newest embeddings.
+    """The columns of one dataset.
 
-    `format`: the format of the part that was read. `renamed`: old name → new name, for row columns of parts of an older
-    format whose names are now our own.
+    `row`: the types of the row's own columns. `dimension`: floats of the newest embeddings. `format`: the format of the
+    part that was read. `renamed`: old name → new name, for row columns of parts of an older format whose names are now
+    our own.
     """
 
     def __init__(self, folder: Path, task: TaskName, row: RowTypes, dimension: int | None) -> None:
@@ -80,8 +81,8 @@ class DatasetSchema:
             self.format = FORMAT
 
     def _exact(self, row: RowTypes) -> RowTypes:
-        """Returns the types. A column of whole numbers that now also gets fractions becomes text if a double would round
-        one of its whole numbers."""
+        """Returns the types. If a column of whole numbers now also gets fractions, and a double would round one of its
+        whole numbers, the column becomes text."""
         now_real = [name for name, type_ in row.items() if type_ == "DOUBLE" and self.row.get(name) == "BIGINT"]
         return {
             **row,

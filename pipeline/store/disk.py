@@ -15,7 +15,7 @@ class Files:
     """Plain system calls. Paths are absolute. Every method raises only OSError."""
 
     def create(self, path: Path) -> int:
-        """Creates a file for writing and returns its descriptor. A file that a crash left under the name is truncated."""
+        """Creates a file for writing. Returns the descriptor. A file that a crash left under the name is truncated."""
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
 
     def write(self, fd: int, data: bytes | memoryview) -> int:

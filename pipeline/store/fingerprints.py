@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 RECENT = 8_192
 """New entries that are held as Python objects (1 MB) before they go into the arrays."""
 SHARE = 8
-"""The small arrays are merged into the large arrays when they have more than an eighth of the entries of the large arrays.
-So each entry is moved only a few times, and a lookup searches two arrays. A merge into a million entries takes 13 ms."""
+"""The small arrays are merged into the large arrays when they have more than an eighth of the entries of the large
+arrays. So each entry is moved only a few times, and a lookup searches two arrays. A merge into a million entries takes
+13 ms."""
 
 _LENGTH = 32
 _DIGITS = 16

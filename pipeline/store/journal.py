@@ -1,4 +1,4 @@
-"""The journal: append-only files of framed records with checksums. A run counts an outcome only when it is kept here."""
+"""The journal: append-only files of framed records with checksums. An outcome is kept here before a run counts it."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Journal:
             return first
 
     def sync(self) -> int:
-        """Syncs all records that were appended before the call: all records up to the returned `seq` are then on disk."""
+        """Syncs all records that were appended before the call. Then all records up to the returned `seq` are on disk."""
         with self._sync_lock:
             with self._lock:
                 upto = self.next_seq - 1

@@ -102,8 +102,7 @@ class Layout:
 
 
 class Format(msgspec.Struct, frozen=True):
-    """The content of `runs/format.json`. `derived_ids`: the number of the rule by which ids are derived; 1: as in 0.1.0.
-    """
+    """The content of `runs/format.json`. `derived_ids`: the number of the rule that derives ids; 1: as in 0.1.0."""
 
     format: int
     task: str

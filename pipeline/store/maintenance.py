@@ -63,7 +63,7 @@ def compact(
 
 
 def _well_sized(dataset_schema: DatasetSchema, parts: Sequence[Part], dropped: pa.Array | None) -> Iterator[list[Part]]:
-    """Yields groups of neighbouring parts up to the target size. A single part is a group only if it has rows to drop."""
+    """Yields groups of neighbouring parts up to the target size. A single part is a group if it has rows to drop."""
     for neighbours in mergeable(dataset_schema, parts):
         group: list[Part] = []
         size = 0

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 KEEP_SECONDS = 3600.0
-"""How long replaced parts stay, for readers that listed them before. A later run deletes them when it opens the output.
-"""
+"""How long replaced parts stay, for readers that listed them before. A later run deletes these parts at its start."""
 VECTOR_BATCH = ROW_GROUP // 4
 """Rows with vectors that are read at once. pyarrow holds several copies of these rows: with this number, a merge of
 180 MB takes 60 MB less."""
@@ -52,8 +51,7 @@ def _merged(files: Files, dataset_schema: DatasetSchema, parts: Sequence[Part], 
 
 
 def mergeable(dataset_schema: DatasetSchema, parts: Sequence[Part]) -> Iterator[list[Part]]:
-    """Yields groups of neighbouring parts that can be merged. A new group begins where the embeddings' dimension changes.
-    """
+    """Yields groups of neighbouring parts that can be merged. Where the embeddings' dimension changes, a group ends."""
     group: list[Part] = []
     before: Any = None
     for part in parts:

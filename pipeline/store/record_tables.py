@@ -107,7 +107,7 @@ def _extra(record: Any) -> Mapping[str, Any]:
 
 
 def encode_answer(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the task's columns as JSON can hold them. A vector becomes the base64 text of its little-endian floats."""
+    """Returns the task's columns as JSON can hold them. A vector becomes the base64 of its little-endian floats."""
     return {name: base64.b64encode(v).decode() if isinstance(v, bytes) else v for name, v in answer.items()}
 
 
@@ -153,8 +153,7 @@ def _dimension(records: Sequence[AnswerRecord]) -> int | None:
 
 
 def _vectors(values: Sequence[bytes | None], type_: Any) -> pa.Array:
-    """Returns the vectors as an Arrow array. The joined float32 bytes are its buffer: no float becomes a Python object.
-    """
+    """Returns the vectors as an Arrow array over the joined float32 bytes. No float becomes a Python object."""
     import pyarrow as pa
 
     joined = b"".join([value or b"" for value in values])
@@ -182,7 +181,7 @@ def _with_row_columns(
 
 
 def _row_values(rows: Sequence[Mapping[str, Any]], ours: frozenset[str], known: Sequence[str]) -> dict[str, list[Any]]:
-    """Returns stored name → values of all rows. Known names come first, then new names in the order of their appearance.
+    """Returns stored name → values of all rows. Known names come first, then new names in the order of appearance.
 
     Columns beyond the first `MOST_COLUMNS` names are stored as JSON in one column.
     """

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SEALED = ("current", "results", "failures", "attempts", "turns")
-"""The datasets in the order in which their parts are written. `current` comes first: an answer with changed settings must
-never be visible without the manifest fingerprint for which it counts."""
+"""The datasets in the order in which their parts are written. `current` comes first: an answer with changed settings
+must never be visible without the manifest fingerprint for which it counts."""
 
 
 def seal_segment(files: Files, known: dict[str, DatasetSchema], path: Path) -> int:
@@ -50,7 +50,7 @@ def seal_journal(files: Files, known: dict[str, DatasetSchema], journal: Path) -
     """
     last = 0
     for path in segments(journal):
-        # After a kill, the last bytes may be only in the page cache. They must be on disk before a part is made of them.
+        # After a kill, the last bytes may be only in the page cache. They must be on disk before a part is made.
         files.datasync_path(path)
         last = max(last, seal_segment(files, known, path))
     return last

@@ -73,9 +73,9 @@ def reader(relation: duckdb.DuckDBPyRelation, rows: int) -> pa.RecordBatchReader
 
 PREFIX = "pipeline-planning-"
 _UNLOCKED = ("pipeline-plan-", "pipeline-query-", "pipeline-sql-", "pipeline-new-")
-"""Prefixes of folders without a lock: folders of version 0.1.0, folders to which DuckDB spills, and folders that are not
-locked yet. These folders are removed when they are old. The name of a query's folder (`pipeline-sql-PID-…`) has the id
-of its process: the folder stays as long as the process lives."""
+"""Prefixes of folders without a lock: folders of version 0.1.0, folders to which DuckDB spills, and folders that are
+not locked yet. These folders are removed when they are old. The name of a query's folder (`pipeline-sql-PID-…`) has the
+id of its process: the folder stays as long as the process lives."""
 OLD_SECONDS = 86_400.0
 
 

@@ -37,8 +37,8 @@ SEAL_RECORDS = 8_000
 """A segment is sealed at this number of records: 4,000 answers and their attempts, two row groups. A million rows make
 250 parts before the parts are merged, and a view opens all of them in 0.1 s."""
 SEAL_BYTES = 18 * 2**20
-"""A segment is sealed at this size. A seal holds about four times this size in memory. The size is that of 2,900 vectors
-of 1536 floats, so that their part is too large to be merged again (`merge.SMALL`)."""
+"""A segment is sealed at this size. A seal holds about four times this size in memory. The size is that of 2,900
+vectors of 1536 floats, so that their part is too large to be merged again (`merge.SMALL`)."""
 SEAL_SECONDS = 30.0
 """A segment is sealed at this age, so that views see the outcomes of a slow run."""
 
@@ -129,7 +129,7 @@ class Store:
         return self.journal.append(*records)
 
     def outcomes(self, records: Sequence[Record]) -> int:
-        """Keeps several outcomes, with their attempts before them, in one write. Returns the `seq` of the last record."""
+        """Keeps several outcomes, with their attempts before them, in one write. Returns the last record's `seq`."""
         return self._append(*[_plain(r) if isinstance(r, (AnswerRecord, FailureRecord)) else r for r in records])
 
     def sync(self) -> int:
