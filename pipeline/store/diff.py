@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 MEMORY = 55
 """Bytes that DuckDB may take for each row of the manifest, and as many for each outcome that is kept. DuckDB may always
-take this number of MB. If DuckDB needs more, it spills to the temporary folder. With half of this number, a million rows
-that are done do not fit.
+take this number of MB. If DuckDB needs more, it spills to the temporary folder. With half of this number, a million
+rows that are done do not fit.
 
 Measured with tests/bench/bench_store.py on 2 cores: a million rows, all done, are planned in 4 to 5 s (without the
 first pass over the manifest) with 225 MB more than before, DuckDB itself and pyarrow included. A million new rows take

@@ -118,7 +118,10 @@ class Journal:
             return first
 
     def sync(self) -> int:
-        """Syncs all records that were appended before the call. Then all records up to the returned `seq` are on disk."""
+        """Syncs all records that were appended before the call. All records up to the returned `seq` are then on disk.
+
+        Raises MachineError.
+        """
         with self._sync_lock:
             with self._lock:
                 upto = self.next_seq - 1
