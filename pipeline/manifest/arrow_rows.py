@@ -1,5 +1,4 @@
-"""Turns Arrow record batches into manifest values. Types that DuckDB can store stay; others become plain Python values.
-"""
+"""Turns Arrow record batches into manifest values: numbers, booleans, texts, datetimes, bytes, lists and tables."""
 
 from __future__ import annotations
 
@@ -78,7 +77,7 @@ def _text(scalar: pa.Scalar) -> str:
         if hasattr(scalar, "as_buffer"):
             return bytes(scalar.as_buffer()).decode(errors="replace")
         return str(scalar.cast(pa.string()).as_py())
-    except Exception:  # as above
+    except Exception:  # the same errors as in `_value`
         return f"<{kind}>"
 
 
@@ -124,7 +123,7 @@ def _is_index(name: str) -> bool:
 
 
 def _is_uuid(field: pa.Field) -> bool:
-    """Tells whether a field has UUIDs: by its extension type, or (pyarrow before version 18) by the type's name alone."""
+    """Tells by the extension type whether a field has UUIDs. pyarrow before version 18 knows only the type's name."""
     known = getattr(field.type, "extension_name", None)
     return known == "arrow.uuid" or (field.metadata or {}).get(b"ARROW:extension:name") == b"arrow.uuid"
 
@@ -213,7 +212,8 @@ def _struct_of(fields: dict[str, Callable[[Any], Any]]) -> Callable[[Any], Any]:
 
 
 def plain(value: Any) -> Any:
-    """Returns a value as JSON would hold it. Datetimes stay. Bytes stay too, unless they are UTF-8 text."""
+    """Returns a value as JSON would hold it. Datetimes and the bytes of media stay. Other bytes become text if they are
+    UTF-8."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

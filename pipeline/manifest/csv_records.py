@@ -45,7 +45,7 @@ class Records:
         literal: bool = False,
         one_line: Sequence[int] = (),
     ) -> None:
-        # The module's limit of 131,072 is process-wide and below what a data: URL needs.
+        # The limit of the module `csv` (131,072) holds for the whole process, and is too low for a data: URL.
         csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))
         self._lines = lines
         self._width = width
@@ -68,7 +68,7 @@ class Records:
                 return
             except (csv.Error, _TooLong) as error:
                 yield from self._broken(error)
-                reader = self._reader()  # the old one ended with its lines
+                reader = self._reader()  # the old reader ended with the error
                 continue
             if len(cells) == width and len(taken) == 1 and taken[0][0] != self._tail:
                 yield taken[0][0], (cells, None)

@@ -33,8 +33,8 @@ _EXCEL = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """`lines`: the number of lines before the first row. `spaced`: a blank after each delimiter does not belong to the
-    cell."""
+    """The header of a CSV file. `lines`: the number of lines before the first row. `spaced`: a blank after each
+    delimiter does not belong to the cell."""
 
     names: list[str]
     delimiter: str

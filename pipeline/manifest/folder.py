@@ -54,7 +54,7 @@ class Contents:
         self.archives = []
 
     def table_formats(self, pattern: str | None) -> list[TableFormat]:
-        """Returns the formats whose tables may be the manifest. The tables of other formats are counted as passed over."""
+        """Returns the formats whose tables may be the manifest. All other tables are counted as passed over."""
         formats = sorted(self.formats.values(), key=lambda form: _ORDER.get(form.name, len(_ORDER)))
         if pattern is not None:
             return formats

@@ -217,7 +217,7 @@ def _from_arrow(table: Any, shaper: Shaper) -> Manifest:
         if not hasattr(table, "__arrow_c_stream__"):
             table = pa.Table.from_batches([pa.record_batch(table)])
         reader = None if isinstance(table, pa.Table) else pa.RecordBatchReader.from_stream(table)
-    except (pa.ArrowException, TypeError, ValueError) as error:  # pandas raises one for a column name that is given twice
+    except (pa.ArrowException, TypeError, ValueError) as error:  # pandas: a column name given twice
         raise ManifestError(f"the {type(table).__name__} gives no table: {error}") from None
     schema = table.schema if reader is None else reader.schema
     names = names_of(schema, "the table")

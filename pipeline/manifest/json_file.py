@@ -17,7 +17,7 @@ from pipeline.manifest.rows import Shaper
 from pipeline.types import Row
 
 _CHUNK = 1 << 18
-# A text is matched as a whole. A single quote mark is the beginning of a text whose end is not read yet.
+# A text is matched as a whole. A quote mark alone is the beginning of a text whose end is not read yet.
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{},]', re.DOTALL)
 
 CUT_OFF = "the array is cut off: the file ends in this item"

@@ -128,7 +128,7 @@ def _item(table: dict[str, Any], name: str, base: str) -> Item:
 
 
 def _plain(value: Any) -> Any:
-    """Returns a whole number as an integer: Parquet may have 2.0 where JSON has 2, and both must be the same question."""
+    """Returns a whole number as an integer: Parquet may have 2.0 where JSON has 2, and both are the same question."""
     return int(value) if type(value) is float and value.is_integer() else value
 
 

@@ -109,7 +109,7 @@ def _folder(folder: str, pattern: str | None, spec: str, job: JobFile, rules: In
         _refuse_encoding(spec, job, "pictures")
         return ImageFolder(folder, pattern, audio, found.medium, follow=follow)
     formats = found.table_formats(pattern)
-    if formats and not follow:  # an output of 0.1.0 read these tables, and no archive
+    if formats and not follow:  # 0.1.0 read these tables and did not read archives
         found.leave_archives()
     if len(formats) > 1 or (formats and found.archives):
         kinds = [form.name for form in formats]

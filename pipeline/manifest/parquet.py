@@ -42,7 +42,7 @@ class ParquetReader:
         self.columns: tuple[str, ...] | None = tuple(names)
 
     def read(self, path: str, name: str, start: int, first: int, prefix: str) -> Generator[Row, None, int]:
-        """Yields the rows of one file. `first`: the ordinal of its first row. Row groups before `start` are not read."""
+        """Yields the rows of a file. `first`: the ordinal of its first row. Row groups before `start` are not read."""
         import pyarrow as pa
 
         if self._column is not None and self._named is None:

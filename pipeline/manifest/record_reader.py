@@ -65,9 +65,9 @@ class BadLine(msgspec.Struct, frozen=True):
 
 
 Lines = Callable[[str, str | None], Iterator[Any]]
-"""A function that yields the lines of a file. Its arguments are the path and `manifest.encoding` or None. For each line it
-yields (line number from 1, mapping of the columns) or (line number, BadLine). Instead of pairs, it may yield
-pyarrow.RecordBatch objects; their rows are counted from 1."""
+"""A function that yields the lines of a file. Its arguments are the path and `manifest.encoding` or None. For each line
+the function yields (line number from 1, mapping of the columns) or (line number, BadLine). Instead of pairs, the
+function may yield pyarrow.RecordBatch objects, whose rows are counted from 1."""
 
 
 class LinesReader(RecordReader[BadLine | Mapping[str, Any]]):

@@ -38,7 +38,7 @@ def expand(frames: Frames) -> tuple[Media, ...]:
 
 
 def sample(images: tuple[Media, ...], most: int | None) -> tuple[Media, ...]:
-    """Returns at most `most` images, evenly spread, with the first and the last image. If `most` is 1, only the first."""
+    """Returns at most `most` images, evenly spread, with the first and the last. If `most` is 1, returns the first."""
     count = len(images)
     if most is None or count <= most:
         return images
@@ -54,7 +54,7 @@ def _listed(source: FrameSource) -> tuple[Media, ...]:
         root = on_disk(root)
     if not Path(root).is_dir():
         raise refusal("MissingFrames", f"frames: {redact_for_message(source.ref)}: there is no folder {root}")
-    # If the manifest's reference is relative, these are relative too: then loading keeps links in the manifest's folder.
+    # For a relative reference, these are relative too, so that loading keeps links within the manifest's folder.
     relative = is_relative(source.ref)
     found: list[Media] = []
     try:
@@ -82,7 +82,7 @@ def _check_name(path: str) -> None:
 
 
 def row_media(row: Row) -> Iterator[Media]:
-    """Yields all media in the order of the request: earlier turns first. Frames that are not listed yet are left out."""
+    """Yields all media in the order of the request: earlier turns first. Frames that are not listed are left out."""
     if row.frames is None and not (row.messages or row.audio or row.contents or row.videos):
         return iter(row.images)
     return chain(message_media(row), own_media(row))

@@ -28,8 +28,8 @@ from pipeline.types import MediaKind, Row
 class Shards:
     """The rows of archives (absolute paths, in order) below the folder `shaper.base`.
 
-    `passed`: the files that were passed over in the search for the archives. `audio`: audio files are inputs too. Raises
-    ManifestError at once for a file that is not an archive.
+    `passed`: the files that were passed over in the search for the archives. `audio`: audio files are inputs too.
+    Raises ManifestError at once for a file that is not an archive.
     """
 
     schema_columns: tuple[str, ...] | None = None
@@ -90,9 +90,9 @@ class Shards:
 
     @contextmanager
     def _opened(self, path: str) -> Iterator[Archive]:
-        """Opens an archive. Raises ManifestError if the archive cannot be read, or has changed since it was first opened.
+        """Opens an archive. Raises ManifestError if the archive cannot be read or has changed since the first opening.
 
-        The check is repeated at the end.
+        The check for changes is repeated at the end.
         """
         try:
             fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))

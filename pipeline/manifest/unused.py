@@ -2,8 +2,8 @@
 
 A column is found by its name if the name is like one of our fields (`img`, `photo_url`, `Image`, 图片). A column is
 found by its value if the value is a reference: a path or URL with an ending of media, `data:image/…`, `oss://…`, the
-bytes of an image, or a list or table of these. A name that only says "link" (`url`, `path`, `image_id`) counts in tasks
-that ask a question. It does not count in `embed`, where links beside a text usually lead to web pages.
+bytes of an image, or a list or table of these. A name that only says "link" (`url`, `path`, `image_id`) counts only in
+tasks that do not embed: links beside a text that is embedded usually lead to web pages.
 """
 
 from __future__ import annotations
