@@ -1,4 +1,4 @@
-"""Turns Arrow record batches into manifest values: DuckDB's types stay, the others become plain Python values."""
+"""Turns Arrow record batches into manifest values: numbers, booleans, texts, datetimes, bytes, lists and tables."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _value(scalar: pa.Scalar) -> Any:
         return _nested(scalar)
     try:
         found = scalar.as_py()
-    except Exception:  # pyarrow raises what its parts raise: its own errors, ValueError, OverflowError, pytz's
+    except Exception:  # pyarrow raises its own errors, ValueError, OverflowError, and errors of pytz
         return _nested(scalar)
     return _table(found) if _is_map(scalar) else found
 
@@ -82,7 +82,7 @@ def _nested(scalar: pa.Scalar) -> Any:
     if hasattr(scalar, "values") and not callable(scalar.values):
         return [_value(item) for item in scalar.values]  # every kind of list
     if isinstance(getattr(scalar, "value", None), pa.Scalar):
-        return _value(scalar.value)  # a dictionary's, a union's, an extension's
+        return _value(scalar.value)  # of a dictionary, a union or an extension type
     return _text(scalar)
 
 
@@ -109,23 +109,23 @@ def _text(scalar: pa.Scalar) -> str:
 
     kind = scalar.type
     if pa.types.is_timestamp(kind) and kind.tz is not None:
-        return _text(scalar.cast(pa.timestamp(kind.unit))) + "Z"  # kept in UTC, whatever the zone
+        return _text(scalar.cast(pa.timestamp(kind.unit))) + "Z"  # Arrow keeps the time in UTC, whatever the zone is
     try:
         if hasattr(scalar, "as_buffer"):
             return bytes(scalar.as_buffer()).decode(errors="replace")
         return str(scalar.cast(pa.string()).as_py())
-    except Exception:  # as above
+    except Exception:  # the same errors as in `_value`
         return f"<{kind}>"
 
 
 _UNREADABLE = (OverflowError, ValueError, TypeError, KeyError, NotImplementedError)
-"""What pyarrow raises for values that Python's own types cannot hold, beside its own errors (some are ValueErrors)."""
+"""Errors of pyarrow for values that Python's own types cannot hold. pyarrow's own errors come in addition."""
 
 
 def names_of(schema: pa.Schema, where: str) -> tuple[str, ...]:
-    """The column names, the index that pandas writes beside them left out; a column without a name has its position.
+    """Returns the column names without the index that pandas writes. A column without a name is named by its position.
 
-    Raises ManifestError, beginning with `where`, for a name that is given twice: one would be read as the other.
+    Raises ManifestError, with `where` at the beginning, for a name that is given twice: the columns would be confused.
     """
     names = [name for name in schema.names if not _is_index(name)]
     try:
@@ -136,12 +136,12 @@ def names_of(schema: pa.Schema, where: str) -> tuple[str, ...]:
 
 
 def values_of(batch: pa.RecordBatch, uuids: frozenset[str] = frozenset()) -> Iterator[dict[str, Any]]:
-    """A table a row, name → value, under the names of `names_of`.
+    """Yields a table for each row: name → value, with the names of `names_of`.
 
-    Whole numbers, floats, truth values and texts stay; timestamps become datetimes in µs; dates, times, durations,
-    decimals and UUIDs become their text; lists and structs become plain lists and tables, a map a table, or a list of
-    pairs if it repeats a key. Bytes that are UTF-8 text become text; bytes that are a picture or sound stay bytes. What
-    Python cannot hold becomes its text. `uuids`: columns of 16 bytes that are known to hold UUIDs.
+    Whole numbers, floats, booleans and texts stay. Timestamps become datetimes in µs. Dates, times, durations, decimals
+    and UUIDs become their text. Lists and structs become plain lists and tables. A map becomes a table, or a list of
+    pairs if it repeats a key. Bytes that are UTF-8 text become text. Other bytes, and the bytes of an image or sound,
+    stay bytes. A value that Python cannot hold becomes its text. `uuids`: columns of 16 bytes that hold UUIDs.
     """
     places = [place for place, name in enumerate(batch.schema.names) if not _is_index(name)]
     names = positioned([batch.schema.names[place] for place in places])
@@ -160,7 +160,7 @@ def _is_index(name: str) -> bool:
 
 
 def _is_uuid(field: pa.Field) -> bool:
-    """By the extension type, or by its name alone where pyarrow does not know the type (before version 18)."""
+    """Tells by the extension type whether a field has UUIDs. pyarrow before version 18 knows only the type's name."""
     known = getattr(field.type, "extension_name", None)
     return known == "arrow.uuid" or (field.metadata or {}).get(b"ARROW:extension:name") == b"arrow.uuid"
 
@@ -177,7 +177,7 @@ def _values(array: pa.Array) -> list[Any]:
     array = getattr(array, "storage", array)
     kind = array.type
     if kinds.is_dictionary(kind):
-        # By hand: pyarrow cannot decode every kind of dictionary, such as one of string views (polars).
+        # The dictionary is decoded here, because pyarrow cannot decode every dictionary, such as string views (polars).
         words = _values(array.dictionary)
         return [None if place is None else words[place] for place in array.indices.to_pylist()]
     if kinds.is_timestamp(kind) and kind.unit == "ns":
@@ -212,10 +212,10 @@ def _converter(kind: pa.DataType) -> Callable[[Any], Any] | None:
 
 
 def _mapped(kind: pa.DataType) -> Callable[[Any], Any] | None:
-    """What makes dicts of the pairs that pyarrow gives for a map, at any depth; None for a type without maps.
+    """Returns a function that makes dicts of the pairs that pyarrow gives for a map, at any depth.
 
-    A map that repeats a key stays a list of pairs. (`maps_as_pydicts` of pyarrow is not there before version 20, and
-    refuses such a map.)
+    Returns None for a type without maps. A map that repeats a key stays a list of pairs. (`maps_as_pydicts` of pyarrow
+    does not exist before version 20, and refuses a map that repeats a key.)
     """
     import pyarrow.types as kinds
 
@@ -251,7 +251,8 @@ def _struct_of(fields: dict[str, Callable[[Any], Any]]) -> Callable[[Any], Any]:
 
 
 def plain(value: Any) -> Any:
-    """Returns a value as JSON would hold it. Datetimes and the bytes of images stay."""
+    """Returns a value as JSON would hold it. Datetimes and the bytes of media stay. Other bytes become text if they are
+    UTF-8."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

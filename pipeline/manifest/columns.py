@@ -1,8 +1,11 @@
 """The columns of tables: their names, the types of their cells, and columns in the names of folders.
 
-A column is BIGINT if every cell of the sample is a whole number without leading zeros that fits 64 bits; DOUBLE if all
-are such or decimals of at most 15 digits; BOOLEAN if all are true or false; TIMESTAMP if all are ISO 8601 dates with
-a time, with or without a zone throughout. Anything else, and an empty column, is text.
+The sample of a column decides the column's type. Empty cells do not count:
+  BIGINT     all cells are whole numbers without leading zeros that fit 64 bits
+  DOUBLE     all cells are whole numbers as above or decimals of at most 15 digits
+  BOOLEAN    all cells are true or false
+  TIMESTAMP  all cells are ISO 8601 dates with a time, all with a zone or all without a zone
+  text       any other column, and an empty column
 """
 
 from __future__ import annotations
@@ -126,8 +129,11 @@ _SEGMENT = re.compile(r"([^=]+)=(.*)", re.DOTALL)
 
 
 def columns_of(path: str) -> dict[str, str | None]:
-    """Name → value of each folder `name=value` in the path of a file (its last part is the file's own name), in order.
-    Percent escapes are decoded, as Hive writes characters that no folder's name may hold."""
+    """Returns name → value of each folder `name=value` in the path of a file, in order.
+
+    The last part of the path is the file's own name. Percent escapes are decoded: Hive writes them for characters that
+    a folder's name may not contain.
+    """
     if "=" not in path:
         return {}
     found: dict[str, str | None] = {}

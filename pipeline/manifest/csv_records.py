@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from pipeline.manifest.lines import MAX_LINE_BYTES, TOO_LONG
 
 LOOKED_AT = 1_000
-"""Lines of a broken record that are looked at, to tell whether they are rows of their own."""
+"""How many lines of a broken record are checked to decide whether the lines are rows of their own."""
 WHOLE = 0.9
-"""The share of them that must have as many cells as the header has names."""
+"""The share of the checked lines that must have as many cells as the header has names."""
 
 Line = tuple[int, str | None]
 
@@ -26,13 +26,13 @@ class _TooLong(Exception):
 
 
 class Records:
-    """The records of `lines`, blank ones left out, with `width` cells each.
+    """The records of `lines`, with `width` cells each. Blank lines are left out.
 
     An unclosed quote joins all lines up to the next quote into one record. The first line of such a record is a
-    failure. If nearly all of its other lines are whole rows, they are read again. Otherwise (a broken text of several
-    lines) each of them is a failure, except the last, which is read again. The same is done with a whole record if one
-    of the cells `one_line` (names of files) contains such rows. `literal`: a broken line is split at each delimiter,
-    and keeps its quotes.
+    failure. If nearly all of the other lines are whole rows, the other lines are read again. Otherwise (a broken text
+    of several lines) each other line is a failure, except the last line, which is read again. The same is done with a
+    whole record if one of the cells `one_line` (names of files) contains lines that are rows. `literal`: a broken line
+    is split at each delimiter, and keeps its quotes.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Records:
         literal: bool = False,
         one_line: Sequence[int] = (),
     ) -> None:
-        # The module's limit of 131,072 is process-wide and below what a data: URL needs.
+        # The limit of the module `csv` (131,072) holds for the whole process, and is too low for a data: URL.
         csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))
         self._lines = lines
         self._width = width
@@ -55,7 +55,7 @@ class Records:
         self._one_line = one_line
         self._taken: list[Line] = []
         self._back: deque[Line] = deque()
-        self._tail = 0  # the line that ended a broken record
+        self._tail = 0  # the number of the line that ended a broken record
 
     def __iter__(self) -> Iterator[Record]:
         taken, width = self._taken, self._width
@@ -68,7 +68,7 @@ class Records:
                 return
             except (csv.Error, _TooLong) as error:
                 yield from self._broken(error)
-                reader = self._reader()  # the old one ended with its lines
+                reader = self._reader()  # the old reader ended with the error
                 continue
             if len(cells) == width and len(taken) == 1 and taken[0][0] != self._tail:
                 yield taken[0][0], (cells, None)
@@ -95,7 +95,7 @@ class Records:
             yield text
 
     def _doubted(self, cells: list[str]) -> Iterator[Record]:
-        """Gives the records for valid CSV that does not look like a row."""
+        """Yields the records for valid CSV that does not look like a row."""
         number, first = self._taken[0]
         last = self._taken[-1][0]
         if len(self._taken) == 1 and len(cells) == self._width:
@@ -113,7 +113,7 @@ class Records:
             yield from self._split() or [self._bad(line, f"{where} {found}") for line, _ in self._taken]
 
     def _is_doubtful(self, cells: list[str]) -> bool:
-        """Returns whether a cell with the name of a file contains lines that are rows."""
+        """Tells whether a cell with the name of a file contains lines that are rows."""
         between = self._between()
         return bool(between) and any("\n" in cells[place] for place in self._one_line) and self._are_rows(between)
 
@@ -159,8 +159,8 @@ class Records:
         return len(cells) == self._width
 
     def _split(self) -> list[Record]:
-        """Returns the first line split at its delimiters if quotes may be plain characters and the split gives a row;
-        else nothing."""
+        """Returns the record of the first line, split at its delimiters. Returns an empty list if quotes are not plain
+        characters or the split does not give a row."""
         number, text = self._taken[0]
         cells = (text or "").rstrip("\r\n").split(self._delimiter) if self._literal else []
         if len(cells) != self._width:

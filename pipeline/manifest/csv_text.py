@@ -24,17 +24,17 @@ from pipeline.manifest.unused import kind_of_text
 from pipeline.types import Row
 
 DELIMITERS = (",", "\t", ";", "|")
-"""In the order in which they are believed where a header has as many of several."""
+"""If a header has several of these equally often, the earlier one is the delimiter."""
 MOST_LINES = 100
-"""Lines that one header may have (a line break in a quoted name)."""
+"""The most lines of a header. A quoted name may have line breaks."""
 
 _EXCEL = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
-"""The first line by which Excel is told the delimiter."""
+"""A first line that tells Excel the delimiter."""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """`lines`: the number of lines before the first row. `spaced`: a blank after each delimiter does not belong to the
-    cell."""
+    """The header of a CSV file. `lines`: the number of lines before the first row. `spaced`: a blank after each
+    delimiter does not belong to the cell."""
 
     names: list[str]
     delimiter: str
@@ -85,7 +85,10 @@ def _first(path: str, encoding: str | None, behind: int = 0) -> list[str]:
 
 
 def _delimiter(text: str, *, as_written: bool) -> str:
-    """Returns the delimiter that the header contains most often outside quotes."""
+    """Returns the delimiter that the header contains most often outside quotes.
+
+    `as_written`: returns the first delimiter of `,`, tab, `;` that the header contains, else `,`.
+    """
     if as_written:
         return next((mark for mark in DELIMITERS[:3] if mark in text), ",")
     bare = re.sub(r'"(?:[^"]|"")*"', "", text)
@@ -93,7 +96,7 @@ def _delimiter(text: str, *, as_written: bool) -> str:
 
 
 def _is_spaced(taken: list[str], delimiter: str) -> Iterator[bool]:
-    """Gives for each name except the first whether the name begins with a blank."""
+    """Yields for each name except the first whether the name begins with a blank."""
     cells = next(csv.reader(taken, delimiter=delimiter), [])
     return (cell.startswith(" ") and bool(cell.strip()) for cell in cells[1:])
 
@@ -111,11 +114,11 @@ def _check_names(path: str, names: list[str], mapped: Collection[str]) -> None:
         )
 
 
-# Enough that a column's odd value (`n/a`, `007`) is nearly always among them; 10,000 rows are read in 20 ms.
+# So many rows nearly always include the unusual values of a column (`n/a`, `007`). 10,000 rows are read in 20 ms.
 SAMPLE_ROWS = 10_000
 
 _NAMES = frozenset({"image", "images", "video", "audio", "frames"})
-"""Fields whose values hardly ever have a line break."""
+"""Fields whose values almost never have a line break."""
 
 
 class CsvReader(RecordReader[CsvRecord]):
@@ -195,5 +198,5 @@ def _bytes(cells: list[str]) -> bytes:
 
 
 def _is_broken(cell: str) -> bool:
-    """Returns whether a cell contains bytes that were not UTF-8."""
+    """Tells whether a cell contains bytes that were not UTF-8."""
     return any("\udc80" <= char <= "\udcff" for char in cell)

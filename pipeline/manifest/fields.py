@@ -15,7 +15,7 @@ from pipeline.manifest.ids import described
 from pipeline.media.refs import to_media
 from pipeline.types import Media, MediaKind
 
-# Texts are matched whole, so that what stands inside them stays.
+# A text is matched as a whole, so that NaN and Infinity inside a text stay.
 _NONE = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|(?<![\w.+-])-?(?:NaN|Infinity)(?![\w.])', re.DOTALL)
 
 
@@ -38,7 +38,7 @@ def without_none(text: bytes) -> bytes | None:
 
 
 def spans_lines(head: bytes) -> bool:
-    """Returns whether the beginning of a file is a JSON object that spans several lines."""
+    """Tells whether the beginning of a file is a JSON object that spans several lines."""
     head = head.lstrip()
     first, newline, rest = head.partition(b"\n")
     if not newline or not first.startswith(b"{"):
@@ -56,7 +56,7 @@ def spans_lines(head: bytes) -> bool:
     return end > len(first.decode(errors="replace"))
 
 
-# Every later step that walks through a value (scrubbing, storing) is spared a recursion without end.
+# Bounds the recursion of every later step that walks through a value (scrubbing, storing).
 MAX_DEPTH = 64
 
 # A cell is a list in JSON only if it begins like a list of texts: `[abc]*.jpg` is a glob and `[1].jpg` a file name.
@@ -99,7 +99,10 @@ def table(value: Any, name: str, base: str) -> Mapping[str, Any]:
 
 
 def from_json(value: Any, name: str) -> Any:
-    """Returns a list or table unchanged, and parses a text as JSON (a CSV cell holds lists and tables as JSON)."""
+    """Parses a text as JSON (a CSV cell holds lists and tables as JSON). Returns any other value unchanged.
+
+    Raises Fault `Local.BadField` for a text that is not JSON or is nested deeper than MAX_DEPTH.
+    """
     if type(value) is not str:
         return value
     try:
@@ -166,7 +169,7 @@ def _media(value: Any, name: str, base: str, kind: MediaKind) -> tuple[Media, ..
 
 def one(value: Any, name: str, base: str, kind: MediaKind) -> Media:
     """Parses one image, audio or video. The value is a reference, or (in Parquet and from Python) the bytes, or a table
-    of `bytes` and `path`, as in Hugging Face data sets. In such a table the path is only a name."""
+    of `bytes` and `path`, as in Hugging Face data sets. If the table has bytes, its path is only a name."""
     ref = "data:,"
     if isinstance(value, Mapping) and "bytes" in value and value.keys() <= {"bytes", "path"}:
         path = value.get("path")

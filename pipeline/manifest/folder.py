@@ -1,4 +1,4 @@
-"""Manifests that are a folder or a glob: what lies there, and a row for each image or audio file."""
+"""Manifests that are a folder or a glob: lists the contents, and makes a row of each image or audio file."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ _ORDER = {name: place for place, name in enumerate(BUILT_IN)}
 
 
 class Contents:
-    """What a folder contains. `medium`: the path of the first image or (for `embed`) audio file; if there is one, the
-    search ended there.
-    `tables` (by the name of their format), `archives`: absolute paths in order."""
+    """What a folder contains. `medium`: the path of the first image or (for `embed`) audio file, at which the search
+    ended; else None. `tables` (by the name of their format), `archives`: absolute paths in order."""
 
     def __init__(self) -> None:
         self.medium: str | None = None
@@ -55,7 +54,7 @@ class Contents:
         self.archives = []
 
     def table_formats(self, pattern: str | None) -> list[TableFormat]:
-        """The formats of which the manifest may be made. All other tables are counted as passed over."""
+        """Returns the formats whose tables may be the manifest. All other tables are counted as passed over."""
         formats = sorted(self.formats.values(), key=lambda form: _ORDER.get(form.name, len(_ORDER)))
         if pattern is not None:
             return formats
@@ -79,7 +78,7 @@ class Contents:
 
 
 def contents(folder: str, pattern: str | None, *, audio: bool, follow: bool) -> Contents:
-    """Looks through a folder (`pattern` None), or what a glob matches in it, as `walk` lists it. Raises OSError."""
+    """Returns what a folder contains, or what the glob `pattern` matches in the folder. See `walk`. Raises OSError."""
     found = Contents()
     for entry in walk(folder, pattern, found.passed, follow=follow):
         kind = kind_of(entry.relative)
@@ -110,7 +109,7 @@ class ImageFolder:
         self._passed: PassedOver | None = None
 
     def rows(self, start: int = 0) -> Iterator[Row]:
-        """Gives the rows in natural order. All other files are counted as passed over."""
+        """Yields the rows in natural order. All other files are counted as passed over."""
         ordinal, passed = 0, PassedOver()
         for found in self._listed(passed):
             kind = kind_of(found.relative)
@@ -159,9 +158,9 @@ def _row(ordinal: int, found: Found, audio: bool, columns: dict[str, str | None]
         relative.encode()
     except UnicodeEncodeError:
         return _bad(ordinal, relative, "BadName", "the file's name is not valid UTF-8; rename it")
-    # A first segment with a colon would read as a scheme.
+    # A first segment with a colon would be read as the scheme of a URL.
     ref = f"./{relative}" if ":" in relative.split("/", 1)[0] else relative
-    # The reference of the medium is absolute: a link in the user's own folder may lead out of it.
+    # The reference of the medium is absolute, because a link in the user's own folder may lead out of the folder.
     media = (Media(kind="audio" if audio else "image", ref=found.path, path=found.path),)
     raw: dict[str, str | None] = {"audio" if audio else "image": ref}
     raw.update((name, value) for name, value in columns.items() if name not in FIELDS)

@@ -31,9 +31,9 @@ _CHUNK = 1000
 
 
 class ObjectSpool:
-    """Rows of an iterable, pickled in chunks into a file without a name: it goes with this object, or the process.
+    """Rows of an iterable, pickled in chunks into a file without a name. The file goes with this object or the process.
 
-    Pickle, because it keeps every Python value as it is; nobody else can write to the file.
+    The rows are pickled because pickle keeps every Python value. Nobody else can write to the file.
     """
 
     def __init__(self, rows: Iterable[Any]) -> None:
@@ -52,7 +52,7 @@ class ObjectSpool:
         self._file.flush()
 
     def read(self) -> Iterator[Any]:
-        """Gives all rows, one chunk in memory at a time. Several readers may read alternately."""
+        """Yields all rows, with one chunk in memory at a time. Several readers may read alternately."""
         for offset, length in self._chunks:
             with self._lock:
                 self._file.seek(offset)
@@ -66,9 +66,9 @@ class ObjectSpool:
 
 
 class ArrowSpool:
-    """The batches of a one-shot Arrow stream, each a stream of its own in a file without a name.
+    """The batches of an Arrow stream that can be read only once. Each batch is a stream in a file without a name.
 
-    Each on its own, because batches may have different dictionaries (categories), which one Arrow file cannot hold.
+    Batches may have different dictionaries (categories), which one Arrow file cannot hold.
     """
 
     def __init__(self, reader: pa.RecordBatchReader) -> None:
@@ -87,7 +87,7 @@ class ArrowSpool:
         self._file.flush()
 
     def read(self) -> Iterator[pa.RecordBatch]:
-        """Gives all batches, one in memory at a time."""
+        """Yields all batches, with one batch in memory at a time."""
         import pyarrow as pa
 
         for place, length in self._places:
@@ -98,12 +98,13 @@ class ArrowSpool:
 
 
 def to_python(value: Any) -> Any:
-    """Plain Python for what rows built in Python hold: numpy scalars and arrays, paths, NaN as no value (pandas).
+    """Returns a value of a row that was built in Python as plain Python: numpy scalars and arrays, paths, UUIDs.
 
-    Pictures (PIL, or arrays that are pictures) become the bytes of a file.
+    NaN becomes None, because pandas writes NaN for a missing value. Images (PIL, or arrays that are images) become the
+    bytes of a file.
     """
     if isinstance(value, str):
-        # Half a surrogate pair is no Unicode and could not be stored.
+        # Half a surrogate pair is not valid Unicode and cannot be stored.
         return value if value.isascii() else value.encode(errors="replace").decode()
     if value is None or isinstance(value, (bool, int, bytes)):
         return value
@@ -133,8 +134,11 @@ def _of_other_kind(value: Any) -> Any:
 
 
 class MemoryManifest:
-    """Rows of `source`: a function that gives the row values from the start, as often as it is called. `ids`: names the
-    rows; asked for once, when the rows are read first."""
+    """A manifest of rows in memory or in a spool.
+
+    `source`: a function that returns the values of all rows from the start each time it is called. `ids`: a function
+    that returns the PathIds of the rows. It is called once, when the rows are read for the first time.
+    """
 
     def __init__(
         self,
@@ -161,7 +165,7 @@ class MemoryManifest:
         return {}
 
     def rows(self, start: int = 0) -> Iterator[Row]:
-        """Gives the rows in order. `where` is "row N" from 1."""
+        """Yields the rows in order. `where` is "row N" from 1."""
         ids = self._ids() if self._ids is not None else None
         for ordinal, values in enumerate(self._source()):
             if ordinal < start:
@@ -178,12 +182,12 @@ class MemoryManifest:
 
 
 def from_table(table: Any, job: JobFile, base: str, rules: InputRules = CURRENT_RULES) -> Manifest:
-    """A manifest from a pyarrow Table, RecordBatch or RecordBatchReader, whatever has `__arrow_c_stream__` (polars,
-    pandas, duckdb), a dict of columns, or an iterable of dicts or of picture paths.
+    """Returns the manifest of a pyarrow Table, RecordBatch or RecordBatchReader, an object with `__arrow_c_stream__`
+    (polars, pandas, duckdb), a dict of columns, or an iterable of dicts or of image paths.
 
-    Relative paths are taken from `media.root`, else from `base`, and must not leave it. What can change or be read
-    only once (all but Arrow tables and sequences) is copied to a temporary file, which goes with the manifest. Raises
-    ManifestError for anything else.
+    Relative paths begin in `media.root`, else in `base`, and must not leave this folder. A source that can change or
+    can be read only once (all but Arrow tables, dicts and sequences) is copied to a temporary file, which goes with the
+    manifest. Raises ManifestError for any other object.
     """
     shaper = Shaper(job, root_of(os.path.abspath(base), job), rules)  # noqa: PTH100 - normalised too, links kept
     if isinstance(table, (str, bytes, os.PathLike)):
@@ -213,7 +217,7 @@ def _from_arrow(table: Any, shaper: Shaper) -> Manifest:
         if not hasattr(table, "__arrow_c_stream__"):
             table = pa.Table.from_batches([pa.record_batch(table)])
         reader = None if isinstance(table, pa.Table) else pa.RecordBatchReader.from_stream(table)
-    except (pa.ArrowException, TypeError, ValueError) as error:  # such as pandas for a column name given twice
+    except (pa.ArrowException, TypeError, ValueError) as error:  # pandas: a column name given twice
         raise ManifestError(f"the {type(table).__name__} gives no table: {error}") from None
     schema = table.schema if reader is None else reader.schema
     names = names_of(schema, "the table")

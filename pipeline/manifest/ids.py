@@ -43,15 +43,15 @@ def derived_id(fields: Mapping[str, Any]) -> str:
     """Returns 32 hex digits: half of the SHA-256 of the row's fields as written, in canonical JSON.
 
     `fields` are the fields under their own names, so that neither `[columns]` nor another column changes the id. If a
-    row has no fields (its prompt comes from columns alone), its columns are hashed; otherwise all such rows would have
-    one id.
+    row has no fields (the job's prompt uses only columns), the caller gives the row's columns; otherwise all rows
+    without fields would have the same id.
     """
     canonical = msgspec.json.encode(fields, order="sorted", enc_hook=str)
     return hashlib.sha256(canonical).hexdigest()[:32]
 
 
 def described(value: Any) -> str:
-    """Returns a value for a message: its JSON type; for numbers, booleans and short texts also the value."""
+    """Returns a value's description for a message: its type; for numbers, booleans and short texts also the value."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -71,7 +71,7 @@ HASH_DIGITS = 12
 
 
 def column_of(schema: pa.Schema, names: Mapping[str, str], id_name: str) -> str | None:
-    """Returns the column whose paths are the ids, or None. `names`: column → field."""
+    """Returns the column whose paths become the ids, or None. `names`: column → field. `id_name`: the column of ids."""
     import pyarrow as pa
 
     if id_name in schema.names:
@@ -85,7 +85,7 @@ def column_of(schema: pa.Schema, names: Mapping[str, str], id_name: str) -> str 
 
 
 def paths_in(batches: Iterable[pa.RecordBatch], column: str) -> Iterator[str | None]:
-    """Gives the paths in a column of record batches."""
+    """Yields the paths in a column of record batches, None for a row without a path."""
     import pyarrow.compute as pc
 
     for batch in batches:
@@ -93,7 +93,11 @@ def paths_in(batches: Iterable[pa.RecordBatch], column: str) -> Iterator[str | N
 
 
 class PathIds:
-    """`paths`: of all rows in order, None for a row without one; they are read once (24 bytes a row meanwhile)."""
+    """Uses the paths in the column `column` as ids.
+
+    `paths`: the paths of all rows in order, None for a row without a path. The paths are read once. The reading takes
+    24 bytes a row.
+    """
 
     def __init__(self, column: str, paths: Iterable[str | None]) -> None:
         import numpy as np

@@ -17,7 +17,7 @@ from pipeline.manifest.rows import Shaper
 from pipeline.types import Row
 
 _CHUNK = 1 << 18
-# Texts are matched whole; a quote alone is the beginning of one that is not read to its end.
+# A text is matched as a whole. A quote mark alone is the beginning of a text whose end is not read yet.
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{},]', re.DOTALL)
 
 CUT_OFF = "the array is cut off: the file ends in this item"
@@ -25,7 +25,7 @@ BEHIND = "text stands behind the end of the array"
 
 
 def items(file: IO[bytes], path: str) -> Iterator[tuple[bytes, str | None]]:
-    """Gives the items of the array in `file`, undecoded, as (item, None). If the file is damaged, the last pair is
+    """Yields the items of the array in `file`, undecoded, as (item, None). If the file is damaged, the last pair is
     (rest of the file, reason).
 
     Raises ManifestError for an item that is longer than a line may be.
@@ -35,7 +35,7 @@ def items(file: IO[bytes], path: str) -> Iterator[tuple[bytes, str | None]]:
 
 class _Items:
     """Splits an array into items. `_place`: where the next token begins. `_depth`: the number of open brackets there,
-    without that of the array."""
+    without the bracket of the array."""
 
     def __init__(self, file: IO[bytes], path: str) -> None:
         self._file = file
@@ -62,7 +62,7 @@ class _Items:
                 raise ManifestError(f"{self._path}: item {self._count + 1} is longer than {MAX_LINE_BYTES:,} bytes")
 
     def _parsed(self) -> Generator[tuple[bytes, str | None], None, bool]:
-        """Gives the complete items in the text, and returns whether the array ends. The rest of the text is kept."""
+        """Yields the complete items in the text. Returns whether the array ends. The rest of the text is kept."""
         text, begin, ended = self._text, 0, False
         for token in _TOKEN.finditer(text, self._place):
             mark = token[0]
@@ -88,7 +88,7 @@ class _Items:
 
 _HEAD_BYTES = 1 << 24
 _LISTS = frozenset({"messages", "contents"})
-"""Fields of a row that are lists of tables; such a list under another name is likely the table itself."""
+"""Fields of a row that are lists of tables. A list of tables under another name is probably the table itself."""
 
 
 class JsonReader(JsonlReader):

@@ -39,7 +39,7 @@ class JsonlReader(RecordReader[Any]):
         return functools.partial(self.row, "line")
 
     def row(self, word: str, ordinal: int, where: str, line_id: str, record: bytes | None) -> Row:
-        """A row of a text that should be a JSON object. `word` is the record's kind in messages: line or item."""
+        """Returns the row of a text that should be a JSON object. `word` names the record in messages: line or item."""
         shaper = self.shaper
         if record is None:
             return shaper.bad(ordinal, where, line_id, "LineTooLong", TOO_LONG)
@@ -86,7 +86,7 @@ def _check(path: str, encoding: str | None) -> None:
 
 
 def _literal_decoder(id_name: str) -> Any:
-    """Returns a function that gives the spelling of a numeric id (`1e3`, `1.0`, `-0`), which decoding would lose."""
+    """Returns a function that finds the spelling of a numeric id (`1e3`, `1.0`, `-0`). Decoding loses the spelling."""
     shape = msgspec.defstruct("Identified", [("id", msgspec.Raw)], rename={"id": id_name})
     decoder = msgspec.json.Decoder(shape)
 

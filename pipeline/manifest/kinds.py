@@ -11,8 +11,8 @@ def _suffixes(names: str) -> frozenset[str]:
     return frozenset(f".{name}" for name in names.split())
 
 
-# The image formats that the services take, and those that folders often hold besides (GIF, HEIC, AVIF): a file in a
-# format that no service takes becomes a failure with a reason, and does not vanish without a word.
+# The image formats that the services take, and other formats that folders often contain (GIF, HEIC, AVIF). A file in a
+# format that no service takes becomes a failure with a reason. Without its format here, the file would be passed over.
 IMAGES = _suffixes(
     "jpg jpeg jpe jfif png apng webp gif bmp dib tif tiff ico icns jp2 j2k jpf jpx j2c jpc sgi rgb rgba bw ppm "
     "pgm pbm heic heif avif pdf"
@@ -29,7 +29,7 @@ _KINDS: dict[str, Kind] = {
 
 
 def kind_of(name: str) -> Kind | None:
-    """The kind of media by the ending of a file name, upper or lower case; None for other endings."""
+    """Returns the kind of media by the ending of a file name, in upper or lower case; None for other endings."""
     return _KINDS.get(suffix_of(name))
 
 
@@ -41,7 +41,7 @@ def suffix_of(name: str) -> str:
 
 
 MOST_KINDS = 20
-"""Kinds counted by name; a folder may hold any number of endings."""
+"""The most kinds that are counted by name. A folder may contain any number of endings."""
 
 _PLAIN_ENDING = re.compile(r"\.[a-z0-9_-]{1,12}")
 _OTHER = "other"

@@ -13,7 +13,7 @@ from typing import IO, cast
 
 from pipeline.errors import ManifestError
 
-# No service takes a body above 64 MiB (PROTOCOLS.md §3.7), so that a longer line cannot be one request.
+# No service takes a body above 64 MiB (PROTOCOLS.md §3.7). So a longer line cannot be one request.
 MAX_LINE_BYTES = 64 * 1024 * 1024
 
 _MARKS = (
@@ -22,14 +22,14 @@ _MARKS = (
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
-"""Byte order marks: a text that begins with one says its encoding itself."""
+"""(byte order mark, encoding): a text that begins with the mark has this encoding."""
 _CHUNK = 1 << 18
 _BLANK = frozenset(b" \t\r\n\v\f")
 TOO_LONG = f"the line is longer than {MAX_LINE_BYTES:,} bytes"
 
 
 def lines(path: str, encoding: str | None = None) -> Iterator[tuple[int, bytes | None]]:
-    """Gives (number from 1, line in UTF-8) for each line, without a byte order mark. A line that is too long is None.
+    """Yields (number from 1, line in UTF-8) for each line, without a byte order mark. A line that is too long is None.
 
     Bytes that are not valid in `encoding` (None: UTF-8) become bytes that are not valid UTF-8.
     """
@@ -48,14 +48,17 @@ def lines(path: str, encoding: str | None = None) -> Iterator[tuple[int, bytes |
 
 
 def filled_lines(path: str, encoding: str | None) -> Iterator[tuple[int, bytes | None]]:
-    """Gives the same as `lines`, without blank lines."""
+    """Yields the same as `lines`, without blank lines."""
     for number, line in lines(path, encoding):
         if line is None or (line and (line[0] not in _BLANK or line.strip())):
             yield number, line
 
 
 def open_bytes(path: str, encoding: str | None = None) -> IO[bytes]:
-    """Opens a file for reading as UTF-8. A file whose name ends in `.gz` is unpacked. A lone CR becomes a newline."""
+    """Opens a file for reading as UTF-8. A file whose name ends in `.gz` is unpacked.
+
+    A CR becomes a newline if the file is recoded, or if CR is the only line end at the file's beginning.
+    """
     file = _unpacked(path)
     try:
         head = file.peek(_CHUNK)
@@ -112,9 +115,9 @@ _SEVERAL = 2
 _KANA = re.compile("[\u3041-\u30ff]")
 _HANGUL = re.compile("[가-힣]")
 _ALONE = 0.6
-"""The share of high bytes that stand alone, from which on a text is one of Western letters."""
+"""If at least this share of the runs of high bytes have one byte, the text has Western letters."""
 _LETTERS = 0.7
-"""The share of high bytes that are lower-case Cyrillic letters, from which on a text is Cyrillic."""
+"""If at least this share of the high bytes are lower-case Cyrillic letters, the text is Cyrillic."""
 
 # The most frequent characters of Chinese prose and file names, simplified and traditional, and its punctuation.
 _SIMPLIFIED = frozenset(
@@ -128,9 +131,10 @@ _TRADITIONAL = frozenset(
 
 
 def refuse_other(path: str, encoding: str | None) -> None:
-    """Raises ManifestError, with the likely encoding, for a file of which most lines are not UTF-8.
+    """Raises ManifestError, with the likely encoding, if most non-ASCII lines of a file are not UTF-8.
 
-    A single such line is only a failure of that line. If an `encoding` is given, nothing is checked.
+    A single line that is not UTF-8 raises no error here: only this line fails later. If an `encoding` is given, nothing
+    is checked.
     """
     if encoding is not None:
         return
@@ -183,7 +187,7 @@ _CHINESE = (("gb18030", _SIMPLIFIED), ("big5", _TRADITIONAL))
 
 
 def _decoded(text: bytes, encoding: str) -> str:
-    """The characters beyond ASCII; an empty text where the bytes are not of the encoding."""
+    """Returns the characters beyond ASCII. Returns an empty text if the bytes are not valid in the encoding."""
     try:
         return "".join(itertools.filterfalse(str.isascii, text.decode(encoding)))
     except UnicodeDecodeError:

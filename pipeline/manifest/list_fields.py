@@ -1,4 +1,4 @@
-"""The fields that hold lists of tables or pictures in order: `contents`, `messages`, `frames`, `video`, `prompts`."""
+"""Parses the fields that hold ordered lists: `contents`, `messages`, `frames`, `video`, `prompts`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ PART_OPTIONS: dict[str, tuple[str, ...]] = {
     "video": ("fps", "min_frames", "max_frames", *_VIDEO_OPTIONS),
     "audio": ("cache_control",),
 }
-"""Kind of a part → the services' options of such a part (PROTOCOLS.md §3.2, §3.5, §4.2). `fps` and `max_frames` of
-frames are ours: how far apart the frames were taken, and how many of them are sent."""
+"""Kind of a part → the services' options of a part of this kind (PROTOCOLS.md §3.2, §3.5, §4.2). `fps` and `max_frames`
+of frames are our own options: at which rate the frames were taken, and how many frames are sent."""
 
 _ITEM_KEYS = tuple(dict.fromkeys([*PART_OPTIONS, "factor", "fps", "max_frames", *sum(PART_OPTIONS.values(), ())]))
 _MEDIA_KEYS = ("image", "images", "frames", "fps", "max_frames", "video", "audio", "contents")
@@ -30,22 +30,22 @@ ROLES = ("system", "user", "assistant")
 
 
 def contents(value: Any, name: str, base: str) -> tuple[Item, ...]:
-    """The parts in order: each one of text, image, frames, video, audio, with the options of its kind.
+    """Parses the parts in order. Each part is a text, image, frames, video or audio, with the options of its kind.
 
-    `factor` (a number above 0, or its text) weights a part of an embedding.
+    `factor` (a number above 0, or its text) is the weight of a part in an embedding.
     """
     return tuple(_item(item, f"{name}[{index}]", base) for index, item in enumerate(_tables(value, name, _ITEM_KEYS)))
 
 
 def messages(value: Any, name: str, base: str) -> tuple[Message, ...]:
-    """Earlier turns in order: role, text, and the pictures, frames, videos, sounds or `contents` of the turn."""
+    """Parses the earlier turns in order: role, text, and the images, frames, videos, audio or `contents` of a turn."""
     tables = _tables(value, name, MESSAGE_KEYS)
     return tuple(_message(turn, f"{name}[{index}]", base) for index, turn in enumerate(tables))
 
 
 def prompts(value: Any, name: str, base: str) -> tuple[str, ...]:
-    """Questions that are asked one after the other: a list of texts. The first one may be empty: then the row's media
-    and `contents` are the first question."""
+    """Parses the questions that are asked one after the other: a list of texts. If the first text is empty, the row's
+    media and `contents` are the first question."""
     value = fields.from_json(value, name)
     if not isinstance(value, (list, tuple)) or not value:
         raise fields.bad_field(name, value, "a list of texts")
@@ -56,16 +56,16 @@ def prompts(value: Any, name: str, base: str) -> tuple[str, ...]:
 
 
 def frames(ours: Mapping[str, Any], base: str) -> Frames | None:
-    """One video from the fields `frames`, `fps` and `max_frames`; None where there are no frames."""
+    """Parses the fields `frames`, `fps` and `max_frames` as one video. Returns None if the row has no `frames`."""
     fps = fields.number(ours["fps"], "fps") if "fps" in ours else None
     most = fields.count(ours["max_frames"], "max_frames") if "max_frames" in ours else None
     return _frames(ours["frames"], "frames", base, fps, most) if "frames" in ours else None
 
 
 def videos(ours: Mapping[str, Any], base: str, place: str = "") -> tuple[Item, ...]:
-    """The video files of the field `video` (one, or a list), with `fps` and `max_frames` as their options.
+    """Parses the video files of the field `video` (one, or a list), with `fps` and `max_frames` as their options.
 
-    place: what stands before the names of the fields in messages, such as `messages[0].`.
+    `place`: the text before the names of the fields in error messages, such as `messages[0].`.
     """
     options: dict[str, Any] = {}
     if "fps" in ours:
@@ -91,7 +91,7 @@ def _frames(value: Any, name: str, base: str, fps: float | None, most: int | Non
 
 
 def _tables(value: Any, name: str, keys: tuple[str, ...]) -> list[dict[str, Any]]:
-    """A list of tables, the keys without a value (as Parquet has them) left out."""
+    """Parses a list of tables. Keys without a value, which Parquet gives, are left out."""
     value = fields.from_json(value, name)
     if not isinstance(value, (list, tuple)):
         raise fields.bad_field(name, value, "a list of tables")
@@ -128,7 +128,7 @@ def _item(table: dict[str, Any], name: str, base: str) -> Item:
 
 
 def _plain(value: Any) -> Any:
-    """A whole number as an integer: a column of Parquet holds 2.0 where JSON holds 2, and both are one question."""
+    """Returns a whole number as an integer: Parquet may have 2.0 where JSON has 2, and both are the same question."""
     return int(value) if type(value) is float and value.is_integer() else value
 
 
@@ -163,7 +163,7 @@ def _message(table: dict[str, Any], name: str, base: str) -> Message:
 
 
 def _other_media(table: dict[str, Any], name: str, base: str) -> tuple[Item, ...]:
-    """Frames, videos, sounds and `contents` of an earlier turn, in this order."""
+    """Parses the frames, videos, audio and `contents` of an earlier turn, in this order."""
     found: list[Item] = []
     taken = {f"{key}": table[key] for key in ("fps", "max_frames") if key in table}
     if taken and "frames" not in table and "video" not in table:

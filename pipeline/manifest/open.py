@@ -29,11 +29,11 @@ from pipeline.types import Row
 class Manifest(Protocol):
     """A table of inputs that can be read more than once, as a stream.
 
-    `root`: the folder that relative paths are taken from and must not leave (absolute; a Root may allow others beside).
-    `schema_columns`: every column's name where the format says so (CSV, Parquet, folders), else None.
-    `identity()`: a text that changes when the files behind the manifest change (names, sizes, times).
-    `passed_over()`: how many files a folder or glob holds that are no part of the manifest, by kind.
-    `rows(start)`: the rows in order from ordinal `start`. Raises ManifestError if a file can no longer be read.
+    `root`: the folder (absolute) in which relative paths begin, and which they must not leave. A Root may allow other
+    folders too. `schema_columns`: the names of all columns if the format gives them (CSV, Parquet, folders), else None.
+    `identity()`: returns a text that changes when the files of the manifest change (names, sizes, times).
+    `passed_over()`: returns how many files of a folder or glob are not part of the manifest, by kind.
+    `rows(start)`: yields the rows in order from ordinal `start`. Raises ManifestError if a file can no longer be read.
     """
 
     root: str
@@ -51,8 +51,8 @@ def open_manifest(spec: str, job: JobFile, rules: InputRules = CURRENT_RULES, fo
     query begin in `folder`, the folder of the job.
 
     A folder that contains an image (or, for `embed`, an audio file) at any depth is a folder of images. Otherwise its
-    tables of one format are the parts of one table. `rules`: how the output read its manifest from its beginning.
-    Raises ManifestError if the manifest cannot be read.
+    tables of one format are the parts of one table, or its archives are the manifest. `rules`: how the output has read
+    its manifest from the beginning. Raises ManifestError if the manifest cannot be read.
     """
     if is_query(spec):
         if job.source.encoding is not None or job.source.format is not None:
@@ -109,7 +109,7 @@ def _folder(folder: str, pattern: str | None, spec: str, job: JobFile, rules: In
         _refuse_encoding(spec, job, "pictures")
         return ImageFolder(folder, pattern, audio, found.medium, follow=follow)
     formats = found.table_formats(pattern)
-    if formats and not follow:  # an output of 0.1.0 read these tables, and no archive
+    if formats and not follow:  # 0.1.0 read these tables and did not read archives
         found.leave_archives()
     if len(formats) > 1 or (formats and found.archives):
         kinds = [form.name for form in formats]

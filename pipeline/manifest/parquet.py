@@ -18,7 +18,7 @@ from pipeline.types import Row
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
-# Rows of a batch, so that about this many bytes are unpacked at a time even where rows hold whole pictures.
+# About this many bytes are unpacked at a time, even if the rows hold whole images.
 _BATCH_BYTES = 8 * 1024 * 1024
 _BATCH_ROWS = 4096
 
@@ -42,7 +42,7 @@ class ParquetReader:
         self.columns: tuple[str, ...] | None = tuple(names)
 
     def read(self, path: str, name: str, start: int, first: int, prefix: str) -> Generator[Row, None, int]:
-        """Rows of one file, `first` the ordinal of its first; whole row groups below `start` are not read."""
+        """Yields the rows of a file. `first`: the ordinal of its first row. Row groups before `start` are not read."""
         import pyarrow as pa
 
         if self._column is not None and self._named is None:
@@ -66,7 +66,7 @@ class ParquetReader:
             return first + int(meta.num_rows)
 
     def _paths(self, column: str) -> Iterator[str | None]:
-        """Gives the paths of all rows. Only the column of paths is read."""
+        """Yields the paths of all rows. Only the column of paths is read."""
         for name in self._files:
             with _opened(name) as file:
                 if f"{column}.path" not in {file.schema.column(place).path for place in range(len(file.schema))}:
@@ -89,7 +89,7 @@ def _groups_from(file: pq.ParquetFile, skip: int) -> tuple[list[int], int]:
 
 
 def _uuids(file: pq.ParquetFile) -> frozenset[str]:
-    """The columns that hold UUIDs, as Parquet has it: before version 18, pyarrow reads them as 16 bytes."""
+    """Returns the columns to which Parquet gives the type UUID. Before version 18, pyarrow reads a UUID as 16 bytes."""
     columns = (file.schema.column(place) for place in range(len(file.schema)))
     return frozenset(column.path for column in columns if column.logical_type.type == "UUID")
 

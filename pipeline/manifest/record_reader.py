@@ -1,4 +1,4 @@
-"""The frame that the readers of table formats share: from the records of a file to numbered rows."""
+"""The base of the readers of table formats: turns the records of a file into numbered rows."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Reader(Protocol):
     """Reads the files of one manifest. A reader is made from the files, the shaper and the encoding (None: not given),
     and raises ManifestError if one of the files cannot be read at all.
 
-    `columns`: the names of all columns where the format gives them, else None. `read` gives the rows of one file from
-    the ordinal `start` on, and returns the ordinal after the last row. `first` is the ordinal of the file's first row;
-    `name` is the file in a row's `where`; `prefix` begins the id of a row that cannot be read.
+    `columns`: the names of all columns if the format gives them, else None. `read` yields the rows of one file from the
+    ordinal `start` on, and returns the ordinal after the last row. `first`: the ordinal of the file's first row.
+    `name`: the name of the file in a row's `where`. `prefix`: the beginning of the id of a row that cannot be read.
     """
 
     columns: tuple[str, ...] | None
@@ -31,7 +31,7 @@ class Reader(Protocol):
 
 
 class RecordReader(ABC, Generic[Record]):
-    """A Reader of a format whose records have line numbers. A subclass gives the records, and makes rows of them."""
+    """A Reader of a format whose records have line numbers. A subclass reads the records and makes rows from them."""
 
     columns: tuple[str, ...] | None = None
 
@@ -41,15 +41,15 @@ class RecordReader(ABC, Generic[Record]):
 
     @abstractmethod
     def records(self, path: str) -> Iterator[tuple[int, Record]]:
-        """(line number from 1, record), undecoded as far as possible: the rows before `start` are not needed."""
+        """Yields (line number from 1, record). Decodes as little as possible: rows before `start` are not needed."""
 
     @abstractmethod
     def row_maker(self, path: str) -> Callable[[int, str, str, Record], Row]:
-        """A function of (ordinal, where, line id, record) that makes the rows of this file. A bad record becomes a row
-        with a problem."""
+        """Returns a function of (ordinal, where, line id, record) that makes a row of this file. A bad record becomes a
+        row with a problem."""
 
     def read(self, path: str, name: str, start: int, first: int, prefix: str) -> Generator[Row, None, int]:
-        """The rows of one file, as Reader says."""
+        """Yields the rows of one file. See Reader."""
         ordinal, make = first, self.row_maker(path)
         for number, record in self.records(path):
             if ordinal >= start:
@@ -65,8 +65,9 @@ class BadLine(msgspec.Struct, frozen=True):
 
 
 Lines = Callable[[str, str | None], Iterator[Any]]
-"""Gives the lines of a file: (path, `manifest.encoding` or None) → for each line the pair (line number from 1, mapping
-of the columns) or (line number, BadLine); or instead pyarrow.RecordBatch objects, whose rows are counted from 1."""
+"""A function that yields the lines of a file. Its arguments are the path and `manifest.encoding` or None. For each line
+the function yields (line number from 1, mapping of the columns) or (line number, BadLine). Instead of pairs, the
+function may yield pyarrow.RecordBatch objects, whose rows are counted from 1."""
 
 
 class LinesReader(RecordReader[BadLine | Mapping[str, Any]]):
@@ -86,7 +87,7 @@ class LinesReader(RecordReader[BadLine | Mapping[str, Any]]):
         return self.shaper.row(ordinal, where, line_id, record)
 
     def records(self, path: str) -> Iterator[tuple[int, BadLine | Mapping[str, Any]]]:
-        """(line number, values that JSON could hold, or why the line is bad). Raises ManifestError if `lines` fails."""
+        """Yields (line number, values as JSON would hold them, or a BadLine). Raises ManifestError if `lines` fails."""
         number = 0
         try:
             for found in self._lines(path, self.encoding):

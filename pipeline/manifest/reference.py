@@ -1,4 +1,4 @@
-"""The reference of the manifest, from the tables in the code.
+"""Makes the reference of the manifest from the tables in the code.
 
 `python -m pipeline.manifest.reference` writes the reference into its section of sample_data/README.md.
 """
@@ -23,7 +23,7 @@ _IN_FOLDER = {
 
 
 def reference() -> str:
-    """The section as Markdown: the fields of a row, the parts of `contents`, earlier turns, and the table formats."""
+    """Returns the section as Markdown: the fields of a row, `contents`, earlier turns, and the table formats."""
     parts = [f"| `{kind}` | {_listed(options)} |" for kind, options in PART_OPTIONS.items()]
     return "\n".join(
         [
@@ -98,7 +98,7 @@ def _format(form: TableFormat) -> str:
 
 
 def with_reference(page: str) -> str:
-    """The page with its section up to date. Raises ValueError if the page has no section."""
+    """Returns the page with its section up to date. Raises ValueError if the page has no section."""
     before, _, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:

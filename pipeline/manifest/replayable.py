@@ -1,4 +1,4 @@
-"""A manifest row as a failure keeps it: enough to send it again, fit to be stored."""
+"""Makes the copy of a manifest row that a failure keeps. The copy can be stored, and can be sent again."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _MEDIA = ("image", "images", "audio", "frames", "video")
 
 
 def replayable_row(row: Row, job: JobFile, base: str) -> dict[str, Any]:
-    """The row as read, under the manifest's own names, with local paths made absolute (`base`: `Manifest.root`), URLs
-    without signatures and `data:` by its hash.
+    """Returns the values of the row as they were read, under the manifest's own names.
 
-    `from_table([kept], job, base)` makes a Row of it again. A path that leads out of the manifest stays as it was
-    written, so that it is refused again.
+    Local paths become absolute (`base`: `Manifest.root`). URLs lose their signatures. `data:` is replaced by its hash.
+    `from_table([kept], job, base)` makes a Row from the returned values. A path that leads out of the manifest stays as
+    it was written, so that the path is refused again.
     """
     names = Shaper(job, base).names
     return {name: redacted(_absolute(value, names.get(name), base)) for name, value in row.raw.items()}
@@ -41,7 +41,7 @@ def _absolute(value: Any, field: str | None, base: str) -> Any:
 
 
 def _table(table: Any, base: str) -> Any:
-    """A part of `contents` or an earlier turn: its fields are read as those of the row."""
+    """Makes the paths in a part of `contents` or in an earlier turn absolute. The fields are read like the row's."""
     if not isinstance(table, dict):
         return table
     return {key: _absolute(item, key, base) for key, item in table.items()}

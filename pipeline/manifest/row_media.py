@@ -18,14 +18,15 @@ from pipeline.media.files import facts_of, found_member, on_disk
 from pipeline.media.refs import is_relative, redact_for_message
 from pipeline.types import Frames, FrameSource, Item, Media, Message, Row
 
-# The longest frame list any service of the reference takes is 2,000; a listing beyond this is a wrong folder.
+# No service of the reference takes more than 2,000 frames. A folder with more than MAX_LISTED images is a wrong folder.
 MAX_LISTED = 100_000
 
 
 def expand(frames: Frames) -> tuple[Media, ...]:
-    """The pictures to send, in order. A folder gives the pictures directly in it, a glob those that match.
+    """Returns the images to send, in order. A folder gives the images directly in it, a glob the images that match.
 
-    Raises Fault `Local.MissingFrames` (no such folder, nothing in it), `Local.TooManyFrames` (beyond MAX_LISTED).
+    Raises Fault `Local.MissingFrames` (no such folder, or no images), `Local.TooManyFrames` (more than MAX_LISTED) and
+    `Local.BadName` (a file name that is not UTF-8).
     """
     images = frames.images
     listed = _listed(images) if isinstance(images, FrameSource) else images
@@ -37,7 +38,7 @@ def expand(frames: Frames) -> tuple[Media, ...]:
 
 
 def sample(images: tuple[Media, ...], most: int | None) -> tuple[Media, ...]:
-    """Returns at most `most` of the images, evenly spread, with the first and the last. If `most` is 1, the first."""
+    """Returns at most `most` images, evenly spread, with the first and the last. If `most` is 1, returns the first."""
     count = len(images)
     if most is None or count <= most:
         return images
@@ -53,7 +54,7 @@ def _listed(source: FrameSource) -> tuple[Media, ...]:
         root = on_disk(root)
     if not Path(root).is_dir():
         raise refusal("MissingFrames", f"frames: {redact_for_message(source.ref)}: there is no folder {root}")
-    # References stay relative where the manifest's was, so that loading keeps links within the manifest's folder.
+    # For a relative reference, these are relative too, so that loading keeps links within the manifest's folder.
     relative = is_relative(source.ref)
     found: list[Media] = []
     try:
@@ -81,14 +82,14 @@ def _check_name(path: str) -> None:
 
 
 def row_media(row: Row) -> Iterator[Media]:
-    """Gives all media in the order of the request: earlier turns first. Frames that are not listed yet are left out."""
+    """Yields all media in the order of the request: earlier turns first. Frames that are not listed are left out."""
     if row.frames is None and not (row.messages or row.audio or row.contents or row.videos):
         return iter(row.images)
     return chain(message_media(row), own_media(row))
 
 
 def own_media(row: Row) -> Iterator[Media]:
-    """Gives the media of the row's own question: images, frames, audio, contents, videos."""
+    """Yields the media of the row's own question: images, frames, audio, contents, videos."""
     yield from row.images
     if row.frames is not None:
         yield from _expand_frames(row.frames)
@@ -98,14 +99,14 @@ def own_media(row: Row) -> Iterator[Media]:
 
 
 def message_media(row: Row) -> Iterator[Media]:
-    """Gives the media of the earlier turns."""
+    """Yields the media of the earlier turns."""
     for message in row.messages:
         yield from message.images
         yield from _of_items(message.items)
 
 
 def has_unlisted_frames(row: Row) -> bool:
-    """Returns whether a folder or glob of frames must be listed before the row's media are known."""
+    """Tells whether a folder or glob of frames must be listed before the row's media are known."""
     if row.frames is not None and isinstance(row.frames.images, FrameSource):
         return True
     if not row.contents and not row.messages:
@@ -162,10 +163,10 @@ def _expand_message(message: Message) -> Message:
 
 
 def stat_key(row: Row) -> str | None:
-    """32 hex digits over (absolute path, size, time of change in ns) of every local file in the row's order; of a
-    file in an archive see `_of_member`.
+    """Returns the stat key: 32 hex digits over (absolute path, size, time of change in ns) of the row's local files.
 
-    None when the row has no local file, has a problem, or one of its files is missing. Measured: 3 µs a file.
+    The files are taken in the row's order. For a file in an archive, see `_of_member`. Returns None if the row has no
+    local file or has a problem, or if a file is missing. Measured: 3 µs a file.
     """
     if row.problem is not None:
         return None
@@ -187,7 +188,9 @@ def stat_key(row: Row) -> str | None:
 
 
 def _of_member(media: Media) -> bytes:
-    """Path, name, size and mark of a file in an archive. The mark of a zip's member is its checksum; a tar has none, so
-    that its own size and time of change stand for the contents. Raises Fault, OSError."""
+    """Returns path, name, size and mark of a file in an archive. Raises Fault and OSError.
+
+    The mark of a member of a zip is its checksum. A tar has no checksums: its own size and time of change are the mark.
+    """
     member = found_member(media)
     return os.fsencode(f"{media.path}\0{member.name}\0{member.size}\0{member.mark}\n")

@@ -1,4 +1,4 @@
-"""Makes a Row of the fields of one manifest line. An error in the line becomes the problem of the row."""
+"""Makes a Row from the fields of one manifest line. An error in the line becomes the problem of the row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.types import Problem, Row
 
 Parser = Callable[[Any, str, str], Any]
 
-# Manifest field → (field of Row, parser). `image` and `images` share a place; so do `fps`, `max_frames` with `frames`.
+# Manifest field → (field of Row, parser). `image` and `images` fill the same field of Row.
 _PARSERS: dict[str, tuple[str, Parser]] = {
     "image": ("images", fields.images),
     "images": ("images", fields.images),
@@ -52,15 +52,15 @@ FIELDS = {
 }
 """The fields of a row, each with its meaning. In CSV, lists and tables are JSON text."""
 LATER_FIELDS = frozenset({"video", "prompts"})
-"""Fields that 0.1.0 did not know: in an output that began with 0.1.0 no derived id covers them."""
+"""Fields that 0.1.0 did not know. In an output that 0.1.0 began, derived ids do not cover these fields."""
 _BOXES = frozenset({bytes, dict, list})
 
 
 class InputRules(msgspec.Struct, frozen=True, kw_only=True):
-    """How an output has read its manifest from its beginning; a later version keeps to these rules.
+    """The rules by which an output has read its manifest from the beginning. A later version keeps these rules.
 
-    derived_ids: 1 = as 0.1.0, 2 = over all fields. columns: names of fields that are columns in this output, because
-    it began before the names meant a field.
+    `derived_ids`: 1: as in 0.1.0, 2: over all fields. `columns`: names of fields that are plain columns in this output,
+    because the output began before these names were fields.
     """
 
     derived_ids: int = 2
@@ -71,11 +71,11 @@ CURRENT_RULES = InputRules()
 
 
 class Shaper:
-    """Makes Rows for one job. `base` is the manifest's folder, absolute: relative paths are taken from it.
+    """Makes Rows for one job. `base`: the manifest's folder (absolute), in which relative paths begin.
 
-    `text` is a field of ours for `embed` alone; in the other tasks a column of that name travels along. An unmapped
-    name that `[columns]` gives to another field (`id = "image"`) keeps its own meaning besides. `as_written`: the
-    output is one of 0.1.0, which knows the names of CSV columns with their blanks.
+    `text` is a field only for `embed`. In the other tasks a column of this name is a plain column. If `[columns]` gives
+    `id` the column of another field (`id = "image"`), the column is the id and also this field. `as_written`: the
+    output was begun by 0.1.0, which kept the blanks in the names of CSV columns.
     """
 
     def __init__(
@@ -106,10 +106,13 @@ class Shaper:
         types: Mapping[str, Callable[[str], Any]] | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> Row:
-        """One row. `literal` is the id's own spelling where `values` holds a number; `line` names a row without an id
-        that cannot be read (`line:17`); `types` turns the texts of the other columns into values.
-        `extra` are columns from beside the line, None = those of the file's folders: a value of the line goes before
-        them, and they are fields of ours only where the job's `[columns]` says so."""
+        """Returns the row of one line.
+
+        `line`: the id of a row that cannot be read and has no id (`line:17`). `literal`: the spelling of the id if
+        `values` has a number there. `types`: turns the texts of the other columns into values. `extra`: columns that
+        are not in the line; None: those of the file's folders. If the line has a value for an `extra` column, the
+        line's value is taken. An `extra` column is a field only if the job's `[columns]` says so.
+        """
         if extra is None and self.partitions is not None:
             extra = self.partitions.of(where.rpartition(":")[0])
         if extra:
@@ -143,7 +146,7 @@ class Shaper:
         return Row(ordinal=ordinal, where=where, id=row_id, given=given, columns=columns, raw=raw, **parsed)
 
     def _joined(self, values: Mapping[str, Any], extra: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
-        """(the line's values with those of `extra` that `[columns]` makes fields; the rest of `extra`)."""
+        """Returns (the line's values with the `extra` columns that `[columns]` makes fields, the rest of `extra`)."""
         chosen, fields, rest = self.mapped.values(), dict[str, Any](), dict[str, Any]()
         for name, value in extra.items():
             if values.get(name) is None:
@@ -151,11 +154,14 @@ class Shaper:
         return {**values, **fields} if fields else values, rest
 
     def _is_ours(self, name: str) -> bool:
-        """Returns whether a column of this name is a field."""
+        """Tells whether a column of this name is a field."""
         return name in self.names or name == self.id_name
 
     def also(self, columns: tuple[str, ...]) -> tuple[str, ...]:
-        """The columns of a table with those of its folders, but for folders that only look like fields of ours."""
+        """Returns the columns of a table and of its folders.
+
+        A folder column that has the name of a field is left out, unless `[columns]` names it.
+        """
         found = self.partitions.columns if self.partitions is not None else ()
         chosen = self.mapped.values()
         return tuple(dict.fromkeys((*columns, *(one for one in found if one in chosen or not self._is_ours(one)))))
@@ -163,7 +169,7 @@ class Shaper:
     def _sorted(
         self, values: Mapping[str, Any], types: Mapping[str, Callable[[str], Any]] | None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """(our fields that have a value, under our names; the other columns)."""
+        """Returns (the fields that have a value, under the fields' names; the other columns)."""
         names, id_name = self.names, self.id_name
         ours: dict[str, Any] = {}
         columns: dict[str, Any] = {}
@@ -209,9 +215,9 @@ class Shaper:
 
 
 def without_bytes(value: Any, depth: int = 0) -> Any:
-    """A column's value with bytes (a second picture, say) told by their count: no picture data is ever stored.
+    """Returns a column's value with the number of bytes in the place of bytes, because picture data is never stored.
 
-    Raises Fault `Local.BadLine` for what is nested deeper than fields.MAX_DEPTH.
+    Raises Fault `Local.BadLine` for a value that is nested deeper than fields.MAX_DEPTH.
     """
     if depth > fields.MAX_DEPTH:
         raise refusal("BadLine", f"nested deeper than {fields.MAX_DEPTH} levels")

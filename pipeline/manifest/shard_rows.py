@@ -1,4 +1,4 @@
-"""Makes rows of the stems of an open archive."""
+"""Makes rows from the stems of an open archive."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pipeline.media.paths import DamagedArchive, Entry
 from pipeline.types import Media, MediaKind, Problem, Row
 
 MAX_NAME = 4_096
-"""Characters of a row's id; no file system takes a longer path."""
+"""The most characters of a row's id. No file system takes a longer path."""
 
 _INPUTS = frozenset({"image", "images", "audio", "video", "text", "prompt", "prompts", "contents", "messages"})
 
 
 class ShardRows:
-    """Makes rows of the stems of one open archive. `name`: the archive's path below the manifest's folder."""
+    """Makes rows from the stems of one open archive. `name`: the archive's path below the manifest's folder."""
 
     def __init__(self, archive: Archive, path: str, name: str, shaper: Shaper, kinds: tuple[MediaKind, ...]) -> None:
         self.archive = archive
@@ -35,7 +35,7 @@ class ShardRows:
         self._from_texts = not _INPUTS.isdisjoint(shaper.mapped)
 
     def is_row(self, stem: Stem) -> bool:
-        """Returns whether a stem contains an input: an image, an audio file, or a text that `[columns]` makes an
+        """Tells whether a stem contains an input: an image, an audio file, or a text that `[columns]` makes an
         input."""
         return any(
             kind_of(entry.name) in self._kinds or (self._from_texts and is_sidecar(ending))
@@ -80,7 +80,7 @@ class ShardRows:
         return values
 
     def broken(self, ordinal: int, damage: DamagedArchive) -> Row:
-        """Returns the failed row that stands for the part of the archive after a damage."""
+        """Returns the row with a problem that stands for the part of the archive after the damage."""
         line = f"line:{self._name}@{damage.offset}"
         message = f"{self._name}: the archive is damaged, and what lies behind cannot be read: {damage.reason}"
         return self._shaper.bad(ordinal, self._name, line, "DamagedArchive", message)
@@ -92,7 +92,7 @@ class ShardRows:
         return [member for member in found if "." not in member[0]] or found
 
     def _columns(self, stem: Stem, inputs: list[tuple[str, Entry]]) -> dict[str, Any]:
-        """Returns the texts as columns. Other images, and those that `[columns]` names by ending, are references."""
+        """Returns the texts as columns. Other media, and media that `[columns]` names by ending, are references."""
         taken = {ending for ending, _ in inputs if ending not in self._mapped}
         others = {
             ending: self._reference(entry)
@@ -106,7 +106,8 @@ class ShardRows:
         return f"{self._name}#{entry.name}"
 
     def _placed(self, medium: Media, places: dict[str, Entry]) -> Media:
-        """The medium with its place. Its reference is absolute: the user named the archive, which may be a link."""
+        """Returns the medium with its place in the archive. The reference becomes absolute, because the user named the
+        archive, and the archive may be a link."""
         entry = places.get(medium.ref)
         if entry is None:
             return medium
@@ -115,7 +116,7 @@ class ShardRows:
 
 
 def is_used(ending: str, entry: Entry) -> bool:
-    """Returns whether a member of a row is an input or a column."""
+    """Tells whether a member of a row is an input or a column."""
     return is_sidecar(ending) or kind_of(entry.name) in ("image", "audio", "video")
 
 

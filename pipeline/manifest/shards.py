@@ -1,7 +1,8 @@
 """Reads archives as a manifest. The members of one stem are a row. Rows have the order of the archive.
 
-Nothing is unpacked: the headers are read, and the small texts beside the pictures. Measured: 45 µs of CPU a row of a
-picture and a JSON text in a tar, 35 in a zip; 13 MB for 200,000 members of one archive (tests/bench/bench_archives.py).
+Archives are not unpacked: only the headers and the small texts beside the images are read. Measured with
+tests/bench/bench_archives.py: 45 µs of CPU a row of an image and a JSON text in a tar, 35 µs in a zip; 13 MB for
+200,000 members of one archive.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ from pipeline.types import MediaKind, Row
 
 
 class Shards:
-    """The rows of archives (absolute paths, in order) below the folder `shaper.base`. `passed`: what was passed over
-    when the archives were looked for. `audio`: sounds are inputs too.
+    """The rows of archives (absolute paths, in order) below the folder `shaper.base`.
 
-    Raises ManifestError at once for a file that is no archive.
+    `passed`: the files that were passed over in the search for the archives. `audio`: audio files are inputs too.
+    Raises ManifestError at once for a file that is not an archive.
     """
 
     schema_columns: tuple[str, ...] | None = None
@@ -47,7 +48,7 @@ class Shards:
                 pass
 
     def rows(self, start: int = 0) -> Iterator[Row]:
-        """Gives the rows of all archives in order. The last row of a damaged archive is a failure that names the
+        """Yields the rows of all archives in order. The last row of a damaged archive has a problem that names the
         damage.
 
         Raises ManifestError for an archive that changed since it was first opened.
@@ -89,7 +90,10 @@ class Shards:
 
     @contextmanager
     def _opened(self, path: str) -> Iterator[Archive]:
-        """The archive, as it was when it was first opened, and still when it is closed."""
+        """Opens an archive. Raises ManifestError if the archive cannot be read or has changed since the first opening.
+
+        The check for changes is repeated at the end.
+        """
         try:
             fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except OSError as error:
@@ -112,7 +116,7 @@ class Shards:
             os.close(fd)
 
     def _stems(self, shard: ShardRows, passed: PassedOver) -> Iterator[Stem | DamagedArchive]:
-        """The archive's stems; behind them the damage, if there is one."""
+        """Yields the archive's stems, and at the end the damage, if there is one."""
         archive, path = shard.archive, shard.path
         damage: list[DamagedArchive] = []
         if path not in self._orders:
@@ -141,8 +145,11 @@ def _until_damage(entries: Iterator[Entry], damage: list[DamagedArchive]) -> Ite
 
 
 def _order(entries: Iterable[Entry]) -> array[int] | None:
-    """The offsets of the entries with those of one stem side by side, stems in the order of their first member; None
-    where the entries lie so already. 16 bytes an entry while sorting."""
+    """Returns the offsets of the entries in an order in which the entries of one stem are adjacent.
+
+    The stems are in the order of their first members. Returns None if the entries are already in this order. Sorting
+    takes 16 bytes an entry.
+    """
     keys, places = array("q"), array("q")
     for entry in entries:
         keys.append(hash(split(entry.name)[0]))

@@ -1,10 +1,10 @@
 """A DuckDB query as a manifest. The query is read-only and streamed. Each reading of the manifest runs the query.
 
-Measured: 5 µs a row of id, image URL, category, Row included, as from Parquet; a million rows peak
-at 142 MB (Parquet: 119).
+Measured: 5 µs a row of id, image URL, category, with the making of the Row. Parquet takes as long. A million rows peak
+at 142 MB (Parquet: 119 MB).
 
-DuckDB looks into the working folder first, where another file of the same name may lie; so the query is taken apart by
-DuckDB itself, and the names of files in it are written out.
+DuckDB looks for files in the working folder first. Another file of the same name may be there. So DuckDB parses the
+query, and the relative names of files in the query are made absolute.
 """
 
 from __future__ import annotations
@@ -32,17 +32,18 @@ if TYPE_CHECKING:
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _FILE = re.compile(r"[./*?]")
-"""What the name of a table has only if it is a file's."""
+"""A table's name that has one of these characters is the name of a file."""
 _NO_FILES = frozenset(
     {"range", "generate_series", "unnest", "repeat", "repeat_row", "query", "query_table", "json_each", "json_tree"}
 )
-"""Functions that give tables and whose first text is no path."""
+"""Table functions whose first text is not a path."""
 
 
 def absolute(query: str, folder: str, connection: duckdb.DuckDBPyConnection) -> str:
-    """The query with relative names of files below `folder`; as it is where it names none, or cannot be taken apart.
+    """Returns the query with relative names of files made absolute; they begin in `folder`.
 
-    Raises ValueError for a name that is left and that DuckDB would find in the working folder instead.
+    Returns the query unchanged if it has no such names or cannot be parsed. Raises ValueError for a name that is still
+    relative and that DuckDB would find in the working folder.
     """
     tree = _parsed(query, connection)
     if tree is not None and not tree.get("error") and _Names(folder, tree).changed:
@@ -70,7 +71,7 @@ def _one(connection: duckdb.DuckDBPyConnection, query: str, parameter: str) -> A
 
 
 class _Names:
-    """Makes the names of files in a syntax tree absolute. `changed`: whether there were any."""
+    """Makes the names of files in a syntax tree absolute. `changed`: the tree had relative names."""
 
     def __init__(self, folder: str, tree: dict[str, Any]) -> None:
         self._folder = folder
@@ -127,7 +128,7 @@ def _is_relative(name: str) -> bool:
 
 
 def _arguments(node: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns the arguments of a function that have no name, as DuckDB 1 and DuckDB 2 write them."""
+    """Returns the unnamed arguments of a function. Reads the trees of DuckDB 1 and of DuckDB 2."""
     named = [one["expression"] for one in node.get("arguments") or [] if not one.get("name")]
     return named or list(node.get("children") or [])
 
@@ -146,19 +147,19 @@ def _tables_of(node: Any) -> list[str]:
 PREFIX = "sql:"
 BATCH_ROWS = 4_096
 MEMORY = "1GB"
-"""What DuckDB may hold of a query; what needs more (sorting, grouping) goes to a temporary folder."""
+"""The memory that DuckDB may use for a query. If sorting or grouping needs more, DuckDB uses a temporary folder."""
 
 
 def is_query(spec: str) -> bool:
-    """Returns whether a manifest is `sql:` and a query."""
+    """Tells whether a manifest is `sql:` and a query."""
     return spec.lstrip()[: len(PREFIX)].lower() == PREFIX
 
 
 class SqlManifest:
     """The rows of one SELECT. `folder`: where relative paths in the query begin.
 
-    One thread, so that the order of the rows is the same each time. Raises ManifestError for what is not one SELECT,
-    and for what DuckDB says against it.
+    The query runs in one thread, so that the order of the rows is the same each time. Raises ManifestError if the query
+    is not one SELECT, and if DuckDB reports an error.
     """
 
     def __init__(self, spec: str, shaper: Shaper, folder: str) -> None:
@@ -192,7 +193,7 @@ class SqlManifest:
         return {}
 
     def rows(self, start: int = 0) -> Iterator[Row]:
-        """Gives the rows in order. `where` is "row N" from 1."""
+        """Yields the rows in order. `where` is "row N" from 1. Raises ManifestError."""
         import duckdb
         import pyarrow as pa
 
@@ -211,7 +212,7 @@ class SqlManifest:
             raise ManifestError(f"manifest, sql: the query broke behind row {ordinal}: {_message(error)}") from None
 
     def _path_ids(self, connection: duckdb.DuckDBPyConnection) -> PathIds | None:
-        """What names the rows of a query of pictures with their paths; the paths are read once."""
+        """Returns the PathIds if the query has a column of images with their paths, else None. Reads the paths once."""
         if self._ids is None and self._column is not None:
             name = self._column.replace('"', '""')
             paths = connection.sql(self._asked).project(f"{{'path': \"{name}\".path}} as named")
@@ -234,7 +235,7 @@ class SqlManifest:
 
 
 def _check(query: str, connection: duckdb.DuckDBPyConnection) -> None:
-    """Raises ManifestError unless the text is exactly one statement that reads."""
+    """Raises ManifestError unless the text is exactly one SELECT."""
     import duckdb
 
     statements = connection.extract_statements(query)

@@ -1,7 +1,7 @@
 """Groups the members of an archive by stem, as webdataset does: a stem is a row, and its small files are columns.
 
-The stem is a member's path up to the first dot of its name. Where each member of a stem is a picture or sound with
-more dots in its name (`shot 1.2.jpg`, `shot 1.3.jpg`), nothing says that they belong together: each is a row.
+The stem is a member's path up to the first dot of its name. If each member of a stem is an image, audio or video with
+more dots in its name (`shot 1.2.jpg`, `shot 1.3.jpg`), the members may not belong together: each member is a row.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from pipeline.media.archive import Archive
 from pipeline.media.paths import Entry
 
 MOST_MEMBERS = 1_000
-"""Members of one stem: what has more is no row of pictures and their words."""
+"""The most members of one stem. A stem with more members is not a row of images and their texts: the stem is split."""
 
 
 class Stem(msgspec.Struct, frozen=True, kw_only=True):
-    """The members of one row in order: (the name after the stem and its dot, the entry)."""
+    """A row of an archive. `members`: in order, (the rest of the name after the stem and its dot, the entry)."""
 
     name: str
     members: tuple[tuple[str, Entry], ...]
 
 
 def wanted(entries: Iterable[Entry], passed: PassedOver) -> Iterator[Entry]:
-    """Gives the plain files. Hidden files, links and special files are counted as passed over."""
+    """Yields the plain files. Hidden files, links and special files are counted as passed over."""
     for entry in entries:
         if entry.kind == "folder":
             continue
@@ -44,13 +44,16 @@ def wanted(entries: Iterable[Entry], passed: PassedOver) -> Iterator[Entry]:
 
 
 def _passed_kind(name: str) -> str | None:
-    """As what a name is passed over. `..` is a name like others here: no member's name is ever a path of the disk."""
+    """Returns the kind under which a member is passed over, or None.
+
+    `..` in a name does not count as hidden, and is harmless: a member's name is never used as a path on the disk.
+    """
     parts = (part for part in name.split("/") if part not in (".", ".."))
     return next((kind for part in parts if (kind := passed_kind(part)) is not None), None)
 
 
 def stems(entries: Iterable[Entry]) -> Iterator[Stem]:
-    """Gives the stems of entries in which members of one stem are adjacent. A repeated name begins a new row."""
+    """Yields the stems of entries in which members of one stem are adjacent. A repeated name begins a new row."""
     key, members = "", dict[str, Entry]()
     for entry in entries:
         own, ending = split(entry.name)
@@ -84,24 +87,28 @@ def _is_media(entry: Entry) -> bool:
 
 
 MAX_BYTES = 4 * 1024 * 1024
-"""Of all small files of one row together."""
+"""The most bytes of all texts, numbers and JSON files of one row together."""
 
 TEXTS = frozenset({"txt", "text", "caption", "transcript", "prompt", "tags", "label", "url", "key"})
 NUMBERS = frozenset({"cls", "cls2", "class", "count", "index", "inx", "id", "score"})
-"""As webdataset's own decoders take them; a text that is no number stays a text."""
+"""Endings of files that webdataset's own decoders read as numbers. A text that is not a number stays a text."""
 
 
 def is_sidecar(ending: str) -> bool:
-    """Returns whether an ending (after the stem) is that of a text, a number or JSON."""
+    """Tells whether an ending (after the stem) is that of a text, a number or JSON."""
     last = ending.rpartition(".")[2].lower()
     return last == "json" or last in TEXTS or last in NUMBERS
 
 
 def columns(found: list[tuple[str, Entry]], archive: Archive) -> dict[str, Any]:
-    """Column → value: a text or number under its ending (`txt`, `caption`), of a JSON table every key, of other JSON
-    the value under `json`. A file's own ending goes before a key of that name.
+    """Returns column → value for the texts, numbers and JSON files of a row.
 
-    Raises Fault `Local.BadLine` for what cannot be read, `Local.TooLarge` beyond MAX_BYTES, and as `Archive.read`.
+    A text or number has the file's ending as its column (`txt`, `caption`). A JSON object in a file with the ending
+    `json` gives a column for each key. Any other JSON value has the file's ending as its column. If a key equals an
+    ending, the file with this ending is taken.
+
+    Raises Fault `Local.BadLine` for a file that cannot be read, `Local.TooLarge` if the files have more than MAX_BYTES,
+    and the same errors as `Archive.read`.
     """
     total = sum(max(entry.size, entry.packed) for _, entry in found)
     if total > MAX_BYTES:

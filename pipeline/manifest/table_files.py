@@ -50,8 +50,8 @@ class Tables:
         return self._passed.counts()
 
     def rows(self, start: int = 0) -> Iterator[Row]:
-        """Gives the rows of all files in order. A row's `where` is the file's path below the manifest's folder and the
-        number of the line (in Parquet, of the row) from 1."""
+        """Yields the rows of all files in order. A row's `where` is the file's path below the manifest's folder and the
+        number of the line (in Parquet, of the row) from 1. Raises ManifestError."""
         ordinal = 0
         for path in self._files:
             name = os.path.relpath(path, self._folder)
@@ -65,7 +65,7 @@ class Tables:
 
 
 def check_mapping(shaper: Shaper, columns: tuple[str, ...], where: str) -> None:
-    """Raises ManifestError for a column that the job names and the table does not have."""
+    """Raises ManifestError if the job names a column that the table does not have."""
     for field, name in shaper.mapped.items():
         if name not in columns:
             near = difflib.get_close_matches(name, columns, 1)

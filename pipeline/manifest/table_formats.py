@@ -1,7 +1,7 @@
-"""The table formats: each one is a reader with the endings of its files. Other distributions bring further ones.
+"""The table formats. A format has a reader and the endings of its files. Other distributions may bring more formats.
 
 A distribution brings a format by an entry point of the group `pipeline.formats` that names a TableFormat. Entry points
-are looked up only for an ending or a `manifest.format` that is not built in.
+are looked up only for an ending or a `manifest.format` that is not built in, and for error messages.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ class TableFormat(msgspec.Struct, frozen=True, kw_only=True):
     """A table format. Either `lines` or `reader` is given; `lines` is enough for most formats.
 
     `name` is the value of `manifest.format`. `suffixes` are the endings of its files, in lower case and with the dot.
-    `packed`: files that also end in `.gz` are unpacked by the reader. `in_folder`: when files of the format in a folder
-    are the table: "always"; "alone" = if nothing else is there; "named" = only if a glob names them.
+    `packed`: the reader unpacks files that also end in `.gz`. `in_folder`: when files of this format in a folder are
+    the manifest: "always"; "alone": only if the folder has no other table and no archive; "named": only if a glob names
+    the files.
     """
 
     name: str
@@ -43,7 +44,7 @@ class TableFormat(msgspec.Struct, frozen=True, kw_only=True):
     in_folder: Literal["always", "alone", "named"] = "always"
 
     def open(self, files: list[str], shaper: Shaper, encoding: str | None) -> Reader:
-        """A reader of these files. Raises ManifestError if one of them cannot be read at all."""
+        """Returns a reader of these files. Raises ManifestError if one of the files cannot be read at all."""
         if self.reader is not None:
             return self.reader(files, shaper, encoding)
         assert self.lines is not None
@@ -64,7 +65,7 @@ _BY_SUFFIX = {suffix: form for form in _BUILT_IN for suffix in form.suffixes}
 
 
 def format_of(name: str) -> TableFormat | None:
-    """The format of a file by the ending of its name (`.csv.gz` too), upper or lower case; None for other endings."""
+    """Returns the format of a file by its name's ending (`.csv.gz` too), in upper or lower case; None for others."""
     suffix = suffix_of(name)
     packed = suffix == ".gz"
     if packed:
@@ -76,7 +77,7 @@ def format_of(name: str) -> TableFormat | None:
 
 
 def format_named(name: str) -> TableFormat:
-    """The format of a name in the job. Raises ManifestError for an unknown name."""
+    """Returns the format with the name that the job gives. Raises ManifestError for an unknown name."""
     if name in BUILT_IN:
         return BUILT_IN[name]
     installed, broken = _installed()
@@ -92,7 +93,7 @@ def format_named(name: str) -> TableFormat:
 
 
 def accepted() -> str:
-    """All that a manifest may be, for messages."""
+    """Returns a list of everything that a manifest may be, as text for messages."""
     installed, broken = _installed()
     suffixes = [suffix for form in (*_BUILT_IN, *installed.values()) for suffix in form.suffixes]
     return (
@@ -103,7 +104,7 @@ def accepted() -> str:
 
 @functools.cache
 def _installed() -> tuple[dict[str, TableFormat], str]:
-    """(name → format of other distributions, a text that names the entry points that cannot be loaded)."""
+    """Returns (name → format of other distributions, a text that names the entry points that cannot be loaded)."""
     found: dict[str, TableFormat] = {}
     broken = ""
     for point in entry_points(group=GROUP):

@@ -1,4 +1,4 @@
-"""Reads a list: a path or URL a line."""
+"""Reads a list of paths or URLs, one on each line."""
 
 from __future__ import annotations
 
@@ -51,7 +51,10 @@ class ListReader(RecordReader[bytes | None]):
 
 
 def _id(text: str) -> str | None:
-    """The path without `./`, as in a folder. None for `data:`, and for a text that is too long for a name."""
+    """Returns the id: the path without `./`, as in a folder of images, or the URL without its signature.
+
+    Returns None for `data:`, and for a text that is too long for a name.
+    """
     if len(text) > _LONGEST_ID or text[:5].lower() == "data:":
         return None
     return unsigned(text) if is_remote(text) else posixpath.normpath(text)

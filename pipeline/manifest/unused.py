@@ -1,9 +1,9 @@
 """Finds an image, audio or video that a row names in a column which is not used.
 
-A column counts by its name, when the name is like one of our fields (`img`, `photo_url`, `Image`, 图片), or by its
-value, when the value is a reference: a path or URL that ends as media do, `data:image/…`, `oss://…`, the bytes of a
-picture, and lists and tables of these. A name that only says "link" (`url`, `path`, `image_id`) counts where a question
-is asked, and not beside a text that is embedded: there web pages are the rule.
+A column is found by its name if the name is like one of our fields (`img`, `photo_url`, `Image`, 图片). A column is
+found by its value if the value is a reference: a path or URL with an ending of media, `data:image/…`, `oss://…`, the
+bytes of an image, or a list or table of these. A name that only says "link" (`url`, `path`, `image_id`) counts only in
+tasks that do not embed: links beside a text that is embedded usually lead to web pages.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pipeline.types import TaskName
 Kind = Literal["image", "audio", "video", "frames"]
 
 PROSE = frozenset({"prompt", "prompts", "system", "text", "messages", "contents", "parameters"})
-"""Fields of ours that hold words: only a value that is a reference and nothing else is one there."""
+"""Fields with text. In these fields, a value counts as a reference only if it has nothing besides the reference."""
 
 _NOUNS: dict[str, Kind] = {
     **dict.fromkeys(
@@ -38,9 +38,9 @@ _NOUNS: dict[str, Kind] = {
 
 
 def _misspelt(noun: str) -> Iterator[str]:
-    """`imgae`, `immage`, `imagee`, `phto`: two letters swapped, one doubled, one left out.
+    """Yields misspelt forms of a noun: two letters swapped, one doubled, one left out (`imgae`, `immage`, `phto`).
 
-    Never the first letter is left out (mage), and none of video or audio (vide, audi): those are words.
+    The first letter is never left out (mage), and no letter of video or audio (vide, audi): the results are words.
     """
     for place in range(1, len(noun) + 1):
         yield noun[:place] + noun[place - 1] + noun[place:]
@@ -81,10 +81,10 @@ _GLUED = re.compile(
 _NO_VALUE = frozenset({"", "none", "null", "nan", "n/a", "na", "-", "no", "false", "[]", "{}"})
 
 _ENDINGS: dict[str, Kind] = {
-    # A column that names a PDF is usually the source of a text, and no picture that was forgotten.
+    # A column that names a PDF is usually the source of a text, and not a forgotten image.
     **{ending[1:]: "image" for ending in IMAGES - {".pdf"}},
     **{ending[1:]: "audio" for ending in AUDIO},
-    **{ending[1:]: "video" for ending in VIDEOS - {".ts", ".mts"}},  # these are TypeScript far more often
+    **{ending[1:]: "video" for ending in VIDEOS - {".ts", ".mts"}},  # files with these endings are usually TypeScript
 }
 _ENDING = "|".join(sorted(_ENDINGS, key=len, reverse=True))
 _AT_END = re.compile(rf"[^/\\.\s]\.({_ENDING})(?:[?#]\S*)?$", re.IGNORECASE)
@@ -95,20 +95,23 @@ _PATH = re.compile(r"\.{0,2}/|~/|[A-Za-z]:[\\/]|[A-Za-z][A-Za-z0-9+.-]*:/")
 _OTHER_ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}$")
 _PYTHON_LIST = re.compile(r"\[\s*'[^']*'(?:\s*,\s*'[^']*')*\s*\]")
 _BASE64 = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR")
-"""How the base64 of JPEG, PNG, GIF and WEBP (or WAV) begins."""
+"""Beginnings of the base64 of JPEG, PNG, GIF and WEBP (or WAV)."""
 
 _STARTS = ("data:", "Data:", "DATA:", "oss:", "Oss:", "OSS:", *_BASE64, *"/[{ \t\n\"'<")
-"""How a reference begins that does not end as media do."""
+"""Beginnings of references that do not have an ending of media."""
 
 MOST_WORDS = 5
-"""A text of more words is a sentence, whatever its last word is; file names with blanks have fewer."""
+"""A text with more words is a sentence, whatever its last word is. File names with blanks have fewer words."""
 LONGEST = 4_096
-"""Characters of the longest reference that is looked for (Linux: the longest path), `data:` and base64 excepted."""
+"""Characters of the longest reference that is found (the longest path in Linux). `data:` and base64 may be longer."""
 
 
 class Unused(msgspec.Struct, frozen=True, kw_only=True):
-    """`kind`: of the medium, None where it cannot be told. `direct`: the column itself could be one of our fields, as
-    its value is a reference, bytes or a list of these, and not nested deeper."""
+    """A column with a medium that is not used. `kind`: the kind of the medium, None if it is not known.
+
+    `direct`: the column itself could be one of our fields, because its value is a reference, bytes or a list of these,
+    and is not nested deeper.
+    """
 
     column: str
     kind: Kind | None
@@ -116,7 +119,8 @@ class Unused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find(values: Mapping[str, Any], task: TaskName) -> Unused | None:
-    """The column of a row without any medium that names one all the same: the surest by its name or value, or None."""
+    """Returns the column that most likely names a medium, for a row whose fields have no medium. Returns None if no
+    column does."""
     embeds = facts(task).embeds
     by_value: Unused | None = None
     by_link: Unused | None = None
@@ -135,7 +139,7 @@ def find(values: Mapping[str, Any], task: TaskName) -> Unused | None:
 
 @functools.lru_cache(maxsize=4_096)
 def strong_kind(column: str) -> Kind | None:
-    """Returns the kind of media that the name of a column says; None if the name is not similar to a media field."""
+    """Returns the kind of media that a column's name says. Returns None if the name is not similar to a media field."""
     words = _words(column)
     kinds = [_NOUNS.get(word) or _MISSPELT.get(word) for word in words]
     place = max((place for place, kind in enumerate(kinds) if kind is not None), default=None)
@@ -146,7 +150,8 @@ def strong_kind(column: str) -> Kind | None:
 
 @functools.lru_cache(maxsize=4_096)
 def _is_link(column: str) -> Literal["link", "number"] | None:
-    """A name that says no more than where something is (`url`, `file_name`), or which picture by a number."""
+    """Returns "link" for a name that says only where something is (`url`, `file_name`), and "number" for a name that
+    says only the number of an image (`image_id`). Returns None for other names."""
     words = _words(column)
     if not words:
         return None
@@ -170,7 +175,7 @@ def _words(column: str) -> tuple[str, ...]:
 
 
 def _has_value(value: Any) -> bool:
-    """Returns whether a value can be media: text, bytes, or a list or table with these; not a number or boolean."""
+    """Tells whether a value can be media: text, bytes, or a list or table with these; not a number or boolean."""
     if isinstance(value, str):
         return value.strip().lower() not in _NO_VALUE
     if value is None or isinstance(value, (bool, int, float)):
@@ -217,8 +222,11 @@ def _kind_of_bytes(head: bytes) -> Kind | None:
 
 
 def kind_of_text(text: str, prose: bool = False) -> Kind | None:
-    """The kind of a text that is a reference, or a list of them; `prose`: and nothing besides."""
-    # Almost every text of a large table is told here: no ending such as .jpg and none of the few beginnings.
+    """Returns the kind of a text that is a reference or a list of references. Returns None for any other text.
+
+    `prose`: the text is one of the fields in PROSE, and counts only if it has nothing besides the reference.
+    """
+    # Almost every text of a large table ends here: it has no ending such as .jpg and none of the few beginnings.
     dot = text.rfind(".", -64)
     ends = dot >= 0 and text[dot + 1 : dot + 2].isalnum()
     if not ends and "://" not in text[:16] and not text.startswith(_STARTS) and (prose or "\n" not in text[:256]):
@@ -269,7 +277,7 @@ def _decoded(text: str) -> Any:
 
 
 def _may_link(column: str, value: Any) -> bool:
-    """Whether a column such as `url` or `image_id` has a value that may well be a picture's."""
+    """Tells whether a column such as `url` or `image_id` has a value that may lead to an image."""
     said = _is_link(column)
     if said is None or isinstance(value, bool):
         return False

@@ -14,10 +14,11 @@ _DIGITS = re.compile(r"[0-9]+")
 
 
 def natural_key(name: str) -> str:
-    """A sort key: runs of ASCII digits compare as numbers of any length, the rest as text, `a01` before `a1`.
+    """Returns a sort key. Runs of ASCII digits compare as numbers of any length, the rest as text, `a01` before `a1`.
 
-    One string, not a list of parts: a folder of a million files is sorted by as many keys. A number becomes NUL (which
-    no file name holds, and which sorts first), the count of its digits, and the digits; the name itself settles ties.
+    The key is one string and not a list of parts, because a folder of a million files has a million keys. A number
+    becomes NUL (which no file name contains, and which sorts first), the count of its digits, and the digits. If two
+    keys are otherwise equal, the name decides.
     """
     return _DIGITS.sub(_number, name) + "\0\0" + name
 
@@ -42,7 +43,7 @@ SERVICE_FOLDERS = frozenset(
         "lost+found",  # ext file systems
     )
 )
-"""Folders that file servers and systems put among people's files: passed over like hidden names."""
+"""Folders that file servers and systems create among the user's files. They are passed over like hidden names."""
 
 
 class Found(NamedTuple):
@@ -53,19 +54,20 @@ class Found(NamedTuple):
 
 
 def is_glob(text: str) -> bool:
-    """Returns whether a path contains a wildcard (`*`, `?`, `[`)."""
+    """Tells whether a path contains a wildcard (`*`, `?`, `[`)."""
     return _MAGIC.search(text) is not None
 
 
 def walk(
     folder: str, pattern: str | None = None, passed: PassedOver | None = None, *, follow: bool = True
 ) -> Iterator[Found]:
-    """Every file under `folder`, or those that match `pattern` (relative to it, `**` for any depth).
+    """Yields every file under `folder`, or the files that match `pattern` (relative to `folder`, `**` for any depth).
 
-    Files and folders of one level come interleaved in natural order. Hidden names and SERVICE_FOLDERS are passed over
-    unless the pattern names them. Links to folders are walked like folders, unless they lead back to a folder on the
-    way or to one that was reached through links before; with `follow` False they are passed over. `passed` counts what
-    is passed over. A folder that cannot be listed raises OSError.
+    Files and folders of one level come together in natural order. Hidden names and SERVICE_FOLDERS are passed over
+    unless the pattern names them. Links to folders are walked like folders. A link that leads back to a folder on the
+    way is passed over, and so is a link inside a linked folder if another such link led to the same folder. If `follow`
+    is False, all links to folders are passed over. `passed` counts the names that are passed over. Raises OSError if a
+    folder cannot be listed.
     """
     yield from _Walk(None if pattern is None else _Pattern(pattern), passed or PassedOver(), follow).below(folder)
 
@@ -78,7 +80,7 @@ def split_glob(path: str) -> tuple[str, str]:
 
 
 def passed_kind(name: str) -> str | None:
-    """Returns the kind under which a name is passed over; None if the name is not passed over."""
+    """Returns the kind under which a name is passed over. Returns None if the name is not passed over."""
     if name.startswith("."):
         return "hidden"
     return name if name in SERVICE_FOLDERS else None
@@ -144,7 +146,7 @@ def _place(folder: str) -> Place:
 
 
 def _entries(folder: str) -> tuple[list[str], set[str], set[str]]:
-    """The names in natural order, which of them are folders, and which are links.
+    """Returns (the names in natural order, the names of folders, the names of links).
 
     Measured: 170 bytes a name while sorting.
     """
@@ -161,9 +163,9 @@ def _entries(folder: str) -> tuple[list[str], set[str], set[str]]:
 
 
 class _Pattern:
-    """A glob taken apart: the whole as one expression, and one expression a level to leave out folders early.
+    """A parsed glob: one expression for the whole path, and one expression a level, to leave out folders early.
 
-    Names are compared composed (NFC): macOS writes them decomposed, whatever the user types.
+    Names are compared in composed form (NFC), because macOS writes names in decomposed form.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -185,7 +187,7 @@ class _Pattern:
         return level is not None and level.fullmatch(_composed(name)) is not None
 
     def names(self, depth: int, name: str) -> bool:
-        """Returns whether the pattern names a hidden name or service folder at this depth explicitly."""
+        """Tells whether the pattern explicitly names a hidden name or service folder at this depth."""
         if depth >= len(self._parts):
             return False
         part = self._parts[depth]
@@ -197,7 +199,10 @@ def _composed(text: str) -> str:
 
 
 def _expression(parts: list[str]) -> str:
-    """`**` stands for any number of folders (at the end: for any file below); `*` and `?` stop at a slash."""
+    """Returns the regular expression of a whole pattern.
+
+    `**` stands for any number of folders (at the end: for any file below). `*` and `?` do not match a slash.
+    """
     text = ""
     for index, part in enumerate(parts):
         last = index == len(parts) - 1

@@ -1,4 +1,7 @@
-"""The store: what is done, what is left, what it cost; journaled at once, sealed into Parquet, read through DuckDB."""
+"""The store of an output: which rows are done, which remain, and what they cost.
+
+Records are written to the journal at once, sealed into Parquet parts, and read through DuckDB.
+"""
 
 from __future__ import annotations
 

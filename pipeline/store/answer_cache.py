@@ -1,10 +1,10 @@
 """Answers that several jobs share, by fingerprint, in one SQLite file.
 
-Many runs write the file at the same time, and each run checks every entry.
+Many runs may write the file at the same time. Each run checks every entry that it reads.
 
-An entry is read only if its checksum, its fingerprint and its form are right; anything else is a miss. After an error
-of the file, the run goes on without the cache, and says so. An answer that a kill keeps from the cache is in the
-journal of the output.
+An entry counts only if its checksum, its fingerprint and its form are right. Any other entry is a miss. After an error
+of the file, the run goes on without the cache and says so. If a run is killed before an answer reaches the cache, the
+answer is in the journal of the output.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ import msgspec
 from pipeline.store.records import CACHED, AnswerRecord
 
 APPLICATION = 0x6D6D6263
-"""`application_id` of the file: a file with another one is somebody's database, and is left alone."""
+"""`application_id` of the file. A file with another id is another program's database, and is not changed."""
 VERSION = 1
 BUSY_SECONDS = 5.0
-"""How long another run's write is waited for; a write takes some milliseconds."""
+"""How long a run waits for another run's write. A write takes some milliseconds."""
 FLUSH_SECONDS = 2.0
 MOST_WAITING = 256
-"""Answers are written together, after this time or at this number."""
+"""Waiting answers are written together after FLUSH_SECONDS, or when this number of answers waits."""
 
 
 class Cached(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One answer as the cache keeps it. `id`, `output`: of the row that bought it."""
+    """One answer as the cache keeps it. `id`, `output`: the row that bought the answer, and the output of that row."""
 
     fingerprint: str
     id: str
@@ -47,7 +47,7 @@ class Cached(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     finish_reason: str | None = None
 
     def record(self) -> AnswerRecord:
-        """The answer for rows to share; `extra` names the output that it was bought in."""
+        """Returns the answer in the form in which rows share it. `extra` names the output in which it was bought."""
         return AnswerRecord(
             id=self.id,
             provider=self.provider,
@@ -66,9 +66,10 @@ class Cached(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AnswerCache:
-    """The cache of one run. `add` is for the loop's thread, `get`, `flush` and `close` are blocking, for other ones.
+    """The cache of one run. Call `add` in the loop's thread. `get`, `flush` and `close` block: use other threads.
 
-    output: of this run. `problem`: why the cache is not used (any more), in words.
+    `output`: the output of this run. `problem`: the reason why the cache is not used or no longer used, None if it is
+    used.
     """
 
     def __init__(self, path: Path, output: Path) -> None:
@@ -82,11 +83,11 @@ class AnswerCache:
 
     @property
     def is_open(self) -> bool:
-        """The file is open, and no error has ended the use of the cache."""
+        """Tells whether the file is open and no error has ended the use of the cache."""
         return self._connection is not None
 
     def open(self, *, create: bool = True) -> None:
-        """Opens the file, or makes it. Blocking. Without `create` a cache that is not there stays empty."""
+        """Opens the file. Creates a missing file, unless `create` is False: then the cache stays empty. Blocking."""
         if not create and not self.path.exists():
             return
         with self._guarded(busy_is_miss=False):
@@ -97,7 +98,7 @@ class AnswerCache:
             self._check()
 
     def get(self, fingerprint: str) -> AnswerRecord | None:
-        """Returns the answer to this question, None if there is no valid entry. Blocking."""
+        """Returns the answer to this question. Returns None if there is no valid entry. Blocking."""
         with self._lock, self._guarded():
             if self._connection is not None:
                 found = self._connection.execute("select body from answers where fingerprint = ?", (fingerprint,))
@@ -105,7 +106,7 @@ class AnswerCache:
         return None
 
     def add(self, record: AnswerRecord) -> None:
-        """Keeps an answer that was bought. One of the next flushes writes the answer."""
+        """Takes an answer that was bought. One of the next flushes writes the answer."""
         if self.problem is None:
             self._waiting.append(record)
 
@@ -151,7 +152,10 @@ class AnswerCache:
 
     @contextlib.contextmanager
     def _guarded(self, *, busy_is_miss: bool = True) -> Iterator[None]:
-        """A file that another run has locked is a miss; any other error ends the use of the cache."""
+        """Wraps the use of the file. If another run has locked the file, does nothing: the result is a miss.
+
+        Any other error of the file ends the use of the cache. `busy_is_miss` False: a locked file is such an error.
+        """
         try:
             yield
         except (sqlite3.Error, OSError) as error:

@@ -1,4 +1,4 @@
-"""The row's other columns: their stored names, their types, and what happens when these change between nights."""
+"""The row's other columns: their stored names and types, and how a type changes when later rows have other values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ _EPOCH = dt.datetime(1970, 1, 1)
 
 
 def plain(columns: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The columns as the journal can hold them: numbers, text, booleans, None, timestamps; nested ones as JSON text."""
+    """Returns the columns as the journal can hold them: as numbers, text, booleans, None and timestamps.
+
+    Nested values become JSON text.
+    """
     for name, value in columns.items():
         if (
             type(value) not in _PLAIN
@@ -36,13 +39,13 @@ def plain(columns: Mapping[str, Any]) -> Mapping[str, Any]:
 def _all_plain(columns: Mapping[Any, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for given, value in columns.items():
-        # Half a surrogate pair is no Unicode, and a NUL ends a name on its way through Arrow.
+        # Half a surrogate pair is not valid Unicode, and Arrow ends a name at a NUL.
         name = str(given).encode(errors="replace").decode().replace("\0", "\ufffd")
         while name in found:
             name = f"row_{name}"
         try:
             found[name] = _plain_value(value)
-        except Exception:  # of whatever class a value from Python is: the row's answer is kept all the same
+        except Exception:  # a value from Python can be of any class, and the row's answer must be kept
             found[name] = f"<{type(value).__name__}>"
     return found
 
@@ -56,13 +59,13 @@ def _plain_value(value: Any) -> Any:
         if value.tzinfo is not None:
             try:
                 value = value.astimezone(dt.UTC).replace(tzinfo=None)
-            except OverflowError:  # in UTC it lies outside the years 1 to 9999
+            except OverflowError:  # in UTC, the moment is outside the years 1 to 9999
                 return str(value)
         return msgspec.msgpack.Ext(STAMP_CODE, _micros(value).to_bytes(8, "little", signed=True))
     if isinstance(value, decimal.Decimal):
         return math.nan if value.is_nan() else float(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
-        # No picture data is ever written: what stands for it says what it was.
+        # Picture data is never written. A hash of the data is written instead.
         return f"data:application/octet-stream;sha256={hashlib.sha256(value).hexdigest()}"
     if hasattr(value, "item") and not getattr(value, "ndim", 0):
         return _plain_value(value.item())
@@ -72,7 +75,7 @@ def _plain_value(value: Any) -> Any:
 
 
 def json_text(value: Any) -> str:
-    """The value as JSON, whatever it holds: broken characters are replaced, what has no end stops at 100 levels."""
+    """Returns any value as JSON. Broken characters are replaced, and levels below the 100th become null."""
     try:
         return _json(value).decode()
     except (UnicodeError, RecursionError, TypeError, ValueError, OverflowError):
@@ -92,8 +95,12 @@ def _tamed(value: Any, depth: int = 0) -> Any:
 
 
 def stored_names(columns: Iterable[str], reserved: frozenset[str], known: Mapping[str, str]) -> dict[str, str]:
-    """The stored name of each of one row's columns: `row_<name>` where it equals one of ours or another of the row's,
-    ignoring case. `known`: stored spellings by lower case; one that differs only by case is the same column."""
+    """Returns column name → stored name for the columns of one row.
+
+    If a name equals one of our names (`reserved`) or the name of another column of the row, ignoring case, the stored
+    name is `row_<name>`. `known`: lower-case name → stored spelling. A name that differs from a known name only by case
+    is the same column.
+    """
     names: dict[str, str] = {}
     taken: set[str] = set()
     for name in columns:
@@ -106,8 +113,11 @@ def stored_names(columns: Iterable[str], reserved: frozenset[str], known: Mappin
 
 
 def type_of(values: Iterable[Any]) -> str | None:
-    """The stored type of a column's values: BIGINT, DOUBLE, BOOLEAN, TIMESTAMP, VARCHAR, a list of these as `DOUBLE[]`,
-    or None if all are None."""
+    """Returns the stored type of a column's values: BIGINT, DOUBLE, BOOLEAN, TIMESTAMP, VARCHAR, or a list of these
+    such as `DOUBLE[]`.
+
+    Returns None if all values are None.
+    """
     present = [value for value in values if value is not None and value != []]
     found: str | None = None
     for type_ in {_type(value) for value in present}:
@@ -118,7 +128,7 @@ def type_of(values: Iterable[Any]) -> str | None:
 
 
 def settled(known: str | None, values: Sequence[Any]) -> str | None:
-    """The stored type of a column that had the type `known` so far, with these values added."""
+    """Returns the stored type of a column that had the type `known` and now also has these values."""
     type_ = common_type(known, type_of(values))
     if type_ == "DOUBLE" and any(type(value) is int and abs(value) > EXACT for value in values):
         return "VARCHAR"
@@ -126,12 +136,15 @@ def settled(known: str | None, values: Sequence[Any]) -> str | None:
 
 
 def json_of_columns(columns: Mapping[str, Any]) -> str:
-    """Columns of one row that have no column of their own, as a JSON object; a timestamp is its text."""
+    """Returns a JSON object of the columns of one row that are not stored as columns. A timestamp becomes text."""
     return json_text({name: _text(v) if isinstance(v, msgspec.msgpack.Ext) else v for name, v in columns.items()})
 
 
 def common_type(one: str | None, other: str | None) -> str | None:
-    """The type that holds both: whole numbers and fractions meet as DOUBLE, anything else unequal as VARCHAR."""
+    """Returns the type that holds values of both types: DOUBLE for BIGINT and DOUBLE, VARCHAR for other unequal types.
+
+    If one type is None, returns the other type.
+    """
     if one is None or other is None or one == other:
         return one or other
     return "DOUBLE" if {one, other} == {"BIGINT", "DOUBLE"} else "VARCHAR"
@@ -150,7 +163,7 @@ def _type(value: Any) -> str:
 
 
 def array(values: list[Any], type_: str) -> Any:
-    """A pyarrow array of the values, in order, as that type."""
+    """Returns a pyarrow array of the values, in order, with the Arrow type of `type_`."""
     import pyarrow as pa
 
     if type_ == "VARCHAR":
@@ -180,7 +193,7 @@ def arrow_type(type_: str) -> Any:
 
 
 def sql_type(type_: Any) -> str:
-    """The stored type's name of a pyarrow type that `arrow_type` gives."""
+    """Returns the name of the stored type for a pyarrow type that `arrow_type` returns."""
     import pyarrow as pa
 
     if pa.types.is_list(type_):
@@ -199,7 +212,7 @@ def _text(value: Any) -> str | None:
     if isinstance(value, msgspec.msgpack.Ext):
         value = _EPOCH + dt.timedelta(microseconds=_ext_micros(value))
     if isinstance(value, dt.datetime):
-        # As DuckDB casts it, so that a part reads the same before and after a merge.
+        # DuckDB casts a timestamp to the same text, so that a part reads the same before and after a merge.
         return value.isoformat(" ").rstrip("0") if value.microsecond else value.isoformat(" ")
     return json_text(value) if isinstance(value, list) else repr(value)
 

@@ -1,6 +1,7 @@
-"""What is known of a dataset's columns so far: the part without rows that gives every view all of them, with types.
+"""The columns of a dataset that are known so far. The part without rows lists them with their types for every view.
 
-DuckDB joins parts by name and reads a column as the type that holds all; with VARCHAR here a conflict reads as text.
+DuckDB joins the columns of parts by name, and reads a column as a type that can hold the values of all parts. If the
+part without rows has VARCHAR, a column whose types differ between parts is read as text.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ _TYPED = {b"answer": b"1"}
 
 
 class DatasetSchema:
-    """The columns of one dataset: `row` types of the row's own, `dimension` of the newest embeddings.
+    """The columns of one dataset.
 
-    `typed`: those of `row` that hold fields of the answer ([answer] of the job) instead of the row's own values.
-
-    `format`: of the part that was read. `renamed`: how row columns of parts of an older format are stored now, where
-    their names have become ours.
+    `row`: the types of the row's own columns. `dimension`: floats of the newest embeddings. `format`: the format of the
+    part that was read. `renamed`: old name → new name, for row columns of parts of an older format whose names are now
+    our own. `typed`: those columns of `row` that hold fields of the answer ([answer] of the job), not values of the
+    row.
     """
 
     def __init__(self, folder: Path, task: TaskName, row: RowTypes, dimension: int | None) -> None:
@@ -45,7 +46,8 @@ class DatasetSchema:
 
     @classmethod
     def load(cls, folder: Path, task: TaskName) -> DatasetSchema:
-        """Reads the part without rows; nothing known if it is not there. Raises StoreError for a foreign format."""
+        """Reads the part without rows. If the part is missing, no column is known. Raises StoreError for a damaged part
+        and for a foreign format."""
         path = folder / SCHEMA_PART
         if not path.exists():
             return cls(folder, task, {}, None)
@@ -72,13 +74,13 @@ class DatasetSchema:
             self.renamed = {old: new for old, new in names.items() if old != new}
 
     def declare(self, files: Files, typed: Mapping[str, str]) -> None:
-        """Adds the columns of a typed answer, each with its type. Raises OSError, and StoreError as `refuse` does."""
+        """Adds the columns of a typed answer, each with its type. Raises the same errors as `refuse` and `learn`."""
         self.refuse(typed)
         row = {**self.row, **{name: common_type(self.row.get(name), type_) for name, type_ in typed.items()}}
         self.learn(files, row, None, self.typed | typed.keys())
 
     def refuse(self, typed: Mapping[str, str]) -> None:
-        """Raises StoreError for a field of the answer whose column holds the rows' own values so far."""
+        """Raises StoreError for a field of the answer if its column holds the rows' own values so far."""
         own = {name.lower(): name for name in self.row if name not in self.typed}
         for name in typed:
             if name.lower() in own:
@@ -88,7 +90,10 @@ class DatasetSchema:
                 )
 
     def learn(self, files: Files, row: RowTypes, dimension: int | None, typed: frozenset[str] | None = None) -> None:
-        """Adds columns, widens types; writes only if something is new. Raises OSError."""
+        """Adds columns and widens types. Writes the part without rows only if something is new.
+
+        typed: None keeps the columns that hold fields of the answer. Raises OSError, and StoreError for a damaged part.
+        """
         row, typed = self._exact(row), self.typed if typed is None else typed
         changed = dict(row) != dict(self.row) or (dimension is not None and dimension != self.dimension)
         changed |= typed != self.typed
@@ -99,7 +104,8 @@ class DatasetSchema:
             self.format = FORMAT
 
     def _exact(self, row: RowTypes) -> RowTypes:
-        """The types, where whole numbers that a double would round now meet fractions as text."""
+        """Returns the types. If a column of whole numbers now also gets fractions, and a double would round one of its
+        whole numbers, the column becomes text."""
         now_real = [name for name, type_ in row.items() if type_ == "DOUBLE" and self.row.get(name) == "BIGINT"]
         return {
             **row,
@@ -107,7 +113,7 @@ class DatasetSchema:
         }
 
     def schema(self) -> pa.Schema:
-        """All columns. One that never had a value is text, marked as not settled."""
+        """Returns all columns as an Arrow schema. A column that never had a value is text, marked as unsettled."""
         import pyarrow as pa
 
         fields: list[Any] = list(schema(self.folder.name, self.task, self.dimension))
@@ -118,7 +124,10 @@ class DatasetSchema:
 
 
 def _holds_beyond(folder: Path, column: str, limit: int) -> bool:
-    """A part of the folder holds a number beyond ±limit in this column, by its statistics. Raises StoreError."""
+    """Tells by the statistics whether a part of the folder has a number beyond ±limit in this column.
+
+    Raises StoreError for a damaged part.
+    """
     import pyarrow.parquet as pq
 
     for part in live_parts(all_parts(folder)):

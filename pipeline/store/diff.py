@@ -1,14 +1,14 @@
-"""What a run has to send: one anti-join of the manifest's ids and fingerprints with every outcome that is kept.
+"""Finds what a run has to send: joins the manifest's ids and fingerprints with every outcome that is kept.
 
-States of a manifest row, by the id's outcomes and the row's current fingerprint:
-  done      a kept answer has the fingerprint (its own, or the manifest's that it stands for)
-  retry     no such answer; the newest failure with the fingerprint is throttled or transient
-  failed    no such answer; the newest failure with the fingerprint is another one: for reprocess
-  dismissed no such answer; the failures with the fingerprint were dismissed
-  changed   the id has outcomes, none with the fingerprint
+A manifest row has one of these states, by the outcomes of its id and by its current fingerprint:
+  done      a kept answer has the fingerprint, as its own or as the fingerprint of the manifest row that it stands for
+  retry     no answer has the fingerprint; the newest failure with the fingerprint is throttled or transient
+  failed    no answer has the fingerprint; the newest failure with the fingerprint has another fault: use reprocess
+  dismissed no answer has the fingerprint; the failures with the fingerprint were dismissed
+  changed   the id has outcomes, but no outcome has the fingerprint
   new       the id has no outcome
-  unread    the id has outcomes, but the row's local files are not known to be the same: hash them, then `settle`
-  repeat    a derived id that stood before: sent once
+  unread    the id has outcomes, but the row's local files may have changed: hash the files, then call `settle`
+  repeat    a derived id that another row has too: only one of these rows is sent
 """
 
 from __future__ import annotations
@@ -31,14 +31,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MEMORY = 55
-"""Bytes per row of the manifest, and as many per outcome that is kept; so many MB at least. DuckDB takes no more, and
-spills to the temporary folder; with half of it a million rows that are done do not fit. A million rows, all done, are
-planned in 4 to 5 s (the first pass over the manifest not counted) with 225 MB more than before, DuckDB itself and
-pyarrow included (tests/bench/bench_store.py, 2 cores); a million new ones with 40 MB more than ten thousand."""
+"""Bytes that DuckDB may take for each row of the manifest, and as many for each outcome that is kept. DuckDB may always
+take this number of MB. If DuckDB needs more, it spills to the temporary folder. With half of this number, a million
+rows that are done do not fit.
+
+Measured with tests/bench/bench_store.py on 2 cores: a million rows, all done, are planned in 4 to 5 s (without the
+first pass over the manifest) with 225 MB more than before, DuckDB itself and pyarrow included. A million new rows take
+40 MB more than ten thousand new rows."""
 
 
 class State(enum.IntEnum):
-    """One byte per manifest row."""
+    """The state of a manifest row, one byte."""
 
     NEW = 0
     CHANGED = 1
@@ -51,7 +54,7 @@ class State(enum.IntEnum):
 
 
 class Duplicate(NamedTuple):
-    """A given id that stands twice, with the first two places."""
+    """A given id that the manifest has more than once, with its first two places."""
 
     id: str
     first: str
@@ -59,10 +62,10 @@ class Duplicate(NamedTuple):
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """Manifest rows by state. `vanished`: ids with an outcome that the manifest no longer has.
+    """Manifest rows by state. `vanished`: the number of ids that have an outcome and are no longer in the manifest.
 
-    `rebuy`: changed rows whose id has an answer; `answered`: rows whose id has an answer for any fingerprint that still
-    counts, which is done + rebuy: the share of the two is what guards against paying twice for a changed job.
+    `rebuy`: changed rows whose id has an answer. `answered`: rows whose id has an answer for any fingerprint that still
+    counts (done + rebuy). The share of `rebuy` in `answered` guards against paying twice for a changed job.
     """
 
     rows: int = 0
@@ -83,14 +86,17 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ManifestState(msgspec.Struct, frozen=True):
-    """`count` rows of `id`, `fingerprint`, `stamp` for `Store.record_manifest_state`; `batches` gives them."""
+    """Rows for `Store.record_manifest_state`: their number, and a function that returns them as batches.
+
+    The columns of a batch are `id`, `fingerprint`, `stamp`.
+    """
 
     count: int
     batches: Callable[[], Iterator[pa.RecordBatch]]
 
 
 class ManifestDiff:
-    """A plan of what to send, in a temporary database beside the output's parts. Use as a context manager."""
+    """A plan of what to send. Uses a temporary database and reads the output's parts. Use as a context manager."""
 
     def __init__(self, output: Path, task: TaskName) -> None:
         self._folder = Scratch()
@@ -116,12 +122,12 @@ class ManifestDiff:
         return duckdb.connect(str(folder / "plan.duckdb"), config=options)
 
     def load(self, batches: Iterable[pa.RecordBatch], *, rehash: bool = False) -> None:
-        """Takes the first pass over the manifest and finds every row's state; call it once.
+        """Takes the first pass over the manifest and finds every row's state. Call it once.
 
         Columns: `ordinal` int64 (from 0, without gaps), `id`, `given` bool, `where` text, `fingerprint` (null: the row
-        has local files), `stamp` (null: none), `lasting` bool (an earlier answer may be shared; for `equal` alone). A
-        stamp must stand for everything the fingerprint covers, with path, size and time in the place of a file's
-        content. `rehash`: stamps are not believed.
+        has local files), `stamp` (null: no stamp), `lasting` bool (an earlier answer may be shared; only `equal` uses
+        it). A stamp must stand for everything that the fingerprint covers; for a local file, it stands for path, size
+        and time instead of the content. `rehash`: no fingerprint is taken from a stamp.
         """
         with ThreadPoolExecutor(1) as beside:
             outcomes = beside.submit(self._read_outcomes)
@@ -135,7 +141,11 @@ class ManifestDiff:
         self._find_states()
 
     def _read_outcomes(self) -> int:
-        """Reads what is kept, while the manifest is read: the connection is this thread's until then."""
+        """Reads the outcomes that are kept, while another thread reads the manifest.
+
+        Until the outcomes are read, only this thread uses the connection. Returns the number of rows of the largest of
+        the datasets `results`, `failures`, `current`.
+        """
         with readable(self._layout):
             self._connection.execute(block("plan_keys"))
             known = max(self._one(f"select count(*) from parts.{name}") for name in ("results", "failures", "current"))
@@ -150,7 +160,7 @@ class ManifestDiff:
         self._connection.execute(f"set memory_limit = '{MEMORY * millions}MB'")
 
     def settle(self, hashed: Iterable[pa.RecordBatch]) -> None:
-        """Takes the fingerprints of rows that were `unread` (`ordinal`, `fingerprint`) and finds their states."""
+        """Takes the fingerprints of rows that were `unread` (`ordinal`, `fingerprint`). Finds the states again."""
         for batch in hashed:
             self._connection.register("batch", _table(batch))
             self._connection.execute("insert into hashed select ordinal, fingerprint from batch")
@@ -158,11 +168,11 @@ class ManifestDiff:
         self._find_states()
 
     def keep(self) -> None:
-        """Changed rows whose id has an answer count as done; those that only ever failed stay changed."""
+        """Counts changed rows as done if their id has an answer. Changed rows whose id only failed stay changed."""
         self._connection.execute(block("plan_keep", **_codes()))
 
     def states(self) -> bytearray:
-        """One `State` per ordinal."""
+        """Returns one byte per ordinal: the row's `State`."""
         import numpy as np
 
         found = bytearray(self._rows)
@@ -172,28 +182,35 @@ class ManifestDiff:
         return found
 
     def counts(self) -> Counts:
-        """Rows by state, and what the guard and the summary need."""
+        """Returns the number of rows by state, and the numbers that the guard and the summary need."""
         found = self._connection.execute(block("plan_counts")).fetchall()
         by_state = {State(state).name.lower(): rows for state, rows in found}
         vanished, rebuy = self._one(block("plan_vanished")), self._one(block("plan_rebuy", **_codes()))
         return Counts(rows=self._rows, vanished=vanished, rebuy=rebuy, **by_state)
 
     def equal(self) -> int:
-        """How many of the rows to send ask what another one asks, or what was answered before, as far as fingerprints
-        and stamps tell; `load` must have been given `lasting`."""
+        """Returns how many rows to send ask the question of another row, or a question that was answered before.
+
+        Questions are compared by fingerprints and stamps. `load` must have got the column `lasting`.
+        """
         return self._one(block("plan_equal", **_codes()))
 
     def duplicates(self, limit: int = 10) -> list[Duplicate]:
-        """Given ids that stand more than once, in manifest order; a manifest with any must be refused."""
+        """Returns given ids that the manifest has more than once, in manifest order, at most `limit` ids.
+
+        A manifest with a duplicate must be refused.
+        """
         if not self._one("select count(*) from repeated"):
             return []
         rows = self._connection.execute(block("plan_duplicates", limit=limit)).fetchall()
         return [Duplicate(id_, places[0], places[1]) for id_, places in rows]
 
     def manifest_state(self, *, kept: bool = False) -> ManifestState:
-        """What `Store.record_manifest_state` should write, so that views and later runs know the rows' current
-        fingerprints, and which failed rows have left the manifest. `kept`: answers to other questions stay as they
-        are."""
+        """Returns the rows that `Store.record_manifest_state` should write.
+
+        With these rows, views and later runs know the current fingerprints of the manifest rows, and which failed rows
+        have left the manifest. `kept`: answers to other questions stay as they are.
+        """
         self._connection.execute(block("plan_marks", **_codes(), kept="true" if kept else "false"))
         count = self._one("select (select count(*) from mark) + (select count(*) from gone)")
 
@@ -224,7 +241,10 @@ def _codes() -> dict[str, str | int]:
 
 
 def _spool(path: Path, batches: Iterable[pa.RecordBatch]) -> int:
-    """Writes the batches to a temporary file; they are read from there more than once, and never held."""
+    """Writes the batches to a temporary file. Returns the number of rows.
+
+    The rows are read from the file more than once, and are never held in memory together.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 

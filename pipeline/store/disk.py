@@ -1,4 +1,4 @@
-"""All changes of the output folder go through these calls, so that tests can record and refuse them."""
+"""The calls that change the output folder. All changes go through them, so that tests can record and refuse changes."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pipeline.machine import ADVICE
 
 
 class Files:
-    """Plain system calls. Paths are absolute; every method raises OSError and nothing else."""
+    """Plain system calls. Paths are absolute. Every method raises only OSError."""
 
     def create(self, path: Path) -> int:
-        """A new file for writing, truncated if a crash left one under that name. Returns the descriptor."""
+        """Creates a file for writing. Returns the descriptor. A file that a crash left under the name is truncated."""
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
 
     def write(self, fd: int, data: bytes | memoryview) -> int:
-        """One write call; may write less than all. Returns the number of bytes written."""
+        """Makes one write call, which may write only a part of the data. Returns the number of bytes written."""
         return os.write(fd, data)
 
     def truncate(self, fd: int, size: int) -> None:
-        """Cuts the file to `size` bytes and goes on writing there."""
+        """Cuts the file to `size` bytes. The next write goes there."""
         os.ftruncate(fd, size)
         os.lseek(fd, size, os.SEEK_SET)
 
@@ -32,7 +32,7 @@ class Files:
         os.fdatasync(fd)
 
     def datasync_path(self, path: Path) -> None:
-        """Does the same for a file that another process wrote."""
+        """Does the same as `datasync` for a file that another process wrote."""
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fdatasync(fd)
@@ -43,7 +43,7 @@ class Files:
         os.close(fd)
 
     def rename(self, source: Path, target: Path) -> None:
-        """Replaces `target` in one step."""
+        """Renames `source` to `target`, and so replaces `target` in one step."""
         source.replace(target)
 
     def unlink(self, path: Path) -> None:
@@ -53,7 +53,7 @@ class Files:
         path.mkdir(parents=True, exist_ok=True)
 
     def sync_folder(self, path: Path) -> None:
-        """Returns when the names in the folder are on disk, so that a rename outlives a power cut."""
+        """Returns when the names in the folder are on disk. Then a rename outlives a power cut."""
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
@@ -65,7 +65,7 @@ DISK = Files()
 
 
 def write_all(files: Files, fd: int, data: bytes | memoryview) -> None:
-    """Writes all bytes, in several calls where the system takes a part of the bytes only."""
+    """Writes all bytes. Makes several calls if the system takes only a part of the bytes at once."""
     view = memoryview(data).cast("B")
     while len(view):
         view = view[files.write(fd, view) :]
@@ -73,10 +73,10 @@ def write_all(files: Files, fd: int, data: bytes | memoryview) -> None:
 
 @contextlib.contextmanager
 def replacing(files: Files, path: Path) -> Iterator[int]:
-    """Yields a descriptor of a temporary file beside `path`; at the end it is synced and takes the name in one step.
+    """Yields a descriptor of a temporary file beside `path`. At the end, the file is synced and renamed to `path`.
 
-    On an error the temporary file is removed and `path` is as it was. Temporary names start with a dot and end in
-    `.tmp`, which no reader's pattern matches.
+    If an error occurs before the rename, the temporary file is removed and `path` is unchanged. Temporary names start
+    with a dot and end in `.tmp`, which no reader's pattern matches.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     fd = files.create(temporary)
@@ -102,7 +102,7 @@ def remove_temporary(files: Files, folder: Path) -> None:
 
 @contextlib.contextmanager
 def machine(what: str, path: Path) -> Iterator[None]:
-    """Raises MachineError for an OSError: the message says what was tried, where, why, and what to do."""
+    """Turns an OSError into a MachineError. Its message says what was tried, where, why it failed, and what to do."""
     try:
         yield
     except OSError as error:
@@ -110,7 +110,7 @@ def machine(what: str, path: Path) -> Iterator[None]:
 
 
 def machine_error(what: str, path: Path, error: OSError) -> MachineError:
-    """The message for a person; `what` completes "could not …"."""
+    """Returns the MachineError for an OSError. `what` completes the sentence "could not …"."""
     reason = error.strerror or type(error).__name__
     advice = ADVICE.get(error.errno or 0, "see to the machine")
     return MachineError(

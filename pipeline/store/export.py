@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     import duckdb
 
 STDOUT = Path("-")
-"""Stands for standard output, which gets JSONL."""
+"""Stands for standard output. The export is JSONL there."""
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
-    """Which columns are exported, and how. `columns`: these alone, in this order; empty: all. `without`: all but these.
-    `safe_csv`: in CSV, `'` stands before each text and name that a spreadsheet would run as a formula."""
+    """Which columns are exported, and how.
+
+    `columns`: only these columns, in this order; if empty, all columns. `without`: columns that are left out.
+    `safe_csv`: in CSV, `'` stands before each text and name that a spreadsheet would run as a formula.
+    """
 
     columns: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
@@ -40,11 +43,11 @@ ALL = Chosen()
 
 
 def export(output: Path, task: TaskName, dest: Path, chosen: Chosen = ALL, *, files: Files = DISK) -> int:
-    """Writes `results` to `dest` in one step, in the format that the ending says; returns the number of rows.
+    """Writes `results` to `dest` in one step, in the format of the file's ending. Returns the number of rows.
 
-    Parquet, Arrow, Lance and DuckDB keep all types, vectors as fixed-size lists; CSV has lists as JSON text; JSONL has
-    lists as they are and `extra` as an object. `-` is standard output, as JSONL. Missing folders are made. Raises
-    JobError for another ending or a column that is not there, MissingExtra, StoreError and MachineError.
+    Parquet, Arrow, Lance and DuckDB keep all types, and vectors as fixed-size lists. CSV has lists as JSON text. JSONL
+    has lists as JSON lists and `extra` as an object. `-` is standard output, as JSONL. Missing folders are made. Raises
+    JobError for an unknown ending or an unknown column, MissingExtra, StoreError and MachineError.
     """
     ending = ".jsonl" if dest == STDOUT else dest.suffix.lower()
     if ending not in _WRITERS:
@@ -63,7 +66,7 @@ def export(output: Path, task: TaskName, dest: Path, chosen: Chosen = ALL, *, fi
 def chosen_columns(
     connection: duckdb.DuckDBPyConnection, columns: Iterable[str], without: Iterable[str]
 ) -> tuple[str, ...]:
-    """The columns of `results` that are wanted. Raises JobError with the nearest name for one that is not there."""
+    """Returns the wanted columns of `results`. Raises JobError, with the nearest name, for an unknown column."""
     known = connection.sql("select * from results limit 0").columns
     for option, names in (("--columns", columns), ("--without", without)):
         for name in names:
@@ -85,8 +88,11 @@ class _Export(msgspec.Struct, frozen=True):
         return f"select {', '.join(map(quoted, self.columns))} from results"
 
     def batches(self) -> Any:
-        """The rows as Arrow. Vectors of one length become plain lists where one of them is missing: before version 26,
-        pyarrow does not write NULL among vectors of one length."""
+        """Returns a reader of the rows as Arrow batches.
+
+        If a vector is missing, fixed-size vectors become plain lists: before version 26, pyarrow does not write NULL
+        among fixed-size vectors.
+        """
         described = self.connection.sql(f"{self.select} limit 0")
         types = dict(zip(described.columns, map(str, described.types), strict=True))
         select = self.select
@@ -180,7 +186,7 @@ _WRITERS: dict[str, Callable[[_Export], int]] = {
 
 
 def _copied(wanted: _Export, options: str) -> int:
-    """DuckDB's COPY to a text file."""
+    """Writes a text file with DuckDB's COPY. Returns the number of rows. Raises MachineError."""
     import duckdb
 
     described = wanted.connection.sql(f"{wanted.select} limit 0")
@@ -216,7 +222,7 @@ def _beside(dest: Path) -> Path:
 
 
 def _put(wanted: _Export, temporary: Path) -> None:
-    """Gives the finished file its name."""
+    """Gives the finished file its final name."""
     wanted.files.rename(temporary, wanted.dest)
     wanted.files.sync_folder(wanted.dest.parent)
 

@@ -1,4 +1,4 @@
-"""Failed rows to look at again: choosing them in SQL, and making a held-back answer the row's answer."""
+"""Chooses failed rows by an SQL condition, and makes held-back answers the answers of their rows."""
 
 from __future__ import annotations
 
@@ -21,12 +21,16 @@ if TYPE_CHECKING:
     from pipeline.store.store import Store
 
 DEFAULT = "fault in ('throttled', 'transient', 'malformed')"
-"""What `reprocess` sends when nothing else is said."""
+"""The failures that `reprocess` sends if no condition is given."""
 
 
 class FailedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An open failure. `manifest_fingerprint`: the fingerprint of its manifest row then; an answer with other settings
-    names it, to count for the row in later runs. `row`: the manifest row as it was, with absolute paths."""
+    """An open failure.
+
+    `manifest_fingerprint`: the fingerprint of the manifest row when the row failed. An answer with other settings names
+    this fingerprint, so that later runs count the answer for the row. `row`: the manifest row when the row failed, with
+    absolute paths.
+    """
 
     id: str
     seq: int
@@ -37,9 +41,9 @@ class FailedRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def failed_rows(output: Path, task: TaskName, where: str | None = None) -> Iterator[FailedRow]:
-    """The open failures that the SQL condition picks, over all columns of the view `failures`, oldest first.
+    """Yields the open failures that the SQL condition picks from the view `failures`, the oldest first.
 
-    Raises QueryError.
+    Without a condition, DEFAULT is used. Raises QueryError.
     """
     relation = select_readonly(output, task, block("failed", where=condition(where or DEFAULT)))
     for batch in reader(relation, 4_096):
@@ -56,7 +60,7 @@ def failed_rows(output: Path, task: TaskName, where: str | None = None) -> Itera
 
 
 def answered(output: Path, task: TaskName, ids: Sequence[str]) -> dict[str, set[str]]:
-    """Those of the ids that were ever answered, each with the fingerprints that were."""
+    """Returns id → answered fingerprints. Ids that were never answered are left out."""
     found: dict[str, set[str]] = {}
     for id_, fingerprint in query(connect(output, task), block("answered"), {"ids": list(ids)}).fetchall():
         found.setdefault(id_, set()).add(fingerprint)
@@ -64,9 +68,10 @@ def answered(output: Path, task: TaskName, ids: Sequence[str]) -> dict[str, set[
 
 
 def accept(store: Store, where: str | None = None) -> int:
-    """Makes the held-back answers of the open suspects that the SQL condition picks their rows' answers.
+    """Accepts the held-back answers of open failures with the fault `suspect`: each becomes the answer of its row.
 
-    Returns how many; failures without a held-back answer are passed over. Raises QueryError and MachineError.
+    `where`: an SQL condition that picks from these failures; None picks all of them. Failures without a held-back
+    answer are left out. Returns the number of accepted answers. Raises QueryError and MachineError.
     """
     store.seal()
     relation = select_readonly(store.layout.output, store.task, block("held_back", where=condition(where or "true")))
@@ -80,13 +85,16 @@ def accept(store: Store, where: str | None = None) -> int:
 
 
 def condition(where: str) -> str:
-    """A condition of the user's as a part of a statement of ours."""
-    # On a line of its own, so that a trailing comment cannot swallow the rest.
+    """Returns the user's condition in a form that can stand in one of our statements."""
+    # The condition has its own line. Otherwise a comment at its end would hide the rest of the statement.
     return f"(\n{where}\n)"
 
 
 def _rows(batch: pa.RecordBatch, known: Sequence[str]) -> Iterator[tuple[dict[str, Any], str | None, str | None]]:
-    """Each failure with what `current` says of it. Names are DuckDB's: Arrow's end at a NUL."""
+    """Yields (failure, manifest fingerprint, stamp). Fingerprint and stamp are those in `current`.
+
+    `known`: the column names as DuckDB gives them. Arrow's column names end at a NUL.
+    """
     *columns, manifest_fingerprints, stamps = [column.to_pylist() for column in batch.columns]
     for values, answer, stamp in zip(zip(*columns, strict=True), manifest_fingerprints, stamps, strict=True):
         yield dict(zip(known, values, strict=False)), answer, stamp

@@ -1,4 +1,4 @@
-"""Which questions were answered: a compact index from fingerprint to the `seq` of an outcome, for millions of them."""
+"""A compact index of answered questions, for millions of entries: fingerprint → `seq` of an outcome."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 RECENT = 8_192
-"""Entries held as Python objects before they go into the arrays: 1 MB."""
+"""New entries that are held as Python objects (1 MB) before they go into the arrays."""
 SHARE = 8
-"""The small arrays are merged into the large ones when they are an eighth of them: each entry is moved a few times, and
-a lookup searches two arrays. A merge into a million takes 13 ms."""
+"""The small arrays are merged into the large arrays when they have more than an eighth of the entries of the large
+arrays. So each entry is moved only a few times, and a lookup searches two arrays. A merge into a million entries takes
+13 ms."""
 
 _LENGTH = 32
 _DIGITS = 16
 
 
 class FingerprintIndex:
-    """16 bytes an entry: the first 64 bits of the fingerprint and the `seq`, in sorted arrays; 3 µs a lookup or an
-    addition at a million entries (tests/bench/bench_sharing.py).
+    """An index in sorted arrays: fingerprint → `seq`.
 
-    Two fingerprints that agree in 64 bits are taken for one: whoever reads the outcome compares the whole fingerprint.
-    An entry that is added again replaces the earlier one.
+    An entry takes 16 bytes: the first 64 bits of the fingerprint, and the `seq`. At a million entries, a lookup or an
+    addition takes 3 µs (tests/bench/bench_sharing.py). Two fingerprints with the same first 64 bits have one entry: the
+    code that reads the outcome compares the whole fingerprint. A later entry replaces an earlier entry of the same
+    fingerprint.
     """
 
     def __init__(self, recent: int = RECENT) -> None:
@@ -38,9 +40,10 @@ class FingerprintIndex:
 
     @classmethod
     def load(cls, layout: Layout) -> FingerprintIndex:
-        """All answers in the parts of an output; of equal questions the first one, whose row bought it. Blocking.
+        """Returns an index of all answers in the parts of an output. Blocking.
 
-        Fingerprints of another length than ours are left out. Raises StoreError for a damaged part.
+        Of several answers to one question, the first answer is taken: its row bought the answer. Fingerprints that do
+        not have 32 digits are left out. Raises StoreError for a damaged part.
         """
         import numpy as np
 
@@ -58,16 +61,16 @@ class FingerprintIndex:
         return index
 
     def __len__(self) -> int:
-        """About how many entries there are: one that was replaced lately counts twice."""
+        """Returns about how many entries there are. An entry that was replaced lately may count twice."""
         return len(self._recent) + len(self._small) + len(self._large)
 
     @property
     def nbytes(self) -> int:
-        """Bytes held, the objects of recent entries counted as 150 each."""
+        """The bytes that the index holds. A recent entry counts as 150 bytes."""
         return self._small.nbytes + self._large.nbytes + 150 * len(self._recent)
 
     def get(self, fingerprint: str) -> int | None:
-        """The `seq` under this fingerprint, None if there is none."""
+        """Returns the `seq` of this fingerprint. Returns None if the fingerprint has no entry."""
         key = int(fingerprint[:_DIGITS], 16)
         found = self._recent.get(key)
         if found is None:
@@ -85,11 +88,11 @@ class FingerprintIndex:
 
 
 class _Sorted:
-    """Entries in two arrays, sorted by key; no key twice."""
+    """Entries in two arrays (keys, `seq`), sorted by key. Each key stands once."""
 
     def __init__(self, keys: np.ndarray[Any, Any], seqs: np.ndarray[Any, Any]) -> None:
         self._arrays = keys, seqs
-        # A view hands out plain numbers, several times quicker than the array does.
+        # A memoryview returns plain numbers, several times faster than the array does.
         self._keys, self._seqs = keys.data, seqs.data
 
     @classmethod
@@ -112,16 +115,16 @@ class _Sorted:
         return self._seqs[place] if place < len(self._keys) and self._keys[place] == key else None
 
     def merged(self, newer: _Sorted) -> _Sorted:
-        """The entries of both; under a key of both, the newer one."""
+        """Returns the entries of both. If both have a key, the entry of `newer` is taken."""
         import numpy as np
 
-        # Of equal keys `unique` keeps the first: the newer ones stand before.
+        # Of equal keys, `unique` keeps the first. So the newer entries stand first.
         keys, first = np.unique(np.concatenate([newer._arrays[0], self._arrays[0]]), return_index=True)
         return _Sorted(keys, np.concatenate([newer._arrays[1], self._arrays[1]])[first])
 
 
 def _columns(layout: Layout) -> Iterator[pa.Table]:
-    """`fingerprint` and `seq` of every answer, in the order in which they were given."""
+    """Yields `fingerprint` and `seq` of all answers, part by part, in the order of the parts."""
     import pyarrow.parquet as pq
 
     for part in live_parts(all_parts(layout.dataset("results"))):
@@ -130,14 +133,16 @@ def _columns(layout: Layout) -> Iterator[pa.Table]:
 
 
 def _keys(text: pa.StringArray) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """The first 64 bits of each fingerprint, from its hexadecimal digits, and the places of those that have the right
-    length; none of them becomes a Python object."""
+    """Returns the first 64 bits of each fingerprint of the right length, and the places of these fingerprints.
+
+    The bits are read from the hexadecimal digits. No fingerprint becomes a Python object.
+    """
     import numpy as np
     import pyarrow as pa
 
     offsets = np.frombuffer(text.buffers()[1], np.int32)[text.offset : text.offset + len(text) + 1]
     places = np.flatnonzero(np.diff(offsets) == _LENGTH)
-    if len(places) < len(text):  # rare: such a batch goes through a copy
+    if len(places) < len(text):  # rare: a batch with other lengths is copied without them
         return _keys(text.take(pa.array(places)))[0], places
     data = np.frombuffer(text.buffers()[2] or b"", np.uint8)[offsets[0] : offsets[-1]]
     code = data.reshape(-1, _LENGTH)[:, :_DIGITS]

@@ -18,10 +18,10 @@ from pipeline.store.records import KINDS, TYPES, Record
 
 FORMAT = 1
 READABLE = (1,)
-"""Journal formats this version reads: its own and, once there is one, the one before."""
+"""Journal formats that this version reads: its own format and, when there is an earlier format, the format before."""
 
 _MAGIC = b"pipeline journal %d\n"
-_BLOCK = 4096  # a file system may return rubbish up to this size for a header that never reached the disk
+_BLOCK = 4096  # if a header never reached the disk, a file system may return random bytes up to this size
 _HEAD = struct.Struct("<IIQB")  # length of the body, checksum of the rest of the frame, seq, kind
 _TAIL = struct.Struct("<QB")
 _encode = msgspec.msgpack.Encoder(enc_hook=str).encode
@@ -29,14 +29,18 @@ _decoders = {kind: msgspec.msgpack.Decoder(type_) for kind, type_ in TYPES.items
 
 
 class Entry(NamedTuple):
-    """One record as replayed."""
+    """One record that was read from a segment, with its `seq`."""
 
     seq: int
     record: Record
 
 
 class Segment:
-    """One journal file being written. `size`: bytes of the complete records; `records`: outcomes and attempts."""
+    """A journal file that is being written.
+
+    `size`: bytes of the file up to the end of the last complete record. `records`: number of records. `dirty`: the file
+    has bytes that are not synced.
+    """
 
     __slots__ = ("dirty", "fd", "path", "records", "size")
 
@@ -49,9 +53,9 @@ class Segment:
 
 
 class Journal:
-    """Appends records with rising `seq`, from one thread or several; a kill of the process loses nothing appended.
+    """Appends records with rising `seq`, from one or several threads.
 
-    A power cut may lose what `sync` has not confirmed yet.
+    If the process is killed, no appended record is lost. A power cut may lose records that `sync` has not confirmed.
     """
 
     def __init__(self, folder: Path, files: Files, next_seq: int) -> None:
@@ -65,24 +69,24 @@ class Journal:
 
     @property
     def records(self) -> int:
-        """Records in the open segment."""
+        """The number of records in the open segment."""
         return self._current.records if self._current else 0
 
     @property
     def size(self) -> int:
-        """Bytes in the open segment."""
+        """The number of bytes in the open segment."""
         return self._current.size if self._current else 0
 
     def begin(self) -> None:
-        """Opens the segment that takes the first record, on disk when this returns. Raises MachineError."""
+        """Opens the segment for the first record. The segment is on disk when this returns. Raises MachineError."""
         with self._lock:
             if self._current is None:
                 self._current = self._create()
 
     def append(self, *records: Record) -> int:
-        """Writes records to the file, all in one write, and returns the `seq` of the last.
+        """Writes all records to the file in one write, and returns the `seq` of the last record.
 
-        Raises MachineError; then none of them is there.
+        Raises MachineError; then none of the records is kept.
         """
         with self._lock:
             segment = self._current
@@ -104,14 +108,20 @@ class Journal:
             return self.next_seq - 1
 
     def reserve(self, count: int) -> int:
-        """Takes `count` numbers for a part that is not journaled; returns the first. The open segment must be empty."""
+        """Takes `count` numbers for a part that is not journaled. Returns the first number.
+
+        The open segment must be empty.
+        """
         with self._lock:
             first = self.next_seq
             self.next_seq += count
             return first
 
     def sync(self) -> int:
-        """Everything appended before the call is on disk when it returns: all `seq` up to the returned one."""
+        """Syncs all records that were appended before the call. All records up to the returned `seq` are then on disk.
+
+        Raises MachineError.
+        """
         with self._sync_lock:
             with self._lock:
                 upto = self.next_seq - 1
@@ -121,9 +131,9 @@ class Journal:
             return upto
 
     def rotate(self) -> list[Path]:
-        """Ends the open segment and the abandoned segments: they are on disk and closed. Returns their paths.
+        """Ends the open segment and the abandoned segments: syncs and closes them. Returns their paths.
 
-        Other threads may append meanwhile.
+        Opens a new segment. Other threads may append meanwhile. An open segment without records stays open.
         """
         if self.records:
             with machine("start a journal segment", self.folder):
@@ -135,7 +145,7 @@ class Journal:
         return self._close_ended()
 
     def close(self) -> list[Path]:
-        """Ends all segments like `rotate`, and opens none."""
+        """Ends all segments like `rotate`, but opens no new segment."""
         with self._lock:
             last, self._current = self._current, None
             if last is not None:
@@ -154,7 +164,7 @@ class Journal:
         return paths
 
     def _create(self) -> Segment:
-        # Named by a number no greater than its first seq, so that names sort as seqs do.
+        # The name is a number no greater than the first `seq` of the segment, so that names sort like the `seq`.
         path = self.folder / f"{self.next_seq:012d}.journal"
         magic = _MAGIC % FORMAT
         with machine("start a journal segment", path):
@@ -165,7 +175,7 @@ class Journal:
         return Segment(path, fd, len(magic))
 
     def _cut(self, segment: Segment) -> None:
-        # The rest of a refused write would hide every later record from replay.
+        # If the incomplete bytes of a failed write stayed, replay would not read any later record.
         try:
             self.files.truncate(segment.fd, segment.size)
         except OSError:
@@ -183,13 +193,16 @@ class Journal:
 
 
 def segments(folder: Path) -> list[Path]:
-    """Journal files in the order they were written."""
+    """Returns the journal files in the order in which they were written."""
     return sorted(folder.glob("*.journal"))
 
 
 def replay(path: Path, wanted: Container[int] | None = None) -> Iterator[Entry]:
-    """Yields the complete records of one segment, in order. An incomplete or zeroed end is dropped. `wanted`: only the
-    records with these numbers. Raises StoreError for a format that this version does not read."""
+    """Yields the complete records of one segment, in order. An incomplete or zeroed end is ignored.
+
+    `wanted`: if given, only records with these `seq` are yielded. Raises StoreError for a format that this version does
+    not read.
+    """
     data = memoryview(path.read_bytes())
     offset = _body(path, data)
     while offset + _HEAD.size <= len(data):
@@ -206,14 +219,17 @@ def _frame(seq: int, record: Record) -> bytes:
     try:
         body = _encode(record)
     except (OverflowError, UnicodeError, RecursionError):
-        # A paid answer is kept even if a reply or a manifest has values that msgpack cannot encode.
+        # A paid answer must be kept even if a reply or a manifest has values that msgpack cannot encode.
         body = _encode({name: _encodable(getattr(record, name)) for name in record.__struct_fields__})
     tail = _TAIL.pack(seq, KINDS[type(record)])
     return struct.pack("<II", len(body), zlib.crc32(body, zlib.crc32(tail))) + tail + body
 
 
 def _encodable(value: Any, depth: int = 0) -> Any:
-    """The value with whole numbers beyond 64 bits as text, lone surrogates replaced, and no more than 100 levels."""
+    """Returns the value in a form that msgpack can encode.
+
+    Whole numbers beyond 64 bits become text, lone surrogates are replaced, and deeper levels than 100 become None.
+    """
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
@@ -226,9 +242,9 @@ def _encodable(value: Any, depth: int = 0) -> Any:
 
 
 def _body(path: Path, data: memoryview) -> int:
-    """Returns the offset of the first record.
+    """Returns the offset of the first record. Raises StoreError for a format that this version does not read.
 
-    The header is synced before the first record is written: after a header that a crash cut there are no records.
+    The header is synced before the first record is written. So if a crash cut the header, there are no records.
     """
     head = bytes(data[:64])
     matched = re.match(rb"pipeline journal (\d+)\n", head)
@@ -244,7 +260,7 @@ def _body(path: Path, data: memoryview) -> int:
 
 
 def _is_complete_frame(data: memoryview, offset: int) -> bool:
-    """Returns whether a complete frame begins at the offset."""
+    """Tells whether a complete frame begins at the offset."""
     length, checksum, _, _ = _HEAD.unpack_from(data, offset)
     end = offset + _HEAD.size + length
     return end <= len(data) and bool(zlib.crc32(data[offset + 8 : end]) == checksum)

@@ -15,7 +15,7 @@ from pipeline.types import TaskName
 
 _FOLDERS = ("journal", "results", "failures", "attempts", "runs")
 _BEGUN = ("run.lock", ".format.json.tmp")
-"""Files of a run that was killed before the run marked the folder."""
+"""Files that a run leaves if it is killed before it marks the folder as an output."""
 CATALOG_BEGINS = "-- The views of one job's output"
 """How `catalog.sql` begins, in this version and in 0.1.0."""
 _IGNORED = (".DS_Store", "Thumbs.db", "desktop.ini", KEPT_JOB)
@@ -37,11 +37,11 @@ class Layout:
         self.lock = output / "run.lock"
 
     def dataset(self, name: str) -> Path:
-        """The folder of a dataset's parts."""
+        """Returns the folder of a dataset's parts."""
         return self.runs / name if name in ("current", "turns", "dismissed") else self.output / name
 
     def read_format(self) -> Format | None:
-        """Returns the folder's format; None if nothing was written yet. Raises StoreError."""
+        """Returns the folder's format, or None if nothing was written yet. Raises StoreError."""
         try:
             data = self.format.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -53,7 +53,7 @@ class Layout:
             raise StoreError(f"{self.format} cannot be read ({error}); {advice}") from error
 
     def check(self, task: TaskName) -> Format | None:
-        """Returns the folder's format. Raises StoreError for another task, and for a format of another version."""
+        """Returns the folder's format. Raises StoreError for another task, and for a format that is not in READABLE."""
         found = self.read_format()
         if found is not None and found.format not in READABLE:
             raise StoreError(
@@ -70,7 +70,7 @@ class Layout:
     def refuse_foreign(self) -> None:
         """Raises StoreError for a folder that is neither empty nor marked as an output. Changes nothing in the folder.
 
-        The views mark an output as well: an output that has lost `runs/` is still read.
+        The file of the views (`catalog.sql`) marks an output too: an output that has lost `runs/` is still read.
         """
         if self.format.exists() or not self.output.is_dir() or self._has_views():
             return
@@ -93,14 +93,17 @@ class Layout:
             return False
 
     def write_format(self, files: Files, task: TaskName, before: Format | None = None) -> None:
-        """Marks the folder as an output. The format `before` decides by which rule ids are derived. Raises OSError."""
+        """Marks the folder as an output. If the folder has a format (`before`), its rule of derived ids stays.
+
+        Raises OSError.
+        """
         now = Format(format=FORMAT, task=task, derived_ids=before.derived_ids if before else DERIVED_IDS)
         with replacing(files, self.format) as fd:
             write_all(files, fd, msgspec.json.encode(now))
 
 
 class Format(msgspec.Struct, frozen=True):
-    """The content of `runs/format.json`. `derived_ids`: by which rule ids are derived, 1 = as in 0.1.0."""
+    """The content of `runs/format.json`. `derived_ids`: the number of the rule that derives ids; 1: as in 0.1.0."""
 
     format: int
     task: str

@@ -29,12 +29,12 @@ class Holder(msgspec.Struct, frozen=True):
 
 @contextmanager
 def locked(path: Path, run_id: str) -> Iterator[None]:
-    """Holds the output's lock. Raises Locked, with who holds it, and MachineError.
+    """Holds the output's lock. Raises Locked, which names the process that holds the lock, and MachineError.
 
-    The kernel drops the lock when the process ends, also after a kill: an old lock file never blocks. On a folder that
-    hosts share, the lock is as good as the locks of the file system. NFS 4 and most cluster file systems pass locks on
-    to other hosts. Some mounts (`nolock`, many object-store mounts) keep locks to one host: two hosts can hold the same
-    output there without a sign.
+    The kernel drops the lock when the process ends, also after a kill: an old lock file never blocks. If several hosts
+    share the folder, the lock is only as reliable as the locks of the file system. NFS 4 and most cluster file systems
+    pass locks on to other hosts. Some mounts (`nolock`, many object-store mounts) keep locks to one host: there, two
+    hosts can hold the same output, and neither host notices.
     """
     with machine("open the lock file", path):
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -46,7 +46,7 @@ def locked(path: Path, run_id: str) -> Iterator[None]:
 
 
 def running(path: Path) -> str | None:
-    """Returns a description of the process that holds the lock, None if no process does."""
+    """Returns a description of the process that holds the lock. Returns None if no process holds the lock."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -61,7 +61,7 @@ def running(path: Path) -> str | None:
 
 
 def _exclusive(fd: int) -> None:
-    """Takes the lock. Raises OSError. `running` holds the lock for some microseconds: tries again for 50 ms."""
+    """Takes the lock. Tries for 50 ms, because `running` holds the lock for some microseconds. Raises OSError."""
     for _ in range(5):
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -108,7 +108,10 @@ def _message(path: Path, holder: Holder | None) -> str:
 
 
 class Place:
-    """Holds folders open. A folder is recognised by device and inode, which stay while it is open."""
+    """Folders that are held open, to notice when a folder is moved or replaced.
+
+    A folder is recognised by its device and inode. No other folder can get the same inode while the folder is open.
+    """
 
     def __init__(self, *folders: Path) -> None:
         self.left = False
@@ -118,7 +121,10 @@ class Place:
                 self._held.append((folder, os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)))
 
     def check(self) -> None:
-        """Raises MachineError if one of the paths is another folder now, or none; `left` is set then for good."""
+        """Raises MachineError if one of the paths now leads to another folder or to no folder.
+
+        After such an error, `left` is True and every later check raises MachineError.
+        """
         for folder, descriptor in self._held:
             if self.left or not _is_there(folder, descriptor):
                 self.left = True

@@ -23,21 +23,22 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TRIES = 3
-"""A segment that was sealed, or a part that was merged, between the listing and the reading is looked for again."""
+"""How often outcomes are looked for: between the listing and the reading, a segment may be sealed or a part merged."""
 
 
 def outcomes(layout: Layout, task: TaskName, seqs: Collection[int]) -> dict[int, AnswerRecord | FailureRecord]:
-    """The outcomes with these numbers, without the row's own columns and without `row`; what is gone is left out.
+    """Returns the outcomes with these `seq`. A `seq` whose outcome is gone is left out.
 
-    For a thread; others may write and seal meanwhile. Ask for many at once: the row groups that hold them are read
-    once each. Raises StoreError for a damaged part.
+    An outcome that is read from a part has neither the row's own columns nor `source` nor `row`. Blocking: call it from
+    a thread. Other threads may write and seal meanwhile. Ask for many `seq` at once: then each row group that holds
+    some of them is read only once. Raises StoreError for a damaged part.
     """
     found: dict[int, AnswerRecord | FailureRecord] = {}
     for _ in range(TRIES):
         wanted = set(seqs) - found.keys()
         if not wanted:
             break
-        # The journal first: a segment goes only when its parts are there.
+        # The journal is read first: a segment is deleted only after its parts are written.
         found.update(_journaled(layout, wanted))
         found.update(_in_parts(layout, task, wanted - found.keys()))
     return found
@@ -45,7 +46,7 @@ def outcomes(layout: Layout, task: TaskName, seqs: Collection[int]) -> dict[int,
 
 def _journaled(layout: Layout, wanted: set[int]) -> Iterator[tuple[int, AnswerRecord | FailureRecord]]:
     for path in segments(layout.journal):
-        if max(wanted) < int(path.stem):  # A segment is named by a number no greater than its first.
+        if max(wanted) < int(path.stem):  # A segment is named by a number no greater than its first `seq`.
             continue
         try:
             for entry in replay(path, wanted):
@@ -90,7 +91,10 @@ def _in_part(
 
 
 def _may_hold(group: Any, column: int, wanted: list[int]) -> bool:
-    """By the group's statistics. `column`: the place of `seq`, which stands before any nested column."""
+    """Tells by the statistics whether a row group may hold a wanted `seq`.
+
+    `column`: the place of the column `seq`, which stands before any nested column.
+    """
     known = group.column(column).statistics
     return known is None or not known.has_min_max or any(known.min <= seq <= known.max for seq in wanted)
 
@@ -120,7 +124,7 @@ def _record(row: dict[str, Any], task: TaskName, typed: Sequence[str]) -> Answer
 
 
 def _vectors(column: pa.ChunkedArray) -> list[bytes | None]:
-    """Little-endian float32 bytes of each vector; no float becomes a Python object."""
+    """Returns the little-endian float32 bytes of each vector. No float becomes a Python object."""
     import numpy as np
 
     array = column.combine_chunks()
@@ -131,12 +135,14 @@ def _vectors(column: pa.ChunkedArray) -> list[bytes | None]:
 
 
 Turns = Mapping[tuple[str, str], tuple[TurnRecord, ...]]
-"""(id, fingerprint) of a row → its turns in order, from the first one without a gap."""
+"""(id, fingerprint) of a row → its turns in order, from the first turn on, without a gap."""
 
 
 def unfinished_turns(output: Path, task: TaskName) -> Turns:
-    """The turns of all conversations that have no answer. They are few: what was in flight when runs ended, and what
-    failed in the middle. Blocking. Raises StoreError."""
+    """Returns the turns of all conversations that have no answer. Blocking. Raises StoreError.
+
+    There are few such conversations: they were in flight when a run ended, or they failed in the middle.
+    """
     if not all_parts(Layout(output).dataset("turns")):
         return {}
     relation = query(connect(output, task), block("unfinished_turns"))

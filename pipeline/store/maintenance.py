@@ -26,11 +26,14 @@ if TYPE_CHECKING:
     from pipeline.store.store import Store
 
 TARGET = 128 * 2**20
-"""Bytes of a well-sized part: a thousand of them hold 20 million vectors, and one is rewritten in a second."""
+"""Bytes of a well-sized part. A thousand such parts hold 20 million vectors, and one part is rewritten in a second."""
 
 
 class Compacted(msgspec.Struct, frozen=True, kw_only=True):
-    """Parts that count, before and after, over all datasets, and rows that were dropped."""
+    """The result of `compact`: the number of parts that count, before and after, and the number of dropped rows.
+
+    The numbers are sums over all datasets.
+    """
 
     before: int
     after: int
@@ -40,11 +43,12 @@ class Compacted(msgspec.Struct, frozen=True, kw_only=True):
 def compact(
     output: Path, task: TaskName, *, run_id: str, drop_superseded: bool = False, files: Files = DISK
 ) -> Compacted:
-    """Merges small parts into well-sized ones; readers see every row exactly once all along.
+    """Merges small parts into well-sized parts. Readers see every row exactly once at all times.
 
-    `drop_superseded`: also drops answers that `results` does not show and failures that are closed (what a later change
-    back to an earlier setting would have found again). Replaced files stay for an hour at least, until a later run.
-    Raises Locked, StoreError, MachineError.
+    `drop_superseded`: also drops answers that `results` does not show, and failures that neither `failures` nor
+    `dismissed` shows, with the turns and the rows of `current` that are no longer needed. After that, a job that goes
+    back to an earlier setting no longer finds these answers. Replaced parts stay for at least an hour, until a later
+    run. Raises Locked, StoreError, MachineError.
     """
     from pipeline.store.store import Store
 
@@ -59,7 +63,7 @@ def compact(
 
 
 def _well_sized(dataset_schema: DatasetSchema, parts: Sequence[Part], dropped: pa.Array | None) -> Iterator[list[Part]]:
-    """Groups of neighbours up to the target size; alone only a part that holds rows to drop."""
+    """Yields groups of neighbouring parts up to the target size. A single part is a group if it has rows to drop."""
     for neighbours in mergeable(dataset_schema, parts):
         group: list[Part] = []
         size = 0
@@ -83,7 +87,7 @@ def _worth(group: list[Part], dropped: pa.Array | None) -> Iterator[list[Part]]:
 
 
 def _superseded(layout: Layout, task: TaskName) -> dict[str, pa.Array]:
-    """The `seq` of every row to drop, by dataset."""
+    """Returns the `seq` of every row to drop, by dataset."""
     connection = connect(layout.output, task)
     return {
         name: connection.sql(block(f"superseded_{name}")).to_arrow_table().column(0).combine_chunks()
@@ -96,22 +100,27 @@ def _count(layout: Layout) -> int:
 
 
 def dismiss(store: Store, where: str, reason: str, at: int) -> int:
-    """Closes the open failures that the SQL condition picks over the view `failures`; returns how many.
+    """Closes the open failures that the SQL condition picks from the view `failures`. Returns their number.
 
-    A dismissal holds for the row as it was: one that asks something else is new. at: µs since the epoch, UTC. Raises
-    QueryError and MachineError.
+    A dismissal holds for the row's question at that time. If the row asks another question later, the dismissal does
+    not count. `at`: µs since the epoch, UTC. Raises QueryError and MachineError.
     """
     return _record(store, "failures", where, {"dismissed_reason": reason, "undone": False, "dismissed_at": at})
 
 
 def undo(store: Store, where: str, at: int) -> int:
-    """Opens the failures again that the SQL condition picks over the view `dismissed`; returns how many. Raises
-    QueryError and MachineError."""
+    """Opens the failures again that the SQL condition picks from the view `dismissed`. Returns their number.
+
+    `at`: µs since the epoch, UTC. Raises QueryError and MachineError.
+    """
     return _record(store, "dismissed", where, {"dismissed_reason": None, "undone": True, "dismissed_at": at})
 
 
 def groups(output: Path, task: TaskName, where: str, *, undone: bool) -> dict[tuple[str, str], int]:
-    """How many failures would be dismissed, or `undone`, by fault and code, the most first. Raises QueryError."""
+    """Returns how many failures `dismiss` would close, by fault and code, the highest number first.
+
+    If `undone` is True, returns the same for the failures that `undo` would open again. Raises QueryError.
+    """
     sql = block("dismissal_groups", view=_view(undone), where=condition(where))
     return {(fault, code): rows for fault, code, rows in select_readonly(output, task, sql).fetchall()}
 

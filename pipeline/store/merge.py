@@ -1,4 +1,4 @@
-"""Merges parts: neighbours become one part of the next generation. A reader never sees half of a merge."""
+"""Merges parts: neighbouring parts become one part of the next generation. A reader never sees half of a merge."""
 
 from __future__ import annotations
 
@@ -19,17 +19,20 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 KEEP_SECONDS = 3600.0
-"""How long replaced parts stay for readers that listed them before; they go when a later run opens the output."""
+"""How long replaced parts stay, for readers that listed them before. A later run deletes these parts at its start."""
 VECTOR_BATCH = ROW_GROUP // 4
-"""Rows with vectors that are read at once: pyarrow holds several copies of them (a merge of 180 MB: 60 MB less)."""
+"""Rows with vectors that are read at once. pyarrow holds several copies of these rows: with this number, a merge of
+180 MB takes 60 MB less."""
 TEXT_ROW_GROUP = 10_000
-"""Rows of a row group without vectors: five times fewer to plan over a million rows; a merge of 20,000 at once holds
-30 MB more."""
+"""Rows of a row group without vectors. A plan over a million rows then reads five times fewer row groups. A merge with
+20,000 rows in a row group holds 30 MB more."""
 
 
 def merge(files: Files, dataset_schema: DatasetSchema, parts: Sequence[Part], dropped: pa.Array | None = None) -> Part:
-    """Writes the rows of neighbouring parts, in order, as one part that replaces them, without those whose `seq` is in
-    `dropped`. Raises OSError; then nothing has changed."""
+    """Writes the rows of neighbouring parts, in order, as one part that replaces these parts.
+
+    Rows whose `seq` is in `dropped` are left out. Raises OSError and StoreError; then nothing has changed.
+    """
     merged = _merged(files, dataset_schema, parts, dropped)
     release_unused()
     return merged
@@ -48,7 +51,7 @@ def _merged(files: Files, dataset_schema: DatasetSchema, parts: Sequence[Part], 
 
 
 def mergeable(dataset_schema: DatasetSchema, parts: Sequence[Part]) -> Iterator[list[Part]]:
-    """Splits neighbours where a merge cannot cross: where the embeddings' dimension changes."""
+    """Yields groups of neighbouring parts that can be merged. Where the embeddings' dimension changes, a group ends."""
     group: list[Part] = []
     before: Any = None
     for part in parts:
@@ -63,9 +66,9 @@ def mergeable(dataset_schema: DatasetSchema, parts: Sequence[Part]) -> Iterator[
 
 
 def remove_replaced(files: Files, folder: Path, now: Callable[[], float] = time.time) -> int:
-    """Deletes parts that were replaced at least an hour ago; returns how many. `now`: seconds since the epoch.
+    """Deletes parts that were replaced at least an hour ago. Returns their number. `now`: seconds since the epoch.
 
-    Raises OSError. A clock that jumped backwards keeps them longer.
+    If the clock jumped backwards, the parts stay longer. Raises OSError.
     """
     parts = all_parts(folder)
     made = [(part, part.path.stat().st_mtime) for part in parts if part.generation]
@@ -76,7 +79,7 @@ def remove_replaced(files: Files, folder: Path, now: Callable[[], float] = time.
 
 
 def _target(dataset_schema: DatasetSchema, parts: Sequence[Part]) -> pa.Schema:
-    """All columns known so far with the types they are read as, and the vectors as these parts have them."""
+    """Returns the schema of the merged part: all columns known so far, and the vector type of these parts."""
     target = dataset_schema.schema()
     if not _holds_vectors(dataset_schema):
         return target
@@ -85,7 +88,7 @@ def _target(dataset_schema: DatasetSchema, parts: Sequence[Part]) -> pa.Schema:
 
 
 def _holds_vectors(dataset_schema: DatasetSchema) -> bool:
-    """In other datasets and tasks, `embedding` may be a row column."""
+    """Tells whether `embedding` is the task's column. In other datasets and tasks it may be a column of the row."""
     return facts(dataset_schema.task).embeds and dataset_schema.folder.name == "results"
 
 
@@ -113,7 +116,7 @@ def _batches(path: Path, size: int) -> Iterator[pa.RecordBatch]:
     import pyarrow.parquet as pq
 
     with reading_part(path):
-        # Read ahead and by several threads, a merge of 180 MB of vectors holds 60 MB more, and is no sooner done.
+        # With reading ahead and several threads, a merge of 180 MB of vectors holds 60 MB more and is not faster.
         source = pq.ParquetFile(path, buffer_size=2**16, pre_buffer=False)
     with source:
         batches = source.iter_batches(size, use_threads=False)
@@ -126,7 +129,7 @@ def _batches(path: Path, size: int) -> Iterator[pa.RecordBatch]:
 
 
 def _conformed(table: pa.Table, target: pa.Schema) -> pa.Table:
-    """The table with the target's columns: missing ones null, those whose type has changed meanwhile converted."""
+    """Returns the table with the target's columns. Missing columns are null. Columns of another type are converted."""
     import pyarrow as pa
 
     by_name = {name.lower(): index for index, name in enumerate(table.column_names)}
@@ -146,7 +149,7 @@ def _conformed(table: pa.Table, target: pa.Schema) -> pa.Table:
 
 
 def _grouped(tables: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:
-    """The same rows in tables of whole row groups, the last one excepted."""
+    """Yields the same rows in tables of whole row groups. Only the last table may have an incomplete row group."""
     import pyarrow as pa
 
     held: list[pa.Table] = []
@@ -163,14 +166,15 @@ def _grouped(tables: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:
 
 
 SMALL = 16 * 2**20
-"""Parts below this are merged after a run; a bulk run's parts of vectors are larger, so it is never written twice."""
+"""Bytes. Smaller parts are merged after a run. The parts of vectors of a bulk run are larger, so that the vectors are
+never written twice."""
 FAN = 8
-"""Neighbours of like size that are merged: each row is rewritten once per eightfold growth, and n nights leave some
-7 × log₈ n parts."""
+"""How many neighbouring parts of similar size are merged. Each row is rewritten once for each eightfold growth. After n
+nights there are about 7 × log₈ n parts."""
 
 
 def auto_compact(files: Files, dataset_schema: DatasetSchema) -> None:
-    """Merges neighbours of like size until no eight are left. Raises OSError."""
+    """Merges neighbouring parts of similar size until no eight of them are in a row. Raises OSError and StoreError."""
     while True:
         groups = list(_like_sized(dataset_schema, live_parts(all_parts(dataset_schema.folder))))
         if not groups:
@@ -180,7 +184,7 @@ def auto_compact(files: Files, dataset_schema: DatasetSchema) -> None:
 
 
 def _like_sized(dataset_schema: DatasetSchema, parts: Sequence[Part]) -> Iterator[list[Part]]:
-    """Groups of neighbours to merge next: of the smallest size class that has eight in a row."""
+    """Yields the groups of neighbouring parts to merge next, of the smallest size class with eight parts in a row."""
     small = [(part, part.path.stat().st_size) for part in parts]
     for limit in (2**14, 2**17, 2**20, 2**23, SMALL):
         found = False

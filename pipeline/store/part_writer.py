@@ -1,4 +1,4 @@
-"""Writes Parquet parts, so that no reader ever sees half of a part."""
+"""Writes Parquet parts. No reader ever sees half of a part."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _BUFFER = 2**20
-"""Bytes gathered for a write call: pyarrow makes one for every page header."""
+"""Bytes that are gathered for one write call. Without this, pyarrow makes a write call for every page header."""
 
 
 @contextmanager
 def writing(files: Files, path: Path, columns: pa.Schema) -> Iterator[PartWriter]:
-    """Yields a writer of tables with these columns; at the end the part is on disk under its name. Raises OSError."""
+    """Yields a writer of tables with these columns. At the end the part is on disk under its name. Raises OSError."""
     with replacing(files, path) as fd:
         writer = PartWriter(files, fd, columns)
         try:
@@ -32,17 +32,23 @@ def writing(files: Files, path: Path, columns: pa.Schema) -> Iterator[PartWriter
 
 
 def release_unused() -> None:
-    """Gives the system back what pyarrow's allocator has free. The allocator keeps freed memory for the thread that
-    used it (measured: 6 MB for each thread that seals, 40 for one that merges) and gives back the calling thread's
-    alone: to be called in the thread that wrote, when the tables are gone."""
+    """Gives the free memory of pyarrow's allocator back to the system.
+
+    The allocator keeps freed memory for the thread that used the memory (measured: 6 MB for each thread that seals,
+    40 MB for a thread that merges). A call gives back the memory of the calling thread alone. Call this function in the
+    thread that wrote the tables, when the tables are gone.
+    """
     import pyarrow as pa
 
     pa.default_memory_pool().release_unused()
 
 
 class PartWriter:
-    """Writes one Parquet file. Text is dictionary-coded and compressed by zstd. Vectors are stored as plain floats
-    without statistics: random mantissas do not compress, and nobody compares whole vectors."""
+    """Writes one Parquet file.
+
+    Vectors are stored as plain floats without statistics: random mantissas do not compress, and nobody compares whole
+    vectors. All other columns are dictionary-coded, compressed by zstd and have statistics.
+    """
 
     def __init__(self, files: Files, fd: int, columns: pa.Schema) -> None:
         import pyarrow as pa
@@ -61,16 +67,16 @@ class PartWriter:
         )
 
     def write(self, table: pa.Table, row_group: int) -> None:
-        """Adds the rows, `row_group` of them to a row group."""
+        """Adds the rows of the table, `row_group` rows to a row group."""
         self._writer.write_table(table, row_group_size=max(1, min(row_group, table.num_rows)))
 
     def close(self) -> None:
-        """Ends the file; nothing is synced."""
+        """Ends the file. Does not sync the file."""
         self._writer.close()
         self._sink.flush()
 
     def let_go(self) -> None:
-        """Writes nothing from here on: pyarrow ends a forgotten file later, when the descriptor may be another's."""
+        """Ignores all later writes. pyarrow ends a forgotten file later, when another file may have the descriptor."""
         self._sink.open = False
 
 
@@ -83,7 +89,7 @@ def write_part(files: Files, path: Path, table: pa.Table) -> None:
 def write_manifest_state(
     files: Files, path: Path, task: TaskName, first: int, batches: Iterable[pa.RecordBatch]
 ) -> None:
-    """Writes a part of `current` from batches of `id`, `fingerprint`, `stamp`, numbered from `first`."""
+    """Writes a part of `current` from batches of `id`, `fingerprint`, `stamp`. The rows get a `seq` from `first` on."""
     import pyarrow as pa
 
     fixed = schema("current", task)
@@ -103,7 +109,7 @@ def _is_vector(type_: Any) -> bool:
 
 
 def _leaves(path: str, type_: Any) -> list[str]:
-    """Parquet's own names of the leaf columns under an Arrow field."""
+    """Returns the names that Parquet gives to the leaf columns under an Arrow field."""
     import pyarrow as pa
 
     if pa.types.is_list(type_):
@@ -114,7 +120,7 @@ def _leaves(path: str, type_: Any) -> list[str]:
 
 
 class _Sink:
-    """A file object for pyarrow over one descriptor. Small writes are gathered."""
+    """A file object for pyarrow that writes to one descriptor. Small writes are gathered."""
 
     closed = False
 

@@ -1,9 +1,10 @@
 """Parquet parts: their names, which parts count, and how a part is read.
 
-A part is named by the first and last `seq` of what it was made from: `000000000001-000000002000.parquet`. A merged
-part carries a generation as well, `000000000001-000000100000.2.parquet`, and replaces every part of a lower generation
-whose numbers lie within its own: the rename that gives it its name is the switch, and views decide by the names alone.
-`000000000000-000000000000.parquet` holds no rows: it is the list of all columns with the types they are read as.
+A part is named by the first and last `seq` of the records that it was made from: `000000000001-000000002000.parquet`.
+The name of a merged part also has a generation: `000000000001-000000100000.2.parquet`. A merged part replaces every
+part of a lower generation whose numbers lie within its own numbers. The replacement happens at the moment when the
+merged part is renamed to its final name, because views decide by the names alone. `000000000000-000000000000.parquet`
+has no rows: this part lists all columns with the types as which they are read.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROW_GROUP = 2_000
-"""Rows of a row group: one row of a vector search reads 12 MB of 1536-float vectors at most."""
+"""Rows of a row group. For one row of a vector search, at most 12 MB of vectors (of 1536 floats) are read."""
 
 _NAME = re.compile(r"(\d{12,})-(\d{12,})(?:\.(\d+))?\.parquet")
 FORMAT_KEY = b"pipeline.format"
@@ -30,7 +31,7 @@ SCHEMA_PART = f"{0:012d}-{0:012d}.parquet"
 
 
 class Part(NamedTuple):
-    """One part by its name."""
+    """A part, with the numbers and the generation that its name gives."""
 
     first: int
     last: int
@@ -38,7 +39,7 @@ class Part(NamedTuple):
     path: Path
 
     def covers(self, other: Part) -> bool:
-        """This part replaces the other."""
+        """Tells whether this part replaces the other part."""
         return self.generation > other.generation and self.first <= other.first and other.last <= self.last
 
 
@@ -47,7 +48,10 @@ def part_name(first: int, last: int, generation: int = 0) -> str:
 
 
 def all_parts(folder: Path) -> list[Part]:
-    """All parts in the folder, replaced ones too, in the order of their numbers; without the one that holds no rows."""
+    """Returns all parts in the folder in the order of their numbers, also replaced parts.
+
+    The part without rows is left out.
+    """
     found = []
     for path in folder.glob("*.parquet"):
         match = _NAME.fullmatch(path.name)
@@ -57,19 +61,19 @@ def all_parts(folder: Path) -> list[Part]:
 
 
 def live_parts(parts: Iterable[Part]) -> list[Part]:
-    """The parts that count: those which no other one replaces."""
+    """Returns the parts that count: the parts that no other part replaces."""
     parts = list(parts)
     merged = [part for part in parts if part.generation]
     return [part for part in parts if not any(other.covers(part) for other in merged)]
 
 
 def read_schema(path: Path) -> pa.Schema:
-    """A part's Arrow schema. Raises StoreError for a damaged part, and for a format that this version does not read."""
+    """Returns a part's Arrow schema. Raises StoreError for a damaged part, and for a format that is not in READABLE."""
     return read_head(path)[0]
 
 
 def read_head(path: Path) -> tuple[pa.Schema, int]:
-    """A part's Arrow schema and its format. Raises StoreError as `read_schema`."""
+    """Returns a part's Arrow schema and its format. Raises the same errors as `read_schema`."""
     import pyarrow.parquet as pq
 
     with reading_part(path):
@@ -85,14 +89,14 @@ def read_head(path: Path) -> tuple[pa.Schema, int]:
 
 @contextmanager
 def reading_part(path: Path) -> Iterator[None]:
-    """Around the reading of one part: what its bytes do not allow becomes a StoreError; the machine's errors pass."""
+    """Wraps the reading of one part. Raises StoreError if the part is damaged. Errors of the machine pass unchanged."""
     import pyarrow as pa
 
     try:
         yield
     except (pa.ArrowException, OSError) as error:
         pass_on(error)
-        # What pyarrow itself finds wrong has no number; what the system refuses has one.
+        # An error that pyarrow itself finds has no errno. An error of the system has an errno.
         if isinstance(error, OSError) and error.errno is not None:
             raise
         reason = str(error).partition("\n")[0]
@@ -103,8 +107,8 @@ def reading_part(path: Path) -> Iterator[None]:
 
 
 def refuse_damaged(folders: Iterable[Path]) -> None:
-    """Reads every part that counts, and the lists of columns, to the last byte. Raises StoreError for the first damaged
-    one: for when DuckDB has met something it cannot read."""
+    """Reads every part that counts, and the parts without rows, to the last byte. Raises StoreError for the first
+    damaged part. Called after DuckDB could not read something."""
     import pyarrow.parquet as pq
 
     for folder in folders:

@@ -1,4 +1,4 @@
-"""Reads an output, also while a run writes to the output: the views, and the limits of a user's statement."""
+"""Reads an output, also while a run writes to it: creates the views, and checks and limits the user's statements."""
 
 from __future__ import annotations
 
@@ -30,16 +30,17 @@ _VANISHED = re.compile(r"No such file|does not exist|No files found")
 
 
 def connect(output: Path, task: TaskName, dimension: int | None = None) -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB with the views over the output; they exist with all columns before anything was written.
+    """Returns an in-memory DuckDB with the views of the output. The views have all columns even in an empty output.
 
-    Needs no lock and writes nothing; every query sees the parts as they are when it starts. `dimension`: floats of
-    `embedding` (None: of the newest answers). Raises StoreError for a foreign format or another task's output.
+    Needs no lock and writes nothing to the output. Every query sees the parts that exist when the query starts.
+    `dimension`: floats of `embedding` (None: as in the newest answers). Raises StoreError for a foreign format, for the
+    output of another task, and for a damaged part.
     """
     import duckdb
 
     layout = Layout(output)
     layout.check(task)
-    # What does not fit in memory goes to the system's temporary folder; DuckDB's own choice is the working directory.
+    # Data that does not fit in memory goes to the system's temporary folder. DuckDB would take the working directory.
     spill = Path(tempfile.gettempdir()) / f"pipeline-query-{uuid.uuid4().hex}"
     connection = duckdb.connect(config={"temp_directory": str(spill)})
     connection.execute("set timezone = 'UTC'")
@@ -51,7 +52,10 @@ def connect(output: Path, task: TaskName, dimension: int | None = None) -> duckd
 
 
 def attach(connection: duckdb.DuckDBPyConnection, layout: Layout, task: TaskName, dimension: int | None = None) -> None:
-    """The datasets as views in the schema `parts`: all rows that count, without the question which is the newest."""
+    """Creates a view of each dataset in the schema `parts`. The view has all rows of the parts that count.
+
+    Older rows of an id are not left out. A dataset that was never written becomes an empty table.
+    """
     connection.execute(block("schemas"))
     for name in DATASETS:
         if (layout.dataset(name) / SCHEMA_PART).exists():
@@ -65,7 +69,7 @@ def attach(connection: duckdb.DuckDBPyConnection, layout: Layout, task: TaskName
 
 @contextmanager
 def readable(layout: Layout) -> Iterator[None]:
-    """Around DuckDB's reading of the parts: where a damaged one is the reason for its error, raises StoreError."""
+    """Wraps DuckDB's reading of the parts. Raises StoreError if DuckDB fails and a part is damaged."""
     import duckdb
 
     try:
@@ -76,10 +80,10 @@ def readable(layout: Layout) -> Iterator[None]:
 
 
 def query(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any = None) -> duckdb.DuckDBPyRelation:
-    """Runs one query; the relation holds its rows (`fetchall`, `to_arrow_table`, `columns`; `reader` in relations.py).
+    """Runs one query. Returns a relation that holds the rows (`fetchall`, `to_arrow_table`, `columns`; `sql.reader`).
 
-    A query that meets a part which a compaction has just taken away is run once more. Raises QueryError with DuckDB's
-    own words, and MachineError where the machine is the reason (descriptors, memory, a full disk).
+    If a part that the query reads has just been deleted, the query runs once more. Raises QueryError with DuckDB's own
+    words, and MachineError if the machine is the reason (descriptors, memory, a full disk).
     """
     import duckdb
 
@@ -95,7 +99,7 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any = Non
 
 
 def catalog(layout: Layout, task: TaskName, dimension: int | None) -> str:
-    """The views as SQL with absolute paths, for any DuckDB from 1.1 on."""
+    """Returns the views as SQL with absolute paths, for any DuckDB from 1.1 on."""
     head = (
         f"{CATALOG_BEGINS}, for any DuckDB (1.1 or newer): .read catalog.sql\n"
         "-- Written by each run; read it again when a run has added columns.\n"
@@ -105,7 +109,7 @@ def catalog(layout: Layout, task: TaskName, dimension: int | None) -> str:
 
 
 def write_catalog(layout: Layout, task: TaskName, dimension: int | None, files: Files = DISK) -> None:
-    """Writes `catalog.sql` in one step, if it is not the same already. Raises MachineError."""
+    """Writes `catalog.sql` in one step, if its content has changed. Raises MachineError."""
     text = catalog(layout, task, dimension).encode()
     with machine("write the views", layout.catalog):
         if not layout.catalog.exists() or layout.catalog.read_bytes() != text:
@@ -135,15 +139,15 @@ def _empty(connection: duckdb.DuckDBPyConnection, dataset: str, task: TaskName, 
 
 
 _WRITING = re.compile(r"(BATCH_)?(COPY|INSERT|UPDATE|DELETE|MERGE|CREATE|DROP|ALTER|ATTACH|LOAD|EXPORT)|JSON_EXECUTE")
-"""Operators of a plan that write, and the function that runs another statement unseen."""
+"""Matches the operators of a plan that write, and the function that runs another statement without showing its plan."""
 _READING = ("SELECT", "EXPLAIN", "MULTI")
-"""Types of statements that only read. MULTI is what a PIVOT becomes, wherever it stands: its plan decides."""
+"""Types of statements that may be read-only. A statement with a PIVOT has the type MULTI: its plan is checked."""
 
 
 def read_only(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     """Makes sure that the statement writes nothing on this connection: neither a file nor an extension.
 
-    Raises QueryError for a statement that would write, and for more than one.
+    Raises QueryError for a statement that would write, and for more than one statement.
     """
     import duckdb
 
@@ -164,10 +168,12 @@ def read_only(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
 
 
 def select_readonly(output: Path, task: TaskName, sql: str) -> duckdb.DuckDBPyRelation:
-    """The rows of a statement of ours that holds a condition of the user's. The condition reads the views and no other
-    file, and writes nothing. Raises QueryError."""
+    """Returns the rows of one of our statements that contains a condition of the user. Raises QueryError.
+
+    The condition can read the views and no other file, and can write nothing.
+    """
     connection = connect(output, task)
-    # The views' globs are looked up by their text, in which some characters of a name are escaped.
+    # DuckDB checks the globs of the views as text. In a glob, some characters of the path are escaped.
     allowed = ", ".join(f"'{literal(place)}'" for place in (str(output), str(output.resolve()), escaped(str(output))))
     connection.execute(f"set allowed_directories = [{allowed}]; set enable_external_access = false")
     read_only(connection, sql)

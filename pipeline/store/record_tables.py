@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 RowTypes = Mapping[str, str | None]
-"""Stored name of a row column → the type it is read as; None as long as every value was None."""
+"""Stored name of a row column → the type as which it is read. The type is None as long as all values were None."""
 
 
 RECORDS = {"results": AnswerRecord, "failures": FailureRecord, "attempts": AttemptRecord, "turns": TurnRecord}
-"""The record that a row of the dataset is made from. `current` is made from the outcomes."""
+"""Dataset → the type of the records from which its rows are made. Rows of `current` are made from outcomes."""
 
 _FIELDS = [name for name in column_names(OUTCOME_COLUMNS) if name not in ("seq", "task", "stale", "extra")]
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -32,10 +32,10 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 def sealed_table(
     dataset: str, entries: Sequence[Entry], task: TaskName, known: RowTypes, typed: frozenset[str] = frozenset()
 ) -> tuple[pa.Table, RowTypes]:
-    """The rows of one dataset from the entries of one journal segment, and the types of the row's own columns.
+    """Returns the rows of one dataset, made from the entries of a journal segment, and the types of the row columns.
 
-    `known`: the types before these rows. Only results and failures have columns of the row. `typed`: those of the
-    columns that hold fields of the answer.
+    `known`: the types before these rows. Only results and failures have row columns. `typed`: the columns that hold
+    fields of the answer.
     """
     if dataset == "current":
         return _manifest_state(entries, task), known
@@ -61,7 +61,10 @@ def runs_table(record: RunRecord, task: TaskName) -> pa.Table:
 
 
 def _manifest_state(entries: Sequence[Entry], task: TaskName) -> pa.Table:
-    """The manifest row's own fingerprint and the stamp of each outcome that names one, under the outcome's `seq`."""
+    """Returns the rows of `current`: the manifest fingerprint and the stamp, under the `seq` of their outcome.
+
+    An outcome that has neither gets no row.
+    """
     import pyarrow as pa
 
     rows = [
@@ -74,7 +77,7 @@ def _manifest_state(entries: Sequence[Entry], task: TaskName) -> pa.Table:
 
 
 def _arrays(fixed: pa.Schema, pairs: Sequence[tuple[int, Any]], dataset: str, task: TaskName) -> list[pa.Array]:
-    """One array for each declared column: a field of the record of the same name, or what `_values` makes."""
+    """Returns one array for each declared column. The values come from the record's `own` or from `_values`."""
     import pyarrow as pa
 
     arrays = []
@@ -105,26 +108,26 @@ def _values(name: str, pairs: Sequence[tuple[int, Any]], task: TaskName) -> list
 
 
 def _extra(record: Any) -> Mapping[str, Any]:
-    """`extra`, with the answer that a quality check held back under `answer`."""
+    """Returns `extra`. If a quality check held back an answer, the answer is added under `answer`."""
     answer = record.answer if isinstance(record, FailureRecord) else None
     extra: Mapping[str, Any] = record.extra
     return extra if answer is None else {**extra, "answer": encode_answer(answer)}
 
 
 def encode_answer(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """The task's columns as JSON holds them: a vector as base64 of its little-endian floats."""
+    """Returns the task's columns as JSON can hold them. A vector becomes the base64 of its little-endian floats."""
     return {name: base64.b64encode(v).decode() if isinstance(v, bytes) else v for name, v in answer.items()}
 
 
 def decode_answer(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """The reverse of `encode_answer`."""
+    """Returns the task's columns from the form that `encode_answer` returns."""
     return {name: base64.b64decode(v) if name == "embedding" else v for name, v in answer.items()}
 
 
 def outcome_fields(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that answers and failures have in common, `extra` excepted, from a row of a part or of a view.
+    """Returns the fields that answers and failures have in common, without `extra`, from a row of a part or of a view.
 
-    Columns that the row does not have are left out: the record has their defaults.
+    Columns that the row does not have are left out: the record has defaults for them.
     """
     fields = {name: row[name] for name in _FIELDS if name in row}
     fields["finished_at"] = micros(row["finished_at"])
@@ -134,7 +137,7 @@ def outcome_fields(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def micros(moment: dt.datetime) -> int:
-    """µs since the epoch of a moment with a time zone."""
+    """Returns a moment with a time zone as µs since the epoch."""
     return (moment - _EPOCH) // dt.timedelta(microseconds=1)
 
 
@@ -149,14 +152,16 @@ def _table(fixed: pa.Schema, arrays: list[pa.Array]) -> pa.Table:
 
 
 def _dimension(records: Sequence[AnswerRecord]) -> int | None:
-    """Floats of the embeddings, None where they differ or one is missing: pyarrow reads no NULL among vectors of one
-    length before version 26."""
+    """Returns the number of floats of the embeddings. Returns None if the numbers differ or an embedding is missing.
+
+    Before version 26, pyarrow does not read NULL among fixed-size vectors.
+    """
     sizes = {None if (vector := record.own.get("embedding")) is None else len(vector) // 4 for record in records}
     return sizes.pop() if len(sizes) == 1 else None
 
 
 def _vectors(values: Sequence[bytes | None], type_: Any) -> pa.Array:
-    """The raw float32 bytes side by side are the array's buffer: no float becomes a Python object."""
+    """Returns the vectors as an Arrow array over the joined float32 bytes. No float becomes a Python object."""
     import pyarrow as pa
 
     joined = b"".join([value or b"" for value in values])
@@ -184,9 +189,9 @@ def _with_columns(
 
 
 def _row_values(rows: Sequence[Mapping[str, Any]], ours: frozenset[str], known: Sequence[str]) -> dict[str, list[Any]]:
-    """Stored name → the values of all rows; names that are known come first, new ones in the order they appear.
+    """Returns stored name → values of all rows. Known names come first, then new names in the order of appearance.
 
-    What goes beyond `MOST_COLUMNS` names is JSON in one column.
+    Columns beyond the first `MOST_COLUMNS` names are stored as JSON in one column.
     """
     values: dict[str, list[Any]] = {name: [None] * len(rows) for name in known}
     spelling = {name.lower(): name for name in known}

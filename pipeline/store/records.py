@@ -10,21 +10,25 @@ import msgspec
 from pipeline.counters import Counters
 
 CACHED = "cache:"
-"""Before the id in `shared_with` where the row that bought the answer is another job's."""
+"""Stands before the id in `shared_with` if the row that bought the answer belongs to another job."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The fields that answers and failures have in common. The store gives each record its `seq`.
 
-    `finished_at`: µs since the epoch, UTC. Tokens, `cost` and `latency_ms` are of the answering (or last) attempt;
-    None is not known. `source`: media references in their public form, in order. `extra`: JSON-able. `columns`: the
-    row's other columns under their own names. `tier`: how the answer was bought (`realtime`), None where nothing was
-    sent. `shared_with`: the id of the row whose call brought this outcome, None where it was this row's own call; then
-    nothing was bought for this row: `attempt_count` is 0, tokens, `cost`, `currency` and `latency_ms` are None, and
-    `tier`, `request_id`, `finish_reason` and `extra` (without its counts) speak of the call that was made.
-    `fingerprint` is of the settings really used; `manifest_fingerprint` is the manifest
-    row's own fingerprint where that is another one (a reprocess with changed settings): the outcome counts for both.
-    `stamp` stands for the row's content and settings as long as its local files keep path, size and mtime.
+    `finished_at`: µs since the epoch, UTC. Tokens, `cost` and `latency_ms` are those of the answering (or last)
+    attempt; None means not known. `source`: media references in their public form, in order. `extra`: JSON-able.
+    `columns`: the row's other columns under their own names. `tier`: how the answer was bought (`realtime`), None if
+    nothing was sent.
+
+    `shared_with`: the id of the row whose call brought this outcome, None if this row's own call brought the outcome.
+    If `shared_with` is set, nothing was bought for this row: `attempt_count` is 0, and tokens, `cost`, `currency` and
+    `latency_ms` are None. `tier`, `request_id`, `finish_reason` and `extra` (without its counts) then describe the call
+    of the other row.
+
+    `fingerprint` covers the settings that were really used. `manifest_fingerprint` is the fingerprint of the manifest
+    row if that differs (a reprocess with changed settings). The outcome counts for both fingerprints. `stamp` stands
+    for the row's content and settings as long as the row's local files keep path, size and mtime.
     """
 
     id: str
@@ -53,8 +57,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
 
 class AnswerRecord(Outcome, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A row's answer. `own`: the task's columns (`caption` | `answer` | `ocr_text`, `blocks` | `embedding`,
-    `modalities`); an embedding is little-endian float32 bytes, a block has `text`, `score`,
-    `polygon`, `page`."""
+    `modalities`). An embedding is little-endian float32 bytes. A block has `text`, `score`, `polygon`, `page`."""
 
     own: Mapping[str, Any]
 
@@ -93,10 +96,10 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class TurnRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """The answer to one question of a conversation, other than the last one, counted from 1.
+    """The answer to one question of a conversation. The answer to the last question is not a turn.
 
-    `finished_at`: µs since the epoch, UTC. Tokens, `cost` and `latency_ms` are of the answering attempt; None is not
-    known. `extra`: JSON-able.
+    `turn`: the number of the question, from 1. `finished_at`: µs since the epoch, UTC. Tokens, `cost` and `latency_ms`
+    are those of the answering attempt; None means not known. `extra`: JSON-able.
     """
 
     id: str
@@ -117,14 +120,14 @@ class TurnRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One execution. Times are µs since the epoch, UTC; a run that was killed keeps `finished_at` None.
+    """One run. Times are µs since the epoch, UTC. If a run was killed, `finished_at` stays None.
 
     Every line of the manifest (`rows`) is counted once: `answered` (bought), `shared` (nothing was bought), `failed`
-    (its failure is open when the run ends), `done` (it needed nothing), `repeated` (its derived id stood before) or
-    `remaining`. A reprocess counts the rows that it took up. `skipped` is the older name of `done`. counters: all
-    counters of the run by name (pipeline/counters.py), None until the run ends. A column of the same name as a counter,
-    `failed`, is the figure given here.
-    `provider` and `model` stand at the end of the `runs` columns; the `spend` view joins them to the attempts.
+    (the failure is open when the run ends), `done` (the row needed nothing), `repeated` (an earlier line has the same
+    derived id) or `remaining`. A reprocess counts the rows that it took up. `skipped` is the older name of `done`.
+    `counters`: all counters of the run by name (pipeline/counters.py), None until the run ends. If a counter has the
+    name of a field (`failed`), the field's value is stored. The `spend` view joins `provider` and `model` to the
+    attempts.
     """
 
     run_id: str

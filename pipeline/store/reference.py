@@ -80,14 +80,17 @@ EXAMPLES = {
 
 
 def reference() -> str:
-    """The page, as Markdown: the folder, each view with its columns, and the example queries."""
+    """Returns the page as Markdown: the folder, each view with its columns, and the example queries."""
     examples = [f"{about}:\n\n```sql\n{query}\n```\n" for about, query in EXAMPLES.items()]
     views = [_section(view) for view in MEANINGS]
     return "\n".join([HEAD, "## Views\n", *views, "## Example queries\n", *examples])
 
 
 def columns(view: str) -> Sequence[Column]:
-    """The columns of a view, those of every task where the tasks differ; without the columns of another view."""
+    """Returns the columns of a view. Where the tasks differ, the columns of every task are returned.
+
+    If a view also has the columns of another view, those columns are left out.
+    """
     if view == "results":
         return (*OUTCOME_COLUMNS, *(column for task in NAMES for column in task_columns(task)))
     if view == "failures":

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SEALED = ("current", "results", "failures", "attempts", "turns")
-"""`current` first: an answer with changed settings must never be visible without the question that it answers."""
+"""The datasets in the order in which their parts are written. `current` comes first: an answer with changed settings
+must never be visible without the manifest fingerprint for which it counts."""
 
 
 def seal_segment(files: Files, known: dict[str, DatasetSchema], path: Path) -> int:
-    """Writes the parts of one closed segment and removes it. Returns the highest `seq` in it, 0 if it is empty.
+    """Writes the parts of one closed segment and deletes the segment. Returns its highest `seq`, 0 if it is empty.
 
-    Raises OSError; then the segment is still there and nothing is lost. Raises StoreError for a foreign format.
+    Raises OSError, and StoreError for a journal of a foreign format or a damaged part. Then the segment is still there
+    and nothing is lost.
     """
     entries = list({entry.seq: entry for entry in replay(path)}.values())
     last = max((entry.seq for entry in entries), default=0)
@@ -42,13 +44,13 @@ def seal_segment(files: Files, known: dict[str, DatasetSchema], path: Path) -> i
 
 
 def seal_journal(files: Files, known: dict[str, DatasetSchema], journal: Path) -> int:
-    """Seals every segment that a run left which did not end. Returns the highest `seq` in them, 0 without records.
+    """Seals every segment that an interrupted run left. Returns the highest `seq`, 0 if there are no records.
 
-    Raises OSError and StoreError.
+    Raises the same errors as `seal_segment`.
     """
     last = 0
     for path in segments(journal):
-        # After a kill, only the page cache may have the last bytes: a part must not outlive the segment it is made of.
+        # After a kill, the last bytes may be only in the page cache. They must be on disk before a part is made.
         files.datasync_path(path)
         last = max(last, seal_segment(files, known, path))
     return last

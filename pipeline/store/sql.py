@@ -28,7 +28,7 @@ def _blocks() -> dict[str, str]:
 
 
 def block(name: str, **values: str | int) -> str:
-    """One named block, each `{key}` replaced by its value. Braces of other names stay."""
+    """Returns one named block of SQL. Each `{key}` is replaced by its value. Braces with other names stay."""
     text = _blocks()[name]
     for key, value in values.items():
         text = text.replace(f"{{{key}}}", str(value))
@@ -36,28 +36,28 @@ def block(name: str, **values: str | int) -> str:
 
 
 def literal(text: str) -> str:
-    """The inside of an SQL string."""
+    """Returns the text as the inside of an SQL string."""
     return text.replace("'", "''")
 
 
 def quoted(name: str) -> str:
-    """The name as an SQL identifier."""
+    """Returns the name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def pattern(folder: str) -> str:
-    """A glob for the parts of a folder, whatever characters the folder's name has; for the inside of an SQL string."""
+    """Returns a glob for the parts of a folder, as the inside of an SQL string. The path may have any characters."""
     return literal(escaped(folder)) + "/*.parquet"
 
 
 def escaped(path: str) -> str:
-    """The path as a glob that fits nothing but itself."""
+    """Returns a glob that matches only this path."""
     return re.sub(r"([\[*?])", r"[\1]", path)
 
 
 def materialized(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-    """Runs the relation's query; the relation that is returned holds its rows. Raises duckdb.Error."""
-    if hasattr(relation, "materialize"):  # from 2.0 on, where `execute` is gone
+    """Runs the relation's query. Returns a relation that holds the rows. Raises duckdb.Error."""
+    if hasattr(relation, "materialize"):  # from DuckDB 2.0 on, where `execute` is gone
         return relation.materialize()
     older: Any = relation
     done: duckdb.DuckDBPyRelation = older.execute()
@@ -65,16 +65,17 @@ def materialized(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
 
 
 def reader(relation: duckdb.DuckDBPyRelation, rows: int) -> pa.RecordBatchReader:
-    """The relation's rows in batches of about `rows`."""
-    if hasattr(relation, "to_arrow_reader"):  # from 1.5 on
+    """Returns a reader of the relation's rows in batches of about `rows` rows."""
+    if hasattr(relation, "to_arrow_reader"):  # from DuckDB 1.5 on
         return relation.to_arrow_reader(rows)
     return relation.fetch_arrow_reader(rows)
 
 
 PREFIX = "pipeline-planning-"
 _UNLOCKED = ("pipeline-plan-", "pipeline-query-", "pipeline-sql-", "pipeline-new-")
-"""Of version 0.1.0, of DuckDB's own spilling, and of a folder that is not locked yet: these go by their age. The name
-of a query's folder (`pipeline-sql-PID-…`) holds its process: such a folder stays while that process lives."""
+"""Prefixes of folders without a lock: folders of version 0.1.0, folders to which DuckDB spills, and folders that are
+not locked yet. These folders are removed when they are old. The name of a query's folder (`pipeline-sql-PID-…`) has the
+id of its process: the folder stays as long as the process lives."""
 OLD_SECONDS = 86_400.0
 
 
@@ -86,7 +87,7 @@ class Scratch:
         made = Path(tempfile.mkdtemp(prefix="pipeline-new-"))
         self._lock = os.open(made, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # The name by which others sweep it comes last: it is locked by then.
+        # Other processes sweep folders with this prefix. The folder gets the prefix only now, when it is locked.
         self.path = made.rename(made.with_name(PREFIX + made.name.removeprefix("pipeline-new-")))
 
     def close(self) -> None:
@@ -95,7 +96,7 @@ class Scratch:
 
 
 def _sweep(folder: Path) -> None:
-    """Removes the folders of this user that no process works in any more. What cannot be removed stays."""
+    """Removes the folders of this user in which no process works any more. A folder that cannot be removed stays."""
     with suppress(OSError):
         for entry in list(os.scandir(folder)):
             ours = entry.name.startswith((PREFIX, *_UNLOCKED)) and not _lives(entry.name)
@@ -105,7 +106,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _lives(name: str) -> bool:
-    """Whether the process that a folder's name holds is still there."""
+    """Tells whether the process whose id is in the folder's name still lives. Returns False if there is no id."""
     found = re.match(r"pipeline-sql-(\d+)-", name)
     if found is None:
         return False

@@ -1,4 +1,4 @@
-"""The store of one output folder while a run owns it: outcomes go in, parts and views come out."""
+"""The store of one output folder while a run owns the folder. The store takes outcomes and writes parts and views."""
 
 from __future__ import annotations
 
@@ -35,18 +35,21 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SEAL_RECORDS = 8_000
-"""4,000 answers and their trips, two row groups; at 250 parts a million rows, before they are merged, a view still
-opens them all in 0.1 s."""
+"""A segment is sealed at this number of records: 4,000 answers and their attempts, two row groups. A million rows make
+250 parts before the parts are merged, and a view opens all of them in 0.1 s."""
 SEAL_BYTES = 18 * 2**20
-"""What a seal holds in memory about four times over: 2,900 vectors of 1536 floats, enough that their part is not merged
-again (`auto_compact.SMALL`)."""
+"""A segment is sealed at this size. A seal holds about four times this size in memory. The size is that of 2,900
+vectors of 1536 floats, so that their part is too large to be merged again (`merge.SMALL`)."""
 SEAL_SECONDS = 30.0
-"""How long an outcome waits to be seen by a view during a slow run."""
+"""A segment is sealed at this age, so that views see the outcomes of a slow run."""
 
 
 class Store:
-    """Owns an output folder from `open` to `close`. Appending is for the loop's thread, `sync`, `seal` and `close` for
-    another one; all may be called at the same time. Every method that writes raises MachineError."""
+    """Owns an output folder from `open` to `close`.
+
+    Append in the loop's thread. Call `sync`, `seal` and `close` in another thread. All may be called at the same time.
+    Every method that writes raises MachineError.
+    """
 
     def __init__(
         self,
@@ -84,12 +87,12 @@ class Store:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> Store:
-        """Takes the lock, makes the folder if need be, seals what an earlier run left in the journal, writes the views.
+        """Takes the lock, creates a missing folder, seals the segments that an earlier run left, and writes the views.
 
         `dimension`: floats of the embeddings that this run will write. `typed`: name → SQL type of the answer's fields
-        that it will write. `clock`: seconds, only for the age of a segment; `now`: seconds since the epoch, only for
-        the age of replaced parts. Raises Locked, StoreError (a foreign format, or another task's output) and
-        MachineError.
+        that this run will write. `clock`: returns seconds, used only for the age of a segment. `now`: returns seconds
+        since the epoch, used only for the age of replaced parts. Raises Locked, StoreError (a foreign format, the
+        output of another task, a damaged part) and MachineError.
         """
         store = cls(Layout(output), task, run_id, files, clock, now)
         try:
@@ -101,23 +104,26 @@ class Store:
         return store
 
     def answer(self, record: AnswerRecord, attempt: AttemptRecord | None = None) -> int:
-        """Keeps an answer: written to the journal when this returns. Returns its `seq`.
+        """Keeps an answer. The answer is in the journal when this returns. Returns the answer's `seq`.
 
-        attempt: the trip that brought it, kept with it in one write (10 µs less than two).
+        `attempt`: the attempt that brought the answer. Both are kept in one write (10 µs less than two writes).
         """
         plain = _plain(record)
         return self._append(plain) if attempt is None else self._append(attempt, plain)
 
     def failure(self, record: FailureRecord) -> int:
-        """Keeps a failure: written to the journal when this returns. Returns its `seq`."""
+        """Keeps a failure. The failure is in the journal when this returns. Returns the failure's `seq`."""
         return self._append(_plain(record))
 
     def attempt(self, record: AttemptRecord) -> int:
-        """Keeps one trip on the wire. Append a row's attempts before its outcome."""
+        """Keeps one attempt. Append a row's attempts before the row's outcome. Returns the attempt's `seq`."""
         return self._append(record)
 
     def turn(self, record: TurnRecord, attempt: AttemptRecord) -> int:
-        """Keeps the answer to one question of a conversation, with the attempt that brought it, in one write."""
+        """Keeps the answer to one question of a conversation and the attempt that brought the answer, in one write.
+
+        Returns the `seq` of the answer.
+        """
         return self._append(attempt, record)
 
     def _append(self, *records: Record) -> int:
@@ -126,28 +132,28 @@ class Store:
         return self.journal.append(*records)
 
     def outcomes(self, records: Sequence[Record]) -> int:
-        """Keeps several outcomes, and attempts before them, in one write. Returns the `seq` of the last."""
+        """Keeps several outcomes, with their attempts before them, in one write. Returns the last record's `seq`."""
         return self._append(*[_plain(r) if isinstance(r, (AnswerRecord, FailureRecord)) else r for r in records])
 
     def sync(self) -> int:
-        """Everything appended before the call outlives a power cut when it returns: all `seq` up to the returned one.
+        """Syncs the journal. Then all records up to the returned `seq` outlive a power cut.
 
-        Blocks for one fdatasync; call it every 100 ms from a thread. Raises MachineError for a folder that was moved:
-        what is appended goes with it.
+        These are all records that were appended before the call. Blocks for one fdatasync. Call it every 100 ms from a
+        thread. Raises MachineError if the folder was moved: appended records are then in the moved folder.
         """
         upto = self.journal.sync()
         self.place.check()
         return upto
 
     def seal_due(self) -> bool:
-        """The open segment has enough records, bytes or age to become parts. Cheap."""
+        """Tells whether the open segment has enough records, bytes or age to become parts. Reads no file."""
         journal = self.journal
         return bool(journal.records) and (
             journal.records >= SEAL_RECORDS or journal.size >= SEAL_BYTES or self._clock() - self._since >= SEAL_SECONDS
         )
 
     def seal(self) -> None:
-        """Makes parts of everything appended before the call; blocks for the writing, so call it from a thread."""
+        """Makes parts of all records that were appended before the call. Blocking: call it from a thread."""
         with self._seal_lock:
             self.place.check()
             self._seal(self.journal.rotate())
@@ -163,10 +169,10 @@ class Store:
             write_catalog(self.layout, self.task, self.schemas["results"].dimension, self.files)
 
     def record_manifest_state(self, state: ManifestState) -> None:
-        """Keeps what the manifest says now of ids that have outcomes (see `ManifestDiff.manifest_state`); call it
-        before appending.
+        """Keeps what the manifest now says of ids that have outcomes (see `ManifestDiff.manifest_state`).
 
-        Ends the open segment first: the numbers of the marks must not lie within those of a segment.
+        Call it before you append records. Ends the open segment first, because the `seq` of these rows must not lie
+        between the `seq` of one segment.
         """
         if not state.count:
             return
@@ -177,7 +183,10 @@ class Store:
             write_manifest_state(self.files, path, self.task, first, state.batches())
 
     def note(self, dataset: str, rows: int, table: Callable[[int], pa.Table]) -> None:
-        """Keeps `rows` rows of a dataset that is not journaled, in one step. `table`: given the `seq` of the first."""
+        """Keeps `rows` rows of a dataset that is not journaled, in one step.
+
+        `table`: a function that returns the rows, given the `seq` of the first row.
+        """
         if not rows:
             return
         self.seal()
@@ -188,31 +197,36 @@ class Store:
             write_part(self.files, folder / part_name(first, first + rows - 1), table(first))
 
     def start_run(self, record: RunRecord) -> None:
-        """Writes the run with no end, so that a kill leaves its trace, and opens the journal's segment: no answer is
-        bought before there is a place to keep it."""
+        """Writes the record of the run, and opens the journal's segment.
+
+        The record has no end yet, so that a killed run is visible. No answer is bought before the segment is open.
+        """
         self._run_seq = self.journal.reserve(1)
         self._write_run(record)
         self.journal.begin()
 
     def finish_run(self, record: RunRecord) -> None:
-        """Puts the run's figures in the place of its start."""
+        """Replaces the record that `start_run` wrote by the record with the run's figures."""
         self._run_seq = self._run_seq or self.journal.reserve(1)
         self._write_run(record)
 
     def write_summary(self, data: bytes) -> None:
-        """Keeps the figures of the last run (JSON) for `status`, in one step."""
+        """Writes the figures of the last run (JSON) for the command `status`, in one step."""
         self.place.check()
         with machine("write the summary", self.layout.runs), replacing(self.files, self.layout.summary) as fd:
             write_all(self.files, fd, data)
 
     def close(self) -> None:
-        """Seals what is left and gives the lock back, whatever happens; a refused write leaves the journal as it is."""
+        """Seals the remaining segments and merges small parts. Releases the lock in any case.
+
+        If a write fails, the segments stay in the journal.
+        """
         try:
             with self._seal_lock:
                 paths = self.journal.close()
                 self.place.check()
                 self._seal(paths)
-            # Upkeep that a full disk or a damaged part refuses waits for the next run: nothing is lost by it.
+            # If a full disk or a damaged part stops the merge, the next run merges. Nothing is lost.
             with contextlib.suppress(OSError, StoreError):
                 for known in self.schemas.values():
                     auto_compact(self.files, known)
@@ -245,10 +259,10 @@ class Store:
         if found is None:
             for folder in (layout.runs, layout.output):
                 files.sync_folder(folder)
-            with contextlib.suppress(PermissionError):  # a parent may be closed to us although the output is not
+            with contextlib.suppress(PermissionError):  # we may have no access to the parent of the output
                 files.sync_folder(layout.output.parent)
         if found is None or found.format < FORMAT:
-            # First of all: from here on no older version touches the folder.
+            # The format is written before the parts: from now on, no older version changes the folder.
             layout.write_format(files, self.task, found)
         self.schemas = load_schemas(files, layout, self.task, dimension, typed)
         last = max((part.last for name in DATASETS for part in all_parts(layout.dataset(name))), default=0)
@@ -261,6 +275,6 @@ class Store:
 
 
 def _plain(record: AnswerRecord | FailureRecord) -> AnswerRecord | FailureRecord:
-    """The record with the row's columns as a part can hold them."""
+    """Returns the record with the row's columns in a form that the journal can hold."""
     plain = columns.plain(record.columns)
     return record if plain is record.columns else msgspec.structs.replace(record, columns=plain)

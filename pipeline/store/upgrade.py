@@ -1,8 +1,9 @@
-"""Outputs of older versions: their parts are brought up to date, their manifests are read as before.
+"""Outputs of older versions: their parts are brought up to date, and their manifests are read as before.
 
-Parts without such columns stay as they are: what they lack reads as NULL. The others are written anew, each as a merged
-part that replaces it in one step; the part without rows comes last. Cut short at any point, the views still show every
-row (`outdated`), and the next run goes on.
+A new format may add columns. If a row column of an older part has the name of such a column, the part is written again
+with the row column under its new name. The new part is a merged part that replaces the old part in one step. Other old
+parts stay: the columns that they lack read as NULL. The part without rows is written last. If a run is interrupted at
+any point, the views still show every row (`outdated`), and the next run goes on.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pipeline.types import TaskName
 def load_schemas(
     files: Files, layout: Layout, task: TaskName, dimension: int | None, typed: Mapping[str, str]
 ) -> dict[str, DatasetSchema]:
-    """The columns of every dataset, each brought up to this version's format.
+    """Returns the columns of every dataset by its name. Brings each dataset up to this version's format.
 
     `dimension`: floats of the embeddings that the run will write. `typed`: name → SQL type of the fields of the answers
     that the run will write. Raises OSError and StoreError.
@@ -34,7 +35,7 @@ def load_schemas(
     schemas = {name: DatasetSchema.load(layout.dataset(name), task) for name in DATASETS}
     for known in schemas.values():
         _upgrade(files, known)
-        # A dimension other than that of the earlier vectors counts from the first new vector on: it hides the earlier.
+        # A new dimension hides the earlier vectors. So the new dimension counts only from the first new vector on.
         first = known.folder.name == "results" and known.dimension is None
         known.learn(files, known.row, dimension if first else None)
     if typed:
@@ -55,8 +56,10 @@ def _upgrade(files: Files, dataset_schema: DatasetSchema) -> None:
 
 
 def outdated(dataset_schema: DatasetSchema) -> str:
-    """The columns of a dataset that no run has brought up yet, as this version names them: a list for SQL over the
-    relation `rows_`, which has the name of the part in the column `free_name`. Raises StoreError."""
+    """Returns the columns of a dataset that is still in an older format, as a list for SQL, with this version's names.
+
+    The list selects from the relation `rows_`, whose column `free_name` has the name of the part. Raises StoreError.
+    """
     old = {new: name for name, new in dataset_schema.renamed.items()}
     new_parts = [
         part.path.name for part in live_parts(all_parts(dataset_schema.folder)) if read_head(part.path)[1] == FORMAT
@@ -87,9 +90,9 @@ def _renamed(new: str, old: str, type_: str, part: str, new_parts: list[str]) ->
 
 
 def input_rules(output: Path, task: TaskName) -> InputRules:
-    """The rules of the output folder; the current ones where nothing was written yet.
+    """Returns the rules of the output folder, or the current rules if nothing was written yet. Raises StoreError.
 
-    In an output that 0.1.0 began, a field that 0.1.0 did not know stays a column of the row if rows had such a column.
+    If 0.1.0 began the output, a field that 0.1.0 did not know stays a column of the row if rows had this column.
     """
     layout = Layout(output)
     found = layout.read_format()
@@ -106,5 +109,5 @@ def _row_columns(layout: Layout, task: TaskName) -> frozenset[str]:
         try:
             names.update(DatasetSchema.load(layout.dataset(dataset), task).row)
         except StoreError:
-            continue  # Whoever opens the output says what is wrong with it.
+            continue  # The code that opens the output reports the error.
     return frozenset(names)
