@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, cast
 
 from pipeline.errors import refusal
+from pipeline.job.values import did_you_mean, for_message
 from pipeline.manifest import fields
 from pipeline.media.refs import is_remote, redact_for_message, to_path
 from pipeline.types import Frames, FrameSource, Item, Media, Message
@@ -107,9 +107,8 @@ def _tables(value: Any, name: str, keys: tuple[str, ...]) -> list[dict[str, Any]
 
 
 def _unknown_key(name: str, key: str, keys: tuple[str, ...]) -> Exception:
-    near = difflib.get_close_matches(key, keys, 1)
-    hint = f"did you mean {near[0]!r}?" if near else "expected " + ", ".join(keys)
-    return refusal("BadField", f"{name}: unknown key {key[:80]!r}; {hint}")
+    hint = did_you_mean(key, keys) or "; expected " + ", ".join(keys)
+    return refusal("BadField", f"{name}: unknown key {for_message(key)}{hint}")
 
 
 def _item(table: dict[str, Any], name: str, base: str) -> Item:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import zlib
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Protocol
 
 from pipeline.errors import ManifestError
 from pipeline.job.schema import JobFile
+from pipeline.job.values import nearest
 from pipeline.manifest.columns import Partitions
 from pipeline.manifest.folder import ImageFolder, contents
 from pipeline.manifest.kinds import PassedOver, kind_of
@@ -161,9 +161,9 @@ def _nearest(path: str) -> str:
     while not missing.parent.is_dir() and missing.parent != missing:
         missing = missing.parent
     try:
-        near = difflib.get_close_matches(missing.name, os.listdir(missing.parent), 1)  # noqa: PTH208 - names only
+        near = nearest(missing.name, os.listdir(missing.parent))  # noqa: PTH208 - names only
     except OSError:
         return ""
-    if near:
-        return f"; did you mean {missing.parent / near[0]}?"
+    if near is not None:
+        return f"; did you mean {missing.parent / near}?"
     return "" if str(missing) == path else f"; the folder {missing} is missing"

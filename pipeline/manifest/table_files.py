@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import zlib
 from collections.abc import Iterator
 
 from pipeline.errors import ManifestError
+from pipeline.job.values import did_you_mean, for_message
 from pipeline.manifest.kinds import PassedOver
 from pipeline.manifest.rows import Shaper
 from pipeline.manifest.table_formats import TableFormat
@@ -68,6 +68,5 @@ def check_mapping(shaper: Shaper, columns: tuple[str, ...], where: str) -> None:
     """Raises ManifestError if the job names a column that the table does not have."""
     for field, name in shaper.mapped.items():
         if name not in columns:
-            near = difflib.get_close_matches(name, columns, 1)
-            hint = f"did you mean {near[0]!r}?" if near else "it has " + ", ".join(columns[:20])
-            raise ManifestError(f"{where}: there is no column {name!r} (columns.{field} of the job); {hint}")
+            hint = did_you_mean(name, columns) or "; it has " + ", ".join(columns[:20])
+            raise ManifestError(f"{where}: there is no column {for_message(name)} (columns.{field} of the job){hint}")

@@ -6,7 +6,6 @@ are looked up only for an ending or a `manifest.format` that is not built in, an
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -15,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from pipeline.errors import ManifestError
+from pipeline.job.values import did_you_mean
 from pipeline.manifest.csv_text import CsvReader, TsvReader
 from pipeline.manifest.json_file import JsonReader
 from pipeline.manifest.jsonl import JsonlReader
@@ -84,10 +84,8 @@ def format_named(name: str) -> TableFormat:
     if name in installed:
         return installed[name]
     known = [*BUILT_IN, *installed]
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"; did you mean {near[0]!r}?".replace("'", '"') if near else ""
     raise ManifestError(
-        f'manifest.format: found "{name}", expected one of {", ".join(known)}{hint} '
+        f'manifest.format: found "{name}", expected one of {", ".join(known)}{did_you_mean(name, known)} '
         f"(an installed package may bring further formats by the entry-point group {GROUP}){broken}"
     )
 

@@ -93,7 +93,7 @@ def test_columns_of_the_job_may_make_a_field_of_a_folder(tmp_path: Path) -> None
     part(tmp_path, "q=What is it?/p.parquet", image=["a.jpg"])
     (row,) = rows_of(tmp_path, "ask", prompt="q")
     assert (row.prompt, dict(row.columns)) == ("What is it?", {})
-    with pytest.raises(ManifestError, match="no column 'qq'"):
+    with pytest.raises(ManifestError, match='no column "qq"'):
         open_manifest(str(tmp_path), job_of("ask", {"prompt": "qq"}))
 
 

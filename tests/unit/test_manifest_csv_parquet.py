@@ -170,5 +170,5 @@ def test_a_mapped_column_that_does_not_exist_is_refused_with_the_nearest_name(tm
     manifest = open_manifest(str(path), job_of(columns={"id": "sku", "image": "image_url"}))
     assert manifest.schema_columns == ("sku", "image_url")
     assert next(manifest.rows()).id == "1"
-    with pytest.raises(ManifestError, match=r"'image_ulr' \(columns\.image .*did you mean 'image_url'"):
+    with pytest.raises(ManifestError, match=r"\"image_ulr\" \(columns\.image .*did you mean \"image_url\""):
         open_manifest(str(path), job_of(columns={"image": "image_ulr"}))

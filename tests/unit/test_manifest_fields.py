@@ -146,7 +146,7 @@ def test_messages_carry_role_text_and_pictures() -> None:
         ({"contents": [{"image": "a", "text": "b"}]}, r"contents\[0\]: found image and text, expected exactly one"),
         ({"contents": [{}]}, r"contents\[0\]: found none"),
         ({"contents": [{"text": "a", "factor": -1}]}, r"contents\[0\]\.factor"),
-        ({"contents": [{"text": "a", "faktor": 1}]}, "unknown key 'faktor'; did you mean 'factor'"),
+        ({"contents": [{"text": "a", "faktor": 1}]}, 'unknown key "faktor"; did you mean "factor"'),
         ({"messages": [{"role": "bot", "text": "a"}]}, r"messages\[0\]\.role: found the text 'bot'"),
         ({"messages": [{"role": "user"}]}, r"messages\[0\]: found neither text nor a picture"),
         ({"messages": [3]}, r"messages\[0\]: found the number 3"),

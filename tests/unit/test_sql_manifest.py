@@ -148,7 +148,7 @@ def test_a_grouped_query_gives_the_same_order_each_time(tmp_path: Path) -> None:
 
 def test_a_column_that_the_job_names_must_be_there(tmp_path: Path) -> None:
     assert rows_of("select 'a.jpg' as img", tmp_path, image="img")[0].images
-    with pytest.raises(ManifestError, match="did you mean 'img'"):
+    with pytest.raises(ManifestError, match='did you mean "img"'):
         opened("select 'a.jpg' as img", tmp_path, image="imgg")
 
 
