@@ -16,29 +16,18 @@ Any other exception that reaches the command is a bug: exit 70.
 
 from __future__ import annotations
 
-from pipeline.types.replies import FAULT_KINDS, Fault, FaultKind, refusal
+from typing import Any, Literal
 
-__all__ = [
-    "EXIT_BUG",
-    "EXIT_FAILURES",
-    "EXIT_LOCKED",
-    "EXIT_OK",
-    "EXIT_PLANNED_STOP",
-    "EXIT_STOPPED",
-    "EXIT_USAGE",
-    "FAULT_KINDS",
-    "Fault",
-    "FaultKind",
-    "JobError",
-    "Locked",
-    "MachineError",
-    "ManifestError",
-    "MissingExtra",
-    "PipelineError",
-    "QueryError",
-    "StoreError",
-    "refusal",
-]
+FaultKind = Literal["throttled", "transient", "malformed", "rejected", "blocked", "suspect", "account"]
+FAULT_KINDS: tuple[FaultKind, ...] = (
+    "throttled",
+    "transient",
+    "malformed",
+    "rejected",
+    "blocked",
+    "suspect",
+    "account",
+)
 
 EXIT_OK = 0
 EXIT_FAILURES = 1
@@ -86,3 +75,49 @@ class MachineError(PipelineError):
     kept."""
 
     exit_code = EXIT_STOPPED
+
+
+class Fault(Exception):
+    """Why a call got no answer.
+
+    kind: one of `FAULT_KINDS`. code: the service's own code, or `Local.<Name>` for a fault found on this machine.
+    message: the service's own words, without keys or picture data.
+    retry: `yes`: back off and send again. `once`: one further attempt. `no`: the same request fails again.
+    `upload`: the upload has expired: upload the files again, then make one further attempt.
+    retry_after: seconds for which the service asked us to wait, or None.
+    request_id, http_status: as the service gave them, or None.
+    reply: the `pipeline.types.Reply` that came with the fault (a refused text, the usage that is billed), or None.
+    """
+
+    def __init__(
+        self,
+        kind: FaultKind,
+        code: str,
+        message: str,
+        *,
+        http_status: int | None = None,
+        retry: Literal["yes", "once", "no", "upload"] = "no",
+        retry_after: float | None = None,
+        request_id: str | None = None,
+        reply: Any = None,
+    ) -> None:
+        super().__init__(f"{kind} {code}: {message}")
+        self.kind = kind
+        self.code = code
+        self.message = message
+        self.http_status = http_status
+        self.retry = retry
+        self.retry_after = retry_after
+        self.request_id = request_id
+        self.reply = reply
+
+    def without_traceback(self) -> Fault:
+        """Returns this fault without its traceback, cause and context. A fault that is kept as a value would otherwise
+        tie the request's bytes to the frames that hold the fault, until the cyclic garbage collector runs."""
+        self.__traceback__ = self.__cause__ = self.__context__ = None
+        return self
+
+
+def refusal(name: str, message: str) -> Fault:
+    """Returns a fault of our own, before anything is sent: `rejected`, code `Local.<name>`."""
+    return Fault("rejected", f"Local.{name}", message)

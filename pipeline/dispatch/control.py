@@ -117,9 +117,10 @@ class RateController:
     def learnt(self) -> Learnt:
         """Returns what is known of the quota now."""
         minute = None if math.isinf(self._minute.limit) else self._minute.limit
+        limit = math.inf if self._limits is None else self._limits.found[0]
         return Learnt(
             # If the rate never came near a limit, the limit was not found.
-            per_second=self._limit if minute is None and self._limit < (1 + GROWTH) * self._recent else None,
+            per_second=limit if minute is None and limit < (1 + GROWTH) * self._recent else None,
             per_minute=minute,
             slots=None if math.isinf(self._most_slots) else max(1, int(self._most_slots - SLOT_EDGE)),
             chance=self._chance,

@@ -11,13 +11,10 @@ from pipeline.types.replies import (
     Block,
     Ending,
     Failed,
-    Fault,
-    FaultKind,
     Left,
     Reader,
     Reply,
     Usage,
-    refusal,
 )
 from pipeline.types.requests import (
     Audio,
@@ -65,8 +62,6 @@ __all__ = [
     "Ending",
     "Endpoint",
     "Failed",
-    "Fault",
-    "FaultKind",
     "FrameSource",
     "Frames",
     "HttpRequest",
@@ -94,5 +89,4 @@ __all__ = [
     "Usage",
     "Video",
     "VideoFile",
-    "refusal",
 ]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import msgspec
+
+from pipeline.errors import Fault
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,64 +64,6 @@ class Reader(Protocol):
     def feed(self, chunk: bytes) -> bool | None: ...
 
     def end(self, *, complete: bool = True) -> Reply: ...
-
-
-FaultKind = Literal["throttled", "transient", "malformed", "rejected", "blocked", "suspect", "account"]
-FAULT_KINDS: tuple[FaultKind, ...] = (
-    "throttled",
-    "transient",
-    "malformed",
-    "rejected",
-    "blocked",
-    "suspect",
-    "account",
-)
-
-
-class Fault(Exception):
-    """Why a call got no answer.
-
-    kind: one of `FAULT_KINDS`. code: the service's own code, or `Local.<Name>` for a fault found on this machine.
-    message: the service's own words, without keys or picture data.
-    retry: `yes`: back off and send again. `once`: one further attempt. `no`: the same request fails again.
-    `upload`: the upload has expired: upload the files again, then make one further attempt.
-    retry_after: seconds for which the service asked us to wait, or None.
-    request_id, http_status: as the service gave them, or None.
-    reply: the reply that came with the fault (a refused text, the usage that is billed), or None.
-    """
-
-    def __init__(
-        self,
-        kind: FaultKind,
-        code: str,
-        message: str,
-        *,
-        http_status: int | None = None,
-        retry: Literal["yes", "once", "no", "upload"] = "no",
-        retry_after: float | None = None,
-        request_id: str | None = None,
-        reply: Reply | None = None,
-    ) -> None:
-        super().__init__(f"{kind} {code}: {message}")
-        self.kind = kind
-        self.code = code
-        self.message = message
-        self.http_status = http_status
-        self.retry = retry
-        self.retry_after = retry_after
-        self.request_id = request_id
-        self.reply = reply
-
-    def without_traceback(self) -> Fault:
-        """Returns this fault without its traceback, cause and context. A fault that is kept as a value would otherwise
-        tie the request's bytes to the frames that hold the fault, until the cyclic garbage collector runs."""
-        self.__traceback__ = self.__cause__ = self.__context__ = None
-        return self
-
-
-def refusal(name: str, message: str) -> Fault:
-    """Returns a fault of our own, before anything is sent: `rejected`, code `Local.<name>`."""
-    return Fault("rejected", f"Local.{name}", message)
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):

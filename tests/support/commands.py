@@ -34,6 +34,7 @@ _HEAVY = (
     "pipeline.providers.openai",
     "pyarrow.compute",
     "pyarrow.parquet",
+    "tenacity",
 )
 """Imported once: a command then starts in some 20 ms, and as a user who may not read the interpreter's own files."""
 
