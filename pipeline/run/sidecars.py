@@ -165,10 +165,16 @@ def _contents(
     pattern = template if template is not None else f"{{{column}}}"
 
     def text(row: Mapping[str, Any], shown: Mapping[str, Any]) -> bytes:
-        found = render(pattern, row)
+        found = render(pattern, {name: _joined(value) for name, value in row.items()})
         return (_XMP.format(escape(found)) if kind == "xmp" else found).encode("utf-8", "replace")
 
     return text
+
+
+def _joined(value: Any) -> Any:
+    """Returns a list of texts as one text with commas, as trainers read tags; any other value unchanged."""
+    texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return ", ".join(value) if texts else value
 
 
 def _check_template(template: str, columns: Iterable[str]) -> None:

@@ -79,6 +79,23 @@ def test_a_template_with_an_unknown_column_writes_nothing(folder, job):
     assert not list((folder / "photos").rglob("*.txt"))
 
 
+def test_tags_of_a_typed_answer_are_joined_by_commas(folder):
+    fields = {"title": "text", "tags": "list of text"}
+    job = Job(
+        task="caption",
+        manifest=folder / "photos",
+        output=folder / "typed",
+        offline=True,
+        overrides={"answer": {"fields": fields}},
+    )
+    job.run()
+    job.sidecars("txt", folder / "side", template="ohwx, {title}, {tags}")
+    tags = job.results(columns=["id", "tags"]).to_pylist()[0]["tags"]
+    assert len(tags) > 1
+    texts = [path.read_text() for path in (folder / "side").glob("*.txt")]
+    assert any(text.startswith("ohwx, ") and text.endswith(", ".join(tags)) for text in texts)
+
+
 def test_json_has_the_chosen_columns_and_xmp_the_caption(folder, job):
     job.sidecars("json", folder / "side", columns=("id", "caption"))
     assert json.loads((folder / "side/chelsea.json").read_text()) == {
