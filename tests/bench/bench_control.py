@@ -6,7 +6,7 @@ same after two minutes; `storm` the most that one second refused after the warm-
 apart; `back` the seconds until a changed quota was used again. The two columns of 0.1.0 are what its controller did on
 the same board. The whole board takes about half a minute of CPU for each seed.
 
-What was traded, with 20 seeds (mean used 97.3 %, 0.1.0: 82.7 %):
+What was traded, with 20 seeds (mean used 96.9 %, 0.1.0: 82.7 %):
 - The start looks for the limit in tries of one second at 2.5 times what was taken. Slower tries would refuse less in
   that second (`storm`, where answers take 1 to 3 s) and leave a free service unused for longer.
 - A limit is believed after three refusals, and while chance is believed a check lowers the rate by 8.5, not 7 %. Runs
