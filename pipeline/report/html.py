@@ -19,12 +19,12 @@ _STYLE = "text-align:left;vertical-align:top;max-width:32em;overflow-wrap:anywhe
 
 
 def lines_html(lines: Iterable[str]) -> str:
-    """The lines as they stand, in a fixed-width font."""
+    """Returns the lines in a fixed-width font."""
     return f"<pre>{html.escape(visible(chr(10).join(lines)))}</pre>"
 
 
 def table_html(rows: Sequence[Mapping[str, Any]], pictures: Sequence[bytes | None] = ()) -> str:
-    """The rows as a table, each with its picture before it. pictures: WebP, one for each row, None without one."""
+    """Returns the rows as a table. pictures: a WebP for each row, which stands before the row; None: no picture."""
     if not rows:
         return "<p>no rows</p>"
     names = list(rows[0])
@@ -38,7 +38,7 @@ def table_html(rows: Sequence[Mapping[str, Any]], pictures: Sequence[bytes | Non
 
 
 def thumbnail(data: bytes) -> bytes | None:
-    """A WebP of at most SIDE pixels a side, upright; None where the bytes are no picture."""
+    """Returns an upright WebP of at most SIDE pixels a side, or None if the bytes are no picture."""
     from PIL import Image, ImageOps
 
     try:

@@ -2,7 +2,8 @@
 
 Line 1: name, bar, share, rows, elapsed time and time left. Line 2: rate of the last half minute, requests in flight,
 the rate limit, cost and tokens. Line 3, once there is something to say: failures by reason, throttling, retries, a
-pause. What does not fit is dropped part by part, the least important first; the bar and the time left stay to the end.
+pause. What does not fit is dropped piece by piece, the least important first; the bar and the time left stay to the
+end.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Pace:
         return (ended - before) / (elapsed - began) if elapsed > began else 0.0
 
 
-class Part(NamedTuple):
+class Piece(NamedTuple):
     """A piece of a line. The pieces of the lowest rank are dropped first."""
 
     rank: int
@@ -49,21 +50,21 @@ class Part(NamedTuple):
 
 
 def run_lines(name: str, state: RunState, elapsed: float, rate: float, bar: Callable[[float, int], str]) -> Lines:
-    """What is to be shown. rate: rows per second of late. bar: draws a share in so many columns."""
+    """Returns what is to be shown. rate: rows per second of late. bar: draws a share in so many columns."""
     return Lines(_first(name, state, elapsed, rate), _second(state, rate), _third(state), state, bar)
 
 
 class Lines(NamedTuple):
-    """The parts of the three lines."""
+    """The pieces of the three lines, and what they are drawn from."""
 
-    first: Sequence[Part]
-    second: Sequence[Part]
-    third: Sequence[Part]
+    first: Sequence[Piece]
+    second: Sequence[Piece]
+    third: Sequence[Piece]
     state: RunState
     bar: Callable[[float, int], str]
 
     def fitted(self, width: int) -> list[str]:
-        """The lines in at most `width` columns each."""
+        """Returns the lines, each in at most `width` columns."""
         share = self.state.ended / self.state.total if self.state.total else 0.0
         beside = fitted(self.first, width - SHORTEST_BAR - 2, "  ")
         columns = min(LONGEST_BAR, width - cells(beside) - 2)
@@ -72,59 +73,59 @@ class Lines(NamedTuple):
         return [line for line in lines if line]
 
 
-def fitted(parts: Sequence[Part], width: int, between: str) -> str:
-    """The parts in their order, joined, without the least important ones that do not fit."""
-    kept = list(parts)
+def fitted(pieces: Sequence[Piece], width: int, between: str) -> str:
+    """Returns the pieces in their order, joined, without the least important pieces that do not fit."""
+    kept = list(pieces)
     while kept:
-        text = between.join(part.text for part in kept)
+        text = between.join(piece.text for piece in kept)
         if cells(text) <= width:
             return text
-        least = min(part.rank for part in kept)
-        kept.remove(next(part for part in reversed(kept) if part.rank == least))
+        least = min(piece.rank for piece in kept)
+        kept.remove(next(piece for piece in reversed(kept) if piece.rank == least))
     return ""
 
 
 def cells(text: str) -> int:
-    """Columns that a text takes on a terminal."""
+    """Returns the columns that a text takes on a terminal."""
     from rich.cells import cell_len
 
     return cell_len(text)
 
 
-def _first(name: str, state: RunState, elapsed: float, rate: float) -> list[Part]:
+def _first(name: str, state: RunState, elapsed: float, rate: float) -> list[Piece]:
     remaining = state.total - state.ended
     short = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
-    parts = [Part(5, f"{state.ended / state.total:.0%}")] if state.total else []
-    parts += [Part(3, f"{state.ended:,}/{state.total:,}"), Part(4, span(elapsed))]
+    pieces = [Piece(5, f"{state.ended / state.total:.0%}")] if state.total else []
+    pieces += [Piece(3, f"{state.ended:,}/{state.total:,}"), Piece(4, span(elapsed))]
     if rate > 0 and remaining > 0:
-        parts.append(Part(6, f"< {span(remaining / rate)} left"))
-    return [Part(2, one_line(short)), *parts]
+        pieces.append(Piece(6, f"< {span(remaining / rate)} left"))
+    return [Piece(2, one_line(short)), *pieces]
 
 
-def _second(state: RunState, rate: float) -> list[Part]:
+def _second(state: RunState, rate: float) -> list[Piece]:
     gauges = state.gauges
-    parts = [Part(6, f"{rate:.1f} rows/s"), Part(5, f"{gauges.in_flight:,} in flight")]
+    pieces = [Piece(6, f"{rate:.1f} rows/s"), Piece(5, f"{gauges.in_flight:,} in flight")]
     if gauges.rate is not None:
-        parts.append(Part(4, f"limit {gauges.rate:,.0f}/min"))
+        pieces.append(Piece(4, f"limit {gauges.rate:,.0f}/min"))
     if state.currency is not None or state.max_cost is not None:
         of = "" if state.max_cost is None else f" of {state.max_cost:g}"
-        parts.append(Part(3, f"{money(state.cost or 0.0, None)}{of} {state.currency or ''}".rstrip()))
+        pieces.append(Piece(3, f"{money(state.cost or 0.0, None)}{of} {state.currency or ''}".rstrip()))
     if tokens := (state.input_tokens or 0) + (state.output_tokens or 0):
-        parts.append(Part(2, f"{tokens:,} tokens"))
-    return parts
+        pieces.append(Piece(2, f"{tokens:,} tokens"))
+    return pieces
 
 
-def _third(state: RunState) -> list[Part]:
-    parts = []
+def _third(state: RunState) -> list[Piece]:
+    pieces = []
     if (paused := state.gauges.paused) > SAID_SECONDS:
-        parts.append(Part(9, f"paused until {time.strftime('%H:%M:%S', time.localtime(time.time() + paused))}"))
+        pieces.append(Piece(9, f"paused until {time.strftime('%H:%M:%S', time.localtime(time.time() + paused))}"))
     if state.failed:
         reasons = sorted(state.reasons.items(), key=lambda item: -item[1])
-        parts.append(Part(8, f"{count(state.failed, 'failure')}"))
+        pieces.append(Piece(8, f"{count(state.failed, 'failure')}"))
         named = enumerate(reasons[:MOST_REASONS])
-        parts += [Part(7 - place, f"{rows:,} {one_line(code)}") for place, (code, rows) in named]
+        pieces += [Piece(7 - place, f"{rows:,} {one_line(code)}") for place, (code, rows) in named]
     if state.throttled:
-        parts.append(Part(2, f"{state.throttled:,} throttled"))
+        pieces.append(Piece(2, f"{state.throttled:,} throttled"))
     if state.gauges.waiting:
-        parts.append(Part(1, f"{state.gauges.waiting:,} wait to be sent again"))
-    return parts
+        pieces.append(Piece(1, f"{state.gauges.waiting:,} wait to be sent again"))
+    return pieces

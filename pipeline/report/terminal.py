@@ -74,9 +74,9 @@ def streams_for_people() -> Iterator[None]:
 
 
 def wrapped(line: str, stream: Any) -> str:
-    """The line as a terminal shows it best: wrapped at words, and a command to copy on a line of its own, unbroken.
+    """Returns the line wrapped at words for a terminal. A command to copy stands on a line of its own, unbroken.
 
-    Unchanged where the stream is no terminal: programs read lines.
+    Returns the line unchanged if the stream is no terminal, because programs read lines.
     """
     if not stream.isatty():
         return line
