@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
         (["--set", "provider.parameters.temperature=9"], "provider.parameters.temperature: 9"),
         (["--set", "provider.parameters.temprature=0.1"], "temperature"),
         (["--set", "provider.parameters.sparkle=1"], 'declare it: [models."qwen3-vl-plus".bounds] sparkle = {}'),
-        (["--set", 'models."qwen3-vl-plus".pric={input=1.0}'], "did you mean 'price'"),
+        (["--set", 'models."qwen3-vl-plus".pric={input=1.0}'], 'did you mean "price"'),
         (["--set", "prompt.text=About {categry}", "--set", "manifest=../sample_data/photos.parquet"], '"category"'),
         (["--set", "provider.model=multimodal-embedding-one-peace-v1"], "is for embed, not for caption"),
         (["--set", "quality.truncatd=false"], 'did you mean "truncated"'),

@@ -120,8 +120,8 @@ def test_a_capability_of_ones_own_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('[models."m"]\npric = { input = 1 }', "user-wide models.m.pric: unknown key; did you mean 'price'?"),
-        ('[models."m"]\nlike = "qwen3-vl-pls"', "user-wide models.m.like: no model 'qwen3-vl-pls' is known"),
+        ('[models."m"]\npric = { input = 1 }', 'user-wide models.m.pric: unknown key; did you mean "price"?'),
+        ('[models."m"]\nlike = "qwen3-vl-pls"', 'user-wide models.m.like: no model "qwen3-vl-pls" is known'),
         ('[model."m"]\nprice = { input = 1 }', 'expected only tables [models."name"]'),
         ("[models", "not valid TOML"),
     ],
