@@ -99,11 +99,16 @@ def _format(form: TableFormat) -> str:
 
 def with_reference(page: str) -> str:
     """Returns the page with its section up to date. Raises ValueError if the page has no section."""
-    before, _, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise ValueError(f"the page has no section between {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{reference()}\n\n{END}{after}"
+    return with_section(page, BEGIN, END, reference())
+
+
+def with_section(page: str, begin: str, end: str, text: str) -> str:
+    """Returns the page with `text` between its marks. Raises ValueError if the page does not have both marks."""
+    before, _, rest = page.partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise ValueError(f"the page has no section between {begin} and {end}")
+    return f"{before}{begin}\n\n{text}\n\n{end}{after}"
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def call_findings(context: JobContext) -> Iterator[Finding]:
     else:
         yield Finding("ok", "call", f"{context.model.name} answered in {seconds:.1f} s at {context.endpoint.base_url}")
     yield from _clock(noting.headers)
-    if result.fault is None or result.fault.http_status is not None:
+    if result.fault is None:
         yield _quota(result.hints)
 
 
@@ -94,7 +94,7 @@ async def _question(context: JobContext, wire: Transport) -> dict[str, Any]:
 
 
 def _parameters(context: JobContext) -> Mapping[str, Any]:
-    """The job's own, with a short answer."""
+    """Returns the job's own parameters, with a bound on the answer's tokens."""
     parameters = dict(context.spec.job.provider.parameters)
     if context.task.FACTS.embeds:
         return parameters
@@ -129,7 +129,7 @@ def _refused(context: JobContext, fault: Fault) -> Finding:
 
 
 def _mend(context: JobContext, fault: Fault) -> str:
-    """What to do about a call that got no answer, by what is most likely."""
+    """Returns what most likely mends a call that got no answer."""
     section = context.spec.job.provider
     if fault.code == "Local.ProxyFailed":
         return "see to HTTPS_PROXY, or name the host in NO_PROXY"

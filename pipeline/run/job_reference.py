@@ -16,6 +16,7 @@ import msgspec
 
 from pipeline.job.schema import JobFile
 from pipeline.job.shape import alternatives, hints_of, is_struct, notes_of, words
+from pipeline.manifest.reference import with_section
 from pipeline.providers.models import Bound, Model
 
 SCHEMA_NAME = "job.schema.json"
@@ -69,11 +70,7 @@ def write(folder: Path) -> None:
 
 def with_reference(page: str) -> str:
     """Returns the page with the current section. Raises ValueError if the page has no section."""
-    before, _, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise ValueError(f"the page has no section between {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{reference()}\n\n{END}{after}"
+    return with_section(page, BEGIN, END, reference())
 
 
 def _section(hint: Any) -> type[msgspec.Struct] | None:

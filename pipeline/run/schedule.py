@@ -42,7 +42,7 @@ def clock(text: str, option: str) -> time:
 
 
 def systemd_lines(spec: LoadedJob, night: Night) -> Iterator[str]:
-    """A service and a timer of the user, with the words that install them."""
+    """Yields a service and a timer of the user, with the commands that install them."""
     name = _unit(spec)
     keys = _keys(night)
     yield from (
@@ -83,8 +83,8 @@ def systemd_lines(spec: LoadedJob, night: Night) -> Iterator[str]:
 
 
 def cron_lines(spec: LoadedJob, night: Night) -> Iterator[str]:
-    """A line for `crontab -e`, with the words that install it. In a crontab, `%` ends the command unless it is
-    escaped."""
+    """Yields a line for `crontab -e`, with the command that stores the key. In a crontab, `%` ends the command unless
+    it is escaped."""
     keys = _keys(night)
     log = spec.output.with_name(f"{spec.output.name}.log")
     command = f"cd {shlex.quote(os.getcwd())} && {shlex.join(_command(spec, night, keys))}"  # noqa: PTH109
@@ -130,5 +130,5 @@ def _unit(spec: LoadedJob) -> str:
 
 
 def _percent(text: str) -> str:
-    """The text as a unit holds it: `%` begins a specifier there."""
+    """Returns the text as a unit file holds the text: `%` begins a specifier there."""
     return text.replace("%", "%%")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FIELDS = DefaultPrompt(1, "Look at what is shown here, and fill in the fields that are described below.")
 """The prompt of a row that has none, where the job asks for typed answers."""
 MARK = "JSON Schema:"
-"""Stands before the schema in a prompt; the embedded service finds the schema by this."""
+"""Stands before the schema in a prompt. The embedded service finds the schema behind these words."""
 
 _PLAIN: dict[str, ColumnType] = {
     "string": "text",
@@ -75,7 +75,7 @@ class AnswerReader:
 
 
 def column_type(part: Any) -> ColumnType:
-    """The type of the column for a property's schema."""
+    """Returns the type of the column for a property's schema."""
     types = _types(part)
     if len(types) != 1:
         return "text"
@@ -86,8 +86,8 @@ def column_type(part: Any) -> ColumnType:
 
 
 def instruction(section: AnswerSection) -> str:
-    """The words behind the prompt. A service that enforces the schema is told that JSON is wanted, as some insist on
-    it."""
+    """Returns the words that follow the prompt. A service that enforces the schema is told that JSON is wanted, as some
+    insist on it."""
     if section.form == "json_schema":
         return "Answer with one JSON object."
     schema = msgspec.json.encode(section.schema).decode()
@@ -95,8 +95,8 @@ def instruction(section: AnswerSection) -> str:
 
 
 def response_format(section: AnswerSection) -> dict[str, Any] | None:
-    """The parameter `response_format`, None where the prompt alone asks. `strict` where a strict service takes the
-    schema."""
+    """Returns the parameter `response_format`, or None where the prompt alone asks. `strict` where a strict service
+    takes the schema."""
     if section.form == "prompt":
         return None
     if section.form == "json_object":
@@ -123,7 +123,7 @@ def _is_strict(part: Any) -> bool:
 
 
 def _types(part: Any) -> list[str]:
-    """The types of a schema's values, without null."""
+    """Returns the types of a schema's values, without null."""
     if not isinstance(part, Mapping):
         return []
     found = part.get("type")

@@ -76,6 +76,7 @@ def test_systemd_takes_the_service_and_the_timer(job, tmp_path):
 def test_the_command_of_the_service_runs_the_job(job):
     service = units(printed("schedule", "night.toml", "--at", "02:00", "--offline"))["pipeline-night.service"]
     line = next(line for line in service.splitlines() if line.startswith("ExecStart="))
+    assert "100%% mine" in line, "a lone % begins a specifier"
     command = shlex.split(line.removeprefix("ExecStart=").replace("%%", "%"))
     assert subprocess.run(command, cwd="/", capture_output=True, check=False).returncode == 0
     assert (job.parent / "out-offline" / "catalog.sql").exists()

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.counted_job import CountedJob
-from support.counting_server import CountingServer, Told
+from support.counting_server import PLAIN, CountingServer, Told
 
 from pipeline.counters import Gauges
+from pipeline.report import published
 from pipeline.report.live import Pace, cells, run_lines
 from pipeline.report.progress import bar_for
 from pipeline.report.state import RunState
@@ -104,15 +105,21 @@ def test_a_long_line_wraps_at_words_and_the_next_command_stays_whole(monkeypatch
 
 def test_a_run_is_seen_from_a_second_terminal_until_it_ends(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-counting")
-    with CountingServer(lambda asked, n: Told(seconds=2.5 if asked.id == "r3" else 0)) as server:
+    told = {"r3": Told(seconds=2.5), "r1": Told(status=400, code="bad")}
+    with CountingServer(lambda asked, n: told.get(asked.id, PLAIN)) as server:
         job = CountedJob(tmp_path, server)
         job.numbered(4)
         command = [sys.executable, "-m", "pipeline"]
         run = subprocess.Popen([*command, "run", str(job.path), "--quiet"])
         assert server.wait_asked(4, 30)
+        seen = None
+        while (seen is None or not seen.state.failed) and run.poll() is None:
+            seen = published.read(job.output / "runs" / "progress.json")
+        assert seen is not None
+        assert seen.state.reasons == {"bad": 1}
         watch = subprocess.run(
             [*command, "status", str(job.path), "--watch"], capture_output=True, text=True, timeout=60, check=True
         )
-        assert run.wait() == 0
-    assert "4 done, 0 left" in watch.stdout
+        assert run.wait() == 1
+    assert "3 done, 0 left, 1 failed" in watch.stdout
     assert not (job.output / "runs" / "progress.json").exists()

@@ -30,7 +30,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def schema_of(parameters: Mapping[str, Any], prompt: str) -> dict[str, Any] | None:
-    """The schema that an answer is to fit: of `response_format`, else the one in the prompt; None without one."""
+    """Returns the schema that an answer must fit: of `response_format`, else the one in the prompt; None without
+    one."""
     form = parameters.get("response_format")
     if isinstance(form, Mapping) and isinstance(form.get("json_schema"), Mapping):
         schema = form["json_schema"].get("schema")
@@ -44,7 +45,7 @@ def schema_of(parameters: Mapping[str, Any], prompt: str) -> dict[str, Any] | No
 
 
 def filled(schema: Mapping[str, Any], known: Known) -> str:
-    """An object that fits the schema, as JSON."""
+    """Returns an object that fits the schema, as JSON."""
     return msgspec.json.encode(_object(schema, known, schema, 0)).decode()
 
 
