@@ -15,7 +15,7 @@ from pipeline.errors import JobError, MachineError, MissingExtra
 from pipeline.job.values import FORMULA, did_you_mean, inert
 from pipeline.store.disk import DISK, Files, machine
 from pipeline.store.part_writer import writing
-from pipeline.store.parts import ROW_GROUP
+from pipeline.store.parts import ROW_GROUP, VECTOR_ROW_GROUP
 from pipeline.store.read import connect
 from pipeline.store.sql import literal, quoted, reader
 from pipeline.types import TaskName
@@ -96,10 +96,11 @@ class _Export(msgspec.Struct, frozen=True):
         described = self.connection.sql(f"{self.select} limit 0")
         types = dict(zip(described.columns, map(str, described.types), strict=True))
         select = self.select
+        size = VECTOR_ROW_GROUP if "FLOAT" in types.get("embedding", "") else ROW_GROUP
         if types.get("embedding", "").startswith("FLOAT["):
             missing = self.connection.sql("select 1 from results where embedding is null limit 1").fetchall()
             select = f"select * replace (embedding::float[] as embedding) from ({select})" if missing else select
-        return reader(self.connection.sql(select), ROW_GROUP)
+        return reader(self.connection.sql(select), size)
 
 
 def write_batches(batches: Any, dest: Path, *, files: Files = DISK) -> int:
@@ -120,7 +121,7 @@ def _parquet_of(batches: Any, dest: Path, files: Files) -> int:
     rows = 0
     with writing(files, dest, batches.schema) as writer:
         for batch in batches:
-            writer.write(pa.Table.from_batches([batch]), ROW_GROUP)
+            writer.write(pa.Table.from_batches([batch]))
             rows += batch.num_rows
     return rows
 

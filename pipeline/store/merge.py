@@ -12,7 +12,7 @@ from pipeline.store.dataset_schema import DatasetSchema
 from pipeline.store.datasets import FORMAT
 from pipeline.store.disk import Files
 from pipeline.store.part_writer import release_unused, writing
-from pipeline.store.parts import ROW_GROUP, Part, all_parts, live_parts, part_name, read_head, read_schema, reading_part
+from pipeline.store.parts import Part, all_parts, live_parts, part_name, read_head, read_schema, reading_part, row_group
 from pipeline.tasks import facts
 
 if TYPE_CHECKING:
@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 
 KEEP_SECONDS = 3600.0
 """How long replaced parts stay, for readers that listed them before. A later run deletes these parts at its start."""
-VECTOR_BATCH = ROW_GROUP // 4
-"""Rows with vectors that are read at once. pyarrow holds several copies of these rows: with this number, a merge of
-180 MB takes 60 MB less."""
-TEXT_ROW_GROUP = 10_000
-"""Rows of a row group without vectors. A plan over a million rows then reads five times fewer row groups. A merge with
-20,000 rows in a row group holds 30 MB more."""
 
 
 def merge(files: Files, dataset_schema: DatasetSchema, parts: Sequence[Part], dropped: pa.Array | None = None) -> Part:
@@ -43,10 +37,9 @@ def _merged(files: Files, dataset_schema: DatasetSchema, parts: Sequence[Part], 
     generation = max(part.generation for part in parts) + 1
     path = parts[0].path.with_name(part_name(first, last, generation))
     target = _target(dataset_schema, parts)
-    size = ROW_GROUP if _holds_vectors(dataset_schema) else TEXT_ROW_GROUP
     with writing(files, path, target) as writer:
-        for table in _grouped(_tables(dataset_schema, parts, target, dropped), size):
-            writer.write(table, size)
+        for table in _grouped(_tables(dataset_schema, parts, target, dropped), row_group(target)):
+            writer.write(table)
     return Part(first, last, generation, path)
 
 
@@ -104,7 +97,7 @@ def _tables(
 
     for part in parts:
         renamed = dataset_schema.renamed if read_head(part.path)[1] < FORMAT else {}
-        for batch in _batches(part.path, VECTOR_BATCH if _holds_vectors(dataset_schema) else TEXT_ROW_GROUP):
+        for batch in _batches(part.path, row_group(target)):
             table = pa.Table.from_batches([batch])
             table = table.rename_columns([renamed.get(name, name) for name in table.column_names])
             if dropped is not None:

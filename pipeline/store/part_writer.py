@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.store.datasets import FORMAT, schema
 from pipeline.store.disk import Files, replacing, write_all
-from pipeline.store.parts import FORMAT_KEY, ROW_GROUP
+from pipeline.store.parts import FORMAT_KEY, is_vector, row_group
 from pipeline.types import TaskName
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ class PartWriter:
         import pyarrow.parquet as pq
 
         columns = columns.with_metadata({FORMAT_KEY: str(FORMAT).encode()})
-        leaves = [leaf for field in columns if not _is_vector(field.type) for leaf in _leaves(field.name, field.type)]
+        leaves = [leaf for field in columns if not is_vector(field.type) for leaf in _leaves(field.name, field.type)]
+        self._row_group = row_group(columns)
         self._sink = _Sink(files, fd)
         self._writer = pq.ParquetWriter(
             pa.PythonFile(self._sink, mode="w"),
@@ -66,9 +67,9 @@ class PartWriter:
             store_schema=True,
         )
 
-    def write(self, table: pa.Table, row_group: int) -> None:
-        """Adds the rows of the table, `row_group` rows to a row group."""
-        self._writer.write_table(table, row_group_size=max(1, min(row_group, table.num_rows)))
+    def write(self, table: pa.Table) -> None:
+        """Adds the rows of the table, in row groups of their own."""
+        self._writer.write_table(table, row_group_size=max(1, min(self._row_group, table.num_rows)))
 
     def close(self) -> None:
         """Ends the file. Does not sync the file."""
@@ -83,7 +84,7 @@ class PartWriter:
 def write_part(files: Files, path: Path, table: pa.Table) -> None:
     """Writes one whole part. Raises OSError."""
     with writing(files, path, table.schema) as writer:
-        writer.write(table, ROW_GROUP)
+        writer.write(table)
 
 
 def write_manifest_state(
@@ -97,15 +98,8 @@ def write_manifest_state(
         for batch in batches:
             seqs = pa.array(range(first, first + batch.num_rows), pa.int64())
             table = pa.Table.from_arrays([seqs, *batch.columns], names=fixed.names).cast(fixed)
-            writer.write(table, table.num_rows)
+            writer.write(table)
             first += batch.num_rows
-
-
-def _is_vector(type_: Any) -> bool:
-    import pyarrow as pa
-
-    listing = pa.types.is_fixed_size_list(type_) or pa.types.is_list(type_)
-    return bool(listing and pa.types.is_float32(type_.value_type))
 
 
 def _leaves(path: str, type_: Any) -> list[str]:

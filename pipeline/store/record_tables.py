@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.store import columns
 from pipeline.store.datasets import MOST_COLUMNS, OTHERS, OUTCOME_COLUMNS, column_names, reserved, schema, task_columns
 from pipeline.store.journal import Entry
+from pipeline.store.parts import row_group
 from pipeline.store.records import AnswerRecord, AttemptRecord, FailureRecord, Outcome, RunRecord, TurnRecord
 from pipeline.tasks import facts
 from pipeline.types import TaskName
@@ -29,28 +30,61 @@ _FIELDS = [name for name in column_names(OUTCOME_COLUMNS) if name not in ("seq",
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
-def sealed_table(
-    dataset: str, entries: Sequence[Entry], task: TaskName, known: RowTypes, typed: frozenset[str] = frozenset()
-) -> tuple[pa.Table, RowTypes]:
-    """Returns the rows of one dataset, made from the entries of a journal segment, and the types of the row columns.
+class Sealed(NamedTuple):
+    """The `rows` rows of one dataset in one journal segment.
 
-    `known`: the types before these rows. Only results and failures have row columns. `typed`: the columns that hold
-    fields of the answer.
+    `tables`: the rows in order, a row group of them a table, each made when it is asked for, so that only so many
+    vectors are in memory twice. `row`: the types of the row columns, with those known before.
+    """
+
+    schema: pa.Schema
+    rows: int
+    tables: Iterator[pa.Table]
+    row: RowTypes
+
+
+def sealed_rows(
+    dataset: str, entries: Sequence[Entry], task: TaskName, known: RowTypes, typed: frozenset[str] = frozenset()
+) -> Sealed:
+    """Returns the rows of one dataset, made from the entries of a journal segment.
+
+    `known`: the types of the row columns before these rows. Only results and failures have row columns. `typed`: the
+    columns that hold fields of the answer.
     """
     if dataset == "current":
-        return _manifest_state(entries, task), known
+        table = _manifest_state(entries, task)
+        return Sealed(table.schema, table.num_rows, iter([table]), known)
     pairs: list[tuple[int, Any]] = [(seq, record) for seq, record in entries if type(record) is RECORDS[dataset]]
     dimension = _dimension([record for _, record in pairs]) if dataset == "results" and facts(task).embeds else None
     fixed = schema(dataset, task, dimension)
-    arrays = _arrays(fixed, pairs, dataset, task)
+    values: dict[str, list[Any]] = {}
     if dataset in ("results", "failures"):
         ours = reserved(task) | {name.lower() for name in typed}
-        others = {name: type_ for name, type_ in known.items() if name not in typed}
-        rows = _row_values([record.columns for _, record in pairs], ours, list(others))
+        others = [name for name in known if name not in typed]
+        values = _row_values([record.columns for _, record in pairs], ours, others)
         if dataset == "results":
-            rows = {name: [record.own.get(name) for _, record in pairs] for name in known if name in typed} | rows
-        return _with_columns(fixed, arrays, rows, known)
-    return _table(fixed, arrays), known
+            values = {name: [record.own.get(name) for _, record in pairs] for name in known if name in typed} | values
+    found = {name: columns.settled(known.get(name), all_) for name, all_ in values.items()}
+    own = {name: (type_, values[name]) for name, type_ in found.items() if type_ is not None}
+    whole = _with_columns(fixed, own)
+    return Sealed(whole, len(pairs), _tables(whole, pairs, own, (dataset, task)), {**known, **found})
+
+
+def _tables(
+    whole: pa.Schema,
+    pairs: Sequence[tuple[int, Any]],
+    own: Mapping[str, tuple[str, list[Any]]],
+    of: tuple[str, TaskName],
+) -> Iterator[pa.Table]:
+    """Yields the rows. `own`: row column → its type and the values of all rows. `of`: the dataset and the task."""
+    import pyarrow as pa
+
+    fixed = [field for field in whole if field.name not in own]
+    size = row_group(whole)
+    for start in range(0, len(pairs), size):
+        end = start + size
+        values = [columns.array(values[start:end], type_) for type_, values in own.values()]
+        yield pa.Table.from_arrays(_arrays(fixed, pairs[start:end], *of) + values, schema=whole)
 
 
 def runs_table(record: RunRecord, task: TaskName) -> pa.Table:
@@ -76,7 +110,9 @@ def _manifest_state(entries: Sequence[Entry], task: TaskName) -> pa.Table:
     return pa.Table.from_pylist(rows, schema("current", task))
 
 
-def _arrays(fixed: pa.Schema, pairs: Sequence[tuple[int, Any]], dataset: str, task: TaskName) -> list[pa.Array]:
+def _arrays(
+    fixed: Iterable[pa.Field], pairs: Sequence[tuple[int, Any]], dataset: str, task: TaskName
+) -> list[pa.Array]:
     """Returns one array for each declared column. The values come from the record's `own` or from `_values`."""
     import pyarrow as pa
 
@@ -145,12 +181,6 @@ def _as_json(value: Mapping[str, Any]) -> str | None:
     return columns.json_text(value) if value else None
 
 
-def _table(fixed: pa.Schema, arrays: list[pa.Array]) -> pa.Table:
-    import pyarrow as pa
-
-    return pa.Table.from_arrays(arrays, schema=fixed)
-
-
 def _dimension(records: Sequence[AnswerRecord]) -> int | None:
     """Returns the number of floats of the embeddings. Returns None if the numbers differ or an embedding is missing.
 
@@ -173,19 +203,10 @@ def _vectors(values: Sequence[bytes | None], type_: Any) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), floats, mask=mask)
 
 
-def _with_columns(
-    fixed: pa.Schema, arrays: list[pa.Array], values: Mapping[str, list[Any]], known: RowTypes
-) -> tuple[pa.Table, RowTypes]:
+def _with_columns(fixed: pa.Schema, own: Mapping[str, tuple[str, list[Any]]]) -> pa.Schema:
     import pyarrow as pa
 
-    fields = list(fixed)
-    types = dict(known)
-    for name, found in values.items():
-        settled = types[name] = columns.settled(types.get(name), found)
-        if settled is not None:
-            fields.append(pa.field(name, columns.arrow_type(settled)))
-            arrays.append(columns.array(found, settled))
-    return pa.Table.from_arrays(arrays, schema=pa.schema(fields)), types
+    return pa.schema([*fixed, *(pa.field(name, columns.arrow_type(type_)) for name, (type_, _) in own.items())])
 
 
 def _row_values(rows: Sequence[Mapping[str, Any]], ours: frozenset[str], known: Sequence[str]) -> dict[str, list[Any]]:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from pipeline.store.dataset_schema import DatasetSchema
 from pipeline.store.disk import Files
 from pipeline.store.journal import Entry, replay, segments
-from pipeline.store.part_writer import release_unused, write_part
+from pipeline.store.part_writer import release_unused, writing
 from pipeline.store.parts import all_parts, part_name
-from pipeline.store.record_tables import sealed_table
+from pipeline.store.record_tables import sealed_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,12 +62,15 @@ def _seal_dataset(
     first, last = span
     if any(part.first <= first and last <= part.last for part in all_parts(known.folder)):
         return
-    table, row = sealed_table(known.folder.name, entries, known.task, known.row, typed)
-    if table.num_rows:
-        known.learn(files, row, _dimension(table))
-        write_part(files, known.folder / part_name(first, last), table)
+    sealed = sealed_rows(known.folder.name, entries, known.task, known.row, typed)
+    if sealed.rows:
+        known.learn(files, sealed.row, _dimension(sealed.schema))
+        with writing(files, known.folder / part_name(first, last), sealed.schema) as writer:
+            for table in sealed.tables:
+                writer.write(table)
+                del table  # before the next one is made
 
 
-def _dimension(table: pa.Table) -> int | None:
-    index = table.schema.get_field_index("embedding")
-    return None if index < 0 else getattr(table.schema.field(index).type, "list_size", None)
+def _dimension(columns: pa.Schema) -> int | None:
+    index = columns.get_field_index("embedding")
+    return None if index < 0 else getattr(columns.field(index).type, "list_size", None)

@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SEAL_RECORDS = 8_000
-"""A segment is sealed at this number of records: 4,000 answers and their attempts, two row groups. A million rows make
+"""A segment is sealed at this number of records: 4,000 answers and their attempts. A million rows make
 250 parts before the parts are merged, and a view opens all of them in 0.1 s."""
 SEAL_BYTES = 18 * 2**20
-"""A segment is sealed at this size. A seal holds about four times this size in memory. The size is that of 2,900
+"""A segment is sealed at this size. A seal holds about three times this size in memory. The size is that of 2,900
 vectors of 1536 floats, so that their part is too large to be merged again (`merge.SMALL`)."""
 SEAL_SECONDS = 30.0
 """A segment is sealed at this age, so that views see the outcomes of a slow run."""

@@ -30,7 +30,7 @@ from pipeline.store.maintenance import compact
 from pipeline.store.part_writer import write_part
 from pipeline.store.parts import part_name
 from pipeline.store.read import connect
-from pipeline.store.record_tables import sealed_table
+from pipeline.store.record_tables import sealed_rows
 
 COMMON: dict[str, Any] = {
     "provider": "dashscope",
@@ -113,7 +113,7 @@ def bench_seal() -> None:
             store.journal.rotate()
             (path, *_) = segments(folder / "out" / "journal")
             entries = list(replay(path))
-            table, _ = sealed_table("results", entries, task, {})
+            table = pa.concat_tables(sealed_rows("results", entries, task, {}).tables)
             path.unlink()
             store.close()
             _compare(folder, name, entries, table, task)
@@ -154,7 +154,7 @@ def _compare(folder: Path, name: str, entries: list[Any], table: pa.Table, task:
 
     times = {label: least_cpu(9, work) for label, work in (("ours", ours), ("defaults", defaults), ("copy", copy))}
     walls = {label: best(9, work) for label, work in (("ours", ours), ("defaults", defaults), ("copy", copy))}
-    build = least_cpu(3, lambda: sealed_table("results", entries, task, {}))
+    build = least_cpu(3, lambda: list(sealed_rows("results", entries, task, {}).tables))
     synced = best(5, lambda: write_part(DISK, folder / "ours.parquet", table))
     size = {path.stem: path.stat().st_size / 2**20 for path in folder.glob("*.parquet")}
     print(f"seal {len(entries)} {name}, nothing synced (from records to Arrow {build * 1e3:.0f} ms of CPU before that)")

@@ -40,7 +40,8 @@ def table(rows: int, dimension: int, *, nullable: str = "both") -> pa.Table:
 def written(path: Path, *tables: pa.Table, row_group: int) -> pa.Table:
     with writing(DISK, path, tables[0].schema) as writer:
         for part in tables:
-            writer.write(part, row_group)
+            for start in range(0, part.num_rows, row_group):
+                writer.write(part.slice(start, row_group))
     return pa.concat_tables(tables)
 
 
@@ -105,6 +106,16 @@ def test_vectors_are_plain_floats_without_statistics(tmp_path: Path) -> None:
         assert not chunk.has_dictionary_page
 
 
+def test_a_row_group_has_few_vectors_and_many_other_rows(tmp_path: Path) -> None:
+    wide, narrow = tmp_path / "wide.parquet", tmp_path / "narrow.parquet"
+    written(wide, table(1_200, 4), row_group=1_200)
+    written(narrow, table(1_200, 4).drop_columns(["embedding"]), row_group=1_200)
+    groups = [
+        [pq.read_metadata(path).row_group(n).num_rows for n in range(count)] for path, count in ((wide, 3), (narrow, 1))
+    ]
+    assert groups == [[500, 500, 200], [1_200]]
+
+
 def test_a_vector_search_reads_single_rows_out_of_the_pages(tmp_path: Path) -> None:
     path = tmp_path / "part.parquet"
     wanted = written(path, table(450, 1536), row_group=200)
@@ -116,7 +127,7 @@ def test_a_part_given_up_half_way_writes_nothing_into_the_file_that_has_its_desc
     kept: list[Any] = []
     wide = pa.table({"x" * 2**20: ["a name so long that a footer with it is written at once"]})
     with contextlib.suppress(ZeroDivisionError), writing(DISK, tmp_path / "part.parquet", wide.schema) as part:
-        part.write(wide, 1)
+        part.write(wide)
         kept.append(part)
         del part
         raise ZeroDivisionError
