@@ -8,7 +8,7 @@ import functools
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import anyio
 import msgspec
@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from pipeline.report.estimate_lines import Estimate
     from pipeline.report.summary import Status, Summary
     from pipeline.run.image_folder import FolderCounts
+    from pipeline.run.search import Found, Searcher
     from pipeline.run.sidecars import Written
     from pipeline.store.maintenance import Compacted
+
+T = TypeVar("T")
 
 
 class Job:
@@ -57,6 +60,7 @@ class Job:
         the job. overrides: any other key of a job file. Raises JobError.
         """
         self._rows: Any = None
+        self._searcher: Searcher | None = None
         if spec is None:
             spec, self._rows = _without_file(task, manifest, output, offline, overrides or {}, choices)
         try:
@@ -210,6 +214,22 @@ class Job:
 
         return vectors(self._read())
 
+    def search(
+        self, text: str | Iterable[str] = (), *, k: int = 10, where: str | None = None,
+        weights: Mapping[str, float] | None = None, **others: str | Iterable[str],
+    ) -> Found:  # fmt: skip
+        """Returns the `k` rows whose vectors are nearest to the query. Raises JobError and QueryError.
+
+        text, and `image`, `audio` (paths or URLs) and `id` in `others`: one or several each; their unit vectors are
+        added, each times the weight of its kind in `weights` (1 by default). where: an SQL condition over `results`.
+        The inputs are embedded with the job's model, which needs the key; `id` needs none. The next search of this job
+        sees the same rows: `Job.load` again after a run.
+        """
+        from pipeline.run.search import Searcher, query_of
+
+        self._searcher = self._searcher or Searcher(self._read())
+        return _finished(self._searcher.search, query_of({"text": text, **others}, weights or {}, k, where))
+
     def _repr_html_(self) -> str:
         """What a notebook shows: the status, and some results with thumbnails."""
         from pipeline.report.html import lines_html
@@ -317,7 +337,7 @@ class Job:
         return self.spec
 
 
-def _finished(function: Callable[..., Coroutine[Any, Any, Summary]], *arguments: Any) -> Summary:
+def _finished(function: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:
     """The result of a coroutine function, in this thread or, where an event loop runs in this thread, in another."""
     run = functools.partial(anyio.run, function, *arguments, backend="asyncio")
     try:

@@ -35,6 +35,7 @@ class Layout:
         self.job = self.runs / "job.json"
         self.catalog = output / "catalog.sql"
         self.lock = output / "run.lock"
+        self.search = output / "search"
 
     def dataset(self, name: str) -> Path:
         """Returns the folder of a dataset's parts."""

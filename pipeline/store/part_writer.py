@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 _BUFFER = 2**20
 """Bytes that are gathered for one write call. Without this, pyarrow makes a write call for every page header."""
 
+_VECTOR_PAGE = 2**24
+"""Bytes of a page in a file with vectors: the vectors of a row group are one page, so that `search` reads single
+vectors in place."""
+
 
 @contextmanager
 def writing(files: Files, path: Path, columns: pa.Schema) -> Iterator[PartWriter]:
@@ -65,6 +69,7 @@ class PartWriter:
             use_dictionary=leaves,
             write_statistics=leaves,
             store_schema=True,
+            data_page_size=_VECTOR_PAGE if any(is_vector(field.type) for field in columns) else None,
         )
 
     def write(self, table: pa.Table) -> None:
