@@ -108,7 +108,8 @@ def cost(usage: Usage, model: Model, request: Request | None = None) -> tuple[fl
     if price is None or (request is not None and fee(request.parameters, model) is not None):
         return None, None
     counted = usage.input_units if price.basis == "units" else usage.input_tokens
-    output = 0 if usage.output_tokens is None and model.tasks == ("embed",) else usage.output_tokens
+    embeds = model.tasks == ("embed",) if request is None else request.embeds
+    output = 0 if usage.output_tokens is None and embeds else usage.output_tokens
     kinds = _kinds(request) if request is not None and _tells_kinds(price) else frozenset()
     if counted is None or output is None:
         return None, None

@@ -142,7 +142,8 @@ def _bits(words: Array) -> Array:
         counted = np.bitwise_count(words)
     else:
         table = np.array([byte.bit_count() for byte in range(256)], np.uint8)
-        counted = table[words.view(np.uint8).reshape(*words.shape, 8)].sum(axis=-1, dtype=np.uint8)
+        bytes_ = np.ascontiguousarray(words).view(np.uint8).reshape(*words.shape, 8)
+        counted = table[bytes_].sum(axis=-1, dtype=np.uint8)
     return counted
 
 

@@ -164,7 +164,7 @@ class _Keeper:
                 mean: Array = found["mean"]
                 if mean.shape == (self._dimension,) and rows < _GROWTH * int(found["rows"]):
                     return mean
-        except (OSError, ValueError, KeyError):
+        except sidecar.DAMAGED:
             pass
         mean = _mean(parts, self._dimension)
         self._keep(lambda: np.savez(path, mean=mean, rows=rows))

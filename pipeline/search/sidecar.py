@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 
+DAMAGED = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
+"""What numpy raises for a file that is gone or damaged."""
+
+
 class About(msgspec.Struct, frozen=True):
     """What a file of codes was made of. `mean`: a hash of the mean of the codes. `makers`: who made the vectors of the
     part, each as `maker_of` names it. `places`: as in `floats.places`; empty if the file holds the vectors itself."""
@@ -74,7 +78,7 @@ def read(path: Path, part: Part, about: About) -> PartCodes | None:
             if msgspec.structs.replace(told, makers=(), places=()) != about:
                 return None
             return PartCodes(told, part.path, **{name: found[name] for name in found.files if name != "about"})
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, msgspec.MsgspecError):
+    except (*DAMAGED, TypeError, msgspec.MsgspecError):
         return None
 
 

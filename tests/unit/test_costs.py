@@ -204,3 +204,10 @@ def test_pictures_counted_by_samples_are_expected_below_the_most(pictures):
     ernie = model("ernie-4.5-8k-preview", "qianfan")
     request = asking(*[PICTURE] * pictures, Text("x"))
     assert 0 < expected(request, ernie, 100.0) <= worst_case(request, ernie)
+
+
+def test_an_embedding_of_a_model_of_ones_own_has_no_output_to_pay():
+    own = priced(input=2.0, currency="CNY")
+    embedded = Request(task="embed", model="m", items=(EmbedItem(part=Text("red")),))
+    assert cost(Usage(input_tokens=3), own, embedded) == (6.0, "CNY")
+    assert cost(Usage(input_tokens=3), own, asking(Text("red"))) == (None, None)
