@@ -29,7 +29,7 @@ from pipeline.run.make_context import check_columns, column_notes, job_context, 
 from pipeline.run.output import connect
 from pipeline.run.owner import refuse_another
 from pipeline.run.row_preview import asked_for, questions
-from pipeline.run.select import ManifestScan, ManifestScanner, manifest_of, selected
+from pipeline.run.select import Chosen, ManifestScan, ManifestScanner, manifest_of, selected
 from pipeline.store import read
 from pipeline.tasks import facts
 from pipeline.types import Request, Row
@@ -123,7 +123,7 @@ def _look(
     output: the expected length of a row's answers together, in tokens; None = not known.
     """
     look = _Look(context.model, output)
-    for work in selected(manifest, scan, fingerprinter, None, LOOKED_AT):
+    for work in selected(manifest, scan, fingerprinter, Chosen(sample=LOOKED_AT)):
         try:
             figures = look.figures_of(asked_for(work.row, context, manifest.root), context)
         except Fault as fault:

@@ -27,7 +27,7 @@ from pipeline.run.owner import mark, refuse_another
 from pipeline.run.reprocess import select_failed
 from pipeline.run.run_options import RunOptions
 from pipeline.run.running import Running
-from pipeline.run.select import ManifestScanner, Selection, manifest_of, selected
+from pipeline.run.select import Chosen, ManifestScanner, Selection, count_selected, manifest_of, selected
 from pipeline.store import RunRecord, Store
 
 
@@ -110,14 +110,12 @@ def _select_rows(context: JobContext, options: RunOptions, manifest: Manifest, s
     scanner = ManifestScanner(manifest, fingerprinter, spec.output, spec.job.task)
     decide = functools.partial(redo, context, decided(options.changed))
     scan = scanner.scan(store.record_manifest_state, decide, rehash=options.rehash)
-    total = scan.ordinals()
-    for cap in (options.limit, options.sample):
-        total = total if cap is None else min(cap, total)
+    chosen = Chosen(limit=options.limit, sample=options.sample, ids=options.ids)
     counts = scan.counts
     return Selection(
         command="run",
         rows=counts.rows,
-        total=total,
+        total=count_selected(manifest, scan, chosen),
         done=counts.done + counts.dismissed,
         dismissed=counts.dismissed,
         failed=counts.failed,
@@ -128,9 +126,7 @@ def _select_rows(context: JobContext, options: RunOptions, manifest: Manifest, s
         kept=scan.kept,
         notes=column_notes(spec, manifest.schema_columns),
         passed_over=manifest.passed_over(),
-        source=lambda should_continue: selected(
-            manifest, scan, fingerprinter, options.limit, options.sample, should_continue
-        ),
+        source=lambda should_continue: selected(manifest, scan, fingerprinter, chosen, should_continue),
     )
 
 

@@ -11,7 +11,8 @@ import msgspec
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The options of one run.
 
-    limit: the most rows that are sent, the first ones. sample: the most rows that are sent, spread evenly. changed:
+    limit: the most rows that are sent, the first ones. sample: the most rows that are sent, spread evenly. ids: only
+    rows with these ids are sent. changed:
     `ask`, `keep`, `redo`, or None (the job's `run.changed` decides). rehash: local files are read even if the stat key
     is unchanged. until: seconds from now. grace: seconds that a stop waits for rows in flight. manifest: a table or
     iterable instead of the job's manifest. where: for a reprocess, the open failures to send (SQL). progress: shows the
@@ -21,6 +22,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     limit: int | None = None
     sample: int | None = None
+    ids: frozenset[str] | None = None
     changed: str | None = None
     rehash: bool = False
     until: float | None = None

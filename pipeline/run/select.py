@@ -153,32 +153,48 @@ class ManifestScanner:
             raise ManifestError(f"the manifest gives the same id twice: {listing}")
 
 
+class Chosen(msgspec.Struct, frozen=True, kw_only=True):
+    """Which of the rows that need sending are sent. `limit`: the first so many. `sample`: so many of these, spread
+    evenly. `ids`: only rows with these ids."""
+
+    limit: int | None = None
+    sample: int | None = None
+    ids: frozenset[str] | None = None
+
+
+def count_selected(manifest: Manifest, scan: ManifestScan, chosen: Chosen) -> int:
+    """Returns how many rows `selected` yields."""
+    total = scan.ordinals()
+    if chosen.ids is not None and total:
+        states = scan.states
+        total = sum(row.id in chosen.ids and states[row.ordinal] in SENT for row in manifest.rows())
+    return min(cap for cap in (total, chosen.limit, chosen.sample) if cap is not None)
+
+
 def selected(
     manifest: Manifest,
     scan: ManifestScan,
     fingerprinter: Fingerprinter,
-    limit: int | None,
-    sample: int | None,
+    chosen: Chosen,
     should_continue: Callable[[], bool] = lambda: True,
 ) -> Iterator[WorkItem]:
     """Yields the rows to send, in manifest order, while `should_continue` returns True.
 
-    limit: yields the first `limit` rows. sample: yields `sample` of these rows, spread evenly. Raises ManifestError if
-    a row has another id than in the survey.
+    Raises ManifestError if a row has another id than in the survey.
     """
-    total = scan.ordinals()
-    wanted = total if limit is None else min(limit, total)
-    step = max(1.0, wanted / sample) if sample else 1.0
-    due, index = 0.0, -1
-    if wanted == 0 or sample == 0:
-        return
     states = scan.states
+    total = scan.ordinals()
+    wanted = total if chosen.limit is None else min(chosen.limit, total)
+    step = max(1.0, wanted / chosen.sample) if chosen.sample else 1.0
+    due, index = 0.0, -1
+    if wanted == 0 or chosen.sample == 0:
+        return
     # New rows mostly stand at the end of the manifest. The lines before them are skipped without making rows of them.
     first = min(place for state in SENT if (place := states.find(state)) >= 0)
     for row in manifest.rows(first):
         if row.ordinal >= len(states) or not should_continue():
             return
-        if states[row.ordinal] not in SENT:
+        if states[row.ordinal] not in SENT or (chosen.ids is not None and row.id not in chosen.ids):
             continue
         index += 1
         if index >= wanted:
