@@ -11,6 +11,7 @@ import msgspec
 from pipeline.errors import Fault, refusal
 from pipeline.media import render
 from pipeline.media.formats import is_complete_file
+from pipeline.media.pdf import DPI
 from pipeline.media.probe import Facts, facts, open_image
 from pipeline.media.render import Truncated
 from pipeline.types import MediaLimits
@@ -31,6 +32,24 @@ LEAST_COMPRESSED = 65_536
 _LOSSLESS_PIXELS = 4_000_000
 
 
+class FitOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a job wants its pictures fitted.
+
+    `resize` "off" changes nothing, and refuses a picture beyond the limits. `upright`: turns pictures by their EXIF
+    orientation even if nothing else must change (for reading text, and for positions). `truncated` "send" also accepts
+    pictures that are cut off at their end. `dpi`: dots per inch at which the page of a PDF is drawn.
+    """
+
+    resize: Literal["fit", "off"] = "fit"
+    upright: bool = False
+    truncated: Truncated = "refuse"
+    dpi: int = DPI
+
+
+USUAL = FitOptions()
+"""The options of a job that sets none of them."""
+
+
 class Fitted(msgspec.Struct, frozen=True, kw_only=True):
     """The bytes to send, with their format.
 
@@ -47,19 +66,9 @@ class Fitted(msgspec.Struct, frozen=True, kw_only=True):
     changed: str | None = None
 
 
-def fit(
-    body: bytes,
-    name: str,
-    limits: MediaLimits,
-    *,
-    resize: Literal["fit", "off"],
-    upright: bool = False,
-    truncated: Truncated = "refuse",
-) -> Fitted:
+def fit(body: bytes, name: str, limits: MediaLimits, options: FitOptions) -> Fitted:
     """Returns the picture as it may be sent.
 
-    `resize` "off" changes nothing, and refuses a picture beyond the limits. `truncated` "send" accepts a picture that
-    is cut off at its end.
     `resize` "fit" writes these pictures anew: a format that the model does not take; too many bytes or pixels, or too
     long a side; CMYK and 16-bit pictures, which readers often turn into wrong colours or plain white; animations (only
     the first frame is kept); with `upright`, pictures that need turning. It also writes anew pictures with more pixels
@@ -71,14 +80,14 @@ def fit(
     found = facts(open_image(body, name))
     if found.pages > 1:
         raise several_pages(name, found.pages)
-    needed = need(found, len(body), name, limits, resize=resize, upright=upright)  # before decoding, as a plan does
+    needed = need(found, len(body), name, limits, options)  # before decoding, as a plan does
     if needed != "all" and is_complete_file(body, found.format) is not True:
-        render.verify(body, name, truncated)
-    if needed == "nothing" and resize == "fit" and found.format == "PNG" and _is_uncompressed(body):
+        render.verify(body, name, options.truncated)
+    if needed == "nothing" and options.resize == "fit" and found.format == "PNG" and _is_uncompressed(body):
         needed = "useful"
     if needed == "nothing":
         return _as_is(body, found)
-    fitted = _remade(body, found, name, limits, truncated)
+    fitted = _remade(body, found, name, limits, options.truncated)
     if needed == "useful" and len(fitted.body) >= len(body):
         return _as_is(body, found)  # no bytes are saved: the service can downscale it
     return fitted
@@ -90,25 +99,23 @@ def several_pages(name: str, pages: int) -> Fault:
     return Fault("rejected", PAGES, f"{name}: {pages} pages, and one picture is expected here; {way}")
 
 
-def fit_frame(
-    body: bytes, name: str, limits: MediaLimits, frame: int, *, resize: Literal["fit", "off"], truncated: Truncated
-) -> Fitted:
+def fit_frame(body: bytes, name: str, limits: MediaLimits, options: FitOptions, frame: int) -> Fitted:
     """Does the same as `fit` for one directory of a TIFF (`frame` counts from 0). Always writes it anew, upright."""
     image = open_image(body, name)
     try:
         image.seek(frame)
     except Exception as error:  # a decoder may raise nearly anything on hostile bytes
         raise refusal("DamagedPicture", f"{name}: the page cannot be read ({error})") from None
-    found, limits = facts(image), page_limits(limits, resize)
-    need(found, 0, name, msgspec.structs.replace(limits, formats=None), resize=resize)
+    found, limits = facts(image), page_limits(limits, options)
+    need(found, 0, name, msgspec.structs.replace(limits, formats=None), options)
     size = scaled(found.upright_width, found.upright_height, limits)
-    return _written(render.decoded(body, name, found, size, truncated, frame), found, name, limits)
+    return _written(render.decoded(body, name, found, size, options.truncated, frame), found, name, limits)
 
 
-def fit_page(image: Image, name: str, limits: MediaLimits, *, resize: Literal["fit", "off"]) -> Fitted:
+def fit_page(image: Image, name: str, limits: MediaLimits, options: FitOptions) -> Fitted:
     """Does the same as `fit` for the picture of a page that was drawn here, in RGB. Always writes it anew."""
-    found, limits = drawn_facts(*image.size), page_limits(limits, resize)
-    need(found, 0, name, msgspec.structs.replace(limits, formats=None), resize=resize)
+    found, limits = drawn_facts(*image.size), page_limits(limits, options)
+    need(found, 0, name, msgspec.structs.replace(limits, formats=None), options)
     return _written(render.drawn(image, found), found, name, limits)
 
 
@@ -117,13 +124,13 @@ def drawn_facts(width: int, height: int) -> Facts:
     return Facts(format="PDF", width=width, height=height, orientation=1, mode="RGB", bits=8, animated=False)
 
 
-def page_limits(limits: MediaLimits, resize: Literal["fit", "off"]) -> MediaLimits:
+def page_limits(limits: MediaLimits, options: FitOptions) -> MediaLimits:
     """Returns the limits for a page, which is always written anew. `resize` "off" removes `useful_pixels`."""
-    return limits if resize == "fit" else msgspec.structs.replace(limits, useful_pixels=None)
+    return limits if options.resize == "fit" else msgspec.structs.replace(limits, useful_pixels=None)
 
 
 def need(
-    found: Facts, size: int, name: str, limits: MediaLimits, *, resize: Literal["fit", "off"], upright: bool = False
+    found: Facts, size: int, name: str, limits: MediaLimits, options: FitOptions
 ) -> Literal["nothing", "useful", "all"]:
     """Tells from the header how a picture of `size` bytes must change.
 
@@ -132,11 +139,12 @@ def need(
     """
     _check_shape(found, name, limits)
     beyond = next(_beyond(size, found, name, limits), None)
-    if resize == "off":
+    if options.resize == "off":
         if beyond is not None:
             raise beyond
         return "nothing"
-    if beyond or found.mode == "CMYK" or found.bits > 8 or found.animated or (upright and found.orientation != 1):
+    turned = options.upright and found.orientation != 1
+    if beyond or found.mode == "CMYK" or found.bits > 8 or found.animated or turned:
         return "all"
     useful = limits.useful_pixels is not None and found.width * found.height > limits.useful_pixels
     return "useful" if useful else "nothing"
