@@ -14,7 +14,7 @@ from pipeline.dispatch.prepared_request import PreparedRequest
 from pipeline.errors import Fault, MissingExtra, refusal
 from pipeline.manifest.row_media import expand_frames, has_unlisted_frames
 from pipeline.media.documents import Document
-from pipeline.media.video_frames import FrameList, frames_of, require_video
+from pipeline.media.video_frames import FrameList, FrameOptions, frames_of, require_video
 from pipeline.providers.body import all_media
 from pipeline.providers.cost import cost
 from pipeline.providers.tokens import estimate
@@ -246,12 +246,14 @@ class Preparer:
             body = None
             if self._fetch is not None and video.url is not None:
                 body = await self._fetch.body(video, deadline)
-            most, least = most_frames(self._context, options), least_frames(self._context)
-            take = functools.partial(frames_of, video, body, most=most, least=least)
-            by, pixels = self._context.spec.job.media.frames_by, self._loader.limits(request)["image"].useful_pixels
-            loaded[video], taken[video] = await self._loaders.run(
-                functools.partial(take, by=by, max_pixels=pixels, confine=self._root)
+            wanted = FrameOptions(
+                most=most_frames(self._context, options),
+                least=least_frames(self._context),
+                by=self._context.spec.job.media.frames_by,
+                max_pixels=self._loader.limits(request)["image"].useful_pixels,
             )
+            take = functools.partial(frames_of, video, body, wanted, confine=self._root)
+            loaded[video], taken[video] = await self._loaders.run(take)
         return with_frames(request, taken, self._context)
 
     def _load_files(self, row: Row, files: list[Media], into: RequestMedia) -> str | None:
