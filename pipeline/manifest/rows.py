@@ -117,7 +117,8 @@ class Shaper:
 
         `literal`: the spelling of the id if `values` has a number there. `types`: turns the texts of the other columns
         into values. `extra`: columns that are not in the line; None: those of the file's folders. If the line has a
-        value for an `extra` column, the line's value is taken. An `extra` column is a field only if the job's `[columns]` says so.
+        value for an `extra` column, the line's value is taken. An `extra` column is a field only if
+        the job's `[columns]` says so.
         """
         if extra is None and self.partitions is not None:
             extra = self.partitions.of(place.where.rpartition(":")[0])
