@@ -8,17 +8,8 @@ import io
 import msgspec
 
 from pipeline.errors import refusal
-from pipeline.media.fit import (
-    FitOptions,
-    Fitted,
-    drawn_facts,
-    fit_frame,
-    fit_page,
-    need,
-    page_limits,
-    scaled,
-    several_pages,
-)
+from pipeline.media.fit import Fitted, drawn_facts, fit_frame, fit_page
+from pipeline.media.limits import FitOptions, need, page_limits, scaled, several_pages
 from pipeline.media.pdf import DPI, count_pages, drawn_page, is_pdf, page_sizes
 from pipeline.media.probe import Facts, facts, open_image
 from pipeline.media.tiff import page_frames

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.errors import Fault, refusal
+from pipeline.errors import refusal
 from pipeline.media import render
 from pipeline.media.formats import is_complete_file
-from pipeline.media.pdf import DPI
+from pipeline.media.limits import (
+    FitOptions,
+    encoded_size,
+    need,
+    page_limits,
+    scaled,
+    several_pages,
+    shown,
+    shrunk,
+)
 from pipeline.media.probe import Facts, facts, open_image
 from pipeline.media.render import Truncated
 from pipeline.types import MediaLimits
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-PAGES = "Local.Pages"
-"""The fault code for a document of several pages where one picture is expected."""
 
 # JPEG qualities, tried in turn until the bytes fit. Below 60, JPEG's blocks show, and fewer pixels look better.
 _QUALITIES = (92, 85, 75, 60)
@@ -30,24 +36,6 @@ LEAST_COMPRESSED = 65_536
 
 # zlib takes about 150 ms a megapixel. Above this size, a lossless copy takes too long and is unlikely to fit.
 _LOSSLESS_PIXELS = 4_000_000
-
-
-class FitOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How a job wants its pictures fitted.
-
-    `resize` "off" changes nothing, and refuses a picture beyond the limits. `upright`: turns pictures by their EXIF
-    orientation even if nothing else must change (for reading text, and for positions). `truncated` "send" also accepts
-    pictures that are cut off at their end. `dpi`: dots per inch at which the page of a PDF is drawn.
-    """
-
-    resize: Literal["fit", "off"] = "fit"
-    upright: bool = False
-    truncated: Truncated = "refuse"
-    dpi: int = DPI
-
-
-USUAL = FitOptions()
-"""The options of a job that sets none of them."""
 
 
 class Fitted(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,12 +81,6 @@ def fit(body: bytes, name: str, limits: MediaLimits, options: FitOptions) -> Fit
     return fitted
 
 
-def several_pages(name: str, pages: int) -> Fault:
-    """Returns the fault (code PAGES) for a document where one picture is expected."""
-    way = "ocr reads such a file when it is the row's only picture, ask takes its pages as pictures"
-    return Fault("rejected", PAGES, f"{name}: {pages} pages, and one picture is expected here; {way}")
-
-
 def fit_frame(body: bytes, name: str, limits: MediaLimits, options: FitOptions, frame: int) -> Fitted:
     """Does the same as `fit` for one directory of a TIFF (`frame` counts from 0). Always writes it anew, upright."""
     image = open_image(body, name)
@@ -124,32 +106,6 @@ def drawn_facts(width: int, height: int) -> Facts:
     return Facts(format="PDF", width=width, height=height, orientation=1, mode="RGB", bits=8, animated=False)
 
 
-def page_limits(limits: MediaLimits, options: FitOptions) -> MediaLimits:
-    """Returns the limits for a page, which is always written anew. `resize` "off" removes `useful_pixels`."""
-    return limits if options.resize == "fit" else msgspec.structs.replace(limits, useful_pixels=None)
-
-
-def need(
-    found: Facts, size: int, name: str, limits: MediaLimits, options: FitOptions
-) -> Literal["nothing", "useful", "all"]:
-    """Tells from the header how a picture of `size` bytes must change.
-
-    "nothing": no change. "useful": a downscale that only saves bytes. "all": the picture must be written anew.
-    Raises Fault if the header alone shows that the picture is refused.
-    """
-    _check_shape(found, name, limits)
-    beyond = next(_beyond(size, found, name, limits), None)
-    if options.resize == "off":
-        if beyond is not None:
-            raise beyond
-        return "nothing"
-    turned = options.upright and found.orientation != 1
-    if beyond or found.mode == "CMYK" or found.bits > 8 or found.animated or turned:
-        return "all"
-    useful = limits.useful_pixels is not None and found.width * found.height > limits.useful_pixels
-    return "useful" if useful else "nothing"
-
-
 def _is_uncompressed(body: bytes) -> bool:
     """Tells whether a large PNG stores its pixels without compression (RFC 1951 §3.2.4).
 
@@ -164,44 +120,6 @@ def _as_is(body: bytes, found: Facts) -> Fitted:
     return Fitted(
         body=body, format=found.format, width=width, height=height, original_width=width, original_height=height
     )
-
-
-def _check_shape(found: Facts, name: str, limits: MediaLimits) -> None:
-    """Raises Fault if a side is too short or the picture is too long for its width.
-
-    No fitting repairs these: enlarging invents pixels, and cropping or padding changes the picture.
-    """
-    short, long = sorted((found.width, found.height))
-    if limits.min_side is not None and short < limits.min_side:
-        raise refusal("TooSmall", f"{name}: {_size(found)}; the model takes sides of at least {limits.min_side} pixels")
-    if limits.max_ratio is not None and long > short * limits.max_ratio:
-        raise refusal("Ratio", f"{name}: {_size(found)}, {long / short:.1f}:1; the model takes {limits.max_ratio:g}:1")
-
-
-def _beyond(size: int, found: Facts, name: str, limits: MediaLimits) -> Iterator[Fault]:
-    """Yields a fault for each limit that the picture exceeds, and that a picture written anew can keep."""
-    if limits.formats is not None and found.format not in limits.formats:
-        taken = f"the model takes {', '.join(limits.formats)}"
-        more = "if the model takes it, list it in media.formats under [models]"
-        yield refusal("Format", f"{name}: {found.format}; {taken}; {more}")
-    pixels = found.width * found.height
-    if limits.max_pixels is not None and pixels > limits.max_pixels:
-        yield refusal(
-            "TooManyPixels",
-            f"{name}: {_size(found)} = {pixels:,} pixels; the model takes at most {limits.max_pixels:,}",
-        )
-    if limits.max_side is not None and max(found.width, found.height) > limits.max_side:
-        yield refusal("TooLongSide", f"{name}: {_size(found)}; the model takes sides up to {limits.max_side} pixels")
-    if limits.max_bytes is not None and size > limits.max_bytes:
-        yield refusal("TooLarge", f"{name}: {size:,} bytes; the model takes at most {limits.max_bytes:,}")
-    if limits.max_encoded_bytes is not None and encoded_size(size) > limits.max_encoded_bytes:
-        encoded = f"{encoded_size(size):,} bytes as base64"
-        yield refusal("TooLarge", f"{name}: {encoded}; the model takes at most {limits.max_encoded_bytes:,}")
-
-
-def encoded_size(size: int) -> int:
-    """Returns the bytes of the base64 form, with padding, of `size` bytes."""
-    return 4 * math.ceil(size / 3)
 
 
 def _remade(body: bytes, found: Facts, name: str, limits: MediaLimits, truncated: Truncated) -> Fitted:
@@ -236,7 +154,7 @@ def _written(image: render.Canvas, found: Facts, name: str, limits: MediaLimits,
         if (width, height) == before:
             break
     size = "" if original is None else f", {original:,} bytes"
-    raise refusal("TooLarge", f"{name}: {_size(found)}{size}; it cannot be made to fit {_said(limits)}")
+    raise refusal("TooLarge", f"{name}: {shown(found)}{size}; it cannot be made to fit {_said(limits)}")
 
 
 def _step(size: int | None, limits: MediaLimits) -> float:
@@ -246,31 +164,6 @@ def _step(size: int | None, limits: MediaLimits) -> float:
     if size is None or most is None:
         return 0.8
     return min(0.9, max(0.2, 0.95 * math.sqrt(most / size)))
-
-
-def scaled(width: int, height: int, limits: MediaLimits) -> tuple[int, int]:
-    """Returns the largest (width, height) of about the same shape within `max_pixels`, `useful_pixels`, `max_side`."""
-    areas = [most for most in (limits.max_pixels, limits.useful_pixels) if most is not None]
-    factor = min([1.0, *(math.sqrt(most / (width * height)) for most in areas)])
-    if limits.max_side is not None:
-        factor = min(factor, limits.max_side / max(width, height))
-    if factor >= 1:
-        return width, height
-    width, height = shrunk(width, height, factor, limits)
-    longest = max(1, min([max(width, height), *(most // min(width, height) for most in areas)]))
-    return min(width, longest), min(height, longest)  # changes only a line, whose short side stays at 1 pixel
-
-
-def shrunk(width: int, height: int, factor: float, limits: MediaLimits) -> tuple[int, int]:
-    """Returns both sides times `factor`, rounded down so that the area keeps to its bound; at least 1 pixel each.
-
-    If rounding makes the long side too long for `max_ratio`, the long side loses a pixel or two.
-    """
-    width, height = max(1, int(width * factor)), max(1, int(height * factor))
-    if limits.max_ratio is not None:
-        longest = max(1, int(min(width, height) * limits.max_ratio))
-        width, height = min(width, longest), min(height, longest)
-    return width, height
 
 
 def _plans(found: Facts, image: render.Canvas, limits: MediaLimits) -> Iterator[tuple[str, int]]:
@@ -293,10 +186,6 @@ def _bytes_fit(size: int, limits: MediaLimits) -> bool:
     if limits.max_bytes is not None and size > limits.max_bytes:
         return False
     return limits.max_encoded_bytes is None or encoded_size(size) <= limits.max_encoded_bytes
-
-
-def _size(found: Facts) -> str:
-    return f"{found.width}×{found.height}"
 
 
 def _said(limits: MediaLimits) -> str:

@@ -12,8 +12,9 @@ from pipeline.errors import Fault, refusal
 from pipeline.media.containers import VIDEO_FORMATS, check_audio, check_video, check_video_size
 from pipeline.media.documents import Document, document, fitted_page, one_page, page_name, previewed
 from pipeline.media.files import digest, file_size, read
-from pipeline.media.fit import USUAL, FitOptions, Fitted, fit, need, scaled, several_pages
+from pipeline.media.fit import Fitted, fit
 from pipeline.media.formats import AUDIO_FORMATS, IMAGE_FORMATS, is_cut
+from pipeline.media.limits import USUAL, FitOptions, need, scaled, several_pages
 from pipeline.media.pdf import is_pdf
 from pipeline.media.probe import probe
 from pipeline.media.redact import public

@@ -9,7 +9,7 @@ import msgspec
 
 from pipeline.errors import refusal
 from pipeline.job.load import LoadedJob
-from pipeline.media.fit import FitOptions
+from pipeline.media.limits import FitOptions
 from pipeline.media.pdf import DPI
 from pipeline.providers import Provider
 from pipeline.providers.budgets import budget_problem

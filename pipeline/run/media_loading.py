@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pipeline.errors import Fault
 from pipeline.media.documents import Document, document
-from pipeline.media.fit import PAGES
+from pipeline.media.limits import PAGES
 from pipeline.media.load import from_bytes, load, load_page, read
 from pipeline.media.redact import public
 from pipeline.run.context import JobContext

@@ -8,7 +8,7 @@ import msgspec
 
 from pipeline.errors import Fault
 from pipeline.manifest.row_media import expand_frames
-from pipeline.media.fit import PAGES
+from pipeline.media.limits import PAGES
 from pipeline.media.load import preview, preview_pages, previewed_document
 from pipeline.media.redact import public
 from pipeline.media.video_frames import FrameList

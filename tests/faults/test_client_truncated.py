@@ -11,7 +11,7 @@ from support.client import FAKE_KEY, KEY_NAME, Client, Seen, failures, found, se
 from support.pictures import drawn, encoded, inline, noise, opened
 
 from pipeline.errors import Fault
-from pipeline.media.fit import FitOptions
+from pipeline.media.limits import FitOptions
 from pipeline.media.load import from_bytes
 from pipeline.types import MediaLimits
 

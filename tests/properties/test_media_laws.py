@@ -8,7 +8,7 @@ from msgspec import structs
 from support.manifests import outcome
 from support.pictures import drawn, encoded, inline, opened, sound, turned
 
-from pipeline.media.fit import FitOptions, encoded_size, scaled
+from pipeline.media.limits import FitOptions, encoded_size, scaled
 from pipeline.media.load import from_bytes, load, preview
 from pipeline.types import Media, MediaLimits
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageCms
 from support.pictures import drawn, encoded, inline, noise, opened, turned
 
 from pipeline.errors import Fault
-from pipeline.media.fit import FitOptions
+from pipeline.media.limits import FitOptions
 from pipeline.media.load import from_bytes
 from pipeline.types import Loaded, MediaLimits
 

@@ -13,7 +13,7 @@ from support.pictures import drawn, encoded, inline, local, noise, png_header, s
 
 from pipeline.errors import Fault
 from pipeline.media import files
-from pipeline.media.fit import FitOptions
+from pipeline.media.limits import FitOptions
 from pipeline.media.load import digest, from_bytes, load, original_coordinates, preview
 from pipeline.media.probe import MAX_PIXELS, probe
 from pipeline.types import Loaded, Media, MediaLimits

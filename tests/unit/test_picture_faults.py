@@ -16,7 +16,7 @@ from PIL import Image, PngImagePlugin
 from support.pictures import drawn, encoded, inline, local, opened
 
 from pipeline.errors import Fault
-from pipeline.media.fit import FitOptions
+from pipeline.media.limits import FitOptions
 from pipeline.media.load import from_bytes, load, preview
 from pipeline.media.probe import probe
 from pipeline.offline.models.image import decode, header

@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 from support.client import CAT, FAKE_KEY, KEY_NAME, Client, Seen, ended, found, serving
 
 from pipeline.errors import Fault
-from pipeline.media.fit import FitOptions
+from pipeline.media.limits import FitOptions
 from pipeline.media.load import load as load_media
 from pipeline.media.refs import to_media, to_path
 from pipeline.offline.service_options import ServiceOptions
