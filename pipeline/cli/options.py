@@ -116,7 +116,7 @@ def _load(
 
 def settings_of(settings: tuple[str, ...]) -> dict[str, Any]:
     """Returns the settings of `--set` as overrides of a job. Raises JobError."""
-    from pipeline.job.load import parse_setting
+    from pipeline.job.overrides import parse_setting
 
     return dict(parse_setting(text) for text in settings)
 

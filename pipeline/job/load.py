@@ -6,7 +6,6 @@ import copy
 import os
 import re
 import shlex
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,9 @@ from pipeline.errors import JobError
 from pipeline.job.answer import resolved
 from pipeline.job.check import check, unknown_keys
 from pipeline.job.file import no_file_name, read
+from pipeline.job.overrides import NO_OPTIONS, JobOptions, override
 from pipeline.job.schema import JobFile
 from pipeline.job.shape import misfit
-from pipeline.job.values import for_message
 
 OFFLINE_SUFFIX = "-offline"
 KEPT_JOB = "job.toml"
@@ -94,9 +93,8 @@ def load(
     instead of the job's folder. Raises JobError with the key's path, what was found and what was expected.
     """
     name, path = str(path), _kept_job(Path(path))
-    return from_tables(
-        path, read(path), name=name, overrides=overrides, variables=variables, output=output, offline=offline
-    )
+    options = JobOptions(overrides=overrides or {}, variables=variables or {}, output=output, offline=offline)
+    return from_tables(path, read(path), name=name, options=options)
 
 
 def _kept_job(path: Path) -> Path:
@@ -106,31 +104,23 @@ def _kept_job(path: Path) -> Path:
     return kept if kept.is_file() and read(kept).get("output") == "." else path
 
 
-def from_tables(
-    path: Path,
-    tables: dict[str, Any],
-    *,
-    name: str,
-    overrides: Mapping[str, Any] | None = None,
-    variables: Mapping[str, str] | None = None,
-    output: str | Path | None = None,
-    offline: bool = False,
-) -> LoadedJob:
+def from_tables(path: Path, tables: dict[str, Any], *, name: str, options: JobOptions = NO_OPTIONS) -> LoadedJob:
     """Returns the job of these tables, as `load` does for tables from the file at `path`. name: the job as a command
     names it."""
     unchanged = copy.deepcopy(tables)
-    for key, value in (overrides or {}).items():
+    for key, value in options.overrides.items():
         override(tables, key, value)
-    job = _rooted(path, _answered(path, _job(path, tables)), variables or {})
+    variables = options.variables
+    job = _rooted(path, _answered(path, _job(path, tables)), variables)
     spec = LoadedJob(
         name=name,
         path=path,
         job=job,
-        manifest=_manifest(path, _fill(path, "manifest", job.source.path, variables or {})),
-        output=_output(path, _fill(path, "output", job.output, variables or {}), output, offline),
-        offline=offline,
-        base=_rooted(path, _base(path, unchanged, job), variables or {}) if overrides else job,
-        flags=_flags(overrides or {}, variables or {}, output, offline),
+        manifest=_manifest(path, _fill(path, "manifest", job.source.path, variables)),
+        output=_output(path, _fill(path, "output", job.output, variables), options),
+        offline=options.offline,
+        base=_rooted(path, _base(path, unchanged, job), variables) if options.overrides else job,
+        flags=options.flags,
         cache=None if job.dedupe.cache is None else Path(_absolute(path, job.dedupe.cache)),
     )
     check(spec.name, job)
@@ -139,21 +129,6 @@ def from_tables(
         if reason is not None:
             raise spec.fail(f"{key} {place}: {reason}")
     return spec
-
-
-def parse_setting(text: str) -> tuple[str, Any]:
-    """Splits `provider.model=qwen3-vl-plus` into (dotted key, value). The value is read as TOML if possible, else as
-    text.
-
-    Raises JobError without a `=`.
-    """
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise JobError(f"--set {text}: expected KEY=VALUE, such as provider.model=qwen3-vl-plus")
-    try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key.strip(), value
 
 
 def user_models() -> dict[str, dict[str, Any]]:
@@ -211,26 +186,6 @@ def _base(path: Path, tables: Mapping[str, Any], job: JobFile) -> JobFile:
         return job
 
 
-def override(tables: dict[str, Any], key: str, value: Any) -> None:
-    """Sets a dotted key in `tables`. A model's quoted name (models."a.b".price) is one part of the key."""
-    parts = [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|([^.]+)', key)]
-    table = tables
-    if parts[0] == "manifest" and len(parts) > 1 and isinstance(table.get("manifest"), str):
-        table["manifest"] = {"path": table["manifest"]}
-    for part in parts[:-1]:
-        inner = table.setdefault(part, {})
-        if not isinstance(inner, dict):
-            raise JobError(f"{key}: {part} is {for_message(inner)}, not a table")
-        table = inner
-    existing = table.get(parts[-1])
-    plain = os.fspath(value) if isinstance(value, os.PathLike) else value
-    if isinstance(value, Mapping) and isinstance(existing, dict):
-        for inner_key, inner_value in value.items():
-            override(existing, f'"{inner_key}"', inner_value)
-    else:
-        table[parts[-1]] = dict(value) if isinstance(value, Mapping) else plain
-
-
 def _fill(path: Path, key: str, text: str, variables: Mapping[str, str]) -> str:
     def value(match: re.Match[str]) -> str:
         name = match.group(1)
@@ -250,19 +205,9 @@ def _manifest(path: Path, place: str) -> str:
     return place if place.lstrip()[:4].lower() == "sql:" else _absolute(path, place)
 
 
-def _output(path: Path, place: str, instead: str | Path | None, offline: bool) -> Path:
+def _output(path: Path, place: str, options: JobOptions) -> Path:
+    instead = options.output
     if not (place if instead is None else os.fspath(instead)).strip():
         raise JobError(f"{path}: the output is empty; name a folder that belongs to this job alone")
     folder = Path(instead).expanduser().absolute() if instead is not None else Path(_absolute(path, place))
-    return folder.with_name(folder.name + OFFLINE_SUFFIX) if offline else folder
-
-
-def _flags(overrides: Mapping[str, Any], variables: Mapping[str, str], output: str | Path | None, offline: bool) -> str:
-    parts = ["--offline"] if offline else []
-    if output is not None:
-        parts += ["--output", str(output)]
-    for option, pairs in (("--set", overrides), ("--var", variables)):
-        for key, value in pairs.items():
-            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-            parts += [option, f"{key}={text}"]
-    return shlex.join(parts)
+    return folder.with_name(folder.name + OFFLINE_SUFFIX) if options.offline else folder

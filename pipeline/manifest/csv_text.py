@@ -19,7 +19,7 @@ from pipeline.manifest.columns import infer, positioned, refuse_repeated
 from pipeline.manifest.csv_records import CsvRecord, Records
 from pipeline.manifest.lines import lines, not_encoded, open_bytes, refuse_other
 from pipeline.manifest.record_reader import RecordReader
-from pipeline.manifest.rows import Shaper
+from pipeline.manifest.rows import Place, Shaper
 from pipeline.manifest.unused import kind_of_text
 from pipeline.types import Row
 
@@ -161,19 +161,19 @@ class CsvReader(RecordReader[CsvRecord]):
             )
         )
 
-    def row_maker(self, path: str) -> Callable[[int, str, str, CsvRecord], Row]:
+    def row_maker(self, path: str) -> Callable[[Place, CsvRecord], Row]:
         return functools.partial(self._row, self._headers[path])
 
-    def _row(self, header: Header, ordinal: int, where: str, line_id: str, record: CsvRecord) -> Row:
+    def _row(self, header: Header, place: Place, record: CsvRecord) -> Row:
         cells, problem = record
         if problem is None and not "".join(cells).isascii() and any(map(_is_broken, cells)):
             problem = "BadLine", not_encoded(_bytes(cells), self.encoding)
         if problem is not None:
-            return self.shaper.bad(ordinal, where, line_id, *problem)
+            return self.shaper.bad(place, *problem)
         if header.spaced:
             cells = [cell.strip(" ") for cell in cells]
         values = {name: cell or None for name, cell in zip(header.names, cells, strict=True)}
-        return self.shaper.row(ordinal, where, line_id, values, types=self._types)
+        return self.shaper.row(place, values, types=self._types)
 
 
 class TsvReader(CsvReader):

@@ -18,7 +18,7 @@ from pipeline.job.schema import JobFile
 from pipeline.manifest.arrow_rows import names_of, values_of
 from pipeline.manifest.ids import PathIds, column_of, paths_in
 from pipeline.manifest.open import Manifest
-from pipeline.manifest.rows import CURRENT_RULES, InputRules, Shaper
+from pipeline.manifest.rows import CURRENT_RULES, InputRules, Place, Shaper
 from pipeline.manifest.table_files import check_mapping
 from pipeline.media.paths import root_of
 from pipeline.media.python_images import file_of_array, file_of_image, is_image_array, is_pil
@@ -170,15 +170,15 @@ class MemoryManifest:
         for ordinal, values in enumerate(self._source()):
             if ordinal < start:
                 continue
-            where, line = f"row {ordinal + 1}", f"line:{ordinal + 1}"
+            place = Place(ordinal, f"row {ordinal + 1}", f"line:{ordinal + 1}")
             if isinstance(values, str):
                 values = {"image": values}
             if isinstance(values, Mapping):
-                row = self._shaper.row(ordinal, where, line, values)
+                row = self._shaper.row(place, values)
                 yield row if ids is None else ids.named(row, values)
             else:
                 message = f"found a {type(values).__name__}, expected a dict of columns or a path"
-                yield self._shaper.bad(ordinal, where, line, "BadLine", message)
+                yield self._shaper.bad(place, "BadLine", message)
 
 
 def from_table(table: Any, job: JobFile, base: str, rules: InputRules = CURRENT_RULES) -> Manifest:

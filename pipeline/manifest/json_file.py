@@ -13,7 +13,7 @@ from pipeline.manifest.fields import spans_lines
 from pipeline.manifest.jsonl import JsonlReader
 from pipeline.manifest.lines import MAX_LINE_BYTES, open_bytes, refuse_other
 from pipeline.manifest.record_reader import BadLine
-from pipeline.manifest.rows import Shaper
+from pipeline.manifest.rows import Place, Shaper
 from pipeline.types import Row
 
 _CHUNK = 1 << 18
@@ -110,13 +110,13 @@ class JsonReader(JsonlReader):
             for number, (item, problem) in enumerate(items(file, path), 1):
                 yield number, item if problem is None else BadLine(problem)
 
-    def row_maker(self, path: str) -> Callable[[int, str, str, Any], Row]:
+    def row_maker(self, path: str) -> Callable[[Place, Any], Row]:
         return super().row_maker(path) if path in self._lined else self._item
 
-    def _item(self, ordinal: int, where: str, line_id: str, record: bytes | BadLine) -> Row:
+    def _item(self, place: Place, record: bytes | BadLine) -> Row:
         if isinstance(record, BadLine):
-            return self.shaper.bad(ordinal, where, line_id, "BadLine", record.message)
-        return self.row("item", ordinal, where, line_id, record)
+            return self.shaper.bad(place, "BadLine", record.message)
+        return self.row("item", place, record)
 
 
 def _is_array(path: str, encoding: str | None) -> bool:

@@ -15,7 +15,7 @@ from pipeline.errors import ManifestError
 from pipeline.manifest.fields import spans_lines, without_none
 from pipeline.manifest.lines import TOO_LONG, filled_lines, not_encoded, open_bytes, refuse_other
 from pipeline.manifest.record_reader import RecordReader
-from pipeline.manifest.rows import Shaper
+from pipeline.manifest.rows import Place, Shaper
 from pipeline.types import Row
 
 _HEAD_BYTES = 1 << 20
@@ -35,24 +35,24 @@ class JsonlReader(RecordReader[Any]):
     def records(self, path: str) -> Iterator[tuple[int, Any]]:
         return filled_lines(path, self.encoding)
 
-    def row_maker(self, path: str) -> Callable[[int, str, str, Any], Row]:
+    def row_maker(self, path: str) -> Callable[[Place, Any], Row]:
         return functools.partial(self.row, "line")
 
-    def row(self, word: str, ordinal: int, where: str, line_id: str, record: bytes | None) -> Row:
+    def row(self, word: str, place: Place, record: bytes | None) -> Row:
         """Returns the row of a text that should be a JSON object. `word` names the record in messages: line or item."""
         shaper = self.shaper
         if record is None:
-            return shaper.bad(ordinal, where, line_id, "LineTooLong", TOO_LONG)
+            return shaper.bad(place, "LineTooLong", TOO_LONG)
         try:
             values = self._decode(record)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             changed = without_none(record) if isinstance(error, msgspec.DecodeError) else None
             if changed is not None:
-                return self.row(word, ordinal, where, line_id, changed)
-            return shaper.bad(ordinal, where, line_id, "BadLine", self._problem(word, record, error))
+                return self.row(word, place, changed)
+            return shaper.bad(place, "BadLine", self._problem(word, record, error))
         found = values.get(shaper.id_name)
         spelling = self._literal(record) if type(found) in (int, float) else None
-        return shaper.row(ordinal, where, line_id, values, spelling)
+        return shaper.row(place, values, spelling)
 
     def _problem(self, word: str, text: bytes, error: Exception) -> str:
         if isinstance(error, UnicodeError):

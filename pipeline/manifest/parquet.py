@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import ManifestError
 from pipeline.manifest.arrow_rows import names_of, values_of
 from pipeline.manifest.ids import PathIds, column_of
-from pipeline.manifest.rows import Shaper
+from pipeline.manifest.rows import Place, Shaper
 from pipeline.types import Row
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class ParquetReader:
                         number += 1
                         ordinal = first + number - 1
                         if ordinal >= start:
-                            row = self._shaper.row(ordinal, f"{name}:{number}", f"{prefix}{number}", values)
+                            row = self._shaper.row(Place(ordinal, f"{name}:{number}", f"{prefix}{number}"), values)
                             yield row if self._named is None else self._named.named(row, values)
             except (pa.ArrowException, OSError) as error:
                 raise ManifestError(f"{path}: damaged behind row {number}: {error}") from None

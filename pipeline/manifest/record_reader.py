@@ -10,7 +10,7 @@ import msgspec
 
 from pipeline.errors import ManifestError
 from pipeline.manifest.arrow_rows import plain, values_of
-from pipeline.manifest.rows import Shaper
+from pipeline.manifest.rows import Place, Shaper
 from pipeline.types import Row
 
 Record = TypeVar("Record")
@@ -44,8 +44,8 @@ class RecordReader(ABC, Generic[Record]):
         """Yields (line number from 1, record). Decodes as little as possible: rows before `start` are not needed."""
 
     @abstractmethod
-    def row_maker(self, path: str) -> Callable[[int, str, str, Record], Row]:
-        """Returns a function of (ordinal, where, line id, record) that makes a row of this file. A bad record becomes a
+    def row_maker(self, path: str) -> Callable[[Place, Record], Row]:
+        """Returns a function of (place, record) that makes a row of this file. A bad record becomes a
         row with a problem."""
 
     def read(self, path: str, name: str, start: int, first: int, prefix: str) -> Generator[Row, None, int]:
@@ -53,7 +53,7 @@ class RecordReader(ABC, Generic[Record]):
         ordinal, make = first, self.row_maker(path)
         for number, record in self.records(path):
             if ordinal >= start:
-                yield make(ordinal, f"{name}:{number}", f"{prefix}{number}", record)
+                yield make(Place(ordinal, f"{name}:{number}", f"{prefix}{number}"), record)
             ordinal += 1
         return ordinal
 
@@ -78,13 +78,13 @@ class LinesReader(RecordReader[BadLine | Mapping[str, Any]]):
         self._form = form
         self._lines = lines
 
-    def row_maker(self, path: str) -> Callable[[int, str, str, BadLine | Mapping[str, Any]], Row]:
+    def row_maker(self, path: str) -> Callable[[Place, BadLine | Mapping[str, Any]], Row]:
         return self._row
 
-    def _row(self, ordinal: int, where: str, line_id: str, record: BadLine | Mapping[str, Any]) -> Row:
+    def _row(self, place: Place, record: BadLine | Mapping[str, Any]) -> Row:
         if isinstance(record, BadLine):
-            return self.shaper.bad(ordinal, where, line_id, "BadLine", record.message)
-        return self.shaper.row(ordinal, where, line_id, record)
+            return self.shaper.bad(place, "BadLine", record.message)
+        return self.shaper.row(place, record)
 
     def records(self, path: str) -> Iterator[tuple[int, BadLine | Mapping[str, Any]]]:
         """Yields (line number, values as JSON would hold them, or a BadLine). Raises ManifestError if `lines` fails."""

@@ -70,6 +70,15 @@ class InputRules(msgspec.Struct, frozen=True, kw_only=True):
 CURRENT_RULES = InputRules()
 
 
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """Where a row stands. `ordinal`, `where`: see Row. `line`: the id of a row that cannot be read and has no id
+    (`line:17`)."""
+
+    ordinal: int
+    where: str
+    line: str
+
+
 class Shaper:
     """Makes Rows for one job. `base`: the manifest's folder (absolute), in which relative paths begin.
 
@@ -97,9 +106,7 @@ class Shaper:
 
     def row(
         self,
-        ordinal: int,
-        where: str,
-        line: str,
+        place: Place,
         values: Mapping[str, Any],
         literal: str | None = None,
         *,
@@ -108,19 +115,19 @@ class Shaper:
     ) -> Row:
         """Returns the row of one line.
 
-        `line`: the id of a row that cannot be read and has no id (`line:17`). `literal`: the spelling of the id if
-        `values` has a number there. `types`: turns the texts of the other columns into values. `extra`: columns that
-        are not in the line; None: those of the file's folders. If the line has a value for an `extra` column, the
-        line's value is taken. An `extra` column is a field only if the job's `[columns]` says so.
+        `literal`: the spelling of the id if `values` has a number there. `types`: turns the texts of the other columns
+        into values. `extra`: columns that are not in the line; None: those of the file's folders. If the line has a
+        value for an `extra` column, the line's value is taken. An `extra` column is a field only if
+        the job's `[columns]` says so.
         """
         if extra is None and self.partitions is not None:
-            extra = self.partitions.of(where.rpartition(":")[0])
+            extra = self.partitions.of(place.where.rpartition(":")[0])
         if extra:
             values, extra = self._joined(values, extra)
         try:
             ours, columns = self._sorted(values, types)
         except Fault as fault:
-            return self.bad(ordinal, where, line, fault.code.removeprefix("Local."), fault.message)
+            return self.bad(place, fault.code.removeprefix("Local."), fault.message)
         raw = values
         if extra:
             columns.update(extra)
@@ -135,15 +142,15 @@ class Shaper:
             parsed = self._parse(ours)
         except Fault as fault:
             return Row(
-                ordinal=ordinal,
-                where=where,
-                id=row_id or line,
+                ordinal=place.ordinal,
+                where=place.where,
+                id=row_id or place.line,
                 given=given,
                 columns=columns,
                 raw=raw,
                 problem=Problem(code=fault.code, message=fault.message),
             )
-        return Row(ordinal=ordinal, where=where, id=row_id, given=given, columns=columns, raw=raw, **parsed)
+        return Row(ordinal=place.ordinal, where=place.where, id=row_id, given=given, columns=columns, raw=raw, **parsed)
 
     def _joined(self, values: Mapping[str, Any], extra: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
         """Returns (the line's values with the `extra` columns that `[columns]` makes fields, the rest of `extra`)."""
@@ -191,11 +198,10 @@ class Shaper:
             ours = {field: value for field, value in ours.items() if field not in self._hidden}
         return derived_id(ours or values)
 
-    def bad(self, ordinal: int, where: str, line: str, name: str, message: str) -> Row:
+    def bad(self, place: Place, name: str, message: str) -> Row:
         """Returns the row for a line that cannot be read."""
-        return Row(
-            ordinal=ordinal, where=where, id=line, given=False, problem=Problem(code=f"Local.{name}", message=message)
-        )
+        problem = Problem(code=f"Local.{name}", message=message)
+        return Row(ordinal=place.ordinal, where=place.where, id=place.line, given=False, problem=problem)
 
     def _parse(self, ours: dict[str, Any]) -> dict[str, Any]:
         parsed: dict[str, Any] = {}

@@ -9,7 +9,7 @@ import msgspec
 
 from pipeline.errors import Fault
 from pipeline.manifest.kinds import kind_of
-from pipeline.manifest.rows import Shaper
+from pipeline.manifest.rows import Place, Shaper
 from pipeline.manifest.stems import Stem, columns, is_sidecar
 from pipeline.media.archive import Archive
 from pipeline.media.paths import DamagedArchive, Entry
@@ -53,12 +53,12 @@ class ShardRows:
         problem = _unwritable(id_) or _unwritable(where)
         if problem is not None:
             shown = _shown(id_, first)
-            return self._shaper.bad(ordinal, shown, shown, "BadName", problem)
+            return self._shaper.bad(Place(ordinal, shown, shown), "BadName", problem)
         try:
             extra, broken = self._columns(stem, inputs), None
         except Fault as fault:
             extra, broken = {}, Problem(code=fault.code, message=f"{where}: {fault.message}")
-        row = self._shaper.row(ordinal, where, id_, self._values(media), extra={**self._hive, **extra})
+        row = self._shaper.row(Place(ordinal, where, id_), self._values(media), extra={**self._hive, **extra})
         places = {self._reference(entry): entry for _, entry in stem.members}
         return msgspec.structs.replace(
             row,
@@ -83,7 +83,7 @@ class ShardRows:
         """Returns the row with a problem that stands for the part of the archive after the damage."""
         line = f"line:{self._name}@{damage.offset}"
         message = f"{self._name}: the archive is damaged, and what lies behind cannot be read: {damage.reason}"
-        return self._shaper.bad(ordinal, self._name, line, "DamagedArchive", message)
+        return self._shaper.bad(Place(ordinal, self._name, line), "DamagedArchive", message)
 
     def _media(self, stem: Stem, kind: MediaKind) -> list[tuple[str, Entry]]:
         """Returns the images or audio files of a stem: those named by the stem alone (`000.jpg`), else all

@@ -23,7 +23,7 @@ from pipeline.errors import ManifestError
 from pipeline.manifest.arrow_rows import values_of
 from pipeline.manifest.columns import positioned, refuse_repeated
 from pipeline.manifest.ids import PathIds, column_of, paths_in
-from pipeline.manifest.rows import Shaper
+from pipeline.manifest.rows import Place, Shaper
 from pipeline.manifest.table_files import check_mapping
 from pipeline.types import Row
 
@@ -205,7 +205,7 @@ class SqlManifest:
                     skipped = min(max(0, start - ordinal), batch.num_rows)
                     ordinal += skipped
                     for values in values_of(batch.slice(skipped)):
-                        row = self._shaper.row(ordinal, f"row {ordinal + 1}", f"line:{ordinal + 1}", values)
+                        row = self._shaper.row(Place(ordinal, f"row {ordinal + 1}", f"line:{ordinal + 1}"), values)
                         yield row if ids is None else ids.named(row, values)
                         ordinal += 1
         except (duckdb.Error, pa.ArrowException, OSError) as error:

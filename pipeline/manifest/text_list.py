@@ -10,7 +10,7 @@ import msgspec
 from pipeline.manifest.kinds import kind_of
 from pipeline.manifest.lines import TOO_LONG, filled_lines, not_encoded, refuse_other
 from pipeline.manifest.record_reader import RecordReader
-from pipeline.manifest.rows import Shaper
+from pipeline.manifest.rows import Place, Shaper
 from pipeline.media.redact import unsigned
 from pipeline.media.refs import is_remote
 from pipeline.types import Row
@@ -34,19 +34,19 @@ class ListReader(RecordReader[bytes | None]):
     def records(self, path: str) -> Iterator[tuple[int, bytes | None]]:
         return filled_lines(path, self.encoding)
 
-    def row_maker(self, path: str) -> Callable[[int, str, str, bytes | None], Row]:
+    def row_maker(self, path: str) -> Callable[[Place, bytes | None], Row]:
         return self._row
 
-    def _row(self, ordinal: int, where: str, line_id: str, record: bytes | None) -> Row:
+    def _row(self, place: Place, record: bytes | None) -> Row:
         shaper = self.shaper
         if record is None:
-            return shaper.bad(ordinal, where, line_id, "LineTooLong", TOO_LONG)
+            return shaper.bad(place, "LineTooLong", TOO_LONG)
         try:
             text = record.decode().strip()
         except UnicodeDecodeError:
-            return shaper.bad(ordinal, where, line_id, "BadLine", not_encoded(record, self.encoding))
+            return shaper.bad(place, "BadLine", not_encoded(record, self.encoding))
         kind = kind_of(text.split("?")[0].split("#")[0] if is_remote(text) else text)
-        row = shaper.row(ordinal, where, line_id, {self._names[kind or "image"]: text})
+        row = shaper.row(place, {self._names[kind or "image"]: text})
         return msgspec.structs.replace(row, id=_id(text) or row.id)
 
 

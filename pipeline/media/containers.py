@@ -9,8 +9,8 @@ import msgspec
 from pipeline.errors import refusal
 from pipeline.machine import pass_on
 from pipeline.media.files import MAX_FILE_BYTES
-from pipeline.media.fit import encoded_size
 from pipeline.media.formats import AUDIO_FORMATS, described, sniff
+from pipeline.media.limits import encoded_size
 from pipeline.types import MediaLimits
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-from typing import Literal
 
 import msgspec
 
 from pipeline.errors import refusal
-from pipeline.media.fit import Fitted, drawn_facts, fit_frame, fit_page, need, page_limits, scaled, several_pages
+from pipeline.media.fit import Fitted, drawn_facts, fit_frame, fit_page
+from pipeline.media.limits import FitOptions, need, page_limits, scaled, several_pages
 from pipeline.media.pdf import DPI, count_pages, drawn_page, is_pdf, page_sizes
 from pipeline.media.probe import Facts, facts, open_image
-from pipeline.media.render import Truncated
 from pipeline.media.tiff import page_frames
 from pipeline.types import MediaLimits
 
@@ -43,7 +42,7 @@ def document(body: bytes, name: str, dpi: int = DPI) -> Document | None:
     return Document(name=name, body=body, sha256=sha256, pages=len(frames), frames=frames) if len(frames) > 1 else None
 
 
-def one_page(body: bytes, name: str, limits: MediaLimits, resize: Literal["fit", "off"], dpi: int) -> Fitted:
+def one_page(body: bytes, name: str, limits: MediaLimits, options: FitOptions) -> Fitted:
     """Returns the only page of a PDF as a picture.
 
     Raises Fault PAGES if the PDF has more pages, and the same errors as `fitted_page`.
@@ -51,23 +50,20 @@ def one_page(body: bytes, name: str, limits: MediaLimits, resize: Literal["fit",
     pages = count_pages(body, name)
     if pages > 1:
         raise several_pages(name, pages)
-    return fitted_page(Document(name=name, body=body, sha256="", pages=pages, dpi=dpi), 0, limits, resize)
+    return fitted_page(Document(name=name, body=body, sha256="", pages=pages, dpi=options.dpi), 0, limits, options)
 
 
-def fitted_page(
-    document: Document, index: int, limits: MediaLimits, resize: Literal["fit", "off"], truncated: Truncated = "refuse"
-) -> Fitted:
+def fitted_page(document: Document, index: int, limits: MediaLimits, options: FitOptions) -> Fitted:
     """Returns a page (`index` counts from 0) as it may be sent, upright.
 
     Raises the same errors as `fit` and `pdf.drawn_page`.
     """
     name = page_name(document.name, index)
     if document.frames:
-        frame = document.frames[index]
-        return fit_frame(document.body, name, limits, frame, resize=resize, truncated=truncated)
+        return fit_frame(document.body, name, limits, options, document.frames[index])
     if not 0 <= index < document.pages:
         raise refusal("DamagedPicture", f"{document.name}: the PDF has no pages")
-    return fit_page(drawn_page(document.body, document.name, index, document.dpi), name, limits, resize=resize)
+    return fit_page(drawn_page(document.body, document.name, index, document.dpi), name, limits, options)
 
 
 def page_name(name: str, index: int) -> str:
@@ -75,12 +71,14 @@ def page_name(name: str, index: int) -> str:
     return f"{name}#page={index + 1}"
 
 
-def previewed(document: Document, limits: MediaLimits, resize: Literal["fit", "off"]) -> list[tuple[int, int]]:
+def previewed(document: Document, limits: MediaLimits, options: FitOptions) -> list[tuple[int, int]]:
     """Returns (width, height) of each page as it would be sent, from headers alone. Raises Fault as `fit.need`."""
     found = []
     for index, page in enumerate(_facts(document)):
-        any_form = msgspec.structs.replace(page_limits(limits, resize), formats=None)
-        needed = need(page, 0, page_name(document.name, index), any_form, resize=resize, upright=True)
+        any_form = msgspec.structs.replace(page_limits(limits, options), formats=None)
+        needed = need(
+            page, 0, page_name(document.name, index), any_form, msgspec.structs.replace(options, upright=True)
+        )
         size = page.upright_width, page.upright_height
         found.append(size if needed == "nothing" else scaled(*size, limits))
     return found

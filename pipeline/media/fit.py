@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.errors import Fault, refusal
+from pipeline.errors import refusal
 from pipeline.media import render
 from pipeline.media.formats import is_complete_file
+from pipeline.media.limits import (
+    FitOptions,
+    encoded_size,
+    need,
+    page_limits,
+    scaled,
+    several_pages,
+    shown,
+    shrunk,
+)
 from pipeline.media.probe import Facts, facts, open_image
 from pipeline.media.render import Truncated
 from pipeline.types import MediaLimits
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-PAGES = "Local.Pages"
-"""The fault code for a document of several pages where one picture is expected."""
 
 # JPEG qualities, tried in turn until the bytes fit. Below 60, JPEG's blocks show, and fewer pixels look better.
 _QUALITIES = (92, 85, 75, 60)
@@ -47,19 +54,9 @@ class Fitted(msgspec.Struct, frozen=True, kw_only=True):
     changed: str | None = None
 
 
-def fit(
-    body: bytes,
-    name: str,
-    limits: MediaLimits,
-    *,
-    resize: Literal["fit", "off"],
-    upright: bool = False,
-    truncated: Truncated = "refuse",
-) -> Fitted:
+def fit(body: bytes, name: str, limits: MediaLimits, options: FitOptions) -> Fitted:
     """Returns the picture as it may be sent.
 
-    `resize` "off" changes nothing, and refuses a picture beyond the limits. `truncated` "send" accepts a picture that
-    is cut off at its end.
     `resize` "fit" writes these pictures anew: a format that the model does not take; too many bytes or pixels, or too
     long a side; CMYK and 16-bit pictures, which readers often turn into wrong colours or plain white; animations (only
     the first frame is kept); with `upright`, pictures that need turning. It also writes anew pictures with more pixels
@@ -71,75 +68,42 @@ def fit(
     found = facts(open_image(body, name))
     if found.pages > 1:
         raise several_pages(name, found.pages)
-    needed = need(found, len(body), name, limits, resize=resize, upright=upright)  # before decoding, as a plan does
+    needed = need(found, len(body), name, limits, options)  # before decoding, as a plan does
     if needed != "all" and is_complete_file(body, found.format) is not True:
-        render.verify(body, name, truncated)
-    if needed == "nothing" and resize == "fit" and found.format == "PNG" and _is_uncompressed(body):
+        render.verify(body, name, options.truncated)
+    if needed == "nothing" and options.resize == "fit" and found.format == "PNG" and _is_uncompressed(body):
         needed = "useful"
     if needed == "nothing":
         return _as_is(body, found)
-    fitted = _remade(body, found, name, limits, truncated)
+    fitted = _remade(body, found, name, limits, options.truncated)
     if needed == "useful" and len(fitted.body) >= len(body):
         return _as_is(body, found)  # no bytes are saved: the service can downscale it
     return fitted
 
 
-def several_pages(name: str, pages: int) -> Fault:
-    """Returns the fault (code PAGES) for a document where one picture is expected."""
-    way = "ocr reads such a file when it is the row's only picture, ask takes its pages as pictures"
-    return Fault("rejected", PAGES, f"{name}: {pages} pages, and one picture is expected here; {way}")
-
-
-def fit_frame(
-    body: bytes, name: str, limits: MediaLimits, frame: int, *, resize: Literal["fit", "off"], truncated: Truncated
-) -> Fitted:
+def fit_frame(body: bytes, name: str, limits: MediaLimits, options: FitOptions, frame: int) -> Fitted:
     """Does the same as `fit` for one directory of a TIFF (`frame` counts from 0). Always writes it anew, upright."""
     image = open_image(body, name)
     try:
         image.seek(frame)
     except Exception as error:  # a decoder may raise nearly anything on hostile bytes
         raise refusal("DamagedPicture", f"{name}: the page cannot be read ({error})") from None
-    found, limits = facts(image), page_limits(limits, resize)
-    need(found, 0, name, msgspec.structs.replace(limits, formats=None), resize=resize)
+    found, limits = facts(image), page_limits(limits, options)
+    need(found, 0, name, msgspec.structs.replace(limits, formats=None), options)
     size = scaled(found.upright_width, found.upright_height, limits)
-    return _written(render.decoded(body, name, found, size, truncated, frame), found, name, limits)
+    return _written(render.decoded(body, name, found, size, options.truncated, frame), found, name, limits)
 
 
-def fit_page(image: Image, name: str, limits: MediaLimits, *, resize: Literal["fit", "off"]) -> Fitted:
+def fit_page(image: Image, name: str, limits: MediaLimits, options: FitOptions) -> Fitted:
     """Does the same as `fit` for the picture of a page that was drawn here, in RGB. Always writes it anew."""
-    found, limits = drawn_facts(*image.size), page_limits(limits, resize)
-    need(found, 0, name, msgspec.structs.replace(limits, formats=None), resize=resize)
+    found, limits = drawn_facts(*image.size), page_limits(limits, options)
+    need(found, 0, name, msgspec.structs.replace(limits, formats=None), options)
     return _written(render.drawn(image, found), found, name, limits)
 
 
 def drawn_facts(width: int, height: int) -> Facts:
     """Returns the facts of a page that was drawn here. Sizes are in pixels."""
     return Facts(format="PDF", width=width, height=height, orientation=1, mode="RGB", bits=8, animated=False)
-
-
-def page_limits(limits: MediaLimits, resize: Literal["fit", "off"]) -> MediaLimits:
-    """Returns the limits for a page, which is always written anew. `resize` "off" removes `useful_pixels`."""
-    return limits if resize == "fit" else msgspec.structs.replace(limits, useful_pixels=None)
-
-
-def need(
-    found: Facts, size: int, name: str, limits: MediaLimits, *, resize: Literal["fit", "off"], upright: bool = False
-) -> Literal["nothing", "useful", "all"]:
-    """Tells from the header how a picture of `size` bytes must change.
-
-    "nothing": no change. "useful": a downscale that only saves bytes. "all": the picture must be written anew.
-    Raises Fault if the header alone shows that the picture is refused.
-    """
-    _check_shape(found, name, limits)
-    beyond = next(_beyond(size, found, name, limits), None)
-    if resize == "off":
-        if beyond is not None:
-            raise beyond
-        return "nothing"
-    if beyond or found.mode == "CMYK" or found.bits > 8 or found.animated or (upright and found.orientation != 1):
-        return "all"
-    useful = limits.useful_pixels is not None and found.width * found.height > limits.useful_pixels
-    return "useful" if useful else "nothing"
 
 
 def _is_uncompressed(body: bytes) -> bool:
@@ -156,44 +120,6 @@ def _as_is(body: bytes, found: Facts) -> Fitted:
     return Fitted(
         body=body, format=found.format, width=width, height=height, original_width=width, original_height=height
     )
-
-
-def _check_shape(found: Facts, name: str, limits: MediaLimits) -> None:
-    """Raises Fault if a side is too short or the picture is too long for its width.
-
-    No fitting repairs these: enlarging invents pixels, and cropping or padding changes the picture.
-    """
-    short, long = sorted((found.width, found.height))
-    if limits.min_side is not None and short < limits.min_side:
-        raise refusal("TooSmall", f"{name}: {_size(found)}; the model takes sides of at least {limits.min_side} pixels")
-    if limits.max_ratio is not None and long > short * limits.max_ratio:
-        raise refusal("Ratio", f"{name}: {_size(found)}, {long / short:.1f}:1; the model takes {limits.max_ratio:g}:1")
-
-
-def _beyond(size: int, found: Facts, name: str, limits: MediaLimits) -> Iterator[Fault]:
-    """Yields a fault for each limit that the picture exceeds, and that a picture written anew can keep."""
-    if limits.formats is not None and found.format not in limits.formats:
-        taken = f"the model takes {', '.join(limits.formats)}"
-        more = "if the model takes it, list it in media.formats under [models]"
-        yield refusal("Format", f"{name}: {found.format}; {taken}; {more}")
-    pixels = found.width * found.height
-    if limits.max_pixels is not None and pixels > limits.max_pixels:
-        yield refusal(
-            "TooManyPixels",
-            f"{name}: {_size(found)} = {pixels:,} pixels; the model takes at most {limits.max_pixels:,}",
-        )
-    if limits.max_side is not None and max(found.width, found.height) > limits.max_side:
-        yield refusal("TooLongSide", f"{name}: {_size(found)}; the model takes sides up to {limits.max_side} pixels")
-    if limits.max_bytes is not None and size > limits.max_bytes:
-        yield refusal("TooLarge", f"{name}: {size:,} bytes; the model takes at most {limits.max_bytes:,}")
-    if limits.max_encoded_bytes is not None and encoded_size(size) > limits.max_encoded_bytes:
-        encoded = f"{encoded_size(size):,} bytes as base64"
-        yield refusal("TooLarge", f"{name}: {encoded}; the model takes at most {limits.max_encoded_bytes:,}")
-
-
-def encoded_size(size: int) -> int:
-    """Returns the bytes of the base64 form, with padding, of `size` bytes."""
-    return 4 * math.ceil(size / 3)
 
 
 def _remade(body: bytes, found: Facts, name: str, limits: MediaLimits, truncated: Truncated) -> Fitted:
@@ -228,7 +154,7 @@ def _written(image: render.Canvas, found: Facts, name: str, limits: MediaLimits,
         if (width, height) == before:
             break
     size = "" if original is None else f", {original:,} bytes"
-    raise refusal("TooLarge", f"{name}: {_size(found)}{size}; it cannot be made to fit {_said(limits)}")
+    raise refusal("TooLarge", f"{name}: {shown(found)}{size}; it cannot be made to fit {_said(limits)}")
 
 
 def _step(size: int | None, limits: MediaLimits) -> float:
@@ -238,31 +164,6 @@ def _step(size: int | None, limits: MediaLimits) -> float:
     if size is None or most is None:
         return 0.8
     return min(0.9, max(0.2, 0.95 * math.sqrt(most / size)))
-
-
-def scaled(width: int, height: int, limits: MediaLimits) -> tuple[int, int]:
-    """Returns the largest (width, height) of about the same shape within `max_pixels`, `useful_pixels`, `max_side`."""
-    areas = [most for most in (limits.max_pixels, limits.useful_pixels) if most is not None]
-    factor = min([1.0, *(math.sqrt(most / (width * height)) for most in areas)])
-    if limits.max_side is not None:
-        factor = min(factor, limits.max_side / max(width, height))
-    if factor >= 1:
-        return width, height
-    width, height = shrunk(width, height, factor, limits)
-    longest = max(1, min([max(width, height), *(most // min(width, height) for most in areas)]))
-    return min(width, longest), min(height, longest)  # changes only a line, whose short side stays at 1 pixel
-
-
-def shrunk(width: int, height: int, factor: float, limits: MediaLimits) -> tuple[int, int]:
-    """Returns both sides times `factor`, rounded down so that the area keeps to its bound; at least 1 pixel each.
-
-    If rounding makes the long side too long for `max_ratio`, the long side loses a pixel or two.
-    """
-    width, height = max(1, int(width * factor)), max(1, int(height * factor))
-    if limits.max_ratio is not None:
-        longest = max(1, int(min(width, height) * limits.max_ratio))
-        width, height = min(width, longest), min(height, longest)
-    return width, height
 
 
 def _plans(found: Facts, image: render.Canvas, limits: MediaLimits) -> Iterator[tuple[str, int]]:
@@ -285,10 +186,6 @@ def _bytes_fit(size: int, limits: MediaLimits) -> bool:
     if limits.max_bytes is not None and size > limits.max_bytes:
         return False
     return limits.max_encoded_bytes is None or encoded_size(size) <= limits.max_encoded_bytes
-
-
-def _size(found: Facts) -> str:
-    return f"{found.width}×{found.height}"
 
 
 def _said(limits: MediaLimits) -> str:

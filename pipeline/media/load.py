@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from typing import Literal
 
 import msgspec
 
@@ -13,9 +12,10 @@ from pipeline.errors import Fault, refusal
 from pipeline.media.containers import VIDEO_FORMATS, check_audio, check_video, check_video_size
 from pipeline.media.documents import Document, document, fitted_page, one_page, page_name, previewed
 from pipeline.media.files import digest, file_size, read
-from pipeline.media.fit import Fitted, fit, need, scaled, several_pages
+from pipeline.media.fit import Fitted, fit
 from pipeline.media.formats import AUDIO_FORMATS, IMAGE_FORMATS, is_cut
-from pipeline.media.pdf import DPI, is_pdf
+from pipeline.media.limits import USUAL, FitOptions, need, scaled, several_pages
+from pipeline.media.pdf import is_pdf
 from pipeline.media.probe import probe
 from pipeline.media.redact import public
 from pipeline.types import Loaded, Media, MediaLimits
@@ -25,22 +25,11 @@ __all__ = ["digest", "from_bytes", "load", "read"]
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\]")
 
 
-def load(
-    media: Media,
-    limits: MediaLimits,
-    *,
-    resize: Literal["fit", "off"] = "fit",
-    confine: str | None = None,
-    upright: bool = False,
-    truncated: Literal["refuse", "send"] = "refuse",
-    dpi: int = DPI,
-) -> Loaded:
+def load(media: Media, limits: MediaLimits, options: FitOptions = USUAL, *, confine: str | None = None) -> Loaded:
     """Returns what goes to the service for `media`: the unchanged URL (http, https, oss), or bytes fitted to `limits`.
 
     `confine`: the manifest's folder (`Manifest.root`). A relative reference must not lead out of this folder through
-    links. An absolute path may: the user named that place explicitly. `upright`: turns pictures by their EXIF
-    orientation even if nothing else must change (for reading text, and for positions). `truncated` "send" also accepts
-    pictures that are cut off at their end. `dpi`: dots per inch at which the page of a PDF is drawn.
+    links. An absolute path may: the user named that place explicitly.
     Blocking: run it in a thread.
     Raises Fault `rejected` with a code `Local.…`; its message gives the numbers and the file's public name.
     """
@@ -48,21 +37,10 @@ def load(
         return Loaded(kind=media.kind, source=public(media), url=media.url)
     if media.kind == "video" and media.path is not None:
         check_video_size(file_size(media), public(media), limits)
-    return from_bytes(
-        read(media, confine=confine), media, limits, resize=resize, upright=upright, truncated=truncated, dpi=dpi
-    )
+    return from_bytes(read(media, confine=confine), media, limits, options)
 
 
-def from_bytes(
-    body: bytes,
-    media: Media,
-    limits: MediaLimits,
-    *,
-    resize: Literal["fit", "off"] = "fit",
-    upright: bool = False,
-    truncated: Literal["refuse", "send"] = "refuse",
-    dpi: int = DPI,
-) -> Loaded:
+def from_bytes(body: bytes, media: Media, limits: MediaLimits, options: FitOptions = USUAL) -> Loaded:
     """Does the same as `load` for bytes that are already here (of a URL's picture that this program has fetched)."""
     source = public(media)
     sha256 = hashlib.sha256(body).hexdigest()
@@ -83,29 +61,19 @@ def from_bytes(
     if media.kind == "video":
         ending, mime = VIDEO_FORMATS[check_video(body, source, limits)]
         return Loaded(kind="video", source=source, body=body, mime=mime, name=_name(media, ending), sha256=sha256)
-    if is_pdf(body):
-        fitted = one_page(body, source, limits, resize, dpi)
-    else:
-        fitted = fit(body, source, limits, resize=resize, upright=upright, truncated=truncated)
-    cut = truncated == "send" and is_cut(body)
+    fitted = one_page(body, source, limits, options) if is_pdf(body) else fit(body, source, limits, options)
+    cut = options.truncated == "send" and is_cut(body)
     return msgspec.structs.replace(_image(media, fitted, source), sha256=sha256, cut=cut)
 
 
-def load_page(
-    document: Document,
-    index: int,
-    limits: MediaLimits,
-    *,
-    resize: Literal["fit", "off"] = "fit",
-    truncated: Literal["refuse", "send"] = "refuse",
-) -> Loaded:
+def load_page(document: Document, index: int, limits: MediaLimits, options: FitOptions) -> Loaded:
     """Returns a page of a document in the form that `load` returns for a picture.
 
     `index` counts from 0; `page` of the result counts from 1. `sha256` is of the whole file.
     Blocking. Raises the same errors as `load`.
     """
     media = Media(kind="image", ref=document.name, path=document.name)
-    fitted = fitted_page(document, index, limits, resize, truncated)
+    fitted = fitted_page(document, index, limits, options)
     loaded = _image(media, fitted, page_name(document.name, index))
     name, dot, ending = (loaded.name or "").rpartition(".")
     return msgspec.structs.replace(
@@ -138,13 +106,7 @@ def _name(media: Media, ending: str) -> str:
 
 
 def preview(
-    media: Media,
-    limits: MediaLimits,
-    *,
-    resize: Literal["fit", "off"] = "fit",
-    confine: str | None = None,
-    upright: bool = False,
-    dpi: int = DPI,
+    media: Media, limits: MediaLimits, options: FitOptions = USUAL, *, confine: str | None = None
 ) -> tuple[int, int] | None:
     """Returns (width, height) in pixels of the picture that would be sent; None for a URL, whose file is not here.
 
@@ -156,15 +118,15 @@ def preview(
     try:
         found = probe(media, confine=confine)
     except Fault as fault:
-        if fault.code != "Local.NotAPicture" or (document := previewed_document(media, confine, dpi)) is None:
+        if fault.code != "Local.NotAPicture" or (document := previewed_document(media, confine, options.dpi)) is None:
             raise
         if document.pages > 1:
             raise several_pages(document.name, document.pages) from None
-        return previewed(document, limits, resize)[0]
+        return previewed(document, limits, options)[0]
     if found.pages > 1:
         raise several_pages(public(media), found.pages)
     size = len(media.data) if media.data is not None else file_size(media)
-    needed = need(found, size, public(media), limits, resize=resize, upright=upright)
+    needed = need(found, size, public(media), limits, options)
     width, height = found.upright_width, found.upright_height
     return (width, height) if needed == "nothing" else scaled(width, height, limits)
 
@@ -177,11 +139,11 @@ def previewed_document(media: Media, confine: str | None, dpi: int) -> Document 
     return document(read(media, confine=confine), public(media), dpi)
 
 
-def preview_pages(limits: MediaLimits, found: Document, resize: Literal["fit", "off"]) -> list[Loaded]:
+def preview_pages(found: Document, limits: MediaLimits, options: FitOptions) -> list[Loaded]:
     """Returns the pages of a document as they would be sent, without bytes. Raises the same errors as `preview`."""
     return [
         Loaded(kind="image", source=page_name(found.name, index), url="", width=width, height=height, page=index + 1)
-        for index, (width, height) in enumerate(previewed(found, limits, resize))
+        for index, (width, height) in enumerate(previewed(found, limits, options))
     ]
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -20,6 +19,18 @@ class FrameList(msgspec.Struct, frozen=True, kw_only=True):
     fps: float
 
 
+class FrameOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Which frames are taken out of a video: `least` to `most` frames, chosen `by` time or by scene (`take_frames`).
+
+    `max_pixels`: the largest area of a frame; None: the size of the video.
+    """
+
+    most: int
+    least: int
+    by: Literal["time", "scene"]
+    max_pixels: int | None
+
+
 def require_video() -> None:
     """Raises MissingExtra if PyAV is not installed."""
     from pipeline.media.video_file import require_video as require
@@ -28,31 +39,23 @@ def require_video() -> None:
 
 
 def frames_of(
-    video: Media,
-    body: bytes | None,
-    *,
-    most: int,
-    least: int,
-    by: Literal["time", "scene"],
-    max_pixels: int | None,
-    confine: str | None,
+    video: Media, body: bytes | None, options: FrameOptions, *, confine: str | None
 ) -> tuple[Loaded, FrameList]:
-    """Returns the video itself (only its hash, no bytes), and `least` to `most` frames of the video. Blocking.
+    """Returns the video itself (only its hash, no bytes), and frames of the video. Blocking.
 
-    `body`: the bytes, if they are already here. `max_pixels`: the largest area of a frame. The source of a frame is the
-    video's reference, followed by `#t=<seconds>`. Raises the same errors as `take_frames` (MissingExtra without
-    PyAV) and `files.opened`.
+    `body`: the bytes, if they are already here. The source of a frame is the video's reference, followed by
+    `#t=<seconds>`. Raises the same errors as `take_frames` (MissingExtra without PyAV) and `files.opened`.
     """
     from pipeline.media.video import take_frames
 
     sha256 = hashlib.sha256(body).hexdigest() if body is not None else digest(video, confine=confine)
     source = public(video)
-    take = functools.partial(take_frames, most=most, least=least, by=by, max_pixels=max_pixels, name=source)
+    wanted: dict[str, Any] = msgspec.structs.asdict(options)
     if video.member is not None and body is None:
         with opened(video, confine) as file:
-            taken = take(file)
+            taken = take_frames(file, **wanted, name=source)
     else:
-        taken = take(body or video.data or on_disk(video.path or "") or b"")
+        taken = take_frames(body or video.data or on_disk(video.path or "") or b"", **wanted, name=source)
     named = video.member.name if video.member is not None else source
     stem = named.rpartition("/")[2].rpartition(".")[0] or "video"
     frames = tuple(

@@ -91,11 +91,10 @@ def fault(
     *,
     model: Model | None = None,
     reply: Reply | None = None,
-    http_status: int | None = None,
 ) -> Fault:
     """Returns the Fault for an error that a service reported. The message is cleaned of keys, data and signed queries.
 
-    http_status: the status that the fault reports. By default: `status`, or the status in the body under a 2xx.
+    The fault reports `status`, or the status in the body under a 2xx.
     """
     kind, retry = classify(service, status, info)
     stated = hints.read(headers)
@@ -112,7 +111,7 @@ def fault(
         kind,
         clean(code, 120),
         message,
-        http_status=http_status or told,
+        http_status=told,
         retry=retry,
         retry_after=stated.wait if retry in ("yes", "once") else None,
         request_id=info.request_id or headers.get("x-request-id"),

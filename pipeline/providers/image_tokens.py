@@ -9,11 +9,45 @@ up. The expected count follows `smart_resize`. The largest count is the larger o
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
 
 from pipeline.providers.models import TokenRule
 
 Reading = Literal["least", "expected", "most"]
+
+
+class PixelOptions(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a request says about the sizes to which the service scales pictures and frames. None: the rule's number.
+
+    `high_resolution`: `vl_high_resolution_images`, which goes before `max_pixels` for pictures. `total_pixels`: of all
+    frames of a list together.
+    """
+
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    total_pixels: int | None = None
+    high_resolution: bool = False
+
+
+UNSAID = PixelOptions()
+"""The options of a request that says nothing about sizes."""
+
+
+def pixel_options(parameters: Mapping[str, Any]) -> PixelOptions:
+    """Returns the options among the parameters of a request. A value that is no positive integer is left out."""
+    return PixelOptions(
+        min_pixels=_integer(parameters.get("min_pixels")),
+        max_pixels=_integer(parameters.get("max_pixels")),
+        total_pixels=_integer(parameters.get("total_pixels")),
+        high_resolution=parameters.get("vl_high_resolution_images") is True,
+    )
+
+
+def _integer(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
 def fitted(width: int, height: int, patch: int, least: int, most: float) -> tuple[int, int]:
@@ -47,27 +81,27 @@ def image_tokens(
     width: int,
     height: int,
     rule: TokenRule | None,
+    options: PixelOptions = UNSAID,
     *,
-    high_resolution: bool = False,
-    min_pixels: int | None = None,
-    max_pixels: int | None = None,
     reading: Reading = "expected",
 ) -> int | None:
     """Returns the `image_tokens` of one picture as the reply will state them, or None if no rule is known.
 
-    width, height: pixels of the picture that is sent. high_resolution: `vl_high_resolution_images`, which goes before
-    `max_pixels`. The input tokens of the reply also include the markers of the family.
+    width, height: pixels of the picture that is sent. The input tokens of the reply also include the markers of the
+    family.
     """
     if rule is None or width < 1 or height < 1:
         return None
-    most = image_cap(rule, high_resolution, max_pixels)
-    counted = _patches((width, height), rule.patch, min_pixels or rule.min_pixels, most, reading)
+    most = image_cap(rule, options)
+    counted = _patches((width, height), rule.patch, options.min_pixels or rule.min_pixels, most, reading)
     return counted + stated_markers(rule)
 
 
-def image_cap(rule: TokenRule, high_resolution: bool, max_pixels: int | None) -> int:
+def image_cap(rule: TokenRule, options: PixelOptions) -> int:
     """Returns the largest area in pixels to which the service scales a picture."""
-    return rule.hard_max_pixels if high_resolution else min(max_pixels or rule.max_pixels, rule.hard_max_pixels)
+    if options.high_resolution:
+        return rule.hard_max_pixels
+    return min(options.max_pixels or rule.max_pixels, rule.hard_max_pixels)
 
 
 def stated_markers(rule: TokenRule) -> int:
@@ -78,9 +112,8 @@ def stated_markers(rule: TokenRule) -> int:
 def video_tokens(
     sizes: list[tuple[int, int]],
     rule: TokenRule | None,
+    options: PixelOptions = UNSAID,
     *,
-    max_pixels: int | None = None,
-    total: int | None = None,
     reading: Reading = "expected",
 ) -> int | None:
     """Returns the `video_tokens` of a frame list of (width, height), or None if no rule is known.
@@ -91,17 +124,17 @@ def video_tokens(
     """
     if rule is None or not sizes or rule.frame_max_pixels is None:
         return None
-    most = frame_cap(rule, len(sizes), max_pixels, total)
+    most = frame_cap(rule, len(sizes), options)
     least = rule.frame_min_pixels or rule.min_pixels
     counted = sizes if reading == "most" else sizes[:1]
     patches = max(_patches(size, rule.patch, least, most, reading) for size in set(counted))
     return math.ceil(len(sizes) / rule.frame_group) * patches + stated_markers(rule)
 
 
-def frame_cap(rule: TokenRule, count: int, max_pixels: int | None, total: int | None) -> float:
+def frame_cap(rule: TokenRule, count: int, options: PixelOptions) -> float:
     """Returns the largest area in pixels to which the service scales each of `count` frames."""
-    most: float = max_pixels or rule.frame_max_pixels or rule.max_pixels
-    whole = total or rule.total_pixels
+    most: float = options.max_pixels or rule.frame_max_pixels or rule.max_pixels
+    whole = options.total_pixels or rule.total_pixels
     if whole is None:
         return most
     least = rule.frame_min_pixels or rule.min_pixels

@@ -64,7 +64,7 @@ def _inner(table: Mapping[str, Any], bound: Bound) -> list[str]:
         if known is not None:
             found.extend(f"{key}: {problem}" for problem in outside(value, known))
         elif (near := meant(key, bound.fields)) is not None:
-            found.append(f"{key}: unknown name; did you mean {near!r}?")
+            found.append(f'{key}: unknown name; did you mean "{near}"?')
     missing = [] if found else [key for key in bound.required if key not in table]
     return found + [f"{table!r} lacks {key!r}" for key in missing]
 

@@ -43,7 +43,7 @@ def check_parameters(parameters: Mapping[str, Any], model: Model, endpoint: Endp
         elif bound is not None:
             found.extend(f"{path}: {problem}" for problem in _problems(name, value, bound, model, endpoint))
         elif (near := _nearest(endpoint, name, tuple(model.bounds))) is not None:
-            found.append(f"{path}: unknown name; did you mean {near!r}?")
+            found.append(f'{path}: unknown name; did you mean "{near}"?')
         elif model.known and not declared(endpoint.provider, "OPEN_PARAMETERS"):
             declare = f'[models."{model.name}".bounds] {name} = {{}}'
             found.append(f"{path}: not among the published parameters; if {model.name} takes it, declare it: {declare}")

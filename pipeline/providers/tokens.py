@@ -10,7 +10,15 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pipeline.providers.body import parts
-from pipeline.providers.image_tokens import Reading, frame_cap, image_cap, image_tokens, stated_markers, video_tokens
+from pipeline.providers.image_tokens import (
+    Reading,
+    frame_cap,
+    image_cap,
+    image_tokens,
+    pixel_options,
+    stated_markers,
+    video_tokens,
+)
 from pipeline.providers.media_options import PartOptions
 from pipeline.providers.models import Model, TokenRule
 from pipeline.types import Audio, Image, Loaded, Media, Part, Request, Text, Video
@@ -156,32 +164,26 @@ def _seen(part: Part, rule: TokenRule | None, options: Mapping[str, Any], readin
 
 
 def _image(part: Image, rule: TokenRule, options: Mapping[str, Any], reading: Reading) -> int | None:
-    high = options.get("vl_high_resolution_images") is True
-    least, most = _integer(options.get("min_pixels")), _integer(options.get("max_pixels"))
-    size = _size(part.media)
+    pixels, size = pixel_options(options), _size(part.media)
     if size is None:
-        return _unsized(image_cap(rule, high, most), rule, reading)
-    return image_tokens(*size, rule, high_resolution=high, min_pixels=least, max_pixels=most, reading=reading)
+        return _unsized(image_cap(rule, pixels), rule, reading)
+    return image_tokens(*size, rule, pixels, reading=reading)
 
 
 def _video(part: Video, rule: TokenRule, options: Mapping[str, Any], reading: Reading) -> int | None:
-    most, total = _integer(options.get("max_pixels")), _integer(options.get("total_pixels"))
+    pixels = pixel_options(options)
     sizes = [size for frame in part.frames if (size := _size(frame)) is not None]
     if sizes and len(sizes) == len(part.frames):
-        return video_tokens(sizes, rule, max_pixels=most, total=total, reading=reading)
+        return video_tokens(sizes, rule, pixels, reading=reading)
     if rule.frame_max_pixels is None or not part.frames:
         return None
     groups = math.ceil(len(part.frames) / rule.frame_group)
-    return groups * _unsized(frame_cap(rule, len(part.frames), most, total), rule, reading)
+    return groups * _unsized(frame_cap(rule, len(part.frames), pixels), rule, reading)
 
 
 def _unsized(pixels: float, rule: TokenRule, reading: Reading) -> int:
     """Returns the tokens of a picture of unknown size: the most that it can have, or 1 for the reading "least"."""
     return 1 if reading == "least" else int(pixels // rule.patch**2) + stated_markers(rule)
-
-
-def _integer(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
 def _size(media: Media | Loaded) -> tuple[int, int] | None:

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from pipeline.errors import JobError
+from pipeline.job.values import did_you_mean, for_message
 from pipeline.providers import load, models, names
 from pipeline.providers import prices as tables
-from pipeline.providers.edit_distance import meant
 from pipeline.providers.models import Model, Tables
 from pipeline.providers.prices import Price, old
 from pipeline.report import price_lines as of_prices
@@ -50,9 +50,11 @@ def of_name(name: str, provider: str | None, user_wide: Tables) -> list[Entry]:
     known = list(entries(provider, user_wide))
     found = [entry for entry in known if entry.model.name == name]
     if not found:
-        near = meant(name.lower(), {entry.model.name.lower(): None for entry in known})
-        hint = f"; did you mean {near!r}?" if near else "; `pipeline models` lists what is known"
-        raise JobError(f"no model {name!r} is known{hint} (a job may name any model)")
+        hint = (
+            did_you_mean(name.lower(), [entry.model.name for entry in known])
+            or "; `pipeline models` lists what is known"
+        )
+        raise JobError(f"no model {for_message(name)} is known{hint} (a job may name any model)")
     return found
 
 

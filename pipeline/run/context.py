@@ -9,6 +9,8 @@ import msgspec
 
 from pipeline.errors import refusal
 from pipeline.job.load import LoadedJob
+from pipeline.media.limits import FitOptions
+from pipeline.media.pdf import DPI
 from pipeline.providers import Provider
 from pipeline.providers.budgets import budget_problem
 from pipeline.providers.cost import worst_case
@@ -52,12 +54,18 @@ class JobContext(msgspec.Struct, frozen=True, kw_only=True):
         return {column.name: TASK_TYPES[column.type] for column in columns}
 
     @property
-    def upright(self) -> bool:
-        """Tells whether pictures are turned by their EXIF orientation.
+    def fit_options(self) -> FitOptions:
+        """Returns how pictures are fitted.
 
-        True for ocr: the positions of text are positions in the picture as a person sees it.
+        They are upright for ocr: the positions of text are positions in the picture as a person sees it.
         """
-        return self.task.FACTS.capability == "ocr"
+        media = self.spec.job.media
+        return FitOptions(
+            resize=media.resize,
+            upright=self.task.FACTS.capability == "ocr",
+            truncated=media.truncated,
+            dpi=media.dpi or DPI,
+        )
 
     def ask(self, row: Row) -> Request:
         """Returns the request of a row that has no problem.

@@ -14,7 +14,6 @@ from pipeline.job.load import LoadedJob
 from pipeline.manifest.row_media import expand_frames, row_media
 from pipeline.media.files import file_size
 from pipeline.run.fingerprinter import Fingerprinter
-from pipeline.run.prepare import unsent_fingerprint
 from pipeline.run.sharing import lasting
 from pipeline.store.fingerprints import FingerprintIndex
 from pipeline.store.layout import Layout
@@ -151,7 +150,7 @@ def _read(rows: Sequence[Looked], fingerprinter: Fingerprinter, root: str, answe
             left -= sum(sizes)
             if left < 0:
                 return
-            row.fingerprint = unsent_fingerprint(fingerprinter, row.row, root)
+            row.fingerprint = fingerprinter.unsent(row.row, root)
 
 
 def _sizes(row: Row) -> tuple[int, ...]:

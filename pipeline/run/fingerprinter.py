@@ -74,6 +74,24 @@ class Fingerprinter:
         except Fault as fault:
             return self.broken(row, fault.code)
 
+    def unsent(self, row: Row, root: str) -> str:
+        """Returns the fingerprint of a row that is not sent, by the bytes of its local files. Blocking.
+
+        The bytes need not be pictures. For a file that cannot be read, the reason counts. So the row is
+        new again when the reason changes.
+        """
+
+        def key(media: Media) -> str:
+            try:
+                return self.file_key(media, root)
+            except Fault as fault:
+                return f"unreadable:{fault.code}"
+
+        try:
+            return self.fingerprint(expand_frames(row), key)
+        except Fault as fault:
+            return self.broken(row, fault.code)
+
     def stat_key(self, row: Row) -> str | None:
         """Returns a key that stands for the fingerprint as long as the path, size and time of each local file stay.
 

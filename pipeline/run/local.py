@@ -91,16 +91,17 @@ async def _execute(context: JobContext, options: RunOptions, root: str, plan: Ca
         Store.open, spec.output, spec.job.task, run_id=name, dimension=context.dimension, typed=context.typed
     )
     store = await anyio.to_thread.run_sync(opened)
-    told = False
+    begun = told = False
     try:
         planned = await anyio.to_thread.run_sync(plan, store)
         await anyio.to_thread.run_sync(functools.partial(mark, spec, store, handed=handed))
+        begun = True
         summary = await Running(context, options, root, store, record, planned).run()
         told = summary.stop_reason == "machine"
         return summary
     finally:
         with anyio.CancelScope(shield=True), suppress(*([MachineError] if told else [])):
-            await anyio.to_thread.run_sync(store.close)
+            await anyio.to_thread.run_sync(store.close if begun else store.discard)
 
 
 def _select_rows(context: JobContext, options: RunOptions, manifest: Manifest, store: Store) -> Selection:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from pipeline.errors import Fault
 from pipeline.media.documents import Document, document
-from pipeline.media.fit import PAGES
+from pipeline.media.limits import PAGES
 from pipeline.media.load import from_bytes, load, load_page, read
-from pipeline.media.pdf import DPI
 from pipeline.media.redact import public
 from pipeline.run.context import JobContext
 from pipeline.run.request_media import check_count, takes_pages, with_pages
@@ -33,13 +31,7 @@ class MediaLoader:
         self._context = context
         self._root = root
         self._limits = context.media_limits(context.spec.job.provider.parameters)
-        job = context.spec.job.media
-        self._how: dict[str, Any] = {
-            "resize": job.resize,
-            "upright": context.upright,
-            "truncated": job.truncated,
-            "dpi": job.dpi or DPI,
-        }
+        self._options = context.fit_options
 
     def limits(self, request: Request) -> Mapping[str, MediaLimits]:
         """Returns the limits for each kind of media, for this request."""
@@ -54,14 +46,14 @@ class MediaLoader:
         limits = self.limits(into.request)[media.kind]
         try:
             if body is None:
-                into.loaded[media] = load(media, limits, confine=self._root, **self._how)
+                into.loaded[media] = load(media, limits, self._options, confine=self._root)
             else:
-                into.loaded[media] = from_bytes(body, media, limits, **self._how)
+                into.loaded[media] = from_bytes(body, media, limits, self._options)
         except Fault as fault:
             if fault.code != PAGES or not takes_pages(into.request, media):
                 raise
             body = read(media, confine=self._root) if body is None else body
-            found = document(body, public(media), self._how["dpi"])
+            found = document(body, public(media), self._options.dpi)
             if found is None:  # the file changed in the meantime
                 raise
             into.documents[media] = found
@@ -82,6 +74,4 @@ class MediaLoader:
 
     def page(self, found: Document, index: int, request: Request) -> Loaded:
         """Returns a page of a document. `index` counts from 0. Raises the same Faults as `load_page`."""
-        job = self._context.spec.job.media
-        limits = self.limits(request)["image"]
-        return load_page(found, index, limits, resize=job.resize, truncated=job.truncated)
+        return load_page(found, index, self.limits(request)["image"], self._options)

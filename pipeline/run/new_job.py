@@ -14,7 +14,8 @@ import msgspec
 from pipeline import providers, tasks
 from pipeline.errors import JobError
 from pipeline.job.file import read
-from pipeline.job.load import KEPT_JOB, LoadedJob, from_tables, override
+from pipeline.job.load import KEPT_JOB, LoadedJob, from_tables
+from pipeline.job.overrides import JobOptions, override
 from pipeline.manifest.kinds import kind_of
 from pipeline.manifest.sql import is_query
 from pipeline.manifest.table_formats import format_of
@@ -130,7 +131,7 @@ def open_kept(
     else:
         tables = new_tables(task, source, folder, ".", choices, os.environ)
         before = None
-    spec = from_tables(path, tables, name=_shown(folder), overrides=overrides, offline=offline)
+    spec = from_tables(path, tables, name=_shown(folder), options=JobOptions(overrides=overrides, offline=offline))
     for key, value in overrides.items() if before is None else ():
         override(tables, key, value)
     keep = tables if before is None or overrides else None

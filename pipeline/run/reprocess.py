@@ -12,7 +12,6 @@ from pipeline.manifest import Manifest, from_table, open_manifest
 from pipeline.manifest.rows import InputRules
 from pipeline.run.fingerprinter import Fingerprinter, has_local_files
 from pipeline.run.output import read_last_run
-from pipeline.run.prepare import unsent_fingerprint
 from pipeline.run.select import Selection
 from pipeline.run.work_item import WorkItem
 from pipeline.store.failed_rows import FailedRow, answered, failed_rows
@@ -56,7 +55,7 @@ def _chosen(spec: LoadedJob, where: str | None) -> dict[str, FailedRow]:
     known = answered(spec.output, spec.job.task, list(chosen)) if chosen else {}
     for manifest, row in _manifest_rows(spec) if known else ():
         before = known.pop(row.id, None)
-        if before is not None and unsent_fingerprint(fingerprinter, row, manifest.root) in before:
+        if before is not None and fingerprinter.unsent(row, manifest.root) in before:
             del chosen[row.id]
         if not known:
             break

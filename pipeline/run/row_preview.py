@@ -8,9 +8,8 @@ import msgspec
 
 from pipeline.errors import Fault
 from pipeline.manifest.row_media import expand_frames
-from pipeline.media.fit import PAGES
+from pipeline.media.limits import PAGES
 from pipeline.media.load import preview, preview_pages, previewed_document
-from pipeline.media.pdf import DPI
 from pipeline.media.redact import public
 from pipeline.media.video_frames import FrameList
 from pipeline.providers.body import all_media
@@ -80,17 +79,16 @@ def _seen(media: Media, request: Request, context: JobContext, root: str) -> tup
     size = None
     if media.kind == "image":
         limits = context.media_limits(request.parameters)["image"]
-        job = context.spec.job.media
-        dpi = job.dpi or DPI
+        options = context.fit_options
         try:
-            size = preview(media, limits, resize=job.resize, confine=root, upright=context.upright, dpi=dpi)
+            size = preview(media, limits, options, confine=root)
         except Fault as fault:
             if fault.code != PAGES or not takes_pages(request, media):
                 raise
-            found = previewed_document(media, root, dpi)
+            found = previewed_document(media, root, options.dpi)
             if found is None:  # the file changed in the meantime
                 raise
             check_count(found, context)
-            return tuple(preview_pages(limits, found, job.resize))
+            return tuple(preview_pages(found, limits, options))
     width, height = size or (None, None)
     return (Loaded(kind=media.kind, source=public(media), url=media.url or "", width=width, height=height),)

@@ -35,6 +35,7 @@ from pipeline.run.finish import Ended, finish
 from pipeline.run.make_context import gate
 from pipeline.run.outcome_recorder import OutcomeRecorder
 from pipeline.run.prepare import Preparer, everything
+from pipeline.run.row_loading import RowLoader
 from pipeline.run.run_options import RunOptions
 from pipeline.run.select import Selection
 from pipeline.run.sharers import Sharers
@@ -163,17 +164,10 @@ class Running:
                 connect.downloads(context, pool.aside) as fetch,
                 connect.shared_quota(context, account) as self._quota,
             ):
-                preparer = Preparer(
-                    context,
-                    Fingerprinter(context.spec.job, offline=context.spec.offline),
-                    gate(context, earlier),
-                    self._root,
-                    uploads,
-                    fetch,
-                    self._base(),
-                    begun,
-                    sharing.claim if sharing else everything,
-                )
+                fingerprinter = Fingerprinter(context.spec.job, offline=context.spec.offline)
+                loader = RowLoader(context, fingerprinter, self._root, fetch, self._base())
+                claim = sharing.claim if sharing else everything
+                preparer = Preparer(context, loader, gate(context, earlier), uploads, begun, claim)
                 with self._display() as display:
                     stopped = await self._fan_out(pool, preparer, display)
             self._learnt = account.controller.learnt

@@ -18,7 +18,6 @@ from pipeline.job.load import LoadedJob
 from pipeline.manifest import Manifest, open_manifest
 from pipeline.manifest.from_python import from_table
 from pipeline.run.fingerprinter import Fingerprinter
-from pipeline.run.prepare import unsent_fingerprint
 from pipeline.run.sharing import lasting
 from pipeline.run.thread_batcher import THREADS
 from pipeline.run.work_item import WorkItem
@@ -134,7 +133,7 @@ class ManifestScanner:
         import pyarrow as pa
 
         def fingerprint(row: Row) -> str:
-            return unsent_fingerprint(self._fingerprinter, row, self._manifest.root)
+            return self._fingerprinter.unsent(row, self._manifest.root)
 
         rows = (row for row in self._manifest.rows() if states[row.ordinal] == State.UNREAD)
         with ThreadPoolExecutor(THREADS) as threads:

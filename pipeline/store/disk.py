@@ -49,6 +49,10 @@ class Files:
     def unlink(self, path: Path) -> None:
         path.unlink(missing_ok=True)
 
+    def rmdir(self, path: Path) -> None:
+        """Removes an empty folder."""
+        path.rmdir()
+
     def mkdir(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 

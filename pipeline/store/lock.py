@@ -17,6 +17,8 @@ import msgspec
 from pipeline.errors import Locked, MachineError
 from pipeline.store.disk import machine
 
+_TRIES = 5
+
 
 class Holder(msgspec.Struct, frozen=True):
     """The process that holds a lock, as written in the lock file."""
@@ -36,13 +38,17 @@ def locked(path: Path, run_id: str) -> Iterator[None]:
     pass locks on to other hosts. Some mounts (`nolock`, many object-store mounts) keep locks to one host: there, two
     hosts can hold the same output, and neither host notices.
     """
-    with machine("open the lock file", path):
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        _take(fd, path, run_id)
-        yield
-    finally:
-        os.close(fd)
+    for _ in range(_TRIES):
+        with machine("open the lock file", path):
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            _take(fd, path, run_id)
+            if _is_there(path, fd):  # else a run that was refused has just removed its new output
+                yield
+                return
+        finally:
+            os.close(fd)
+    raise Locked(f"{path} is replaced again and again by other processes. Wait for them to end, then run again.")
 
 
 def running(path: Path) -> str | None:

@@ -22,6 +22,7 @@ from pipeline.store.journal import Journal
 from pipeline.store.layout import Layout
 from pipeline.store.lock import Place, locked
 from pipeline.store.merge import auto_compact, remove_replaced
+from pipeline.store.new_output import NewOutput
 from pipeline.store.part_writer import write_manifest_state, write_part
 from pipeline.store.parts import all_parts, part_name
 from pipeline.store.read import write_catalog
@@ -73,6 +74,7 @@ class Store:
         self.schemas: dict[str, DatasetSchema] = {}
         self.journal: Journal
         self.place: Place
+        self._new: NewOutput | None = None
 
     @classmethod
     def open(
@@ -234,6 +236,20 @@ class Store:
         finally:
             self._exit.close()
 
+    def discard(self) -> None:
+        """Closes a store to which nothing was written. Removes an output that `open` has made new.
+
+        An output that was there before is closed as `close` does.
+        """
+        if self._new is None or self.journal.next_seq > 1:
+            self.close()
+            return
+        try:
+            self.journal.close()
+            self._new.remove(self.files)
+        finally:
+            self._exit.close()
+
     def __enter__(self) -> Store:
         return self
 
@@ -249,9 +265,11 @@ class Store:
     def _prepare(self, dimension: int | None, typed: Mapping[str, str]) -> None:
         layout, files = self.layout, self.files
         layout.refuse_foreign()
+        new = NewOutput(layout)
         files.mkdir(layout.output)
         self._exit.enter_context(locked(layout.lock, self.run_id))
         found = layout.check(self.task)
+        self._new = new if new.is_empty() else None
         for folder in (layout.journal, *(layout.dataset(name) for name in DATASETS)):
             files.mkdir(folder)
             remove_temporary(files, folder)

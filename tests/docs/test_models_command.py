@@ -54,7 +54,7 @@ def test_a_retired_model_is_said_to_be(pipeline):
 def test_a_name_that_is_not_known_has_the_nearest_one(pipeline):
     ran = pipeline("models", "qwen3-vl-pluss")
     assert (ran.code, ran.out) == (2, "")
-    assert "did you mean 'qwen3-vl-plus'?" in ran.err
+    assert 'did you mean "qwen3-vl-plus"?' in ran.err
 
 
 def test_as_json_the_list_is_whole(pipeline):

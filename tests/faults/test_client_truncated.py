@@ -11,6 +11,7 @@ from support.client import FAKE_KEY, KEY_NAME, Client, Seen, failures, found, se
 from support.pictures import drawn, encoded, inline, noise, opened
 
 from pipeline.errors import Fault
+from pipeline.media.limits import FitOptions
 from pipeline.media.load import from_bytes
 from pipeline.types import MediaLimits
 
@@ -52,7 +53,7 @@ def test_what_there_is_of_a_cut_picture_can_be_made_smaller(form: str) -> None:
     limits = MediaLimits(formats=("PNG",), max_pixels=30_000)
     with pytest.raises(Fault, match="TruncatedPicture"):
         from_bytes(body, inline(body), limits)
-    smaller = opened(from_bytes(body, inline(body), limits, truncated="send").body)
+    smaller = opened(from_bytes(body, inline(body), limits, FitOptions(truncated="send")).body)
     assert smaller.size == (200, 150)
     # The rows of a BMP begin at the bottom.
     place, colour = ((190, 140), (0, 0, 255)) if form == "BMP" else ((10, 10), (255, 0, 0))
@@ -64,4 +65,4 @@ def test_what_there_is_of_a_cut_picture_can_be_made_smaller(form: str) -> None:
 def test_a_picture_cut_in_its_header_is_refused_all_the_same() -> None:
     for body in (b"\xff\xd8\xff\xe0", encoded(drawn(), "PNG")[:20], encoded(drawn(), "WEBP")[:20]):
         with pytest.raises(Fault, match=r"Truncated|Damaged"):
-            from_bytes(body, inline(body), MediaLimits(), truncated="send")
+            from_bytes(body, inline(body), MediaLimits(), FitOptions(truncated="send"))

@@ -8,7 +8,7 @@ from msgspec import structs
 from support.manifests import outcome
 from support.pictures import drawn, encoded, inline, opened, sound, turned
 
-from pipeline.media.fit import encoded_size, scaled
+from pipeline.media.limits import FitOptions, encoded_size, scaled
 from pipeline.media.load import from_bytes, load, preview
 from pipeline.types import Media, MediaLimits
 
@@ -76,8 +76,8 @@ def test_a_preview_gives_the_size_that_loading_sends(
 ) -> None:
     limits = structs.replace(limits, max_bytes=None, max_encoded_bytes=None, useful_pixels=None)
     media = inline(made(form, "RGB", width, height))
-    loaded, refused = outcome(lambda: load(media, limits, upright=upright))
-    size, foreseen = outcome(lambda: preview(media, limits, upright=upright))
+    loaded, refused = outcome(lambda: load(media, limits, FitOptions(upright=upright)))
+    size, foreseen = outcome(lambda: preview(media, limits, FitOptions(upright=upright)))
     if loaded is not None:
         assert size == (loaded.width, loaded.height)
     assert foreseen is None or foreseen == refused
@@ -89,7 +89,7 @@ def test_without_resizing_a_picture_is_sent_to_the_byte_or_refused(
     form: str, width: int, height: int, limits: MediaLimits
 ) -> None:
     body = made(form, "RGB", width, height)
-    loaded, _ = outcome(lambda: from_bytes(body, inline(body), limits, resize="off"))
+    loaded, _ = outcome(lambda: from_bytes(body, inline(body), limits, FitOptions(resize="off")))
     if loaded is None:
         return
     assert loaded.body == body

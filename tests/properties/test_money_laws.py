@@ -13,7 +13,7 @@ from trio.testing import MockClock
 from pipeline.dispatch.budget import Budget, Spent
 from pipeline.providers import models
 from pipeline.providers.cost import cost, expected, worst_case
-from pipeline.providers.image_tokens import frame_cap, image_cap, image_tokens, video_tokens
+from pipeline.providers.image_tokens import PixelOptions, frame_cap, image_cap, image_tokens, video_tokens
 from pipeline.providers.prices import Price, Tier
 from pipeline.providers.tokens import count, estimate, fewest
 from pipeline.types import Image, Loaded, Part, Request, Text, Turn, Usage, Video
@@ -88,20 +88,23 @@ def counted(request: Request, model: models.Model, up: bool) -> int:
     rule, total = model.tokens, 0
     assert rule is not None
     asked = request.parameters
+    pixels = PixelOptions(
+        max_pixels=asked.get("max_pixels"),
+        total_pixels=asked.get("total_pixels"),
+        high_resolution=asked.get("vl_high_resolution_images") is True,
+    )
     for part in (part for turn in request.turns for part in turn.parts):
         if isinstance(part, Image) and isinstance(part.media, Loaded):
-            high, most = asked.get("vl_high_resolution_images") is True, asked.get("max_pixels")
-            near = image_tokens(part.media.width or 0, part.media.height or 0, rule, high_resolution=high,
-                                  max_pixels=most)  # fmt: skip
+            near = image_tokens(part.media.width or 0, part.media.height or 0, rule, pixels)
             assert near is not None
-            other = round_up(part.media, rule.patch, image_cap(rule, high, most)) if up else 0
+            other = round_up(part.media, rule.patch, image_cap(rule, pixels)) if up else 0
             total += max(near, other) + (0 if rule.markers_counted else rule.markers)
         elif isinstance(part, Video):
             sizes = [(frame.width or 0, frame.height or 0) for frame in part.frames if isinstance(frame, Loaded)]
-            near = video_tokens(sizes, rule, max_pixels=asked.get("max_pixels"), total=asked.get("total_pixels"))
+            near = video_tokens(sizes, rule, pixels)
             if near is None:
                 continue
-            cap = frame_cap(rule, len(sizes), asked.get("max_pixels"), asked.get("total_pixels"))
+            cap = frame_cap(rule, len(sizes), pixels)
             first = part.frames[0]
             assert isinstance(first, Loaded)
             other = round_up(first, rule.patch, cap) * math.ceil(len(sizes) / rule.frame_group) if up else 0

@@ -20,6 +20,7 @@ from pipeline.run.fingerprinter import Fingerprinter
 from pipeline.run.make_context import job_context
 from pipeline.run.prepare import Preparer
 from pipeline.run.record import RecordBuilder
+from pipeline.run.row_loading import RowLoader
 from pipeline.run.work_item import WorkItem
 from pipeline.tasks.quality import Gate
 from pipeline.types import Attempt, HttpRequest, Loaded, Row
@@ -76,7 +77,7 @@ class Asking:
         job, root = ready.spec.job, str(self.folder)
         uploads = NamedUploads() if ready.provider.local_files(ready.model, ready.endpoint) == "upload" else None
         gate = Gate(ready.spec.job.quality, ready.dimension, answer=ready.answer)
-        preparer = Preparer(ready, Fingerprinter(job, offline=False), gate, root, uploads, None)
+        preparer = Preparer(ready, RowLoader(ready, Fingerprinter(job, offline=False), root), gate, uploads)
         recorder = RecordBuilder(ready, "run", root, lambda: 0)
         work = WorkItem(row=row)
         prepared = await preparer(work)

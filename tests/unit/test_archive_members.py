@@ -313,14 +313,15 @@ def test_frames_are_taken_of_a_video_in_an_archive(tmp_path: Path, name: str) ->
     pytest.importorskip("av")
     from support.videos import moving, video
 
-    from pipeline.media.video_frames import frames_of
+    from pipeline.media.video_frames import FrameOptions, frames_of
 
     archived(tmp_path / name, {"clip.mp4": video(moving(12)), "a.jpg": ONE})
     written(tmp_path, "v.jsonl", json.dumps({"video": f"{name}#clip.mp4", "prompt": "What?"}))
     (row,) = rows_of(tmp_path / "v.jsonl", "ask")
     medium = row.videos[0].content
     assert isinstance(medium, Media)
-    whole, taken = frames_of(medium, None, most=3, least=1, by="time", max_pixels=None, confine=str(tmp_path))
+    wanted = FrameOptions(most=3, least=1, by="time", max_pixels=None)
+    whole, taken = frames_of(medium, None, wanted, confine=str(tmp_path))
     assert whole.sha256 == digest(medium)
     assert taken.frames[0].source == f"{tmp_path / name}#clip.mp4#t=0.000"
     assert taken.frames[0].name == "clip_001.jpg"

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import JobError
-from pipeline.job.load import load, parse_setting, user_models
+from pipeline.job.load import load, user_models
+from pipeline.job.overrides import parse_setting
 from pipeline.job.values import allowance, duration
 from pipeline.run.make_context import job_context
 

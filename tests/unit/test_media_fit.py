@@ -9,12 +9,14 @@ from PIL import Image, ImageCms
 from support.pictures import drawn, encoded, inline, noise, opened, turned
 
 from pipeline.errors import Fault
+from pipeline.media.limits import FitOptions
 from pipeline.media.load import from_bytes
 from pipeline.types import Loaded, MediaLimits
 
 
 def fitted(body: bytes, resize: Literal["fit", "off"] = "fit", *, upright: bool = False, **limits: object) -> Loaded:
-    return from_bytes(body, inline(body), MediaLimits(**limits), resize=resize, upright=upright)  # type: ignore[arg-type]
+    options = FitOptions(resize=resize, upright=upright)
+    return from_bytes(body, inline(body), MediaLimits(**limits), options)  # type: ignore[arg-type]
 
 
 def near(pixel: object, colour: tuple[int, ...]) -> bool:

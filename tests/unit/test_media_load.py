@@ -13,6 +13,7 @@ from support.pictures import drawn, encoded, inline, local, noise, png_header, s
 
 from pipeline.errors import Fault
 from pipeline.media import files
+from pipeline.media.limits import FitOptions
 from pipeline.media.load import digest, from_bytes, load, original_coordinates, preview
 from pipeline.media.probe import MAX_PIXELS, probe
 from pipeline.types import Loaded, Media, MediaLimits
@@ -189,7 +190,7 @@ def test_a_preview_tells_from_the_header_what_would_be_sent_or_refused(tmp_path:
     assert preview(picture, ANY) == (300, 400)
     assert preview(picture, MediaLimits(max_pixels=30_000)) == (150, 200)
     with pytest.raises(Fault, match=r"Local\.TooManyPixels"):
-        preview(picture, MediaLimits(max_pixels=30_000), resize="off")
+        preview(picture, MediaLimits(max_pixels=30_000), FitOptions(resize="off"))
     with pytest.raises(Fault, match=r"Local\.MissingFile"):
         preview(local(tmp_path / "gone.jpg"), ANY)
     assert preview(Media(kind="image", ref="u", url="https://h/a"), ANY) is None

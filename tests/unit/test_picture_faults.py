@@ -16,6 +16,7 @@ from PIL import Image, PngImagePlugin
 from support.pictures import drawn, encoded, inline, local, opened
 
 from pipeline.errors import Fault
+from pipeline.media.limits import FitOptions
 from pipeline.media.load import from_bytes, load, preview
 from pipeline.media.probe import probe
 from pipeline.offline.models.image import decode, header
@@ -70,7 +71,7 @@ def test_orientation_in_a_png_with_large_text_counts() -> None:
     info.add_text("workflow", "x" * 2_000_000, zip=True)
     file = io.BytesIO()
     drawn().save(file, "PNG", pnginfo=info)
-    loaded = from_bytes(file.getvalue(), inline(file.getvalue()), ANY, upright=True)
+    loaded = from_bytes(file.getvalue(), inline(file.getvalue()), ANY, FitOptions(upright=True))
     assert (loaded.width, loaded.height) == (80, 120)
     assert Image.open(io.BytesIO(loaded.body or b"")).size == (80, 120)
 

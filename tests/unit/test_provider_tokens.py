@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from pipeline.providers import cost, models, tokens
-from pipeline.providers.image_tokens import image_tokens, video_tokens
+from pipeline.providers.image_tokens import PixelOptions, image_tokens, video_tokens
 from pipeline.providers.media_options import MARGIN, image_limits
 from pipeline.providers.prices import Price, Tier
 from pipeline.types import EmbedItem, Image, Loaded, Request, Text, Turn, Usage, Video
@@ -45,7 +45,7 @@ def test_trap_13_pictures_count_as_printed_under_the_default_cap(size: tuple[int
     [((3000, 4000), 15301), ((1024, 1024), 1369), ((1920, 1080), 2691), ((3840, 2160), 10549), ((512, 512), 324)],
 )
 def test_the_high_resolution_switch_lifts_the_cap(size: tuple[int, int], count):
-    assert image_tokens(*size, OLD, high_resolution=True) == count
+    assert image_tokens(*size, OLD, PixelOptions(high_resolution=True)) == count
 
 
 @pytest.mark.parametrize(("frames", "count"), [(4, 1440), (8, 2880), (16, 5760), (64, 23040), (768, 46080)])
@@ -89,7 +89,7 @@ def test_four_large_frames_are_1440_tokens_and_an_odd_frame_counts_as_a_pair():
 
 
 def test_the_32_pixel_families_count_their_markers_in():
-    assert image_tokens(6000, 3000, OCR, max_pixels=8_388_608) == 64 * 128 + 2
+    assert image_tokens(6000, 3000, OCR, PixelOptions(max_pixels=8_388_608)) == 64 * 128 + 2
     assert OCR is not None
     older = msgspec.structs.replace(OCR, patch=28, max_pixels=6_422_528)
     assert image_tokens(1500, 1734, older) == 54 * 62 + 2

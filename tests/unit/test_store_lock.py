@@ -72,3 +72,17 @@ def test_status_says_who_runs_and_never_keeps_a_run_from_starting(tmp_path: Path
         fcntl.flock(looking, fcntl.LOCK_SH)
         threading.Timer(0.02, lambda: fcntl.flock(looking, fcntl.LOCK_UN)).start()
         keep(tmp_path, answer("a"))
+
+
+def test_a_lock_file_that_was_removed_meanwhile_locks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is refused removes its new output, lock and all, while another run waits for the lock."""
+    path, real = tmp_path / "run.lock", fcntl.flock
+
+    def removed_once(fd: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", real)
+        path.unlink()
+        real(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", removed_once)
+    with Store.open(tmp_path, "caption", run_id="waited"):
+        assert "waited" in (running(path) or "")

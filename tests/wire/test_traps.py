@@ -16,6 +16,7 @@ from PIL import Image as Pillow
 from support.client import CAT, FAKE_KEY, KEY_NAME, Client, Seen, ended, found, serving
 
 from pipeline.errors import Fault
+from pipeline.media.limits import FitOptions
 from pipeline.media.load import load as load_media
 from pipeline.media.refs import to_media, to_path
 from pipeline.offline.service_options import ServiceOptions
@@ -92,10 +93,10 @@ def test_trap_58_base64_is_measured_as_it_is_sent_and_decoded_as_the_service_cou
     media = to_media(str(path), "image", "/")
     qwen, ernie = models.find("dashscope", "qwen3-vl-plus"), models.find("qianfan", "ernie-4.5-8k-preview")
     with pytest.raises(Fault) as caught:
-        load_media(media, image_limits(qwen, "base64", {}), resize="off")
+        load_media(media, image_limits(qwen, "base64", {}), FitOptions(resize="off"))
     assert caught.value.code == "Local.TooLarge"
-    assert load_media(media, image_limits(qwen, "upload", {}), resize="off").body == path.read_bytes()
-    assert load_media(media, image_limits(ernie, "base64", {}), resize="off").body == path.read_bytes()
+    assert load_media(media, image_limits(qwen, "upload", {}), FitOptions(resize="off")).body == path.read_bytes()
+    assert load_media(media, image_limits(ernie, "base64", {}), FitOptions(resize="off")).body == path.read_bytes()
     fitted = load_media(media, image_limits(qwen, "base64", {}))
     assert len(fitted.body or b"") * 4 / 3 < 10_485_760
     assert fitted.changed
