@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import duckdb
     import numpy
 
+    from pipeline.report.compared import Compared
     from pipeline.report.estimate_lines import Estimate
     from pipeline.report.summary import Status, Summary
     from pipeline.run.image_folder import FolderCounts
@@ -229,6 +230,41 @@ class Job:
 
         self._searcher = self._searcher or Searcher(self._read())
         return _finished(self._searcher.search, query_of({"text": text, **others}, weights or {}, k, where))
+
+    def compare(
+        self,
+        other: Job | str | Path | None = None,
+        *,
+        overrides: Mapping[str, Any] | None = None,
+        sample: int | None = None,
+        versions: bool = False,
+        picks: str | Path | None = None,
+        progress: bool = False,
+    ) -> Compared:
+        """Returns this job's answers (A) and the answers of B to the same rows.
+
+        B: `other`, a job or a job file; or this job with `overrides` ({} asks the same questions once more); or, with
+        `versions`, the newest answers of this job, where A are the answers before. sample: compares so many rows, and
+        sends those that a side has not answered; None: sends nothing. picks: a CSV that the page of the comparison
+        saved. Raises PipelineError as `run` does.
+        """
+        from pipeline.run import compare
+
+        if sum((other is not None, overrides is not None, versions)) != 1:
+            raise JobError("compare needs one of: another job, overrides, versions")
+        if versions:
+            compared = compare.versions(self._read())
+        else:
+            if other is None:
+                b = compare.side_b(self.spec, overrides or None)
+            else:
+                b = (other if isinstance(other, Job) else Job.load(other, offline=self.spec.offline)).spec
+            made = functools.partial(compare.compare, progress=progress)
+            compared = _finished(made, self.spec, b, sample)
+        if picks is not None:
+            ids = compared.table.column("id").to_pylist()
+            return msgspec.structs.replace(compared, picks=compare.picks(Path(picks), ids))
+        return compared
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the status, and some results with thumbnails."""

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 import pipeline
-from pipeline.cli import failures, local_commands, new, run, search, setting_up
+from pipeline.cli import compare, failures, local_commands, new, run, search, setting_up
 from pipeline.cli.options import say
 from pipeline.errors import EXIT_BUG, EXIT_STOPPED, EXIT_USAGE, JobError, PipelineError
 from pipeline.job.file import no_file_name
@@ -78,6 +78,7 @@ _COMMANDS = (
     failures.dismiss,
     local_commands.query,
     search.search,
+    compare.compare,
     local_commands.export,
     local_commands.compact,
     local_commands.models,
@@ -95,6 +96,7 @@ EXAMPLES = {
     "dismiss": 'pipeline dismiss jobs/captions.toml --where "fault = \'blocked\'" --reason "not ours to show"',
     "query": 'pipeline query jobs/captions.toml "select id, caption from results" -o captions.csv',
     "search": 'pipeline search jobs/embeddings.toml "a red cup" -k 5',
+    "compare": "pipeline compare jobs/captions.toml --set-b provider.model=qwen3-vl-flash --sample 50",
     "export": "pipeline export jobs/captions.toml --sidecar txt",
     "compact": "pipeline compact jobs/captions.toml --drop-superseded",
     "models": "pipeline models qwen3-vl-plus",

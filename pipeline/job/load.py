@@ -41,9 +41,9 @@ class LoadedJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job ready to run.
 
     `name`: the job as the user named it. `path`: the job file. `manifest`: an absolute path, folder or glob, or a query
-    as it is written. `output`: the folder that the job owns. `flags`: the options that a proposed command needs to mean
-    the same job. `cache`: the file of answers that the job shares with other jobs. `base`: the job without its
-    overrides. `keep`: the tables of a job for which the user has no file. They are written to `path` once the job has
+    as it is written. `output`: the folder that the job owns. `options`: what the command or the program said besides
+    the file. `cache`: the file of answers that the job shares with other jobs. `base`: the job without its overrides.
+    `keep`: the tables of a job for which the user has no file. They are written to `path` once the job has
     begun.
     """
 
@@ -53,7 +53,7 @@ class LoadedJob(msgspec.Struct, frozen=True, kw_only=True):
     manifest: str
     output: Path
     offline: bool = False
-    flags: str = ""
+    options: JobOptions = NO_OPTIONS
     cache: Path | None = None
     base: JobFile
     keep: dict[str, Any] | None = None
@@ -71,7 +71,7 @@ class LoadedJob(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def command(self) -> str:
         """Returns the job as a command takes it: "jobs/captions.toml --offline"."""
-        return f"{shlex.quote(self.name)} {self.flags}".rstrip()
+        return f"{shlex.quote(self.name)} {self.options.flags}".rstrip()
 
     def fail(self, text: str) -> JobError:
         """Returns a JobError whose text begins with the job's name."""
@@ -120,7 +120,7 @@ def from_tables(path: Path, tables: dict[str, Any], *, name: str, options: JobOp
         output=_output(path, _fill(path, "output", job.output, variables), options),
         offline=options.offline,
         base=_rooted(path, _base(path, unchanged, job), variables) if options.overrides else job,
-        flags=options.flags,
+        options=options,
         cache=None if job.dedupe.cache is None else Path(_absolute(path, job.dedupe.cache)),
     )
     check(spec.name, job)
@@ -129,6 +129,15 @@ def from_tables(path: Path, tables: dict[str, Any], *, name: str, options: JobOp
         if reason is not None:
             raise spec.fail(f"{key} {place}: {reason}")
     return spec
+
+
+def variant(spec: LoadedJob, overrides: Mapping[str, Any], output: Path) -> LoadedJob:
+    """Returns the job with further keys replaced, and with an output of its own. Raises JobError."""
+    options = msgspec.structs.replace(
+        spec.options, overrides={**spec.options.overrides, **overrides}, output=output, offline=spec.offline
+    )
+    tables = copy.deepcopy(spec.keep) if spec.keep is not None else read(spec.path)
+    return from_tables(spec.path, tables, name=spec.name, options=options)
 
 
 def user_models() -> dict[str, dict[str, Any]]:

@@ -135,7 +135,7 @@ def open_kept(
     for key, value in overrides.items() if before is None else ():
         override(tables, key, value)
     keep = tables if before is None or overrides else None
-    return msgspec.structs.replace(spec, keep=keep, flags="--offline" if offline else "")
+    return msgspec.structs.replace(spec, keep=keep, options=JobOptions(offline=offline))
 
 
 def _refuse_another(folder: Path, kept: Mapping[str, Any], task: str, source: Source) -> None:

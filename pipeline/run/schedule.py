@@ -99,7 +99,7 @@ def cron_lines(spec: LoadedJob, night: Night) -> Iterator[str]:
 def _command(spec: LoadedJob, night: Night, keys: Path) -> list[str]:
     """The command with whole paths. A run at night asks nobody, so it keeps answers when the job has changed."""
     job = str(Path(spec.name).absolute())
-    command = [sys.executable, "-m", "pipeline", "run", job, *shlex.split(spec.flags), "--changed", "keep"]
+    command = [sys.executable, "-m", "pipeline", "run", job, *shlex.split(spec.options.flags), "--changed", "keep"]
     if night.until is not None:
         command += ["--until", f"{night.until:%H:%M}"]
     return command if spec.offline or spec.job.provider.api_key_file else [*command, "--env-file", str(keys)]

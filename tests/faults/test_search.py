@@ -55,7 +55,8 @@ def test_a_query_is_bought_once_and_its_cost_is_told(path, server):
     first = Job.load(path).search(["red", "teal"])
     again = Job.load(path).search(["teal", "red"])
     assert sorted(server.asked) == ["red", "teal"]
-    assert (first.sent, first.cost, first.currency) == (2, pytest.approx(2 * 3 * 2 / 1_000), "CNY")
+    assert first.cost == pytest.approx(2 * 3 * 2 / 1_000)
+    assert (first.sent, first.currency) == (2, "CNY")
     assert (again.sent, again.cost) == (0, None)
     assert ids(again) == ids(first)
 
