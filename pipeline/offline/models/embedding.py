@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _MEASURED = 1280  # picture features, and sound statistics
 _DAMPED = 0.7  # the tagger is too sure of its first class
+_SURE = 0.1
+_PAGES = frozenset({"menu", "website", "envelope", "crossword puzzle", "book jacket", "comic book"})
+"""ImageNet's classes of things with text: the tagger calls nearly every page a menu."""
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,14 +44,17 @@ def of_text(text: str, factor: float = 1.0) -> Piece:
 def of_image(features: np.ndarray[Any, Any], tags: Sequence[Tag], text: str = "", factor: float = 1.0) -> Piece:
     """Returns the piece of a picture: features, meaning of its tags, meaning and words of the text that was read in it.
 
-    The words are those of the text; of a picture without text, those of the tags, weighted by their shares.
+    The words are those of the text; of a picture without text, those of the tags, weighted by their shares. With text,
+    tags that only say that there is text, or that are hardly sure, say nothing and are left out.
     """
+    written = bool(text.strip())
+    told = [tag for tag in tags if tag.share >= _SURE and tag.name not in _PAGES] if written else tags
     named = [(word, tag.share) for tag in tags for word in words(f"{tag.name} {tag.family or ''}")]
     return Piece(
         signal=_projected(features, "picture"),
-        concept=sum(meaning.of_name(tag.name) * tag.share**0.7 for tag in tags) if tags else None,
-        read=meaning.of_read(text) if text.strip() else None,
-        words=_hashed(text) if text.strip() else hash_words(named, WORDS),
+        concept=sum(meaning.of_name(tag.name) * tag.share**_DAMPED for tag in told) if told else None,
+        read=meaning.of_read(text) if written else None,
+        words=_hashed(text) if written else hash_words(named, WORDS),
         factor=factor,
     )
 

