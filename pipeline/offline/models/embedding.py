@@ -36,7 +36,7 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def of_text(text: str, factor: float = 1.0) -> Piece:
-    """Returns the piece of a text, a row's or a query's: all blocks but the first. Blocking, 8 to 100 ms."""
+    """Returns the piece of a text, a row's or a query's: all blocks but the first. Blocking, 8 to 700 ms."""
     meant = meaning.of_text(text)
     return Piece(concept=meant, read=meant, words=_hashed(text), factor=factor)
 
