@@ -26,7 +26,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     as `["frames", [keys], options]`. contents is used only where media and factors cannot express the parts. prompts:
     the prompts of a conversation. frames, frames_by: how frames are taken from video files, if there are video files.
     dpi: how the pages of PDF files are drawn, if there are PDF files and the job sets dpi. answer: the JSON Schema of a
-    typed answer.
+    typed answer. vectors: layout and maker of the embedded service's vectors, for tasks that embed with it.
     """
 
     task: str
@@ -47,6 +47,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     frames_by: str = "time"
     dpi: int | None = None
     answer: Mapping[str, Any] | None = None
+    vectors: str | None = None
 
 
 def fingerprint(question: Question) -> str:

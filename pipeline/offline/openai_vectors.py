@@ -12,7 +12,7 @@ from pipeline.offline import tokens
 from pipeline.offline.error_replies import Refusal
 from pipeline.offline.limits import Limits, embedding_limits
 from pipeline.offline.media import Source, image_of
-from pipeline.offline.models import embedding
+from pipeline.offline.models import embedding, layout
 from pipeline.offline.native import model_of
 from pipeline.offline.part_reader import reader
 from pipeline.offline.vectors import Item, piece, video_item
@@ -34,8 +34,8 @@ def read(
     EmbeddingChatRequest); the hosted services take texts only. single: `input` may be one text outside a list.
     """
     model = model_of(body)
-    if body.get("dimensions") not in (None, embedding.DIMENSION):
-        raise Refusal("parameter", f"The embedded service only has vectors of dimension {embedding.DIMENSION}.")
+    if body.get("dimensions") not in (None, layout.DIMENSION):
+        raise Refusal("parameter", f"The embedded service only has vectors of dimension {layout.DIMENSION}.")
     if body.get("encoding_format") not in encodings:
         raise Refusal("parameter", f"encoding_format should be {' or '.join(filter(None, encodings))}")
     if messages and body.get("input") is None and body.get("messages") is not None:
@@ -90,6 +90,7 @@ def _text(text: str) -> Item:
 def reply(body: Mapping[str, Any], wanted: list[tuple[Item, ...]], identity: str) -> dict[str, Any]:
     """Returns the vectors as numbers, or as base64 of little-endian float32 if the request asks for base64.
 
+    `layout` and `maker` are this service's own fields: they say which vectors are comparable.
     Blocking: runs the models. Raises image.Unreadable, image.TooLarge, audio.NotAudio.
     """
     packed = body.get("encoding_format") == "base64"
@@ -100,4 +101,5 @@ def reply(body: Mapping[str, Any], wanted: list[tuple[Item, ...]], identity: str
         data.append({"object": "embedding", "index": index, "embedding": shown})
     count = sum(item.tokens for items in wanted for item in items)
     usage = {"prompt_tokens": count, "total_tokens": count}
-    return {"object": "list", "data": data, "model": body["model"], "usage": usage, "id": identity}
+    found = {"object": "list", "data": data, "model": body["model"], "usage": usage, "id": identity}
+    return found | layout.described()

@@ -12,7 +12,7 @@ from pipeline.offline import tokens
 from pipeline.offline.error_replies import Refusal
 from pipeline.offline.limits import Limits, embedding_limits
 from pipeline.offline.media import Source, audio_of, image_of
-from pipeline.offline.models import answering, audio, embedding
+from pipeline.offline.models import answering, audio, embedding, layout
 from pipeline.offline.native import model_of, parameters_of
 from pipeline.offline.part_reader import PartReader, reader
 
@@ -64,8 +64,8 @@ def _check_dimension(model: str, parameters: Mapping[str, Any], limits: Limits) 
     asked = parameters.get("dimension", limits.dimensions[0])
     if asked not in limits.dimensions:
         raise Refusal("parameter", f"Range of dimension for {model} should be {list(limits.dimensions)}")
-    if asked != embedding.DIMENSION:
-        advice = ": set parameters.dimension = 1536" if embedding.DIMENSION in limits.dimensions else ""
+    if asked != layout.DIMENSION:
+        advice = ": set parameters.dimension = 1536" if layout.DIMENSION in limits.dimensions else ""
         raise Refusal(
             "parameter",
             f"The embedded service only has vectors of dimension 1536, {model} was to give {asked}{advice}.",
@@ -134,33 +134,42 @@ def compute(wanted: Wanted) -> list[tuple[str, np.ndarray[Any, Any]]]:
 
 
 def piece(item: Item, seconds: float | None) -> embedding.Piece:
-    """Returns one item as features and hashed words. Blocking.
+    """Returns one item as the blocks of the layout. Blocking.
 
     Raises image.Unreadable, image.TooLarge, audio.NotAudio.
     """
     if isinstance(item.content, str):
         return embedding.of_text(item.content, item.factor)
     if isinstance(item.content, tuple):
-        frames = [answering.see(data) for data in item.content]
-        return embedding.of_images([(one.features, one.tags) for one in frames], item.factor)
+        reading = {0, len(item.content) // 2, len(item.content) - 1}
+        frames = [_picture(data, 1.0, read=index in reading) for index, data in enumerate(item.content)]
+        return embedding.of_images(frames, item.factor)
     if item.kind == "audio":
-        return embedding.of_audio(audio.statistics(item.content, seconds=seconds), item.factor)
-    seen = answering.see(item.content)
-    return embedding.of_image(seen.features, seen.tags, item.factor)
+        statistics = audio.statistics(item.content, seconds=seconds)
+        return embedding.of_audio(statistics, audio.likeness(audio.hear(item.content, seconds)), item.factor)
+    return _picture(item.content, item.factor)
+
+
+def _picture(data: bytes, factor: float, *, read: bool = True) -> embedding.Piece:
+    """read: the text in the picture is read too. Of a video, the first, the middle and the last frame are read."""
+    seen = answering.see(data)
+    return embedding.of_image(seen.features, seen.tags, answering.written(data) if read else "", factor)
 
 
 def reply(wanted: Wanted, vectors: list[tuple[str, np.ndarray[Any, Any]]], request_id: str) -> dict[str, Any]:
     """Returns the body of the answer.
 
-    ONE-PEACE has `output.embedding` and weighted usage. Newer models have `output.embeddings[]` and tokens.
+    ONE-PEACE has `output.embedding` and weighted usage. Newer models have `output.embeddings[]` and tokens. `layout`
+    and `maker` are this service's own fields: they say which vectors are comparable.
     """
+    own = layout.described()
     if wanted.model == _ONE_PEACE:
         output: dict[str, Any] = {"embedding": vectors[0][1].tolist()}
-        return {"output": output, "usage": _weighted(wanted), "request_id": request_id}
+        return {"output": output, "usage": _weighted(wanted), "request_id": request_id, **own}
     found = [
         {"index": index, "embedding": vector.tolist(), "type": kind} for index, (kind, vector) in enumerate(vectors)
     ]
-    return {"output": {"embeddings": found}, "usage": _counted(wanted), "request_id": request_id}
+    return {"output": {"embeddings": found}, "usage": _counted(wanted), "request_id": request_id, **own}
 
 
 def _weighted(wanted: Wanted) -> dict[str, Any]:

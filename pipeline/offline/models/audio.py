@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _FLOOR_DB = -100.0
 _SILENT_DB = -50.0  # relative to full scale; a quiet room is recorded at about −60
 _ONSET_DB, _ONSET_GAP, _ONSET_BACK = 9.0, 15, 10  # a rise of 9 dB over the last 100 ms; onsets at least 150 ms apart
+_LOW_HERTZ = 150.0  # below the lowest note of most voices
 _TURN = 1.25  # a change by a quarter (about four semitones) counts as a rising or falling pitch
 
 
@@ -22,6 +23,7 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
 
     `level` and `peak`: dB relative to full scale. `silent`: the share of silence, 0 to 1. `first` and `last`: the
     loudest frequency, in Hz, of the first and the last third of the parts that are not silent (0 if all is silent).
+    `tonal`: the share of the energy within 50 Hz of the loudest frequency, 0 to 1: near 1 for a tone, low for noise.
     """
 
     seconds: float
@@ -31,13 +33,14 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     onsets: int
     first: float
     last: float
+    tonal: float
 
 
-def hear(data: bytes) -> Heard:
-    """Measures at most ten minutes of a sound. Blocking. Raises NotAudio."""
+def hear(data: bytes, seconds: float | None = None) -> Heard:
+    """Measures at most `seconds`, at most ten minutes, of a sound. Blocking. Raises NotAudio."""
     import numpy as np
 
-    samples = decoded(data)
+    samples = decoded(data, seconds)
     frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]
     levels = _decibels(np.sqrt((frames**2).mean(axis=1)))
     loud = frames[levels > max(_SILENT_DB, float(levels.max()) - 30)]
@@ -50,6 +53,7 @@ def hear(data: bytes) -> Heard:
         onsets=_onsets(levels),
         first=_pitch(loud[:third]),
         last=_pitch(loud[-third:]),
+        tonal=_tonal(loud[:: len(loud) // 500 + 1]),
     )
 
 
@@ -62,6 +66,24 @@ def sentence(heard: Heard) -> str:
         silent = f", {heard.silent:.0%} of it silent" if heard.silent >= 0.05 else ""
         told = f"level {heard.level:.0f} dB, peak {heard.peak:.0f} dB{silent}, {onsets}, {_movement(heard)}"
     return f"a sound of {heard.seconds:.1f} s: {told} (measured; the embedded service has no speech recognition)"
+
+
+def likeness(heard: Heard) -> tuple[str, ...]:
+    """Returns names of things that sound alike, for the vector: (`drum`, `rhythm`) for low beats.
+
+    A guess from onsets, pitch and tonality, not recognition: the embedded service has no model that knows sounds.
+    """
+    if heard.silent >= 0.99 or not heard.first:
+        return ("silence",)
+    beats, tonal = heard.onsets >= 3, heard.tonal >= 0.5
+    if max(heard.first, heard.last) < _LOW_HERTZ:
+        return ("drum", "rhythm") if beats else ("hum", "engine")
+    if not tonal:
+        return ("clapping", "knocking") if beats else ("noise", "wind", "rain")
+    if beats:
+        return ("chime", "bell", "melody")
+    moved = not 1 / _TURN < heard.last / heard.first < _TURN
+    return ("siren", "whistle") if moved else ("tone", "whistle")
 
 
 def _movement(heard: Heard) -> str:
@@ -92,12 +114,30 @@ def _pitch(frames: np.ndarray[Any, Any]) -> float:
 
     if not len(frames):
         return 0.0
-    power = np.abs(np.fft.rfft(frames * np.hanning(WINDOW).astype(np.float32), 4 * WINDOW, axis=1))
-    return float(np.median(power[:, 1:].argmax(axis=1) + 1) * RATE / (4 * WINDOW))
+    return float(np.median(_spectra(frames)[:, 1:].argmax(axis=1) + 1) * _BIN)
+
+
+def _tonal(frames: np.ndarray[Any, Any]) -> float:
+    """Returns the median of each frame's share of energy within 50 Hz of its loudest frequency; 0 without frames."""
+    import numpy as np
+
+    if not len(frames):
+        return 0.0
+    energy = _spectra(frames)[:, 1:] ** 2
+    places = np.arange(energy.shape[1])
+    near = np.abs(places - energy.argmax(axis=1)[:, None]) <= 50 / _BIN
+    return float(np.median((energy * near).sum(axis=1) / np.maximum(energy.sum(axis=1), 1e-12)))
+
+
+def _spectra(frames: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    import numpy as np
+
+    return np.abs(np.fft.rfft(frames * np.hanning(WINDOW).astype(np.float32), 4 * WINDOW, axis=1))
 
 
 RATE = 16_000
 WINDOW, HOP, _BANDS = 400, 160, 64
+_BIN = RATE / (4 * WINDOW)  # Hz between two frequencies of `_spectra`
 _SEGMENTS = 8
 SIZE = _BANDS * (12 + _SEGMENTS)  # 1280
 _LONGEST_SECONDS = 600.0
