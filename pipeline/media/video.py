@@ -8,18 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from pipeline.media.video_choice import THUMB_SIDE, after_changes, candidates, distinct, evenly, repeated
 from pipeline.media.video_decode import Decoder
 from pipeline.media.video_file import Source, opened_video, require_video
-from pipeline.media.video_index import (
-    THUMB_SIDE,
-    Index,
-    after_changes,
-    candidates,
-    distinct,
-    evenly,
-    index_of,
-    repeated,
-)
+from pipeline.media.video_index import Index, index_of
 
 if TYPE_CHECKING:
     from PIL import Image

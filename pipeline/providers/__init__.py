@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 from pipeline.job.entry_points import Extensible
 
 if TYPE_CHECKING:
-    from pipeline.providers.models import Model
+    from pipeline.providers.model import Model
     from pipeline.types import Endpoint, HttpRequest, Reader, Request
 
 NAMES = ("dashscope", "openai", "qianfan")

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.providers import declared
 from pipeline.providers.cost import fee
-from pipeline.providers.models import Model
+from pipeline.providers.model import Model
 from pipeline.providers.parameter_bounds import asked, most_output
 from pipeline.providers.prices import Price, Region, everywhere
 from pipeline.types import TaskFacts

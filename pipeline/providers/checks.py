@@ -11,7 +11,7 @@ from pipeline.providers import LocalFiles
 from pipeline.providers.body import all_media, parts
 from pipeline.providers.faults import model_hint
 from pipeline.providers.media_options import check_part, form_of
-from pipeline.providers.models import Model
+from pipeline.providers.model import Model
 from pipeline.providers.parameters import check_parameters
 from pipeline.providers.tokens import fewest
 from pipeline.types import Audio, Endpoint, HttpRequest, Image, Loaded, Media, Part, Request, Text, Video, VideoFile

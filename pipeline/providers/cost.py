@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pipeline.providers import tokens
 from pipeline.providers.body import parts
-from pipeline.providers.models import Bound, Model
+from pipeline.providers.model import Bound, Model
 from pipeline.providers.parameter_bounds import known_bounds, most_output
 from pipeline.providers.prices import Price
 from pipeline.types import Audio, Part, Request, Text, Usage, VideoFile

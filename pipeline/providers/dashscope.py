@@ -10,7 +10,7 @@ from pipeline.providers import LocalFiles, checks, dashscope_native, embeddings
 from pipeline.providers.body import post, uses_oss
 from pipeline.providers.dashscope_native import NativeAccumulator, stream_mode
 from pipeline.providers.embeddings import VectorAccumulator
-from pipeline.providers.models import Model
+from pipeline.providers.model import Model
 from pipeline.providers.openai_chat import PATH as CHAT_PATH
 from pipeline.providers.openai_chat import ChatAccumulator, chat_body
 from pipeline.providers.parameter_bounds import renamed

@@ -24,7 +24,7 @@ from pipeline.errors import Fault
 from pipeline.providers import reply_fields
 from pipeline.providers.body import media_value, number
 from pipeline.providers.media_options import PartOptions, options
-from pipeline.providers.models import Model
+from pipeline.providers.model import Model
 from pipeline.providers.reply_fields import read_blocks, unfenced
 from pipeline.providers.safe_text import without_data
 from pipeline.types import Audio, Block, Image, Part, Reply, Request, Text, Usage, Video

@@ -11,7 +11,7 @@ from pipeline.errors import Fault
 from pipeline.providers import reply_fields
 from pipeline.providers.body import media_value, number
 from pipeline.providers.media_options import options
-from pipeline.providers.models import Model
+from pipeline.providers.model import Model
 from pipeline.providers.openai_chat import chat_part
 from pipeline.providers.safe_text import without_data
 from pipeline.types import Audio, EmbedItem, Image, Reply, Request, Text, Usage

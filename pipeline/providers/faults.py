@@ -12,7 +12,7 @@ from pipeline.providers.error_table import ErrorRow, rows
 from pipeline.providers.safe_text import clean
 
 if TYPE_CHECKING:
-    from pipeline.providers.models import Model
+    from pipeline.providers.model import Model
     from pipeline.types import Reply
 
 Retry = Literal["yes", "once", "no", "upload"]

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from pipeline.providers.models import TokenRule
+from pipeline.providers.model import TokenRule
 
 Reading = Literal["least", "expected", "most"]
 

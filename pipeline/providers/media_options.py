@@ -24,7 +24,7 @@ import msgspec
 
 from pipeline.errors import refusal
 from pipeline.providers import LocalFiles, declared
-from pipeline.providers.models import Model
+from pipeline.providers.model import Model
 from pipeline.types import Audio, Endpoint, Image, MediaLimits, Part, Text, VideoFile
 
 Form = Literal["native", "compatible", "openai", "qianfan"]

@@ -18,7 +18,7 @@ import msgspec
 
 from pipeline.providers import declared
 from pipeline.providers.edit_distance import meant
-from pipeline.providers.models import Bound, Model
+from pipeline.providers.model import Bound, Model
 
 
 @functools.cache

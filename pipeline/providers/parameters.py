@@ -10,7 +10,7 @@ from pipeline.providers import declared
 from pipeline.providers.cost import several_answers
 from pipeline.providers.edit_distance import meant
 from pipeline.providers.media_options import IMAGE, VIDEO, form_of
-from pipeline.providers.models import Bound, Model
+from pipeline.providers.model import Bound, Model
 from pipeline.providers.parameter_bounds import NAMES as OUTPUT_NAMES
 from pipeline.providers.parameter_bounds import accepted, known_bounds, outside
 from pipeline.providers.parameter_bounds import asked as output_asked

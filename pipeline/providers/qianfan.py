@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pipeline.providers import LocalFiles, checks
 from pipeline.providers.body import post
 from pipeline.providers.embeddings import OPENAI_PATH, VectorAccumulator, qianfan_body
-from pipeline.providers.models import Model
+from pipeline.providers.model import Model
 from pipeline.providers.openai_chat import PATH, ChatAccumulator, chat_body
 from pipeline.providers.parameter_bounds import renamed
 from pipeline.providers.reader import WireReader

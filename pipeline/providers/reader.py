@@ -17,7 +17,7 @@ from pipeline.providers.stream import Accumulator, Frames, judged
 from pipeline.types import Reply
 
 if TYPE_CHECKING:
-    from pipeline.providers.models import Model
+    from pipeline.providers.model import Model
 
 __all__ = ["Accumulator", "WireReader"]
 

@@ -11,7 +11,7 @@ from pipeline.providers.error_body import ErrorInfo
 from pipeline.providers.safe_text import excerpt
 
 if TYPE_CHECKING:
-    from pipeline.providers.models import Model
+    from pipeline.providers.model import Model
     from pipeline.types import Reply
 
 

@@ -20,7 +20,7 @@ from pipeline.providers.image_tokens import (
     video_tokens,
 )
 from pipeline.providers.media_options import PartOptions
-from pipeline.providers.models import Model, TokenRule
+from pipeline.providers.model import Model, TokenRule
 from pipeline.types import Audio, Image, Loaded, Media, Part, Request, Text, Video
 
 _TURN_OVERHEAD = 5

@@ -12,7 +12,8 @@ from pipeline.errors import JobError
 from pipeline.job.values import did_you_mean, for_message
 from pipeline.providers import load, models, names
 from pipeline.providers import prices as tables
-from pipeline.providers.models import Model, Tables
+from pipeline.providers.model import Model
+from pipeline.providers.models import Tables
 from pipeline.providers.prices import Price, old
 from pipeline.report import price_lines as of_prices
 

@@ -15,7 +15,7 @@ from pipeline.providers import Provider
 from pipeline.providers.budgets import budget_problem
 from pipeline.providers.cost import worst_case
 from pipeline.providers.media_options import audio_limits, image_limits, video_limits
-from pipeline.providers.models import Model
+from pipeline.providers.model import Model
 from pipeline.providers.prices import region_of
 from pipeline.run.meaning import ask
 from pipeline.store.datasets import TASK_TYPES

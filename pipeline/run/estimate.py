@@ -15,7 +15,7 @@ from pipeline.job.load import LoadedJob
 from pipeline.manifest import Manifest
 from pipeline.providers.checks import warnings
 from pipeline.providers.cost import expected
-from pipeline.providers.models import Model
+from pipeline.providers.model import Model
 from pipeline.providers.parameter_bounds import most_output
 from pipeline.providers.tokens import estimate, media_tokens
 from pipeline.report import price_lines

@@ -17,7 +17,7 @@ import msgspec
 from pipeline.job.schema import JobFile
 from pipeline.job.shape import alternatives, hints_of, is_struct, notes_of, words
 from pipeline.manifest.reference import with_section
-from pipeline.providers.models import Bound, Model
+from pipeline.providers.model import Bound, Model
 
 SCHEMA_NAME = "job.schema.json"
 BEGIN = "<!-- written by python -m pipeline.run.job_reference jobs: begin -->"

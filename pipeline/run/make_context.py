@@ -14,7 +14,8 @@ from pipeline.media.video_frames import require_video
 from pipeline.providers import Provider, declared
 from pipeline.providers.budgets import budget_problem
 from pipeline.providers.edit_distance import meant
-from pipeline.providers.models import Model, check_tables, find, names
+from pipeline.providers.model import Model
+from pipeline.providers.models import check_tables, find, names
 from pipeline.providers.parameters import check_parameters
 from pipeline.providers.prices import region_of
 from pipeline.run.context import OFFLINE_DIMENSION, JobContext

@@ -12,8 +12,9 @@ from typing import Any
 from pipeline.errors import Fault, JobError, refusal
 from pipeline.job.load import LoadedJob
 from pipeline.job.schema import JobFile
+from pipeline.manifest.media_names import strong_kind
 from pipeline.manifest.rows import Shaper
-from pipeline.manifest.unused import Unused, find, strong_kind
+from pipeline.manifest.unused import Unused, find
 from pipeline.providers.body import all_media
 from pipeline.tasks import Task, facts
 from pipeline.tasks.prompts import placeholders

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.job.schema import JobFile
 from pipeline.job.shape import alternatives, hints_of, is_struct, notes_of
-from pipeline.providers.models import Model
+from pipeline.providers.model import Model
 from pipeline.run.job_reference import NOT_A_USERS, SCHEMA_NAME, reference, schema, with_reference
 
 JOBS = Path(__file__).parents[2] / "jobs"

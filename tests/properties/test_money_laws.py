@@ -14,6 +14,7 @@ from pipeline.dispatch.budget import Budget, Spent
 from pipeline.providers import models
 from pipeline.providers.cost import cost, expected, worst_case
 from pipeline.providers.image_tokens import PixelOptions, frame_cap, image_cap, image_tokens, video_tokens
+from pipeline.providers.model import Model
 from pipeline.providers.prices import Price, Tier
 from pipeline.providers.tokens import count, estimate, fewest
 from pipeline.types import Image, Loaded, Part, Request, Text, Turn, Usage, Video
@@ -54,7 +55,7 @@ def prices(draw: st.DrawFn) -> Price:
 
 
 @st.composite
-def questions(draw: st.DrawFn) -> tuple[Request, models.Model]:
+def questions(draw: st.DrawFn) -> tuple[Request, Model]:
     model = msgspec.structs.replace(models.find("dashscope", draw(st.sampled_from(NAMES))), price=draw(prices()))
     turns = [Turn(role="user", parts=tuple(draw(st.lists(PARTS, min_size=1, max_size=4))))]
     if draw(st.booleans()):
@@ -83,7 +84,7 @@ def round_up(size: Loaded, patch: int, cap: float) -> int:
     return math.ceil(width / patch) * math.ceil(height / patch)
 
 
-def counted(request: Request, model: models.Model, up: bool) -> int:
+def counted(request: Request, model: Model, up: bool) -> int:
     """The picture tokens of a service that counts by one of the two published rules."""
     rule, total = model.tokens, 0
     assert rule is not None
@@ -113,7 +114,7 @@ def counted(request: Request, model: models.Model, up: bool) -> int:
     return total
 
 
-def longest(request: Request, model: models.Model) -> int:
+def longest(request: Request, model: Model) -> int:
     """As the pages put it: an answer as long as asked for, and thoughts before it, with a bound of their own."""
     asked, most = request.parameters, model.max_output_tokens
     assert most is not None
@@ -129,7 +130,7 @@ def longest(request: Request, model: models.Model) -> int:
 
 
 @st.composite
-def replies(draw: st.DrawFn) -> tuple[Request, models.Model, Usage]:
+def replies(draw: st.DrawFn) -> tuple[Request, Model, Usage]:
     """A reply within the rules: pictures by either rule, a text token per byte at most, output within its bound."""
     request, model = draw(questions())
     media = counted(request, model, draw(st.booleans()))
@@ -148,7 +149,7 @@ def replies(draw: st.DrawFn) -> tuple[Request, models.Model, Usage]:
 
 @settings(max_examples=400, deadline=None)
 @given(replies())
-def test_no_reply_within_the_rules_costs_more_than_the_worst(told: tuple[Request, models.Model, Usage]) -> None:
+def test_no_reply_within_the_rules_costs_more_than_the_worst(told: tuple[Request, Model, Usage]) -> None:
     request, model, usage = told
     worst = worst_case(request, model)
     if any(isinstance(part, Video) for turn in request.turns for part in turn.parts) and worst is None:
@@ -161,7 +162,7 @@ def test_no_reply_within_the_rules_costs_more_than_the_worst(told: tuple[Request
 
 @settings(max_examples=300, deadline=None)
 @given(questions(), st.floats(0, 20_000))
-def test_the_worst_is_never_below_what_is_expected(told: tuple[Request, models.Model], output: float) -> None:
+def test_the_worst_is_never_below_what_is_expected(told: tuple[Request, Model], output: float) -> None:
     request, model = told
     usual, worst = expected(request, model, output), worst_case(request, model)
     assert worst is not None
@@ -175,7 +176,7 @@ def test_the_worst_is_never_below_what_is_expected(told: tuple[Request, models.M
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(replies(), min_size=1, max_size=8), st.floats(0.01, 2))
-def test_what_is_spent_never_passes_the_budget(told: list[tuple[Request, models.Model, Usage]], share: float) -> None:
+def test_what_is_spent_never_passes_the_budget(told: list[tuple[Request, Model, Usage]], share: float) -> None:
     worst = [worst_case(request, model) or 0.0 for request, model, _ in told]
     ceiling = share * sum(worst)
 

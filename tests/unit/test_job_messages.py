@@ -16,7 +16,8 @@ from pipeline import Job
 from pipeline.errors import JobError
 from pipeline.job.load import load
 from pipeline.job.schema import JobFile
-from pipeline.providers.models import Model, find
+from pipeline.providers.model import Model
+from pipeline.providers.models import find
 
 MINIMAL = """\
 task     = "caption"

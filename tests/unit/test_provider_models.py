@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.errors import JobError
 from pipeline.providers import NAMES, load, models
+from pipeline.providers.model import Model
 
 DATA = models._data()
 BUILT_IN = [(provider, name) for provider in DATA for name in DATA[provider].get("models", {})]
@@ -31,7 +32,7 @@ def test_every_family_a_model_names_exists(provider):
 
 def test_an_unknown_model_has_no_invented_facts():
     model = models.find("openai", "Qwen/Whatever-7B")
-    default = models.Model(name="Qwen/Whatever-7B", provider="openai")
+    default = Model(name="Qwen/Whatever-7B", provider="openai")
     assert model == default
     assert not model.known
     assert model.media.max_bytes is None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.manifest.unused import find, strong_kind
+from pipeline.manifest.media_names import strong_kind
+from pipeline.manifest.unused import find
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 20
 MP4 = b"\0\0\0\x20ftypisom" + b"\0" * 20
