@@ -13,6 +13,7 @@ from pipeline.media import render
 from pipeline.media.formats import is_complete_file
 from pipeline.media.probe import Facts, facts, open_image
 from pipeline.media.render import Truncated
+from pipeline.providers.image_tokens import patches, within
 from pipeline.types import MediaLimits
 
 if TYPE_CHECKING:
@@ -60,11 +61,11 @@ def fit(
 
     `resize` "off" changes nothing, and refuses a picture beyond the limits. `truncated` "send" accepts a picture that
     is cut off at its end.
-    `resize` "fit" writes these pictures anew: a format that the model does not take; too many bytes or pixels, or too
-    long a side; CMYK and 16-bit pictures, which readers often turn into wrong colours or plain white; animations (only
-    the first frame is kept); with `upright`, pictures that need turning. It also writes anew pictures with more pixels
-    than the service keeps (`useful_pixels`) and large uncompressed PNG, if the new file has fewer bytes. A picture that
-    is written anew is upright, in sRGB, and without metadata.
+    `resize` "fit" writes these pictures anew: a format that the model does not take; too many bytes, pixels or tokens
+    (`max_patches`), or too long a side; CMYK and 16-bit pictures, which readers often turn into wrong colours or plain
+    white; animations (only the first frame is kept); with `upright`, pictures that need turning. It also writes anew
+    pictures with more pixels than the service keeps (`useful_pixels`) and large uncompressed PNG, if the new file has
+    fewer bytes. A picture that is written anew is upright, in sRGB, and without metadata.
     Raises Fault: EmptyFile, NotAPicture, MissingExtra, TruncatedPicture, DamagedPicture, Pages, TooManyPixels,
     TooSmall, Ratio, Format, TooLarge, TooLongSide (codes `Local.…`).
     """
@@ -136,7 +137,9 @@ def need(
         if beyond is not None:
             raise beyond
         return "nothing"
-    if beyond or found.mode == "CMYK" or found.bits > 8 or found.animated or (upright and found.orientation != 1):
+    if beyond or exceeds(found.width, found.height, limits):
+        return "all"
+    if found.mode == "CMYK" or found.bits > 8 or found.animated or (upright and found.orientation != 1):
         return "all"
     useful = limits.useful_pixels is not None and found.width * found.height > limits.useful_pixels
     return "useful" if useful else "nothing"
@@ -240,8 +243,18 @@ def _step(size: int | None, limits: MediaLimits) -> float:
     return min(0.9, max(0.2, 0.95 * math.sqrt(most / size)))
 
 
+def exceeds(width: int, height: int, limits: MediaLimits) -> bool:
+    """Tells whether a picture of this size has more tokens than `max_patches`."""
+    if limits.patch is None or limits.max_patches is None:
+        return False
+    return patches((width, height), limits.patch) > limits.max_patches
+
+
 def scaled(width: int, height: int, limits: MediaLimits) -> tuple[int, int]:
-    """Returns the largest (width, height) of about the same shape within `max_pixels`, `useful_pixels`, `max_side`."""
+    """Returns the largest (width, height) of about the same shape within `max_pixels`, `useful_pixels`, `max_side`,
+    `max_patches`."""
+    if exceeds(width, height, limits) and limits.patch and limits.max_patches:
+        width, height = within(width, height, limits.patch, limits.max_patches)
     areas = [most for most in (limits.max_pixels, limits.useful_pixels) if most is not None]
     factor = min([1.0, *(math.sqrt(most / (width * height)) for most in areas)])
     if limits.max_side is not None:

@@ -27,13 +27,20 @@ MOST_BYTES = 256 * 2**20
 
 
 class Figures(msgspec.Struct, kw_only=True):
-    """The requests, tokens and money that rows would take. None: not known. A sum with an unknown part is unknown."""
+    """The requests, tokens and money that rows would take. None: not known. A sum with an unknown part is unknown.
+
+    cost: with answers of the expected length. silent: of the input alone. longest: with the longest answers, whose
+    tokens are `output_most`. worst: with the upper bound of the input too.
+    """
 
     requests: int = 0
     input_tokens: int | None = 0
     media_tokens: int | None = 0
     cost: float | None = 0.0
     worst: float | None = 0.0
+    silent: float | None = 0.0
+    longest: float | None = 0.0
+    output_most: int | None = 0
 
     def add(self, other: Figures) -> None:
         """Adds the figures of other rows."""
@@ -42,6 +49,9 @@ class Figures(msgspec.Struct, kw_only=True):
         self.media_tokens = plus(self.media_tokens, other.media_tokens)
         self.cost = plus(self.cost, other.cost)
         self.worst = plus(self.worst, other.worst)
+        self.silent = plus(self.silent, other.silent)
+        self.longest = plus(self.longest, other.longest)
+        self.output_most = plus(self.output_most, other.output_most)
 
 
 def plus(total: N | None, value: N | None) -> N | None:

@@ -248,7 +248,7 @@ class Preparer:
                 body = await self._fetch.body(video, deadline)
             most, least = most_frames(self._context, options), least_frames(self._context)
             take = functools.partial(frames_of, video, body, most=most, least=least)
-            by, pixels = self._context.spec.job.media.frames_by, self._loader.limits(request)["image"].useful_pixels
+            by, pixels = self._context.spec.job.media.frames_by, self._loader.limits(request)["image"].frame_pixels
             loaded[video], taken[video] = await self._loaders.run(
                 functools.partial(take, by=by, max_pixels=pixels, confine=self._root)
             )

@@ -19,7 +19,7 @@ def plan(pipeline, job: str, output: Path, *options: str) -> dict:
 
 def test_the_tokens_foretold_are_the_tokens_counted(pipeline, tmp_path, monkeypatch):
     monkeypatch.delenv("DASHSCOPE_API_KEY", raising=False)
-    foretold = plan(pipeline, "captions", tmp_path / "out")
+    foretold = plan(pipeline, "captions", tmp_path / "out", "--offline")
     assert (foretold["rows"], foretold["new"], foretold["send"], foretold["refused"]) == (13, 13, 13, [])
     assert not (tmp_path / "out").exists()
     summary = tmp_path / "summary.json"
