@@ -97,11 +97,11 @@ def similar_lines(similar: Similar, currency: str | None) -> Iterator[str]:
     if s.spared:
         cost = "" if s.spared_cost is None else f", {money(s.spared_cost, currency)}"
         yield f"         one question for each group would spare {count(s.spared, 'row')}{cost}"
-        yield "         (each is asked all the same: an answer is never taken from a similar picture)"
+        yield "         (a report: no answer is ever taken from a similar picture)"
     if s.repeats:
         yield f"         {count(s.repeats, 'row')} besides have the same bytes as an earlier row"
     if s.unreadable:
-        yield f"         {count(s.unreadable, 'picture')} could not be read"
+        yield f"         {count(s.unreadable, 'file')} could not be read as one picture"
 
 
 def _short(id_: str) -> str:

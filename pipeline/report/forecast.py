@@ -32,7 +32,7 @@ def lines(forecast: Forecast) -> Iterator[str]:
     """Yields what was expected, what it came to, and how far off it was."""
     f = forecast
     if f.expected_cost is not None and f.cost is not None:
-        alone = "" if f.output_known else " for the input alone"
+        alone = "" if f.output_known else " (input alone)"
         off = _off(f.cost, f.expected_cost) if f.output_known else ""
         expected, spent = money(f.expected_cost, f.currency), money(f.cost, f.currency)
         yield f"plan:   {expected} expected{alone}, {spent} spent{off} in the last run"

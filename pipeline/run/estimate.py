@@ -17,7 +17,7 @@ from pipeline.run.change_guard import foreseen
 from pipeline.run.context import JobContext
 from pipeline.run.counting import Counting, counting
 from pipeline.run.estimate_look import Look
-from pipeline.run.estimate_sharing import answered_before, equal
+from pipeline.run.estimate_sharing import Figures, answered_before, equal
 from pipeline.run.estimate_similar import find_similar
 from pipeline.run.estimate_sizes import sizes
 from pipeline.run.fingerprinter import Fingerprinter
@@ -135,18 +135,26 @@ def _money(look: Look, share: float, answers: Answers | None, rows: int) -> dict
     def whole(value: float | None) -> float | None:
         return None if value is None else value * share
 
-    spread = None if answers is None else answers.share(rows)
-    off = None
-    if spread is not None and found.cost is not None and found.silent is not None:
-        off = (found.cost - found.silent) * min(1.0, spread)
     longest = None if found.longest is None or found.silent is None else found.longest - found.silent
+    low, high = _range(found, None if answers is None else answers.share(rows))
     return {
         "cost": whole(found.cost),
-        "cost_low": None if off is None or found.cost is None else whole(found.cost - off),
-        "cost_high": None if off is None or found.cost is None else whole(found.cost + off),
+        "cost_low": whole(low),
+        "cost_high": whole(high),
         "output_most_cost": whole(longest) or None,
         "worst_cost": whole(found.worst),
     }
+
+
+def _range(found: Figures, share: float | None) -> tuple[float | None, float | None]:
+    """Returns the likely lowest and highest cost. share: how far the output may lie from the expected one."""
+    if share is None or found.cost is None or found.silent is None:
+        return None, None
+    off = (found.cost - found.silent) * share
+    highest = found.cost + off
+    if found.worst is not None and found.worst >= found.cost:
+        highest = min(highest, found.worst)
+    return max(found.silent, found.cost - off), highest
 
 
 def _unsized(context: JobContext, look: Look) -> list[str]:

@@ -28,8 +28,8 @@ class Look:
     """The rows that were looked at, and their sums.
 
     asked: how many of these rows would be sent. figures: the sums over the rows that would be sent. shared, unforeseen:
-    see `estimate_sharing.Equal`. unsized: rows with a picture of unknown size. requests: of the rows that are not
-    refused, if `keep`.
+    see `estimate_sharing.Equal`. unsized: rows with a picture of unknown size. requests: of the rows that would be sent,
+    if `keep`.
     """
 
     def __init__(self, context: JobContext, counting: Counting, output: float | None, *, keep: bool = False) -> None:
@@ -59,12 +59,12 @@ class Look:
             except Fault as fault:
                 self._refuse(work.row, fault)
                 continue
-            self.rows.append(looked(work.row, work.fingerprint, fingerprinter, figures))
+            found = looked(work.row, work.fingerprint, fingerprinter, figures)
+            found.request = request if self._keep else None
+            self.rows.append(found)
             self.unsized += any(_is_unsized(media) for media in all_media(request))
             for note in warnings(request, self._context.model):
                 self.notes.setdefault(note)
-            if self._keep:
-                self.requests.append(request)
 
     def _refuse(self, row: Row, fault: Fault) -> None:
         self.counted[fault.code] += 1
@@ -99,6 +99,7 @@ class Look:
     def sum_up(self, asked: Sequence[Looked]) -> None:
         """Adds the figures of the rows that would be sent."""
         self.asked = len(asked)
+        self.requests = [row.request for row in asked if row.request is not None]
         for row in asked:
             self.figures.add(row.figures)
 

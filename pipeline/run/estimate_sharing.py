@@ -18,7 +18,7 @@ from pipeline.run.prepare import unsent_fingerprint
 from pipeline.run.sharing import lasting
 from pipeline.store.fingerprints import FingerprintIndex
 from pipeline.store.layout import Layout
-from pipeline.types import Row
+from pipeline.types import Request, Row
 
 N = TypeVar("N", int, float)
 
@@ -61,13 +61,15 @@ def plus(total: N | None, value: N | None) -> N | None:
 
 class Looked(msgspec.Struct, kw_only=True):
     """One row that a plan looked at. `fingerprint`: None until the row's local files are read. `row`: kept only if the
-    row's files may have to be read. `lasting`: see `sharing.lasting`. `stamp`: the stat key."""
+    row's files may have to be read. `lasting`: see `sharing.lasting`. `stamp`: the stat key. `request`: kept for
+    `plan --sizes` alone."""
 
     figures: Figures
     fingerprint: str | None
     row: Row | None
     lasting: bool
     stamp: str | None = None
+    request: Request | None = None
 
 
 class Equal(msgspec.Struct, frozen=True, kw_only=True):
