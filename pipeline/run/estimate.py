@@ -47,6 +47,7 @@ def make_estimate(
     )
     answers = answers_so_far(spec)
     count = _counting(context, answers)
+    answers = None if context.task.FACTS.embeds else answers  # from here on, for the output alone
     look = Look(context, count, None if answers is None else answers.mean, keep=with_sizes)
     look.look(manifest, scan, fingerprinter)
     if once:

@@ -28,8 +28,8 @@ class Look:
     """The rows that were looked at, and their sums.
 
     asked: how many of these rows would be sent. figures: the sums over the rows that would be sent. shared, unforeseen:
-    see `estimate_sharing.Equal`. unsized: rows with a picture of unknown size. requests: of the rows that would be sent,
-    if `keep`.
+    see `estimate_sharing.Equal`. unsized: rows with a picture of unknown size. requests: of the rows that would be
+    sent, if `keep`.
     """
 
     def __init__(self, context: JobContext, counting: Counting, output: float | None, *, keep: bool = False) -> None:

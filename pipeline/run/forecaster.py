@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.errors import QueryError
 from pipeline.providers import tokens
 from pipeline.providers.cost import expected
 from pipeline.report.forecast import Forecast
@@ -29,7 +30,7 @@ class Forecaster:
         known = answers is not None or context.task.FACTS.embeds
         price = None if context.model.price is None else context.model.price.currency
         cost = None if price is None else 0.0
-        output = None if answers is None else 0.0
+        output = None if answers is None or context.task.FACTS.embeds else 0.0
         self.forecast = Forecast(output_known=known, expected_output_tokens=output, expected_cost=cost, currency=price)
 
     def answered(self, work: WorkItem, usage: Usage) -> None:
@@ -68,4 +69,8 @@ def forecaster(context: JobContext) -> Forecaster | None:
         return None
     before = read_last_run(spec.output)
     measured = measured_of(context.model.name, before.measured if before else ())
-    return Forecaster(context, answers_so_far(spec), measured)
+    try:
+        answers = answers_so_far(spec)
+    except QueryError:  # a forecast is no reason to send nothing
+        answers = None
+    return Forecaster(context, answers, measured)

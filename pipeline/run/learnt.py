@@ -47,14 +47,15 @@ class Measured(msgspec.Struct, kw_only=True):
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True):
-    """The answers of an output, in tokens a row. mean, spread (standard deviation), high: of the output. input: the
-    mean of the input; None: not told."""
+    """The answers of an output, in tokens a row. mean, spread (standard deviation), high: of the output, 0 for
+    embeddings. input, media: the means of the input, and of its pictures; None: not told."""
 
     count: int
-    mean: float
-    spread: float
-    high: float
-    input: float | None
+    mean: float = 0.0
+    spread: float = 0.0
+    high: float = 0.0
+    input: float | None = None
+    media: float | None = None
 
     def share(self, rows: int) -> float | None:
         """Returns how far the output of `rows` further rows may lie from the expected one, as a share of it.
@@ -74,19 +75,20 @@ MODELS = 8
 
 def answers_so_far(spec: LoadedJob) -> Answers | None:
     """Returns the lengths of the answers of the job's model, or of all models if that model has none; None without
-    answers. An embedding has no output."""
-    if facts(spec.job.task).embeds:
-        return None
+    answers whose tokens are known. Raises QueryError."""
+    told = "input_tokens" if facts(spec.job.task).embeds else "output_tokens"
     sql = (
-        "select count(output_tokens), avg(output_tokens), stddev_pop(output_tokens), "
-        f"quantile_cont(output_tokens, {HIGH}), avg(input_tokens) "
-        "from versions where output_tokens is not null and (model = $model or not $only)"
+        "select count(*), coalesce(avg(output_tokens), 0), coalesce(stddev_pop(output_tokens), 0), "
+        f"coalesce(approx_quantile(output_tokens, {HIGH}), 0), avg(input_tokens), avg(media_tokens) "
+        f"from versions where {told} is not null and (model = $model or not $only)"
     )
     with read.connect(spec.output, spec.job.task) as connection:
         for only in (True, False):
             found = read.query(connection, sql, {"model": spec.job.provider.model, "only": only}).fetchall()[0]
             if found[0]:
-                return Answers(count=found[0], mean=found[1], spread=found[2], high=found[3], input=found[4])
+                return Answers(
+                    count=found[0], mean=found[1], spread=found[2], high=found[3], input=found[4], media=found[5]
+                )
     return None
 
 

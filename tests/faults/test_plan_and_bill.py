@@ -135,6 +135,29 @@ def test_how_the_service_counts_texts_is_learnt(russian, monkeypatch):
     assert told.cost <= plan.worst_cost
 
 
+def test_the_input_of_a_model_whose_pictures_cannot_be_counted_is_learnt(service, tmp_path):
+    photos = sorted((ROOT / "sample_data" / "photos").glob("*.jpg"))
+    rows = [{"id": f"{night}-{path.stem}", "image": str(path)} for night in range(3) for path in photos]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    job_file = tmp_path / "job.toml"
+    job_file.write_text(
+        'task = "embed"\nmanifest = "rows.jsonl"\noutput = "out"\ndedupe = { equal = false }\n'
+        '[provider]\nname = "dashscope"\nmodel = "qwen3-vl-embedding"\nparameters = { dimension = 1536 }\n'
+    )
+    price = {"input": 0.7, "media_input": 1.8, "currency": "CNY"}
+    overrides = {"provider.base_url": service + "/api/v1", "models": {"qwen3-vl-embedding": {"price": price}}}
+    job = Job.load(job_file, overrides)
+    assert job.plan().cost is None
+    job.run(limit=2 * len(photos), progress=False)
+    plan = job.plan()
+    assert "a row with pictures: " in plan.counted_by
+    assert plan.counted_by.endswith(f", learnt from {2 * len(photos)} answers")
+    told = job.run(progress=False)
+    assert plan.send == told.answered == len(photos) >= 10
+    assert plan.cost == pytest.approx(told.cost, rel=0.1)
+    assert (plan.output_tokens, plan.answers, plan.cost_low) == (None, 0, None)
+
+
 def test_the_lines_fit_a_terminal(service, tmp_path):
     job = paid(service, "captions", tmp_path / "out")
     job.run(sample=5, progress=False)

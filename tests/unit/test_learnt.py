@@ -42,12 +42,13 @@ def test_the_mean_of_a_row_stands_for_pictures_that_cannot_be_counted():
     unknown = find("openai", "gpt-unheard-of")
     request = asked(picture(), Text("words"))
     assert Counting(model=unknown).count(request, 1).total is None
-    assert Counting(model=unknown, row=800.0).count(request, 2).total == 400
+    row = Answers(count=20, input=800.0, media=700.0)
+    assert Counting(model=unknown, row=row).count(request, 2) == (50, 350, 0)
 
 
 def test_the_range_narrows_with_answers_and_rows():
     def share(count: int, rows: int) -> float | None:
-        return Answers(count=count, mean=40.0, spread=10.0, high=60.0, input=None).share(rows)
+        return Answers(count=count, mean=40.0, spread=10.0, high=60.0).share(rows)
 
     assert share(4, 1_000) is None
     assert share(5, 1_000) == pytest.approx(2.75 * 0.25 * (1 / 5 + 1 / 1_000) ** 0.5, rel=0.01)
