@@ -74,7 +74,8 @@ def sizes_lines(sizes: Sizes, currency: str | None) -> Iterator[str]:
         yield f"         {count(sizes.unknown, 'picture')} of unknown size (URLs, frames) are sent as they are"
     if (chosen := _chosen(sizes)) is not None:
         yield "         try one on a sample; the lines for the job file:"
-        yield f"         [media]\n         max_tokens = {chosen}"
+        yield "         [media]"
+        yield f"         max_tokens = {chosen}"
 
 
 def _chosen(sizes: Sizes) -> int | None:
