@@ -111,15 +111,19 @@ class Job:
 
         return notes(self.spec)
 
-    def plan(self, manifest: Any = None) -> Estimate:
+    def plan(self, manifest: Any = None, *, sizes: bool = False, similar: bool = False) -> Estimate:
         """Returns what `run` would send and refuse, and how much money and time that would take. Sends nothing and
-        needs no key. manifest: as for `run`, but no iterator, because an iterator can be read only once."""
+        needs no key.
+
+        manifest: as for `run`, but no iterator, because an iterator can be read only once. sizes: also what smaller
+        pictures would cost. similar: also how many pictures are nearly equal; the pictures are decoded for it.
+        """
         from pipeline.run.estimate import make_estimate
 
         rows = self._rows if manifest is None else manifest
         if isinstance(rows, Iterator):
             raise JobError("plan reads the rows, and an iterator can be read once: hand over a list or a frame")
-        return make_estimate(self.spec, rows)
+        return make_estimate(self.spec, rows, with_sizes=sizes, with_similar=similar)
 
     def reprocess(self, where: str | None = None, *, options: RunOptions | None = None, **settings: Any) -> Summary:
         """Sends failed rows again: the rows that were throttled, transient or malformed, or the rows that `where`

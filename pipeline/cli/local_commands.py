@@ -24,11 +24,13 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object in
 @click.command()
 @job_command
 @_JSON
-def plan(job: Job, as_json: bool) -> None:
+@click.option("--sizes", is_flag=True, help="Also what smaller pictures would cost ([media] max_tokens).")
+@click.option("--similar", is_flag=True, help="Also how many pictures are nearly equal. Reads the pictures.")
+def plan(job: Job, as_json: bool, sizes: bool, similar: bool) -> None:
     """Say what a run would send, refuse, cost and take, without sending anything."""
     from pipeline.report.estimate_lines import lines
 
-    estimate = job.plan()
+    estimate = job.plan(sizes=sizes, similar=similar)
     _echo(estimate, [] if as_json else lines(estimate))
 
 

@@ -25,8 +25,9 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     parts than pictures and one text, the turn's parts follow. contents, videos: parts as `[kind, key, options]`, frames
     as `["frames", [keys], options]`. contents is used only where media and factors cannot express the parts. prompts:
     the prompts of a conversation. frames, frames_by: how frames are taken from video files, if there are video files.
-    dpi: how the pages of PDF files are drawn, if there are PDF files and the job sets dpi. answer: the JSON Schema of a
-    typed answer. vectors: layout and maker of the embedded service's vectors, for tasks that embed with it.
+    dpi: how the pages of PDF files are drawn, if there are PDF files and the job sets dpi. max_tokens: the most tokens
+    of a picture, if the job sets it and pictures are loaded here. answer: the JSON Schema of a typed answer. vectors:
+    layout and maker of the embedded service's vectors, for tasks that embed with it.
     """
 
     task: str
@@ -46,6 +47,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     frames: int | None = None
     frames_by: str = "time"
     dpi: int | None = None
+    max_tokens: int | None = None
     answer: Mapping[str, Any] | None = None
     vectors: str | None = None
 

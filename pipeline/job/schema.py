@@ -137,6 +137,14 @@ class MediaSection(Section, frozen=True, kw_only=True):
         None
     )
     max_pages: Annotated[int, means("A document of more pages fails.", above=0)] = 100
+    max_tokens: Annotated[
+        int | None,
+        means(
+            "A picture, frame or page of more tokens, by the model's own rule, is made smaller here. Not for URLs that "
+            "the service loads. `pipeline plan JOB --sizes` says what that saves.",
+            above=0,
+        ),
+    ] = None
 
 
 class LimitsSection(Section, frozen=True, kw_only=True):

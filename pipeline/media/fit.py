@@ -57,11 +57,11 @@ class Fitted(msgspec.Struct, frozen=True, kw_only=True):
 def fit(body: bytes, name: str, limits: MediaLimits, options: FitOptions) -> Fitted:
     """Returns the picture as it may be sent.
 
-    `resize` "fit" writes these pictures anew: a format that the model does not take; too many bytes or pixels, or too
-    long a side; CMYK and 16-bit pictures, which readers often turn into wrong colours or plain white; animations (only
-    the first frame is kept); with `upright`, pictures that need turning. It also writes anew pictures with more pixels
-    than the service keeps (`useful_pixels`) and large uncompressed PNG, if the new file has fewer bytes. A picture that
-    is written anew is upright, in sRGB, and without metadata.
+    `resize` "fit" writes these pictures anew: a format that the model does not take; too many bytes, pixels or tokens
+    (`max_patches`), or too long a side; CMYK and 16-bit pictures, which readers often turn into wrong colours or plain
+    white; animations (only the first frame is kept); with `upright`, pictures that need turning. It also writes anew
+    pictures with more pixels than the service keeps (`useful_pixels`) and large uncompressed PNG, if the new file has
+    fewer bytes. A picture that is written anew is upright, in sRGB, and without metadata.
     Raises Fault: EmptyFile, NotAPicture, MissingExtra, TruncatedPicture, DamagedPicture, Pages, TooManyPixels,
     TooSmall, Ratio, Format, TooLarge, TooLongSide (codes `Local.…`).
     """

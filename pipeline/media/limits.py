@@ -12,6 +12,7 @@ from pipeline.errors import Fault, refusal
 from pipeline.media.pdf import DPI
 from pipeline.media.probe import Facts
 from pipeline.media.render import Truncated
+from pipeline.providers.image_tokens import patches, within
 from pipeline.types import MediaLimits
 
 PAGES = "Local.Pages"
@@ -62,7 +63,14 @@ def need(
             raise beyond
         return "nothing"
     turned = options.upright and found.orientation != 1
-    if beyond or found.mode == "CMYK" or found.bits > 8 or found.animated or turned:
+    if (
+        beyond
+        or exceeds(found.width, found.height, limits)
+        or found.mode == "CMYK"
+        or found.bits > 8
+        or found.animated
+        or turned
+    ):
         return "all"
     useful = limits.useful_pixels is not None and found.width * found.height > limits.useful_pixels
     return "useful" if useful else "nothing"
@@ -106,8 +114,18 @@ def encoded_size(size: int) -> int:
     return 4 * math.ceil(size / 3)
 
 
+def exceeds(width: int, height: int, limits: MediaLimits) -> bool:
+    """Tells whether a picture of this size has more tokens than `max_patches`."""
+    if limits.patch is None or limits.max_patches is None:
+        return False
+    return patches((width, height), limits.patch) > limits.max_patches
+
+
 def scaled(width: int, height: int, limits: MediaLimits) -> tuple[int, int]:
-    """Returns the largest (width, height) of about the same shape within `max_pixels`, `useful_pixels`, `max_side`."""
+    """Returns the largest (width, height) of about the same shape within `max_pixels`, `useful_pixels`, `max_side`,
+    `max_patches`."""
+    if exceeds(width, height, limits) and limits.patch and limits.max_patches:
+        width, height = within(width, height, limits.patch, limits.max_patches)
     areas = [most for most in (limits.max_pixels, limits.useful_pixels) if most is not None]
     factor = min([1.0, *(math.sqrt(most / (width * height)) for most in areas)])
     if limits.max_side is not None:

@@ -45,6 +45,13 @@ class Canvas:
         if (width, height) != self._image.size:
             self._image = self._image.resize((width, height), Resampling.LANCZOS, reducing_gap=3.0)
 
+    def levels(self, width: int, height: int) -> bytes:
+        """Returns a small copy of the picture in grey, on white: `width` × `height` bytes, row by row."""
+        from PIL.Image import Resampling
+
+        image = _on_white(self._image) if self.transparent else self._image
+        return image.convert("L").resize((width, height), Resampling.BOX).tobytes()
+
     def encode(self, form: str, quality: int) -> bytes | None:
         """Returns the bytes in a format of WRITABLE; None if the format cannot hold a picture of this size."""
         image = self._image

@@ -176,13 +176,13 @@ def _at_most(request: Request, price: Price, counted: tokens.Count, total: int, 
     return by_kind + output * rates.output
 
 
-def expected(request: Request, model: Model, output: float) -> float | None:
+def expected(request: Request, model: Model, output: float, counted: tokens.Count | None = None) -> float | None:
     """Returns the expected cost of an answer of `output` tokens, or None if the cost is not known.
 
-    The expected cost is never above `worst_case`.
+    counted: the expected input, if the caller counted it already. The expected cost is never above `worst_case`.
     """
     price = model.price
-    counted = tokens.count(request, model, "expected")
+    counted = tokens.count(request, model, "expected") if counted is None else counted
     if price is None or price.basis == "units" or counted.total is None or fee(request.parameters, model) is not None:
         return None
     most = most_output(request.parameters, model)

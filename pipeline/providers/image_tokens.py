@@ -63,6 +63,25 @@ def fitted(width: int, height: int, patch: int, least: int, most: float) -> tupl
     return wide, high
 
 
+def patches(size: tuple[int, int], patch: int) -> int:
+    """Returns the tokens of a picture of this size (width, height) that the service does not scale, without markers."""
+    wide, high = size
+    return max(1, round(wide / patch)) * max(1, round(high / patch))
+
+
+def within(width: int, height: int, patch: int, most: int) -> tuple[int, int]:
+    """Returns the size in pixels to which the service would scale a picture for a cap of `most` tokens.
+
+    A picture of this size has at most `most` tokens. Its sides are whole patches; those of a strip that is narrower
+    than a patch are not.
+    """
+    wide, high = fitted(width, height, patch, 1, most * patch**2)
+    if (wide // patch) * (high // patch) <= most:
+        return wide, high
+    factor = most * patch / max(width, height)
+    return max(1, round(width * factor)), max(1, round(height * factor))
+
+
 def _down(side: float, patch: int) -> int:
     return max(patch, math.floor(side / patch) * patch)
 

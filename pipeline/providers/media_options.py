@@ -24,6 +24,7 @@ import msgspec
 
 from pipeline.errors import refusal
 from pipeline.providers import LocalFiles, declared
+from pipeline.providers.image_tokens import stated_markers
 from pipeline.providers.model import Model
 from pipeline.types import Audio, Endpoint, Image, MediaLimits, Part, Text, VideoFile
 
@@ -145,6 +146,34 @@ def image_limits(model: Model, local: LocalFiles, parameters: Mapping[str, Any])
     elif isinstance(asked, int) and not isinstance(asked, bool) and asked > 0:
         useful = min(max(asked, useful), rule.hard_max_pixels)
     return msgspec.structs.replace(limits, useful_pixels=round(useful * MARGIN))
+
+
+def shrunk_limits(limits: MediaLimits, model: Model, max_tokens: int | None) -> MediaLimits:
+    """Returns the limits of a picture that may have at most `max_tokens` tokens; `limits` itself without such a bound
+    or without a rule for the model's tokens.
+
+    `max_tokens` counts as the reply does: with the markers, if the reply counts them too.
+    """
+    rule = model.tokens
+    if max_tokens is None or rule is None:
+        return limits
+    patches = max(1, max_tokens - stated_markers(rule))
+    return msgspec.structs.replace(limits, patch=rule.patch, max_patches=patches)
+
+
+def shrinking_problem(model: Model, max_tokens: int | None, resize: str) -> str | None:
+    """Returns why `media.max_tokens` cannot be kept, None if it can."""
+    rule = model.tokens
+    if max_tokens is None:
+        return None
+    if rule is None:
+        return f"media.max_tokens: how {model.name} counts the tokens of a picture is not known; take it out"
+    if resize == "off":
+        return 'media.max_tokens: media.resize = "off" makes no picture smaller; take one of them out'
+    least = 2 * rule.min_pixels // rule.patch**2 + stated_markers(rule)
+    if max_tokens < least:
+        return f"media.max_tokens: found {max_tokens}; {model.name} makes small pictures larger, so at least {least}"
+    return None
 
 
 def audio_limits(model: Model, local: LocalFiles) -> MediaLimits:

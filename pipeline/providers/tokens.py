@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -50,19 +51,25 @@ class Count(NamedTuple):
 def text_tokens(text: str, *, upper: bool = True) -> int:
     """Returns an estimate of the tokens of a text, without a tokenizer.
 
-    `upper`: one token per UTF-8 byte, which no byte-level vocabulary exceeds. Otherwise the expected number: one token
-    per four ASCII characters and one per other character.
+    `upper`: one token per UTF-8 byte, which no byte-level vocabulary exceeds. Some vocabularies read the text composed
+    (NFC), and a few signs of music and of Indian scripts are longer then: the longer form counts. Otherwise the
+    expected number: one token per four ASCII characters and one per other character.
     """
     if upper:
-        return len(text.encode("utf-8", "surrogatepass"))
-    ascii_count = sum(character.isascii() for character in text)
+        as_is = len(text.encode("utf-8", "surrogatepass"))
+        if text.isascii() or unicodedata.is_normalized("NFC", text):
+            return as_is
+        return max(as_is, len(unicodedata.normalize("NFC", text).encode("utf-8", "surrogatepass")))
+    ascii_count = len(text) if text.isascii() else sum(character.isascii() for character in text)
     return math.ceil(ascii_count / 4) + len(text) - ascii_count
 
 
 _RUN = re.compile(r"(.)\1{3,}", re.DOTALL)
 
 
-def _words(text: str, reading: Reading) -> int:
+def _words(text: str, reading: Reading, tokenizer: Callable[[str], int] | None) -> int:
+    if tokenizer is not None and reading == "expected":
+        return tokenizer(text)
     if reading == "least":
         return len(_RUN.sub("", text)) // _CHARACTERS_A_TOKEN if len(text) > _SHORT else 0
     return text_tokens(text, upper=reading == "most")
@@ -99,8 +106,8 @@ def media_tokens(request: Request, model: Model) -> int | None:
     return found.media - (0 if rule.markers_counted else rule.markers * images)
 
 
-def count(request: Request, model: Model, reading: Reading) -> Count:
-    """Returns the input tokens by kind.
+def count(request: Request, model: Model, reading: Reading, tokenizer: Callable[[str], int] | None = None) -> Count:
+    """Returns the input tokens by kind. `tokenizer`: counts the texts for the reading "expected".
 
     The frame of a chat counts 5 per turn, 3 at the end and 11 for the default system message. The reading "most" adds
     8 for differences between templates, and the tokens of tools, schemas and tasks (PROTOCOLS.md §3.8). The reading
@@ -114,7 +121,7 @@ def count(request: Request, model: Model, reading: Reading) -> Count:
     options = PartOptions(shared, shared)
     for part in parts(request):
         if isinstance(part, Text):
-            words += _words(part.text, reading)
+            words += _words(part.text, reading, tokenizer)
         elif isinstance(part, Audio):
             audio = None
         else:

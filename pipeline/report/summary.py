@@ -9,6 +9,8 @@ import msgspec
 
 from pipeline.counters import Counters
 from pipeline.errors import EXIT_FAILURES, EXIT_OK, EXIT_PLANNED_STOP, EXIT_STOPPED
+from pipeline.report.forecast import Forecast
+from pipeline.report.forecast import lines as forecast_lines
 from pipeline.report.html import lines_html
 from pipeline.report.state import count, money, span
 from pipeline.report.terminal import one_line
@@ -163,7 +165,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     rows: the rows of the manifest at the last run. done: the rows with an answer. left: the rows that are not finished.
     failed: the open failures. dismissed: the rows whose failure was dismissed. quota: the facts that the last run found
     about the service's quota, in words. last_run: the newest row of the view `runs`; None before the first run. spend:
-    one entry per currency. running: who uses the output now, None if nobody does.
+    one entry per currency. running: who uses the output now, None if nobody does. forecast: what was expected of the
+    last run, and what it came to; None offline, and for a run that had nothing answered.
     """
 
     job: str
@@ -180,6 +183,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     last_run: dict[str, Any] | None = None
     running: str | None = None
     quota: str | None = None
+    forecast: Forecast | None = None
 
 
 def status_lines(status: Status) -> Iterator[str]:
@@ -202,6 +206,8 @@ def status_lines(status: Status) -> Iterator[str]:
         tokens = f"{entry.get('input_tokens') or 0:,} tokens in, {entry.get('output_tokens') or 0:,} out"
         cost = "" if status.offline else f", {money(entry.get('cost'), entry.get('currency'))}{note}"
         yield f"spent:  {count(entry.get('attempts') or 0, 'attempt')}, {tokens}{cost}"
+    if status.forecast is not None:
+        yield from forecast_lines(status.forecast)
     if status.quota is not None:
         yield f"quota:  {status.quota}"
     last = status.last_run

@@ -14,7 +14,7 @@ from pipeline.media.pdf import DPI
 from pipeline.providers import Provider
 from pipeline.providers.budgets import budget_problem
 from pipeline.providers.cost import worst_case
-from pipeline.providers.media_options import audio_limits, image_limits, video_limits
+from pipeline.providers.media_options import audio_limits, image_limits, shrunk_limits, video_limits
 from pipeline.providers.model import Model
 from pipeline.providers.prices import region_of
 from pipeline.run.meaning import ask
@@ -81,6 +81,7 @@ class JobContext(msgspec.Struct, frozen=True, kw_only=True):
         if parameters.get("auto_truncation") is True:
             audio = msgspec.structs.replace(audio, max_seconds=None)
         images = image_limits(self.model, local, parameters)
+        images = shrunk_limits(images, self.model, self.spec.job.media.max_tokens)
         return {"image": images, "audio": audio, "video": video_limits(self.model, local)}
 
     def reserved(self, request: Request) -> float | None:

@@ -4,93 +4,38 @@ from __future__ import annotations
 
 import datetime
 import functools
-from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from pipeline.errors import Fault
 from pipeline.job.load import LoadedJob
-from pipeline.manifest import Manifest
-from pipeline.providers.checks import warnings
-from pipeline.providers.cost import expected
-from pipeline.providers.model import Model
-from pipeline.providers.parameter_bounds import most_output
-from pipeline.providers.tokens import estimate, media_tokens
+from pipeline.providers.tokenizers import tokenizer
 from pipeline.report import price_lines
 from pipeline.report.estimate_lines import Estimate
 from pipeline.report.summary import FailureGroup
 from pipeline.run.change_guard import foreseen
 from pipeline.run.context import JobContext
-from pipeline.run.estimate_sharing import Figures, Looked, answered_before, equal, looked
+from pipeline.run.counting import Counting, counting
+from pipeline.run.estimate_look import Look
+from pipeline.run.estimate_sharing import Figures, answered_before, equal
+from pipeline.run.estimate_similar import find_similar
+from pipeline.run.estimate_sizes import sizes
 from pipeline.run.fingerprinter import Fingerprinter
+from pipeline.run.learnt import Answers, answers_so_far, measured_of
 from pipeline.run.make_context import check_columns, column_notes, job_context, notes
-from pipeline.run.output import connect
+from pipeline.run.output import read_last_run
 from pipeline.run.owner import refuse_another
-from pipeline.run.row_preview import asked_for, questions
-from pipeline.run.select import Chosen, ManifestScan, ManifestScanner, manifest_of, selected
-from pipeline.store import read
-from pipeline.tasks import facts
-from pipeline.types import Request, Row
-
-LOOKED_AT = 2_000
-"""Rows that the forecast looks at. Opening a picture's header takes a millisecond or two, more in a network folder."""
-CHARACTERS_A_TOKEN = 4
-"""Characters for each token of an answer that goes back with the next question. The token estimate counts ASCII text
-the same way."""
+from pipeline.run.select import ManifestScan, ManifestScanner, manifest_of
 
 
-class _Look:
-    """The rows that were looked at, and their sums. `asked`: how many of these rows would be sent. `figures`: the sums
-    over the rows that would be sent. `shared`, `unforeseen`: see `estimate_sharing.Equal`."""
+def make_estimate(
+    spec: LoadedJob, rows: Any = None, *, with_sizes: bool = False, with_similar: bool = False
+) -> Estimate:
+    """Returns the forecast of a run. Sends nothing and needs no key.
 
-    def __init__(self, model: Model, output: float | None) -> None:
-        """output: the expected length of a row's answers together, in tokens; None = not known."""
-        self._model = model
-        self._output = output or 0.0
-        self.rows: list[Looked] = []
-        self.refused: dict[str, list[str]] = {}
-        self.counted: Counter[str] = Counter()
-        self.notes: dict[str, None] = {}
-        self.asked = self.shared = self.unforeseen = 0
-        self.figures = Figures()
-
-    @property
-    def looked_at(self) -> int:
-        return len(self.rows) + sum(self.counted.values())
-
-    def refuse(self, row: Row, fault: Fault) -> None:
-        self.counted[fault.code] += 1
-        self.refused.setdefault(fault.code, [fault.message, row.id])
-
-    def figures_of(self, request: Request, context: JobContext) -> Figures:
-        """Returns the figures of a row's request with all its questions. Raises Fault if the request would be
-        refused."""
-        model, most = self._model, most_output(request.parameters, self._model)
-        output = self._output / max(1 + len(request.follow_ups), len(request.pages))
-        output = output if most is None else min(output, most)
-        found = Figures()
-        for question in questions(request, most or 0):
-            found.add(Figures(worst=context.worst_cost(question)))
-        for question in questions(request, round(output) * CHARACTERS_A_TOKEN):
-            tokens, media = estimate(question, model, upper=False), media_tokens(question, model)
-            cost = expected(question, model, output)
-            found.add(Figures(requests=1, input_tokens=tokens, media_tokens=media, cost=cost))
-        for note in warnings(request, model):
-            self.notes.setdefault(note)
-        return found
-
-    def sum_up(self, asked: Sequence[Looked]) -> None:
-        """Adds the figures of the rows that would be sent."""
-        self.asked = len(asked)
-        for row in asked:
-            self.figures.add(row.figures)
-
-
-def make_estimate(spec: LoadedJob, rows: Any = None) -> Estimate:
-    """Returns the forecast of a run. Sends nothing and needs no key. rows: stand in for the job's manifest, as for a
-    run. Raises JobError, ManifestError."""
+    rows: stand in for the job's manifest, as for a run. with_sizes: also what smaller pictures would cost.
+    with_similar: also the near-equal pictures, which are decoded. Raises JobError, ManifestError.
+    """
     context = job_context(spec, keyless=True)
     refuse_another(spec, handed=rows is not None)
     manifest = manifest_of(spec, rows)
@@ -100,8 +45,11 @@ def make_estimate(spec: LoadedJob, rows: Any = None) -> Estimate:
     scan = ManifestScanner(manifest, fingerprinter, spec.output, spec.job.task).scan(
         lambda marks: None, functools.partial(foreseen, context), count_equal=once
     )
-    output = None if facts(spec.job.task).embeds else _mean_output(spec)
-    look = _look(context, manifest, scan, fingerprinter, output)
+    answers = answers_so_far(spec)
+    count = _counting(context, answers)
+    answers = None if context.task.FACTS.embeds else answers  # from here on, for the output alone
+    look = Look(context, count, None if answers is None else answers.mean, keep=with_sizes)
+    look.look(manifest, scan, fingerprinter)
     if once:
         with answered_before(spec) as before:
             found = equal(look.rows, fingerprinter, manifest.root, before)
@@ -111,29 +59,25 @@ def make_estimate(spec: LoadedJob, rows: Any = None) -> Estimate:
         look.sum_up(look.rows)
     for note in column_notes(spec, manifest.schema_columns):
         look.notes.setdefault(note)
-    drawn = _drawn_up(context, scan, look, output)
-    return msgspec.structs.replace(drawn, passed_over=manifest.passed_over())
+    drawn = _drawn_up(context, scan, look, answers, count)
+    return msgspec.structs.replace(
+        drawn,
+        passed_over=manifest.passed_over(),
+        sizes=sizes(context, look, drawn) if with_sizes else None,
+        similar=find_similar(manifest, scan, drawn) if with_similar else None,
+    )
 
 
-def _look(
-    context: JobContext, manifest: Manifest, scan: ManifestScan, fingerprinter: Fingerprinter, output: float | None
-) -> _Look:
-    """Looks at up to LOOKED_AT of the rows to send, spread evenly.
-
-    output: the expected length of a row's answers together, in tokens; None = not known.
-    """
-    look = _Look(context.model, output)
-    for work in selected(manifest, scan, fingerprinter, Chosen(sample=LOOKED_AT)):
-        try:
-            figures = look.figures_of(asked_for(work.row, context, manifest.root), context)
-        except Fault as fault:
-            look.refuse(work.row, fault)
-        else:
-            look.rows.append(looked(work.row, work.fingerprint, fingerprinter, figures))
-    return look
+def _counting(context: JobContext, answers: Answers | None) -> Counting:
+    spec = context.spec
+    before = read_last_run(spec.output)
+    measured = measured_of(context.model.name, before.measured if before else ())
+    return counting(context, measured, answers, None if spec.offline else tokenizer(context.model.name))
 
 
-def _drawn_up(context: JobContext, scan: ManifestScan, look: _Look, output: float | None) -> Estimate:
+def _drawn_up(
+    context: JobContext, scan: ManifestScan, look: Look, answers: Answers | None, counting: Counting
+) -> Estimate:
     spec, counts, model = context.spec, scan.counts, context.model
     send = scan.ordinals()
     scale = send / look.looked_at if look.looked_at else 0.0
@@ -141,7 +85,7 @@ def _drawn_up(context: JobContext, scan: ManifestScan, look: _Look, output: floa
     sendable = max(0, round(send - sum(look.counted.values()) * scale) - shared)
     # The figures are sums over the rows looked at that would be sent. They are scaled to all rows that would be sent.
     found, share = look.figures, sendable / look.asked if look.asked else 0.0
-    output_tokens = None if output is None else round(output * sendable)
+    output_tokens = None if answers is None else round(answers.mean * sendable)
     input_tokens = _scaled(found.input_tokens, share)
     price = None if spec.offline else model.price
     seconds, limit = _time(context, round(found.requests * share), (input_tokens or 0) + (output_tokens or 0))
@@ -150,6 +94,7 @@ def _drawn_up(context: JobContext, scan: ManifestScan, look: _Look, output: floa
         for code, number in look.counted.most_common()
         for words, id_ in [look.refused[code]]
     )
+    money: dict[str, Any] = {} if price is None else _money(look, share, answers, sendable)
     return Estimate(
         job=spec.name,
         command=spec.command,
@@ -169,27 +114,62 @@ def _drawn_up(context: JobContext, scan: ManifestScan, look: _Look, output: floa
         refused=refused,
         media_tokens=_scaled(found.media_tokens, share),
         input_tokens=input_tokens,
+        counted_by=counting.how,
         output_tokens=output_tokens,
-        cost=None if price is None or found.cost is None else found.cost * share,
-        worst_cost=None if price is None or found.worst is None else found.worst * share,
+        output_most=_scaled(found.output_most, share),
+        answers=0 if answers is None else answers.count,
+        output_mean=None if answers is None else answers.mean,
+        output_high=None if answers is None else answers.high,
         currency=None if price is None else price.currency,
         price=None if price is None else price_lines.price_line(price),
         seconds=seconds,
         limit=limit,
-        notes=(*notes(spec), *look.notes, *_about_the_price(context)),
+        notes=(*notes(spec), *look.notes, *_unsized(context, look), *_about_the_price(context)),
+        **money,
     )
+
+
+def _money(look: Look, share: float, answers: Answers | None, rows: int) -> dict[str, float | None]:
+    """Returns the fields of an Estimate that are amounts."""
+    found = look.figures
+
+    def whole(value: float | None) -> float | None:
+        return None if value is None else value * share
+
+    longest = None if found.longest is None or found.silent is None else found.longest - found.silent
+    low, high = _range(found, None if answers is None else answers.share(rows))
+    return {
+        "cost": whole(found.cost),
+        "cost_low": whole(low),
+        "cost_high": whole(high),
+        "output_most_cost": whole(longest) or None,
+        "worst_cost": whole(found.worst),
+    }
+
+
+def _range(found: Figures, share: float | None) -> tuple[float | None, float | None]:
+    """Returns the likely lowest and highest cost. share: how far the output may lie from the expected one."""
+    if share is None or found.cost is None or found.silent is None:
+        return None, None
+    off = (found.cost - found.silent) * share
+    highest = found.cost + off
+    if found.worst is not None and found.worst >= found.cost:
+        highest = min(highest, found.worst)
+    return max(found.silent, found.cost - off), highest
+
+
+def _unsized(context: JobContext, look: Look) -> list[str]:
+    """Returns a note about pictures that count with the most tokens that a picture can have."""
+    if not look.unsized or context.model.tokens is None:
+        return []
+    rows = f"{look.unsized:,} of {look.looked_at:,} rows"
+    return [f"the size of pictures is not known in {rows} (URLs, frames): they count as the largest"]
 
 
 def _about_the_price(context: JobContext) -> list[str]:
     price = None if context.spec.offline else context.model.price
     note = None if price is None else price_lines.aged(price, context.model.name, datetime.date.today())
     return [] if note is None else [note]
-
-
-def _mean_output(spec: LoadedJob) -> float | None:
-    """Returns the average output tokens of the answers so far, None without answers."""
-    sql = "select avg(output_tokens) from versions where output_tokens is not null"
-    return read.query(connect(spec), sql).fetchall()[0][0]  # type: ignore[no-any-return]  # a number or null
 
 
 def _time(context: JobContext, requests: int, tokens: int) -> tuple[float | None, str | None]:

@@ -17,7 +17,7 @@ from pipeline.run.fingerprinter import Fingerprinter
 from pipeline.run.sharing import lasting
 from pipeline.store.fingerprints import FingerprintIndex
 from pipeline.store.layout import Layout
-from pipeline.types import Row
+from pipeline.types import Request, Row
 
 N = TypeVar("N", int, float)
 
@@ -26,13 +26,20 @@ MOST_BYTES = 256 * 2**20
 
 
 class Figures(msgspec.Struct, kw_only=True):
-    """The requests, tokens and money that rows would take. None: not known. A sum with an unknown part is unknown."""
+    """The requests, tokens and money that rows would take. None: not known. A sum with an unknown part is unknown.
+
+    cost: with answers of the expected length. silent: of the input alone. longest: with the longest answers, whose
+    tokens are `output_most`. worst: with the upper bound of the input too.
+    """
 
     requests: int = 0
     input_tokens: int | None = 0
     media_tokens: int | None = 0
     cost: float | None = 0.0
     worst: float | None = 0.0
+    silent: float | None = 0.0
+    longest: float | None = 0.0
+    output_most: int | None = 0
 
     def add(self, other: Figures) -> None:
         """Adds the figures of other rows."""
@@ -41,6 +48,9 @@ class Figures(msgspec.Struct, kw_only=True):
         self.media_tokens = plus(self.media_tokens, other.media_tokens)
         self.cost = plus(self.cost, other.cost)
         self.worst = plus(self.worst, other.worst)
+        self.silent = plus(self.silent, other.silent)
+        self.longest = plus(self.longest, other.longest)
+        self.output_most = plus(self.output_most, other.output_most)
 
 
 def plus(total: N | None, value: N | None) -> N | None:
@@ -50,13 +60,15 @@ def plus(total: N | None, value: N | None) -> N | None:
 
 class Looked(msgspec.Struct, kw_only=True):
     """One row that a plan looked at. `fingerprint`: None until the row's local files are read. `row`: kept only if the
-    row's files may have to be read. `lasting`: see `sharing.lasting`. `stamp`: the stat key."""
+    row's files may have to be read. `lasting`: see `sharing.lasting`. `stamp`: the stat key. `request`: kept for
+    `plan --sizes` alone."""
 
     figures: Figures
     fingerprint: str | None
     row: Row | None
     lasting: bool
     stamp: str | None = None
+    request: Request | None = None
 
 
 class Equal(msgspec.Struct, frozen=True, kw_only=True):

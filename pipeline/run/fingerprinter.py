@@ -179,9 +179,22 @@ def _rest(row: Row, job: JobFile, key: Key) -> dict[str, Any]:
         rest |= {"frames": job.media.frames, "frames_by": job.media.frames_by}
     if job.answer is not None:
         rest["answer"] = job.answer.schema
+    return rest | _drawn(row, job)
+
+
+def _drawn(row: Row, job: JobFile) -> dict[str, Any]:
+    """Returns the fields about how files become pictures."""
+    found: dict[str, Any] = {}
     if job.media.dpi is not None and any(_is_pdf(media) for media in row_media(row)):
-        rest["dpi"] = job.media.dpi
-    return rest
+        found["dpi"] = job.media.dpi
+    if job.media.max_tokens is not None and any(_is_shrunk(media, job) for media in row_media(row)):
+        found["max_tokens"] = job.media.max_tokens
+    return found
+
+
+def _is_shrunk(media: Media, job: JobFile) -> bool:
+    """Tells whether `media.max_tokens` holds for a medium: for pictures and videos that are loaded here."""
+    return media.kind in ("image", "video") and (media.url is None or job.media.fetch == "here")
 
 
 def _is_pdf(media: Media) -> bool:

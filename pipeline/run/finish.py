@@ -12,9 +12,12 @@ from pipeline.counters import counts
 from pipeline.dispatch.stop import Stopped
 from pipeline.errors import EXIT_FAILURES, EXIT_OK, EXIT_PLANNED_STOP, EXIT_STOPPED, MachineError
 from pipeline.job.values import allowance
+from pipeline.report.forecast import Forecast
 from pipeline.report.summary import Summary
 from pipeline.run.change_guard import question
 from pipeline.run.context import JobContext
+from pipeline.run.forecaster import Forecaster
+from pipeline.run.learnt import Measured, with_measured
 from pipeline.run.outcome_recorder import OutcomeRecorder
 from pipeline.run.output import LastRun, connect, failure_groups, read_last_run, spend
 from pipeline.run.select import Selection
@@ -73,7 +76,7 @@ def finish(
         **counts(state),
     )
     try:
-        return _written(context, store, selection, record, summary)
+        return _written(context, store, selection, record, summary, recorder.forecaster)
     except MachineError as error:
         return msgspec.structs.replace(summary, exit_code=EXIT_STOPPED, stop_reason="machine", message=str(error))
 
@@ -97,7 +100,14 @@ def _exit_code(context: JobContext, ended: Ended, rows: int, failed: int) -> int
     return EXIT_FAILURES if failed > allowance(context.spec.job.run.accept_failures, rows) else EXIT_OK
 
 
-def _written(context: JobContext, store: Store, selection: Selection, record: RunRecord, summary: Summary) -> Summary:
+def _written(
+    context: JobContext,
+    store: Store,
+    selection: Selection,
+    record: RunRecord,
+    summary: Summary,
+    forecaster: Forecaster | None,
+) -> Summary:
     store.seal()
     spec = context.spec
     before = read_last_run(spec.output)
@@ -123,9 +133,23 @@ def _written(context: JobContext, store: Store, selection: Selection, record: Ru
         last_run=last_run,
         questions=_questions(context, selection, before.questions if before else ()),
         quota=summary.quota or (before.quota if before else None),
+        forecast=_forecast(forecaster, summary) if summary.run_id else before.forecast if before else None,
+        measured=_measured(forecaster, before.measured if before else ()),
     )
     store.write_summary(msgspec.json.encode(previous, enc_hook=str))
     return msgspec.structs.replace(summary, failures=failures if summary.open else ())
+
+
+def _forecast(forecaster: Forecaster | None, summary: Summary) -> Forecast | None:
+    """Returns the forecast of the run, with what the run came to; None if no question was answered."""
+    if forecaster is None or not forecaster.forecast.questions:
+        return None
+    spent = {"input_tokens": summary.input_tokens, "output_tokens": summary.output_tokens, "cost": summary.cost}
+    return msgspec.structs.replace(forecaster.forecast, **spent)
+
+
+def _measured(forecaster: Forecaster | None, before: tuple[Measured, ...]) -> tuple[Measured, ...]:
+    return before if forecaster is None else with_measured(before, forecaster.measured)
 
 
 def _questions(

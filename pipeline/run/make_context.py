@@ -14,6 +14,7 @@ from pipeline.media.video_frames import require_video
 from pipeline.providers import Provider, declared
 from pipeline.providers.budgets import budget_problem
 from pipeline.providers.edit_distance import meant
+from pipeline.providers.media_options import shrinking_problem
 from pipeline.providers.model import Model
 from pipeline.providers.models import check_tables, find, names
 from pipeline.providers.parameters import check_parameters
@@ -54,6 +55,9 @@ def job_context(spec: LoadedJob, *, keyless: bool = False) -> JobContext:
         raise spec.fail(f"provider.model: {model.name} is for {', '.join(model.tasks)}, not for {job.task}")
     for problem in check_parameters(job.provider.parameters, model, place):
         raise spec.fail(problem)
+    shrinking = shrinking_problem(model, job.media.max_tokens, job.media.resize)
+    if shrinking is not None:
+        raise spec.fail(shrinking)
     if job.media.frames is not None:
         require_video()
     if job.budget.max_cost is not None and not spec.offline:

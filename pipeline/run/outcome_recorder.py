@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pipeline.report.state import RunState
 from pipeline.run.context import JobContext
+from pipeline.run.forecaster import Forecaster
 from pipeline.run.record import RecordBuilder
 from pipeline.run.sharing import OutcomeRecord as Outcome
 from pipeline.run.sharing import Pairs, Sharing
@@ -20,11 +21,13 @@ AT_ONCE = 256
 
 
 class OutcomeRecorder:
-    """The pool's callbacks of one run. `state`: the figures for a display. `sharing`: None if each row is asked."""
+    """The pool's callbacks of one run. `state`: the figures for a display. `sharing`: None if each row is asked.
+    `forecaster`: None offline."""
 
     def __init__(self, context: JobContext, store: Store, run_id: str, root: str) -> None:
         self.state = RunState()
         self.sharing: Sharing | None = None
+        self.forecaster: Forecaster | None = None
         self._store = store
         self._builder = RecordBuilder(context, run_id, root, _now)
 
@@ -35,6 +38,7 @@ class OutcomeRecorder:
 
     def turn(self, work: WorkItem, reply: Reply, attempt: Attempt) -> None:
         """Keeps the answer to a question that is not the row's last question. Raises MachineError."""
+        self._foretell(work, attempt)
         record = self._builder.turn(work, reply, attempt)
         self._store.turn(record, self._builder.attempt(work, attempt))
         work.turns = (*work.turns, record)
@@ -49,12 +53,17 @@ class OutcomeRecorder:
         if isinstance(ending, Answered):
             builder = self._builder
             answer = builder.answer(work, ending)
+            self._foretell(work, ending.attempts[-1])
             self._keep(work, answer, waiting, builder.attempt(work, ending.attempts[-1]))
         elif isinstance(ending, Failed):
             self._keep(work, self._builder.failure(work, ending), waiting)
         else:
             state.left += 1 + len(waiting or ())
             state.sent += bool(ending.attempts)
+
+    def _foretell(self, work: WorkItem, attempt: Attempt) -> None:
+        if self.forecaster is not None:
+            self.forecaster.answered(work, attempt.usage)
 
     def share(self, pairs: Pairs) -> None:
         """Keeps the outcomes of other rows' calls as the outcomes of these rows. Raises MachineError."""

@@ -12,8 +12,10 @@ from pipeline.errors import JobError, MissingExtra, QueryError
 from pipeline.job.load import LoadedJob
 from pipeline.job.values import for_message
 from pipeline.report import published
+from pipeline.report.forecast import Forecast
 from pipeline.report.progress import progress
 from pipeline.report.summary import FailureGroup, Status
+from pipeline.run.learnt import Measured
 from pipeline.store import read
 from pipeline.store.layout import Layout
 from pipeline.store.lock import running
@@ -37,6 +39,7 @@ class LastRun(msgspec.Struct, kw_only=True):
     `questions`: the questions that the answered rows were asked, for the guard. One question; more after `--changed
     keep`; empty if the question is not known. `repeated`: rows whose derived id stands earlier in the manifest.
     `dismissed`: rows whose failure was dismissed. `quota`: the facts found about the service's quota, in words.
+    `forecast`: what was expected of the last run. `measured`: how the services count, by model.
     """
 
     rows: int
@@ -50,6 +53,8 @@ class LastRun(msgspec.Struct, kw_only=True):
     repeated: int = 0
     dismissed: int = 0
     quota: str | None = None
+    forecast: Forecast | None = None
+    measured: tuple[Measured, ...] = ()
 
 
 def connect(spec: LoadedJob) -> duckdb.DuckDBPyConnection:
@@ -135,6 +140,7 @@ def status(spec: LoadedJob) -> Status:
         spend=previous.spend,
         last_run=previous.last_run,
         quota=previous.quota,
+        forecast=previous.forecast,
     )
 
 

@@ -144,7 +144,7 @@ class RowLoader:
                 most=most_frames(self._context, options),
                 least=least_frames(self._context),
                 by=self._context.spec.job.media.frames_by,
-                max_pixels=self._files.limits(request)["image"].useful_pixels,
+                max_pixels=self._files.limits(request)["image"].frame_pixels,
             )
             take = functools.partial(frames_of, video, body, wanted, confine=self._root)
             loaded[video], taken[video] = await self._threads.run(take)

@@ -32,6 +32,7 @@ from pipeline.run.connect import ready
 from pipeline.run.context import JobContext
 from pipeline.run.fingerprinter import Fingerprinter
 from pipeline.run.finish import Ended, finish
+from pipeline.run.forecaster import forecaster
 from pipeline.run.make_context import gate
 from pipeline.run.outcome_recorder import OutcomeRecorder
 from pipeline.run.prepare import Preparer, everything
@@ -137,6 +138,7 @@ class Running:
     async def _send(self) -> Stopped:
         context = self._context
         self._recorder.sharing = sharing = await self._sharing()
+        self._recorder.forecaster = await anyio.to_thread.run_sync(forecaster, context)
         earlier = await anyio.to_thread.run_sync(earlier_dimension, context, self._store)
         async with connect.transport(context) as wire:
             uploads = connect.uploads(context, wire)

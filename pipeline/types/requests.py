@@ -41,6 +41,7 @@ class MediaLimits(msgspec.Struct, frozen=True, kw_only=True):
     ("MP4", "MKV", …) for video. Bytes are of the file; `max_encoded_bytes` is of its base64 form. Sides and areas are
     in pixels, `max_ratio` is long side ÷ short side, `max_seconds` the length of a sound.
     `useful_pixels`: an area above which the service downscales anyway, so that fitting may do it before sending.
+    `patch`, `max_patches`: a picture of more tokens, each of `patch` × `patch` pixels, is made smaller.
     """
 
     formats: tuple[str, ...] | None = None
@@ -52,6 +53,16 @@ class MediaLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_ratio: float | None = None
     max_seconds: float | None = None
     useful_pixels: int | None = None
+    patch: int | None = None
+    max_patches: int | None = None
+
+    @property
+    def frame_pixels(self) -> int | None:
+        """Returns the area in pixels of which a frame that is taken here needs no more; None: not known."""
+        if self.patch is None or self.max_patches is None:
+            return self.useful_pixels
+        most = self.max_patches * self.patch**2
+        return most if self.useful_pixels is None else min(most, self.useful_pixels)
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):

@@ -89,7 +89,8 @@ def spread(base: Array, first: int, rows: int) -> Array:
     noise = random.standard_normal(picked.shape).astype(np.float32) * (picked != 0)
     noise *= 0.5 / np.linalg.norm(noise, axis=1, keepdims=True)
     mixed: Array = picked + noise
-    return mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
+    mixed /= np.linalg.norm(mixed, axis=1, keepdims=True)
+    return mixed
 
 
 def fill(output: Path, rows: int, made: Any) -> None:

@@ -198,6 +198,19 @@ def test_how_frames_are_taken_counts_for_rows_with_videos_alone():
     assert early({"image": URL}) == early({"image": URL}, job(**scenes))
 
 
+def test_the_most_tokens_of_a_picture_count_where_pictures_are_loaded_here():
+    def both(row: dict, **media) -> tuple[str | None, str | None]:
+        plain = job(media=media) if media else job()
+        return early(row, plain), early(row, job(media={**media, "max_tokens": 640}))
+
+    plain, shrunk = both({"id": "a", "image": URL}, fetch="here")
+    assert plain != shrunk
+    plain, shrunk = both({"id": "a", "image": URL})  # the service loads the URL
+    assert plain == shrunk == GOLDEN[0][2]
+    plain, shrunk = both({"id": "a", "prompt": "And now?", "audio": SOUND}, fetch="here")
+    assert plain == shrunk
+
+
 def test_extra_headers_and_the_jobs_prompt_do_not_count_for_prompts():
     provider = {"name": "dashscope", "model": "qwen3-vl-plus", "headers": {"X-Team": "a"}}
     row = {"image": URL, "prompts": ["What?", "And?"]}

@@ -202,3 +202,20 @@ def test_pictures_between_pillows_warning_and_the_bound_raise_no_warning() -> No
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert fitted(body).body == body
+
+
+def test_a_picture_of_too_many_tokens_is_made_smaller_even_if_no_bytes_are_saved() -> None:
+    flat = encoded(drawn(640, 480), "PNG")  # 300 tokens of 32 pixels
+    assert fitted(flat, patch=32, max_patches=300).body == flat
+    smaller = fitted(flat, patch=32, max_patches=299)
+    assert (smaller.width, smaller.height) == (608, 448)
+    assert opened(smaller.body).size == (608, 448)
+    assert "downscaled from 640×480" in (smaller.changed or "")
+    sideways = fitted(turned(6, 640, 480), patch=32, max_patches=100)
+    assert (sideways.width, sideways.height) == (256, 352)
+
+
+def test_a_frame_needs_no_more_pixels_than_its_tokens() -> None:
+    assert MediaLimits(useful_pixels=9_000).frame_pixels == 9_000
+    assert MediaLimits(useful_pixels=9_000, patch=28, max_patches=10).frame_pixels == 7_840
+    assert MediaLimits(useful_pixels=5_000, patch=28, max_patches=10).frame_pixels == 5_000
