@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 import pipeline
-from pipeline.cli import failures, local_commands, new, run, setting_up
+from pipeline.cli import failures, local_commands, new, report, run, setting_up
 from pipeline.cli.options import say
 from pipeline.errors import EXIT_BUG, EXIT_STOPPED, EXIT_USAGE, JobError, PipelineError
 from pipeline.job.file import no_file_name
@@ -78,6 +78,7 @@ _COMMANDS = (
     failures.dismiss,
     local_commands.query,
     local_commands.export,
+    report.report,
     local_commands.compact,
     local_commands.models,
     local_commands.doctor,
@@ -94,6 +95,7 @@ EXAMPLES = {
     "dismiss": 'pipeline dismiss jobs/captions.toml --where "fault = \'blocked\'" --reason "not ours to show"',
     "query": 'pipeline query jobs/captions.toml "select id, caption from results" -o captions.csv',
     "export": "pipeline export jobs/captions.toml --sidecar txt",
+    "report": "pipeline report jobs/captions.toml -o night.html --open",
     "compact": "pipeline compact jobs/captions.toml --drop-superseded",
     "models": "pipeline models qwen3-vl-plus",
     "doctor": "pipeline doctor jobs/captions.toml",
