@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from pipeline.report.summary import PASSING
 from pipeline.run.report_rows import MOST_VALUE, plain
 from pipeline.store.read import query
-from pipeline.store.sql import literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -53,10 +52,10 @@ def reasons(connection: duckdb.DuckDBPyConnection, job: str) -> tuple[list[dict[
     return found, total - len(found)
 
 
-def _commands(fault: str, code: str | None, job: str) -> list[str]:
+def _commands(fault: str, code: str, job: str) -> list[str]:
     if fault in PASSING:
         return [f"pipeline run {job}"]
-    where = _where(fault, code)
+    where = _where(code)
     again = f"pipeline reprocess {job} --where {where}"
     if fault == "suspect":
         return [f"pipeline accept {job} --where {where}", again]
@@ -65,10 +64,8 @@ def _commands(fault: str, code: str | None, job: str) -> list[str]:
     return [again]
 
 
-def _where(fault: str, code: str | None) -> str:
-    """Returns the condition that picks a reason, as one word of a shell's command. Nothing in it is a stranger's."""
-    if code is None:
-        return f"\"fault = '{literal(fault)}' and code is null\""
+def _where(code: str) -> str:
+    """Returns the condition that picks a code, as one word of a shell's command. No text of a stranger stands in it."""
     if _PLAIN.fullmatch(code):
         return f"\"code = '{code}'\""
     return shlex.quote(f"md5(code) = '{hashlib.md5(code.encode(), usedforsecurity=False).hexdigest()}'")

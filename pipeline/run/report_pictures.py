@@ -41,10 +41,9 @@ OTHER = "cannot be read"
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
-    """The picture of a row. source: the reference that is shown. why: the reason if there is no picture."""
+    """The picture of a row, or the reason why there is none."""
 
     found: Thumbnails | None = None
-    source: str | None = None
     why: str = NO_MEDIA
 
     def fields(self) -> dict[str, Any]:
@@ -52,7 +51,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
         if self.found is None:
             return {"why": self.why}
         urls = [f"data:image/webp;base64,{base64.b64encode(image).decode()}" for image in self.found.images]
-        shown = {"small": urls[-1], "width": self.found.width, "height": self.found.height, "pictured": self.source}
+        shown = {"small": urls[-1], "width": self.found.width, "height": self.found.height}
         return {**shown, "large": urls[0]} if len(urls) > 1 else shown
 
 
@@ -61,7 +60,7 @@ def picture(sources: Sequence[str], sides: Sequence[int], dpi: int | None) -> Pi
     why = NO_MEDIA
     for source in sources[:TRIED]:
         try:
-            return Picture(found=thumbnails(source, sides, dpi or DPI), source=source)
+            return Picture(found=thumbnails(source, sides, dpi or DPI))
         except Fault as fault:
             reason = REASONS.get(fault.code.removeprefix("Local."), OTHER)
         except Exception:  # of whatever class a broken picture raises: the row is shown without one

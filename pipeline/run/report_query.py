@@ -35,7 +35,7 @@ _KEYS = "id, seq, finished_at, cost, output_tokens, input_tokens, latency_ms, at
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a page asks for. text: words that all must stand somewhere in the row. code: exactly this one; "" is none.
+    """What a page asks for. text: words that all must stand somewhere in the row. code: exactly this one.
     facets: column → value. ids: only these answers, in this order (found by meaning)."""
 
     text: str = ""
@@ -96,7 +96,7 @@ def _selects(fields: Fields, asked: Asked) -> tuple[list[str], dict[str, Any]]:
             conditions.append("fault = $fault")
             parameters["fault"] = asked.fault
         if asked.code is not None:
-            conditions.append("coalesce(code, '') = $code")
+            conditions.append("code = $code")
             parameters["code"] = asked.code
         found.append(f"select true as failed, {_KEYS} from failures where {' and '.join(conditions)}")
     return found, parameters

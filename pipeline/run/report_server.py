@@ -29,6 +29,7 @@ from pipeline.run.report_pictures import LARGE, SMALL, Picture, picture, picture
 from pipeline.run.report_query import FOUND_BY_MEANING, asked_of, find
 from pipeline.run.report_rows import Fields, read_rows, sample
 from pipeline.store.read import query
+from pipeline.tasks import facts
 
 Search = Callable[[str, int], list[tuple[str, float]]]
 """A text and a number k → the k nearest rows as (id, score), the nearest first. Raises PipelineError."""
@@ -77,6 +78,8 @@ class Live:
 
     def near(self, values: Mapping[str, str]) -> dict[str, Any]:
         """Returns the rows that are nearest to the row `seq`, and [[seq, cosine], …]."""
+        if not facts(self.spec.job.task).embeds:
+            raise QueryError(f"task {self.spec.job.task} makes no vectors")
         found = self._vectors.nearest_to(_number(values.get("seq")))
         cursor = self._cursor()
         rows = read_rows(cursor, Fields.of(cursor, self.spec), [seq for seq, _ in found], [])

@@ -35,6 +35,7 @@ const number = (value) => WHOLE.format(value);
 const known = (value) => value !== null && value !== undefined;
 const UNKNOWN = "not known";
 const orUnknown = (value, format = number) => (known(value) ? format(value) : UNKNOWN);
+const tally = (value) => (value < 1e6 ? number(value) : short(value));
 const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
 
 function money(amount, currency) {
@@ -171,13 +172,14 @@ const WIDTH = 340, HEIGHT = 132, LEFT = 36, RIGHT = 6, TOP = 8, BOTTOM = 18;
 
 /**
  * Stacked bars. series: [{name, kind, values}], a value for each place, null where it is not known. names: place → text.
- * axis: [[share of the width from 0 to 1, text]]. scale: what a value is divided by.
+ * note: what stands beside the title instead of the unit. axis: [[share of the width from 0 to 1, text]]. scale: what a value is divided by.
  */
-function bars({ title, unit, series, names, axis, scale = 1 }) {
+function bars({ title, note, unit, series, names, axis, scale = 1 }) {
   const places = Math.max(1, ...series.map((line) => line.values.length));
   const sums = Array.from({ length: places }, (_, place) => series.reduce((sum, line) => sum + (line.values[place] ?? 0), 0) / scale);
   const most = ceiling(Math.max(...sums, 0));
   const step = (WIDTH - LEFT - RIGHT) / places;
+  const wide = Math.min(step * 0.84, 44);
   const high = (value) => ((HEIGHT - TOP - BOTTOM) * value) / scale / most;
   const drawn = [];
   for (let place = 0; place < places; place += 1) {
@@ -187,11 +189,11 @@ function bars({ title, unit, series, names, axis, scale = 1 }) {
       if (!value) continue;
       top -= high(value);
       const said = `${names(place)}: ${short(value / scale)} ${unit}${series.length > 1 ? `, ${line.name}` : ""}`;
-      drawn.push(svg("rect", { class: `bar c-${line.kind}`, x: (LEFT + place * step + step * 0.08).toFixed(2), y: top.toFixed(2), width: (step * 0.84).toFixed(2), height: Math.max(high(value), 0.5).toFixed(2), rx: Math.min(1.5, step / 6).toFixed(2) }, svg("title", {}, said)));
+      drawn.push(svg("rect", { class: `bar c-${line.kind}`, x: (LEFT + (place + 0.5) * step - wide / 2).toFixed(2), y: top.toFixed(2), width: wide.toFixed(2), height: Math.max(high(value), 0.5).toFixed(2), rx: Math.min(1.5, step / 6).toFixed(2) }, svg("title", {}, said)));
     }
   }
   const total = series.map((line) => `${line.name} ${short(line.values.reduce((sum, value) => sum + (value ?? 0), 0))}`).join(", ");
-  return figure(title, series.length > 1 ? series : [], `${title}: at most ${short(Math.max(...sums, 0))} ${unit}; in all: ${total}`, grid(most), axis, drawn, unit);
+  return figure(title, series.length > 1 ? series : [], `${title}: at most ${short(Math.max(...sums, 0))} ${unit}; in all: ${total}`, grid(most), axis, drawn, note ?? unit);
 }
 
 function grid(most) {
@@ -201,10 +203,10 @@ function grid(most) {
   });
 }
 
-function figure(title, legend, label, lines, axis, drawn, unit) {
+function figure(title, legend, label, lines, axis, drawn, note) {
   const marks = axis.map(([share, text]) => svg("text", { x: LEFT + (WIDTH - LEFT - RIGHT) * share, y: HEIGHT - 4, "text-anchor": share < 0.1 ? "start" : share > 0.9 ? "end" : "middle" }, text));
   return el("figure", { class: "chart" },
-    el("figcaption", {}, el("strong", {}, title), legend.length ? legendOf(legend) : el("span", { class: "muted small" }, unit)),
+    el("figcaption", {}, el("strong", {}, title), legend.length ? legendOf(legend) : el("span", { class: "muted small" }, note)),
     svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label }, lines.flat(), marks, drawn));
 }
 

@@ -26,8 +26,8 @@ function numbers() {
     tile("Failed", number(totals.failed), totals.dismissed ? `${number(totals.dismissed)} more dismissed` : null),
     known(totals.remaining) ? tile("Remaining", number(totals.remaining), "not sent by the last run") : null,
     tile("Attempts", number(totals.attempts), totals.faults ? `${plural(totals.faults, "fault")} among them` : null),
-    tile("Tokens in", orUnknown(totals.input_tokens, short), known(totals.media_tokens) ? `${short(totals.media_tokens)} of them for media` : tokens),
-    tile("Tokens out", orUnknown(totals.output_tokens, short), known(totals.output_tokens) ? tokens : null),
+    tile("Tokens in", orUnknown(totals.input_tokens, tally), known(totals.media_tokens) ? `${tally(totals.media_tokens)} of them for media` : tokens),
+    tile("Tokens out", orUnknown(totals.output_tokens, tally), known(totals.output_tokens) ? tokens : null),
     ...costs(totals),
   ];
   const parts = [
@@ -70,7 +70,7 @@ function charts(run) {
   const faults = Object.entries(run.faults_over_time).map(([name, values]) => ({ name, kind: name, values }));
   const tokens = [["in", "accent", run.input_tokens], ["out", "teal", run.output_tokens]].filter(([, , values]) => values.some(known));
   const found = [
-    bars({ title: "Answers", unit: `answers ${each[1]}`, scale: each[0], series: [{ name: "answers", kind: "good", values: run.answered_over_time }], ...time }),
+    bars({ title: "Answers", unit: `answers ${each[1]}`, scale: each[0], series: [{ name: "answers", kind: "answered", values: run.answered_over_time }], ...time }),
     latency(run),
     bars({
       title: "Attempts a row took", unit: "rows", series: [{ name: "rows", kind: "violet", values: tries(run) }],
@@ -99,8 +99,8 @@ function latency(run) {
   const axis = [];
   for (let place = 0; place <= values.length; place += per) axis.push([place / values.length, edge(place)]);
   const [half, most, nearly] = run.quantiles ?? [];
-  const title = known(half) ? `Latency: half below ${span(half / 1000)}, 90 % below ${span(most / 1000)}, 99 % below ${span(nearly / 1000)}` : "Latency";
-  return bars({ title, unit: "answers", series: [{ name: "answers", kind: "accent", values }], names: (place) => `${edge(place)} to ${edge(place + 1)}`, axis });
+  const note = known(half) ? `p50 ${span(half / 1000)} · p90 ${span(most / 1000)} · p99 ${span(nearly / 1000)}` : null;
+  return bars({ title: "Latency", note, unit: "answers", series: [{ name: "answers", kind: "accent", values }], names: (place) => `${edge(place)} to ${edge(place + 1)}`, axis });
 }
 
 function runTable() {
@@ -126,11 +126,11 @@ function failures() {
 
 function reason(group) {
   return el("li", { class: `reason c-${group.fault}` },
-    el("div", { class: "row" }, el("span", { class: "number" }, `${number(group.rows)} ×`), el("span", { class: `tag c-${group.fault}` }, group.fault), el("strong", { class: "mono" }, own(group.code ?? "")),
-      el("button", { class: "link small", type: "button", onclick: () => gallery.only(group) }, "Show these rows")),
-    el("p", {}, own(group.message)),
-    el("p", { class: "muted small" }, "Such as ", group.ids.map((id, place) => [place ? ", " : "", own(id)]), ". ", group.advice),
-    group.commands.map(command));
+    el("div", {}, el("div", { class: "row" }, el("span", { class: "number" }, `${number(group.rows)} ×`), el("span", { class: `tag c-${group.fault}` }, group.fault), el("strong", { class: "mono" }, own(group.code)),
+        el("button", { class: "link small", type: "button", onclick: () => gallery.only(group) }, "Show these rows")),
+      el("p", {}, own(group.message)),
+      el("p", { class: "muted small" }, "Such as ", group.ids.map((id, place) => [place ? ", " : "", own(id)]))),
+    el("div", {}, el("p", { class: "muted small" }, group.advice), group.commands.map(command)));
 }
 
 // Rows
@@ -147,7 +147,7 @@ class Kept {
     const words = asked.text.toLowerCase().split(/\s+/).filter(Boolean);
     const fits = (row) => words.every((word) => row.words.includes(word))
       && (!asked.state || row.state === asked.state || (asked.state === "answered" && row.state === "stale"))
-      && (!asked.fault || row.fault === asked.fault) && (!known(asked.code) || (row.code ?? "") === asked.code)
+      && (!asked.fault || row.fault === asked.fault) && (!known(asked.code) || row.code === asked.code)
       && Object.entries(asked.facets).every(([name, value]) => [row.fields[name]].flat().some((own) => known(own) && String(own) === value));
     const found = this.rows.filter(fits);
     const [key, falling] = ORDERS[asked.sort];
@@ -215,7 +215,7 @@ class Gallery {
     this.cards = el("ul", { class: "grid", "aria-label": "Rows", onkeydown: (event) => this.walk(event) });
     this.button = el("button", { class: "plain more", type: "button", onclick: () => this.more() }, "Show more");
     section.append(el("h2", { id: "rows-head" }, "Rows"), this.tools(), this.status, this.cards, this.button);
-    new IntersectionObserver((entries) => { if (entries.some((entry) => entry.isIntersecting)) this.more(); }, { rootMargin: "600px" }).observe(this.button);
+    this.watch = new IntersectionObserver((entries) => { if (entries.at(-1).isIntersecting) this.more(); }, { rootMargin: "600px" });
     this.again();
   }
 
@@ -251,7 +251,7 @@ class Gallery {
     this.blank();
     this.state.value = "failed";
     this.fault.value = group.fault;
-    this.set({ text: "", state: "failed", fault: group.fault, code: group.code ?? "", facets: {} });
+    this.set({ text: "", state: "failed", fault: group.fault, code: group.code, facets: {} });
     this.section.scrollIntoView();
     this.search.focus({ preventScroll: true });
   }
@@ -295,17 +295,21 @@ class Gallery {
     this.shown.push(...found.rows);
     this.done = !found.rows.length || this.shown.length >= found.total;
     this.button.hidden = this.done;
+    // Watched anew: an observer tells of a change alone, and the button may still be in sight.
+    this.watch.unobserve(this.button);
+    if (!this.done) this.watch.observe(this.button);
     this.status.replaceChildren(found.error ? `The rows cannot be read: ${found.error}` : counted(found.total));
   }
 
   card(row, place) {
     const fields = DATA.fields.filter(({ name, origin }) => origin === "answer" && known(row.fields[name]));
     const text = row.state === "failed" ? row.message : fields.length ? null : row.text;
+    const named = fields.length || text ? fields : DATA.fields.filter(({ name }) => known(row.fields[name]));
     return el("li", { class: "card" }, shot(row, "small", true), el("div", { class: "about" },
       el("button", { class: "open", type: "button", onclick: () => this.open(place) }, own(row.id)),
       row.state === "answered" ? null : el("div", {}, tag(row)),
       text ? el("p", { class: "answer" }, own(text)) : null,
-      pairs(fields.slice(0, 6).map(({ name }) => [name, valueText(row.fields[name])])),
+      pairs(named.slice(0, 6).map(({ name }) => [name, valueText(row.fields[name])])),
       el("p", { class: "facts" }, facts(row))));
   }
 
@@ -343,7 +347,7 @@ function sampleText() {
   return `${number(shown)} of ${number(total)} rows shown, taken evenly${failed}; pipeline report --serve shows all.`;
 }
 
-const tag = (row) => el("span", { class: `tag c-${row.fault ?? row.state}` }, row.fault ? `${row.fault} · ` : row.state, row.fault ? own(row.code ?? "") : null);
+const tag = (row) => el("span", { class: `tag c-${row.fault ?? row.state}` }, row.fault ? `${row.fault} · ` : row.state, row.fault ? own(row.code) : null);
 const valueText = (value) => (Array.isArray(value) ? value.join(", ") : typeof value === "boolean" ? (value ? "yes" : "no") : String(value));
 
 function facts(row) {
@@ -377,6 +381,7 @@ function detail(row, where, go) {
         row.message ? el("p", { class: "answer" }, own(row.message)) : null,
         part(DATA.text ?? "Answer", row.text ? el("p", { class: "answer", tabindex: "0" }, own(row.text), row.length ? el("span", { class: "muted" }, ` … ${number(row.length)} characters in all`) : null) : null),
         part("Answer", of("answer")), part("Result", of("task")), part("Row", of("row")),
+        DATA.fields_left_out ? el("p", { class: "muted small" }, `${plural(DATA.fields_left_out, "further column")} not shown`) : null,
         part("Cost and time", pairs(spent(row))),
         row.asked ? part("The row as it was read", el("pre", { class: "json", tabindex: "0" }, own(row.asked))) : null,
         near)));
