@@ -19,6 +19,7 @@ from pipeline.run.report_near import Vectors
 from pipeline.run.report_pictures import LARGE, SMALL, pictures
 from pipeline.run.report_rows import Fields, Keys, facets, plain, read_rows, sample
 from pipeline.store.disk import DISK, machine, replacing, write_all
+from pipeline.store.read import settle
 
 if TYPE_CHECKING:
     import duckdb
@@ -54,6 +55,7 @@ def write_report(
     if dest.is_dir():
         raise JobError(f"{dest}: must be a file, and is a folder")
     connection = connect(spec)
+    settle(connection)
     fields = Fields.of(connection, spec)
     keys = sample(connection, most)
     head = page_head(connection, spec, fields, keys)

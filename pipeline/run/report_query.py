@@ -69,14 +69,15 @@ def find(connection: duckdb.DuckDBPyConnection, fields: Fields, asked: Asked) ->
     if not found:
         return [], 0
     both = " union all ".join(found)
-    total = query(connection, f"select count(*) from ({both})", parameters).fetchall()[0][0]
     order = f"{ORDERS[asked.sort]} nulls last, seq" if asked.ids is None else "list_position($ids::varchar[], id)"
-    sql = f"select failed, seq from ({both}) order by {order} limit $limit offset $offset"
+    sql = f"select failed, seq, count(*) over () from ({both}) order by {order} limit $limit offset $offset"
     page = {**parameters, "limit": asked.limit, "offset": asked.offset}
     keys = query(connection, sql, page).fetchall()
-    answers, failures = ([seq for failed, seq in keys if failed is wanted] for wanted in (False, True))
+    if not keys and asked.offset:
+        return [], find(connection, fields, msgspec.structs.replace(asked, offset=0, limit=1))[1]
+    answers, failures = ([seq for failed, seq, _ in keys if failed is wanted] for wanted in (False, True))
     rows = {(row["state"] == "failed", row["seq"]): row for row in read_rows(connection, fields, answers, failures)}
-    return [rows[key] for key in keys if key in rows], total
+    return [rows[failed, seq] for failed, seq, _ in keys if (failed, seq) in rows], keys[0][2] if keys else 0
 
 
 def _selects(fields: Fields, asked: Asked) -> tuple[list[str], dict[str, Any]]:
@@ -107,7 +108,7 @@ def _conditions(fields: Fields, asked: Asked, words: Sequence[str], view: str) -
     types = {field.name: field.type for field in fields.shown}
     names = [name for name in types if view == "results" or name in fields.in_failures]
     own = ["fault", "code", "message"] if view == "failures" else [fields.text] if fields.text else []
-    texts = ["id", *map(quoted, own), *(f"{quoted(name)}::varchar" for name in names), "array_to_string(source, ' ')"]
+    texts = ["id", *map(quoted, own), *(f"{quoted(name)}::varchar" for name in names), "source[1]"]
     everything = f"lower(concat_ws(chr(10), {', '.join(texts)}))"
     conditions = [f"contains({everything}, $word{place})" for place, _ in enumerate(words)]
     for place, name in enumerate(asked.facets):

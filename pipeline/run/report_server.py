@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
@@ -28,8 +28,11 @@ from pipeline.run.report_near import Vectors
 from pipeline.run.report_pictures import LARGE, SMALL, Picture, picture, pictures
 from pipeline.run.report_query import FOUND_BY_MEANING, asked_of, find
 from pipeline.run.report_rows import Fields, read_rows, sample
-from pipeline.store.read import query
+from pipeline.store.read import query, settle
 from pipeline.tasks import facts
+
+if TYPE_CHECKING:
+    import duckdb
 
 Search = Callable[[str, int], list[tuple[str, float]]]
 """A text and a number k → the k nearest rows as (id, score), the nearest first. Raises PipelineError."""
@@ -46,14 +49,17 @@ class Live:
     def __init__(self, spec: LoadedJob, search: Search | None = None) -> None:
         self.spec = spec
         self._search = search
-        self._connection = connect(spec)
+        self._connection = self._settled()
         self._pictures: OrderedDict[tuple[str, ...], Picture] = OrderedDict()
         self._lock = threading.Lock()
         self._near_lock = threading.Lock()
 
     def page(self) -> bytes:
-        """Returns the page with the figures of now. Raises PipelineError."""
-        connection = connect(self.spec)  # anew: a run that goes on may have added columns
+        """Returns the page with the figures of now. Raises PipelineError.
+
+        Rows are those of now until the page is loaded again: a page of rows then follows the one before.
+        """
+        connection = self._settled()
         with self._lock:
             self._connection = connection
         cursor = connection.cursor()
@@ -105,6 +111,11 @@ class Live:
     def _vectors(self) -> Vectors:
         with self._near_lock:
             return self._among
+
+    def _settled(self) -> duckdb.DuckDBPyConnection:
+        connection = connect(self.spec)
+        settle(connection)
+        return connection
 
     def _cursor(self) -> Any:
         with self._lock:

@@ -6,11 +6,13 @@ import base64
 import hashlib
 import html
 import io
+import itertools
 import re
 import shlex
 import socket
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +33,17 @@ def page_of(job: Job, folder: Path, **more) -> tuple[bytes, dict]:
     body = written.path.read_bytes()
     assert len(body) == written.bytes
     return body, data_of(body)
+
+
+def only(pattern: str, text: str) -> str:
+    (found,) = re.findall(pattern, text, re.DOTALL)
+    return found
+
+
+def pixel(row: dict[str, Any]) -> Any:
+    """The colour of the thumbnail near its corner, as (red, green, blue)."""
+    image = Image.open(io.BytesIO(base64.b64decode(row["small"].partition(",")[2])))
+    return image.convert("RGB").getpixel((50, 50))
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +107,9 @@ def test_each_reason_has_the_command_that_mends_it(tmp_path):
 
 
 def test_hostile_texts_are_data_and_nothing_else(tmp_path):
-    records = [answer(f"{number} {text}", text=text, columns={text: text}) for number, text in enumerate(HOSTILE)]
+    records: list[Any] = [
+        answer(f"{number} {text}", text=text, columns={text: text}) for number, text in enumerate(HOSTILE)
+    ]
     records += [failure(f"f {text}", code=text, message=text) for text in HOSTILE]
     body, data = page_of(job(tmp_path, "caption", *records), tmp_path)
     rows = by_id(data)
@@ -110,10 +125,10 @@ def test_hostile_texts_are_data_and_nothing_else(tmp_path):
 def test_the_policy_allows_the_page_itself_and_nothing_else(bad, tmp_path):
     body, _ = page_of(bad, tmp_path)
     text = body.decode()
-    policy = html.unescape(re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1])
+    policy = html.unescape(only(r'Content-Security-Policy" content="([^"]*)"', text))
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
     for rule, element in (("style-src", "style"), ("script-src", "script")):
-        own = re.search(rf"<{element}>(.*?)</{element}>", text, re.DOTALL)[1]
+        own = only(rf"<{element}>(.*?)</{element}>", text)
         assert rules.pop(rule) == f"'sha256-{base64.b64encode(hashlib.sha256(own.encode()).digest()).decode()}'"
     assert rules == {"default-src": "'none'", "img-src": "data:", "base-uri": "'none'", "form-action": "'none'"}
     assert not re.search(r"(src|href)\s*=\s*[\"']?(https?:)?//", text)
@@ -147,7 +162,7 @@ def test_a_large_output_is_sampled_evenly_and_it_is_said(tmp_path):
     assert data["sample"] == {"answers": 75, "failures": 25, "answers_total": 1_000, "failures_total": 400}
     places = [int(row["id"][1:]) for row in data["rows"] if row["state"] == "answered"]
     assert places[0] == 0
-    assert {after - before for before, after in zip(places, places[1:], strict=False)} <= {13, 14}
+    assert {after - before for before, after in itertools.pairwise(places)} <= {13, 14}
     assert data["totals"]["results"] == 1_000
 
 
@@ -207,8 +222,7 @@ def test_pictures_in_archives_and_pages_of_documents_are_shown(tmp_path):
     assert rows["gone"]["why"] == "not in the archive"
     assert (rows["pdf"]["width"], rows["pdf"]["height"]) == pytest.approx((450, 300), abs=1)  # 150 dpi
     for id_ in ("pdf", "tiff"):
-        image = Image.open(io.BytesIO(base64.b64decode(rows[id_]["small"].partition(",")[2]))).convert("RGB")
-        red, _, blue = image.getpixel((50, 50))
+        red, _, blue = pixel(rows[id_])
         assert blue > 200 > red, id_
 
 
@@ -265,7 +279,7 @@ def test_the_command_says_what_it_wrote(pipeline, tmp_path):
 
 def test_the_command_opens_the_page(pipeline, tmp_path, monkeypatch):
     opened: list[str] = []
-    monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or True)
+    monkeypatch.setattr("webbrowser.open", lambda url: not opened.append(url))  # type: ignore[func-returns-value]
     made = job(tmp_path, "caption", answer("a"))
     pipeline("report", made.spec.path, "-o", tmp_path / "night page.html", "--open")
     assert opened == [(tmp_path / "night page.html").as_uri()]

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
-from support.browser import PHONE, WIDTH, Browser, accessibility, is_wider_than_its_window
+from support.browser import PHONE, WIDTH, Browser, accessibility, expect, is_wider_than_its_window
 from support.report_pages import HOSTILE, job
 from support.store_records import answer, attempt, failure
 
@@ -187,7 +186,7 @@ def test_the_theme_can_be_chosen_and_stays(browser, pages):
 
 
 def test_hostile_texts_are_shown_as_they_are(browser, tmp_path):
-    records = [
+    records: list[Any] = [
         answer(f"{number} {text}", text=text, source=[text], columns={text: text})
         for number, text in enumerate(HOSTILE)
     ]

@@ -30,7 +30,7 @@ class Browser:
         self._playwright.stop()
 
     @contextmanager
-    def page(self, url: str, *, width: int = WIDTH, theme: str = "light") -> Iterator[Any]:
+    def page(self, url: str, *, width: int = WIDTH, theme: Any = "light") -> Iterator[Any]:
         """A page in a profile of its own. At the end, it has said nothing on its console, and asked for nothing but
         itself and, where it is served, its own server."""
         said: list[str] = []
@@ -69,6 +69,13 @@ def accessibility(page: Any) -> list[str]:
         for violation in violations
         for node in violation["nodes"][:3]
     ]
+
+
+def expect(locator: Any) -> Any:
+    """Playwright's assertions, which wait. Imported when it is used: tests without a browser need no Playwright."""
+    from playwright.sync_api import expect as waiting
+
+    return waiting(locator)
 
 
 def is_wider_than_its_window(page: Any) -> bool:

@@ -25,7 +25,8 @@ def job(folder: Path, task: str = "caption", *records: Any, **more: Any) -> Job:
     file = folder / f"{task}.toml"
     model = "multimodal-embedding-one-peace-v1" if task == "embed" else "qwen3-vl-plus"
     file.write_text(
-        f'task = "{task}"\nmanifest = "rows.jsonl"\noutput = "out-{task}"\n[provider]\nname = "dashscope"\nmodel = "{model}"\n'
+        f'task = "{task}"\nmanifest = "rows.jsonl"\noutput = "out-{task}"\n'
+        f'[provider]\nname = "dashscope"\nmodel = "{model}"\n'
     )
     (folder / "rows.jsonl").write_text('{"id": "a", "image": "a.jpg"}\n')
     made = Job.load(file)
