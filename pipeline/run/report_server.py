@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import secrets
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -124,14 +125,15 @@ class Live:
     def _pictured(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         keys = [tuple(row.get("source", ())) for row in rows]
         with self._lock:
-            missing = list(dict.fromkeys(key for key in keys if key not in self._pictures))
+            found = {key: self._pictures[key] for key in keys if key in self._pictures}
+        missing = [key for key in dict.fromkeys(keys) if key not in found]
         made = dict(zip(missing, pictures(missing, (SMALL,), self.spec.job.media.dpi), strict=True))
+        found |= made
         with self._lock:
             self._pictures.update(made)
-            found = [self._pictures[key] for key in keys]
             while len(self._pictures) > KEPT_PICTURES:
                 self._pictures.popitem(last=False)
-        return [{**row, **self._fields(one, row["seq"])} for row, one in zip(rows, found, strict=True)]
+        return [{**row, **self._fields(found[key], row["seq"])} for row, key in zip(rows, keys, strict=True)]
 
     @staticmethod
     def _fields(one: Picture, seq: int) -> dict[str, Any]:
@@ -165,6 +167,12 @@ class ReportServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/{self.secret}/"
 
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Prints the traceback of a bug. A client that went away before its answer is none."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class Handler(BaseHTTPRequestHandler):
     """Answers GET for the page, its rows, their neighbours and larger pictures; refuses everything else."""
 
@@ -187,12 +195,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
-        _, secret, *rest = address.path.split("/")
-        if not secrets.compare_digest(secret.encode(), self.server.secret.encode()) or len(rest) != 1:
+        secret, slash, name = address.path.removeprefix("/").partition("/")
+        if not slash or not secrets.compare_digest(secret.encode(), self.server.secret.encode()):
             self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
             return
         try:
-            self._answer(rest[0], dict(parse_qsl(address.query, keep_blank_values=True, max_num_fields=50)))
+            self._answer(name, dict(parse_qsl(address.query, keep_blank_values=True, max_num_fields=50)))
         except (QueryError, ValueError) as error:
             self._refuse(HTTPStatus.BAD_REQUEST, str(error))
         except PipelineError as error:

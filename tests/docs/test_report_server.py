@@ -169,7 +169,7 @@ def test_only_get_is_answered(client, method):
 
 
 def test_without_the_secret_there_is_nothing(client):
-    for path in ("/", "/rows", "/wrong/rows", "//rows", f"/{client.server.secret}", f"/{client.server.secret}x/rows"):
+    for path in ("/", "*", "/rows", "/wrong/rows", "//rows", f"/{client.server.secret}", f"/{client.server.secret}x/rows"):
         assert client.ask(path)[0] == 404
 
 

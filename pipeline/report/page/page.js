@@ -31,6 +31,7 @@ const own = (text) => el("bdi", {}, String(text));
 // Numbers and times
 
 const WHOLE = new Intl.NumberFormat("en");
+const CENTS = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const number = (value) => WHOLE.format(value);
 const known = (value) => value !== null && value !== undefined;
 const UNKNOWN = "not known";
@@ -39,7 +40,7 @@ const tally = (value) => (value < 1e6 ? number(value) : short(value));
 const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
 
 function money(amount, currency) {
-  const digits = amount >= 10 || amount === 0 ? amount.toFixed(2) : String(Number(amount.toPrecision(4)));
+  const digits = amount >= 10 || amount === 0 ? CENTS.format(amount) : String(Number(amount.toPrecision(4)));
   return currency ? `${digits} ${currency}` : digits;
 }
 
@@ -168,13 +169,13 @@ function show(...nodes) {
 
 // Charts
 
-const WIDTH = 340, HEIGHT = 132, LEFT = 36, RIGHT = 6, TOP = 8, BOTTOM = 18;
+const WIDTH = 340, HEIGHT = 132, LEFT = 42, RIGHT = 6, TOP = 8, BOTTOM = 18;
 
 /**
  * Stacked bars. series: [{name, kind, values}], a value for each place, null where it is not known. names: place → text.
  * note: what stands beside the title instead of the unit. axis: [[share of the width from 0 to 1, text]]. scale: what a value is divided by.
  */
-function bars({ title, note, unit, series, names, axis, scale = 1 }) {
+function bars({ title, note, unit, series, names, axis, scale = 1, legend = series.length > 1 }) {
   const places = Math.max(1, ...series.map((line) => line.values.length));
   const sums = Array.from({ length: places }, (_, place) => series.reduce((sum, line) => sum + (line.values[place] ?? 0), 0) / scale);
   const most = ceiling(Math.max(...sums, 0));
@@ -193,7 +194,7 @@ function bars({ title, note, unit, series, names, axis, scale = 1 }) {
     }
   }
   const total = series.map((line) => `${line.name} ${short(line.values.reduce((sum, value) => sum + (value ?? 0), 0))}`).join(", ");
-  return figure(title, series.length > 1 ? series : [], `${title}: at most ${short(Math.max(...sums, 0))} ${unit}; in all: ${total}`, grid(most), axis, drawn, note ?? unit);
+  return figure(title, legend ? series : [], `${title}: at most ${short(Math.max(...sums, 0))} ${unit}; in all: ${total}`, grid(most), axis, drawn, note ?? unit);
 }
 
 function grid(most) {

@@ -77,7 +77,7 @@ function charts(run) {
       names: (place) => plural(place + 1, "attempt"), axis: tries(run).map((_, place, all) => [(place + 0.5) / all.length, place === 5 ? "6+" : String(place + 1)]),
     }),
   ];
-  if (faults.length) found.push(bars({ title: "Faults", unit: "attempts", series: faults, ...time }));
+  if (faults.length) found.push(bars({ title: "Faults", unit: "attempts", series: faults, legend: true, ...time }));
   if (tokens.length) found.push(bars({ title: "Tokens", unit: `tokens ${each[1]}`, scale: each[0], series: tokens.map(([name, kind, values]) => ({ name, kind, values })), ...time }));
   if (run.cost.some(known)) found.push(bars({ title: `Cost${run.currency ? ` in ${run.currency}` : ""}`, unit: run.currency ?? "", series: [{ name: "cost", kind: "warn", values: run.cost }], ...time }));
   return found;
@@ -353,7 +353,8 @@ const valueText = (value) => (Array.isArray(value) ? value.join(", ") : typeof v
 function facts(row) {
   const found = [];
   if (known(row.score)) found.push(`score ${row.score.toFixed(3)}`);
-  if (known(row.input_tokens) || known(row.output_tokens)) found.push(`${orUnknown(row.input_tokens)} in, ${orUnknown(row.output_tokens)} out`);
+  const tokens = [[row.input_tokens, "in"], [row.output_tokens, "out"]].filter(([count]) => known(count)).map(([count, where]) => `${number(count)} ${where}`);
+  if (tokens.length) found.push(`${tokens.join(", ")} tokens`);
   if (known(row.cost)) found.push(money(row.cost, row.currency));
   if (known(row.latency_ms)) found.push(span(row.latency_ms / 1000));
   if (row.attempt_count > 1) found.push(`${row.attempt_count} attempts`);
