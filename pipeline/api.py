@@ -299,15 +299,18 @@ class Job:
         writer = Sidecars(self._read(), kind, folder, template=template, overwrite=overwrite)
         return writer.write(tuple(columns), tuple(without))
 
-    def report(self, dest: str | Path, *, rows: int | None = None) -> Report:
+    def report(
+        self, dest: str | Path, *, rows: int | None = None, progress: Callable[[int, int], None] | None = None
+    ) -> Report:
         """Writes the output as one HTML page that requests nothing: figures, charts, failures, a gallery of rows.
 
-        rows: at most so many rows are in the page, by default 2,000, taken evenly; the page has at most 20 MB. Returns
-        how many rows are shown of how many.
+        rows: at most so many rows are in the page, by default 2,000, taken evenly; the page has at most 20 MB.
+        progress: called with (pictures made, all pictures). Returns how many rows are shown of how many.
         """
         from pipeline.run.report import ROWS, write_report
 
-        return write_report(self._read(), Path(dest), ROWS if rows is None else rows)
+        told = progress or (lambda done, total: None)
+        return write_report(self._read(), Path(dest), ROWS if rows is None else rows, told)
 
     def report_server(self, *, port: int = 0, search: Search | None = None) -> ReportServer:
         """Returns a server of the same page, live and over all rows, on 127.0.0.1. `server.serve_forever()` starts it.

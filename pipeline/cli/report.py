@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ def report(job: Job, file: Path | None, rows: int | None, serve: bool, port: int
     if serve:
         _serve(job, port, opens)
     elif file is not None:
-        done = job.report(file, rows=rows)
+        done = job.report(file, rows=rows, progress=_progress if sys.stderr.isatty() else None)
         shown = f"{done.shown:,} of {done.total:,} rows" if done.shown < done.total else f"{done.total:,} rows"
         say(f"{file}: {shown}, {done.bytes / 1e6:.1f} MB", err=True)
         if opens:
@@ -47,6 +48,11 @@ def _serve(job: Job, port: int, opens: bool) -> None:
         _open(server.url)
     with server:
         server.serve_forever()
+
+
+def _progress(done: int, total: int) -> None:
+    if done % 50 == 0 or done == total:
+        click.echo(f"\r{done:,} of {total:,} pictures", nl=done == total, err=True)
 
 
 def _open(url: str) -> None:

@@ -34,6 +34,9 @@ LARGE_BYTES = 80_000
 NEAR_BYTES = 200
 """What a row's neighbours take."""
 
+Progress = Callable[[int, int], None]
+"""Is called with (pictures made, all pictures)."""
+
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What was written. shown, total: rows in the page, and rows of the output (answers and open failures)."""
@@ -45,11 +48,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_report(
-    spec: LoadedJob, dest: Path, most: int = ROWS, progress: Callable[[int, int], None] = lambda done, total: None
+    spec: LoadedJob, dest: Path, most: int = ROWS, progress: Progress = lambda done, total: None
 ) -> Report:
     """Writes the page to `dest` in one step. Missing folders are made.
 
-    most: rows in the page, at most. progress: called with (pictures made, all pictures). Raises JobError, StoreError,
+    most: rows in the page, at most. progress: is told how far the pictures are. Raises JobError, StoreError,
     QueryError, MachineError.
     """
     if dest.is_dir():
@@ -102,7 +105,7 @@ def page_head(connection: duckdb.DuckDBPyConnection, spec: LoadedJob, fields: Fi
 
 
 def _with_pictures(
-    spec: LoadedJob, rows: list[dict[str, Any]], budget: int, progress: Callable[[int, int], None]
+    spec: LoadedJob, rows: list[dict[str, Any]], budget: int, progress: Progress
 ) -> list[dict[str, Any]]:
     """Adds to each row its thumbnail, and a larger picture where all rows have room for one."""
     sides = (LARGE, SMALL) if len(rows) * LARGE_BYTES <= budget else (SMALL,)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 200
 """Rows of one page, at most."""
+MOST_OFFSET = 10**12
 MOST_WORDS = 12
 FOUND_BY_MEANING = 200
 """Rows that a search by meaning is asked for."""
@@ -53,7 +54,7 @@ def asked_of(values: Mapping[str, str]) -> Asked:
     """Returns what the parameters of a URL ask for. Raises QueryError for a value that cannot be."""
     known = {name: value for name, value in values.items() if name in ("text", "state", "fault", "code", "sort")}
     try:
-        numbers = {name: max(0, int(values[name])) for name in ("offset", "limit") if name in values}
+        numbers = {name: min(max(0, int(values[name])), MOST_OFFSET) for name in ("offset", "limit") if name in values}
     except ValueError:
         raise QueryError("offset and limit are whole numbers") from None
     if known.get("sort", "seq") not in ORDERS or known.get("state", "") not in (*_STATES, "failed"):
@@ -82,7 +83,7 @@ def find(connection: duckdb.DuckDBPyConnection, fields: Fields, asked: Asked) ->
 
 def _selects(fields: Fields, asked: Asked) -> tuple[list[str], dict[str, Any]]:
     """Returns (a select of keys for each view that may have rows, the parameters of all)."""
-    words = asked.text.casefold().split()[:MOST_WORDS] if asked.ids is None else []
+    words = asked.text.lower().split()[:MOST_WORDS] if asked.ids is None else []
     parameters: dict[str, Any] = {f"word{place}": word for place, word in enumerate(words)}
     parameters |= {f"facet{place}": value for place, value in enumerate(asked.facets.values())}
     if asked.ids is not None:
@@ -91,7 +92,7 @@ def _selects(fields: Fields, asked: Asked) -> tuple[list[str], dict[str, Any]]:
     if asked.state != "failed" and not asked.fault and asked.code is None:
         conditions = [_STATES[asked.state], *_conditions(fields, asked, words, "results")]
         found.append(f"select false as failed, {_KEYS} from results where {' and '.join(conditions)}")
-    if asked.state in ("", "failed") and set(asked.facets) <= fields.in_failures and asked.ids is None:
+    if asked.state in ("", "failed") and asked.facets.keys() <= fields.in_failures.keys() and asked.ids is None:
         conditions = ["true", *_conditions(fields, asked, words, "failures")]
         if asked.fault:
             conditions.append("fault = $fault")
@@ -105,10 +106,9 @@ def _selects(fields: Fields, asked: Asked) -> tuple[list[str], dict[str, Any]]:
 
 def _conditions(fields: Fields, asked: Asked, words: Sequence[str], view: str) -> list[str]:
     """Returns the conditions of the words and the filters. Raises QueryError for a filter over an unknown column."""
-    types = {field.name: field.type for field in fields.shown}
-    names = [name for name in types if view == "results" or name in fields.in_failures]
+    types = fields.types(view)
     own = ["fault", "code", "message"] if view == "failures" else [fields.text] if fields.text else []
-    texts = ["id", *map(quoted, own), *(f"{quoted(name)}::varchar" for name in names), "source[1]"]
+    texts = ["id", *map(quoted, own), *(f"{quoted(name)}::varchar" for name in types), "source[1]"]
     everything = f"lower(concat_ws(chr(10), {', '.join(texts)}))"
     conditions = [f"contains({everything}, $word{place})" for place, _ in enumerate(words)]
     for place, name in enumerate(asked.facets):

@@ -42,6 +42,7 @@ _OUTCOME = (
     "seq, id, task, model, attempt_count, latency_ms, input_tokens, output_tokens, media_tokens, cost, currency, tier, "
     "shared_with, finish_reason, stale, epoch(finished_at) as finished"
 )
+_FAILURE = {*column_names(OUTCOME_COLUMNS), *column_names(FAILURE_COLUMNS)}
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -54,13 +55,13 @@ class Field(msgspec.Struct, frozen=True):
 
 class Fields(msgspec.Struct, frozen=True, kw_only=True):
     """What a row of the output has. text: the answer's column, None for vectors. left_out: columns not shown.
-    in_failures: names of those of `shown` that failures have too."""
+    in_failures: those of `shown` that failures have too, each with its type there."""
 
     text: str | None
     blocks: bool
     vector: bool
     shown: tuple[Field, ...]
-    in_failures: frozenset[str]
+    in_failures: dict[str, str]
     left_out: int
 
     @classmethod
@@ -75,16 +76,21 @@ class Fields(msgspec.Struct, frozen=True, kw_only=True):
         types = dict(zip(known.columns, map(str, known.types), strict=True))
         origin = {name: "task" if name in others else "answer" if name in typed else "row" for name in types}
         names = sorted((name for name in types if name not in fixed), key=lambda name: origin[name])
-        failed = set(connection.sql("select * from failures limit 0").columns)
-        failed -= {*column_names(OUTCOME_COLUMNS), *column_names(FAILURE_COLUMNS)}
+        failed = connection.sql("select * from failures limit 0")
+        in_failures = dict(zip(failed.columns, map(str, failed.types), strict=True))
+        shown = [name for name in names[:MOST_FIELDS] if name in in_failures and name not in _FAILURE]
         return cls(
             text=text,
             blocks="blocks" in types and "blocks" in column_names(ours),
             vector=facts(task).embeds,
             shown=tuple(Field(name, origin[name], types[name]) for name in names[:MOST_FIELDS]),
-            in_failures=frozenset(failed & set(names[:MOST_FIELDS])),
+            in_failures={name: in_failures[name] for name in shown},
             left_out=max(0, len(names) - MOST_FIELDS),
         )
+
+    def types(self, view: str) -> dict[str, str]:
+        """Returns the columns of `shown` that a view has, with their types there."""
+        return self.in_failures if view == "failures" else {field.name: field.type for field in self.shown}
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -152,21 +158,22 @@ def _columns(fields: Fields, view: str) -> str:
         columns += [f"left({quoted(fields.text)}, {MOST_TEXT}) as text_", f"length({quoted(fields.text)}) as length_"]
     if fields.blocks and view == "results":
         columns.append(f"list_slice(blocks, 1, {MOST_BLOCKS}) as blocks_")
+    types = fields.types(view)
     columns += [
-        f"{_cut(field)} as {quoted(f'field_{place}')}"
+        f"{_cut(field.name, types[field.name])} as {quoted(f'field_{place}')}"
         for place, field in enumerate(fields.shown)
-        if view == "results" or field.name in fields.in_failures
+        if field.name in types
     ]
     return ", ".join(columns)
 
 
-def _cut(field: Field) -> str:
-    name = quoted(field.name)
-    if field.type == "VARCHAR":
+def _cut(column: str, type_: str) -> str:
+    name = quoted(column)
+    if type_ == "VARCHAR":
         return f"left({name}, {MOST_VALUE})"
-    if field.type == "VARCHAR[]":
+    if type_ == "VARCHAR[]":
         return f"list_transform(list_slice({name}, 1, {MOST_ITEMS}), lambda x: left(x, {MOST_VALUE}))"
-    return f"list_slice({name}, 1, {MOST_ITEMS})" if field.type.endswith("[]") else name
+    return f"list_slice({name}, 1, {MOST_ITEMS})" if type_.endswith("[]") else name
 
 
 def _shown(row: dict[str, Any], fields: Fields, state: str) -> dict[str, Any]:

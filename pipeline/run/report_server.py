@@ -166,7 +166,6 @@ class ReportServer(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/{self.secret}/"
 
-
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Prints the traceback of a bug. A client that went away before its answer is none."""
         if not isinstance(sys.exception(), ConnectionError):

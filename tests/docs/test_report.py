@@ -142,6 +142,17 @@ def test_texts_without_end_are_cut_and_it_is_said(tmp_path):
     assert len(body) < 100_000
 
 
+def test_a_column_may_have_another_type_in_failures(tmp_path):
+    records = [answer("a", columns={"n": "seven"}), failure("b", columns={"n": 7}), failure("c", columns={"n": 8})]
+    made = job(tmp_path, "caption", *records)
+    _, data = page_of(made, tmp_path)
+    assert {id_: row["fields"] for id_, row in by_id(data).items()} == {
+        "a": {"n": "seven"},
+        "b": {"n": 7},
+        "c": {"n": 8},
+    }
+
+
 def test_numbers_that_javascript_cannot_hold_are_texts(tmp_path):
     made = job(tmp_path, "caption", answer("a", columns={"big": 2**62, "far": float("inf"), "small": 7}))
     _, data = page_of(made, tmp_path)
