@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from pipeline.report.estimate_lines import Estimate
     from pipeline.report.summary import Status, Summary
     from pipeline.run.image_folder import FolderCounts
+    from pipeline.run.report import Report
+    from pipeline.run.report_server import ReportServer, Search
     from pipeline.run.search import Found, Searcher
     from pipeline.run.sidecars import Written
     from pipeline.store.maintenance import Compacted
@@ -356,6 +358,29 @@ class Job:
         folder = None if dest is None else Path(dest).absolute()
         writer = Sidecars(self._read(), kind, folder, template=template, overwrite=overwrite)
         return writer.write(tuple(columns), tuple(without))
+
+    def report(
+        self, dest: str | Path, *, rows: int | None = None, progress: Callable[[int, int], None] | None = None
+    ) -> Report:
+        """Writes the output as one HTML page that requests nothing: figures, charts, failures, a gallery of rows.
+
+        rows: at most so many rows are in the page, by default 2,000, taken evenly; the page has at most 20 MB.
+        progress: called with (pictures made, all pictures). Returns how many rows are shown of how many.
+        """
+        from pipeline.run.report import ROWS, write_report
+
+        told = progress or (lambda done, total: None)
+        return write_report(self._read(), Path(dest), ROWS if rows is None else rows, told)
+
+    def report_server(self, *, port: int = 0, search: Search | None = None) -> ReportServer:
+        """Returns a server of the same page, live and over all rows, on 127.0.0.1. `server.serve_forever()` starts it.
+
+        port: 0 takes any free port; `server.url` is the address. search: finds rows by meaning: a text and a number k →
+        the k nearest rows as (id, score). Raises JobError if the port is taken.
+        """
+        from pipeline.run.report_server import Live, ReportServer
+
+        return ReportServer(Live(self._read(), search), port)
 
     def _options(self, manifest: Any, options: RunOptions | None, settings: Mapping[str, Any]) -> RunOptions:
         return _options(self._rows if manifest is None else manifest, options, settings)

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 import pipeline
-from pipeline.cli import compare, failures, local_commands, new, run, search, setting_up
+from pipeline.cli import compare, failures, local_commands, new, report, run, search, setting_up
 from pipeline.cli.options import say
 from pipeline.errors import EXIT_BUG, EXIT_STOPPED, EXIT_USAGE, JobError, PipelineError
 from pipeline.job.file import no_file_name
@@ -80,6 +80,7 @@ _COMMANDS = (
     search.search,
     compare.compare,
     local_commands.export,
+    report.report,
     local_commands.compact,
     local_commands.models,
     local_commands.doctor,
@@ -98,6 +99,7 @@ EXAMPLES = {
     "search": 'pipeline search jobs/embeddings.toml "a red cup" -k 5',
     "compare": "pipeline compare jobs/captions.toml --set-b provider.model=qwen3-vl-flash --sample 50",
     "export": "pipeline export jobs/captions.toml --sidecar txt",
+    "report": "pipeline report jobs/captions.toml -o night.html --open",
     "compact": "pipeline compact jobs/captions.toml --drop-superseded",
     "models": "pipeline models qwen3-vl-plus",
     "doctor": "pipeline doctor jobs/captions.toml",

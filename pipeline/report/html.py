@@ -5,14 +5,11 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.report.terminal import visible
 
-SIDE = 120
-"""Pixels of a thumbnail's longer side; a WebP of this size is 2 to 4 KB."""
 LONGEST = 300
 """Characters of a cell that are shown."""
 _STYLE = "text-align:left;vertical-align:top;max-width:32em;overflow-wrap:anywhere"
@@ -35,22 +32,6 @@ def table_html(rows: Sequence[Mapping[str, Any]], pictures: Sequence[bytes | Non
         cells += [f'<td style="{_STYLE}">{html.escape(_text(row[name]))}</td>' for name in names]
         body.append(f"<tr>{''.join(cells)}</tr>")
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
-
-
-def thumbnail(data: bytes) -> bytes | None:
-    """Returns an upright WebP of at most SIDE pixels a side, or None if the bytes are no picture."""
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.draft("RGB", (2 * SIDE, 2 * SIDE))
-            small = ImageOps.exif_transpose(image)
-            small.thumbnail((SIDE, SIDE))
-            out = io.BytesIO()
-            small.convert("RGB").save(out, "WEBP", quality=70)
-    except Exception:  # of whatever class a broken picture raises: the row is shown without one
-        return None
-    return out.getvalue()
 
 
 def _picture(data: bytes | None) -> str:

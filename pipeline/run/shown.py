@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from pipeline.errors import PipelineError
 from pipeline.job.load import LoadedJob
-from pipeline.report.html import lines_html, table_html, thumbnail
+from pipeline.report.html import lines_html, table_html
 from pipeline.report.summary import status_lines
-from pipeline.run.new_job import HANDED
 from pipeline.run.output import connect, status
+from pipeline.run.report_pictures import picture
 from pipeline.store.datasets import OUTCOME_COLUMNS, column_names
 
 SHOWN = 5
 """Results that a notebook shows."""
-LARGEST = 50_000_000
-"""Bytes of a picture that is made a thumbnail of; a larger one is shown without."""
+SIDE = 120
+"""Pixels of a thumbnail's longer side; a WebP of this size is 2 to 4 KB."""
 _KEPT = ("id",)
 
 
@@ -41,21 +39,6 @@ def _first_rows(spec: LoadedJob) -> list[dict[str, Any]]:
 
 
 def _thumbnail(spec: LoadedJob, source: list[str] | None) -> bytes | None:
-    """Of the first picture of a row that is a file here."""
-    for reference in (source or ())[:1]:
-        try:
-            path = Path(reference) if Path(reference).is_absolute() else Path(_root(spec), reference)
-            if path.is_file() and path.stat().st_size <= LARGEST:
-                return thumbnail(path.read_bytes())
-        except (OSError, ValueError, PipelineError):
-            return None
-    return None
-
-
-def _root(spec: LoadedJob) -> str:
-    """The folder where relative paths of the manifest begin."""
-    from pipeline.manifest import open_manifest
-
-    if spec.job.source.path == HANDED:
-        return str(Path.cwd())
-    return str(open_manifest(spec.manifest, spec.job, folder=spec.folder).root)
+    """Returns the picture of a row as WebP; None if the row has none that is a file here."""
+    found = picture(source or (), (SIDE,), spec.job.media.dpi).found
+    return None if found is None else found.images[0]

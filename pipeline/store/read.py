@@ -6,10 +6,10 @@ import json
 import re
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.errors import QueryError
 from pipeline.machine import machine_error_of
@@ -26,6 +26,7 @@ from pipeline.types import TaskName
 if TYPE_CHECKING:
     import duckdb
 
+T = TypeVar("T")
 _VANISHED = re.compile(r"No such file|does not exist|No files found")
 
 
@@ -85,17 +86,30 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any = Non
     If a part that the query reads has just been deleted, the query runs once more. Raises QueryError with DuckDB's own
     words, and MachineError if the machine is the reason (descriptors, memory, a full disk).
     """
+    return _twice(lambda: materialized(connection.sql(sql, params=parameters)))
+
+
+def _twice(work: Callable[[], T]) -> T:
+    """Runs statements; once more, if a part that they read has just been deleted. Raises QueryError, MachineError."""
     import duckdb
 
     try:
         try:
-            return materialized(connection.sql(sql, params=parameters))
+            return work()
         except duckdb.Error as error:
             if not _VANISHED.search(str(error)):
                 raise
-            return materialized(connection.sql(sql, params=parameters))
+            return work()
     except duckdb.Error as error:
         raise machine_error_of(error) or QueryError(str(error)) from error
+
+
+def settle(connection: duckdb.DuckDBPyConnection) -> None:
+    """Keeps, for this connection, which outcomes count now: `results` and `failures` show later ones no more.
+
+    For many queries over a large output: with 1,000,000 rows, each query after that is some seconds faster.
+    """
+    _twice(lambda: connection.execute(block("settled")))
 
 
 def catalog(layout: Layout, task: TaskName, dimension: int | None) -> str:

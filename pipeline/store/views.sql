@@ -109,6 +109,13 @@ from keys.unanswered as u
 left join keys.dismissals as d on d.id = u.id and d.fingerprint = u.asked
 where not u.gone and d.id is null;
 
+-- name: settled
+-- Which outcomes count, as it is now, in 9 bytes a row: what follows need not find it out again.
+create or replace table keys.settled_results as select seq, stale from keys.results;
+create or replace table keys.settled_failures as select seq from keys.failures;
+create or replace view keys.results as select * from keys.settled_results;
+create or replace view keys.failures as select * from keys.settled_failures;
+
 -- name: views
 create or replace view versions as
 select *{versions} from parts.results;
