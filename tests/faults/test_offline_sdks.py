@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 from support.offline import DATA, data_uri, running
 
 from pipeline.offline.service_options import ServiceOptions
+
+Closing = Callable[[Any], Any]
 
 CAT = DATA / "photos/chelsea.jpg"
 FRAMES = [f"file://{path}" for path in sorted((DATA / "frames/cat").glob("*.jpg"))][:6]
@@ -30,6 +33,13 @@ def url() -> Iterator[str]:
 def throttled() -> Iterator[str]:
     with running(ServiceOptions(fail=(("429", 1.0),))) as base:
         yield base
+
+
+@pytest.fixture
+def closing() -> Iterator[Closing]:
+    """Gives clients that are closed when the test ends."""
+    with contextlib.ExitStack() as stack:
+        yield lambda client: stack.enter_context(contextlib.closing(client))
 
 
 @pytest.fixture
@@ -114,10 +124,10 @@ def test_the_legacy_sdk_is_told_of_a_wrong_key_and_of_a_quota(
     assert (much.status_code, much.code) == (429, "Throttling.RateQuota")
 
 
-def test_the_new_sdk_chats_streams_uploads_and_embeds(url: str) -> None:
+def test_the_new_sdk_chats_streams_uploads_and_embeds(url: str, closing: Closing) -> None:
     import dashscope
 
-    client = dashscope.Client(api_key="sk-test", base_url=f"{url}/api/v1", max_retries=0)
+    client = closing(dashscope.Client(api_key="sk-test", base_url=f"{url}/api/v1", max_retries=0))
     content = [{"type": "image_url", "image_url": {"url": f"file://{CAT}"}}, {"type": "text", "text": "Describe it."}]
     messages: list[Any] = [{"role": "user", "content": content}]
     found = client.multimodal.chat.create(model="qwen3-vl-plus", messages=messages)
@@ -130,15 +140,15 @@ def test_the_new_sdk_chats_streams_uploads_and_embeds(url: str) -> None:
     assert len(vector.embeddings[0].embedding) == 1536
 
 
-def test_the_new_sdk_raises_on_a_wrong_key_and_a_retired_model(url: str) -> None:
+def test_the_new_sdk_raises_on_a_wrong_key_and_a_retired_model(url: str, closing: Closing) -> None:
     import dashscope
     from dashscope.v2 import errors
 
     messages: list[Any] = [{"role": "user", "content": "Describe it."}]
-    wrong = dashscope.Client(api_key="sk-wrong", base_url=f"{url}/api/v1", max_retries=0)
+    wrong = closing(dashscope.Client(api_key="sk-wrong", base_url=f"{url}/api/v1", max_retries=0))
     with pytest.raises(errors.AuthenticationError):
         wrong.multimodal.chat.create(model="qwen3-vl-plus", messages=messages)
-    right = dashscope.Client(api_key="sk-test", base_url=f"{url}/api/v1", max_retries=0)
+    right = closing(dashscope.Client(api_key="sk-test", base_url=f"{url}/api/v1", max_retries=0))
     with pytest.raises(errors.NotFoundError):
         right.multimodal.chat.create(model="llama3.2-11b-vision", messages=messages)
 
@@ -150,10 +160,12 @@ def openai_content() -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", ["/compatible-mode/v1", "/v1"])
-def test_the_openai_sdk_chats_and_streams_with_usage(url: str, path: str, openai_content: list[Any]) -> None:
+def test_the_openai_sdk_chats_and_streams_with_usage(
+    url: str, path: str, openai_content: list[Any], closing: Closing
+) -> None:
     import openai
 
-    client = openai.OpenAI(api_key="sk-test", base_url=url + path, max_retries=0)
+    client = closing(openai.OpenAI(api_key="sk-test", base_url=url + path, max_retries=0))
     messages: Any = user(*openai_content)
     whole = client.chat.completions.create(model="qwen-vl-max", messages=messages)
     assert "cat" in str(whole.choices[0].message.content)
@@ -168,10 +180,10 @@ def test_the_openai_sdk_chats_and_streams_with_usage(url: str, path: str, openai
     assert chunks[-1].usage == whole.usage
 
 
-def test_the_openai_sdk_sends_frames_and_gets_vectors_both_ways(url: str) -> None:
+def test_the_openai_sdk_sends_frames_and_gets_vectors_both_ways(url: str, closing: Closing) -> None:
     import openai
 
-    client = openai.OpenAI(api_key="sk-test", base_url=f"{url}/compatible-mode/v1", max_retries=0)
+    client = closing(openai.OpenAI(api_key="sk-test", base_url=f"{url}/compatible-mode/v1", max_retries=0))
     frames = [data_uri(f"frames/cat/frame_{number}.jpg") for number in range(1, 5)]
     video: Any = user({"type": "video", "video": frames}, {"type": "text", "text": "What happens?"})
     found = client.chat.completions.create(model="qwen-vl-max", messages=video)
@@ -182,22 +194,22 @@ def test_the_openai_sdk_sends_frames_and_gets_vectors_both_ways(url: str) -> Non
     assert len(packed.data[1].embedding) == 1536
 
 
-def test_the_openai_sdk_raises_on_a_wrong_key_and_a_quota(url: str, throttled: str) -> None:
+def test_the_openai_sdk_raises_on_a_wrong_key_and_a_quota(url: str, throttled: str, closing: Closing) -> None:
     import openai
 
     ask: Any = {"model": "qwen-vl-max", "messages": [{"role": "user", "content": "Hello"}]}
-    wrong = openai.OpenAI(api_key="sk-wrong", base_url=f"{url}/compatible-mode/v1", max_retries=0)
+    wrong = closing(openai.OpenAI(api_key="sk-wrong", base_url=f"{url}/compatible-mode/v1", max_retries=0))
     with pytest.raises(openai.AuthenticationError, match="Incorrect API key"):
         wrong.chat.completions.create(**ask)
-    much = openai.OpenAI(api_key="sk-test", base_url=f"{throttled}/compatible-mode/v1", max_retries=0)
+    much = closing(openai.OpenAI(api_key="sk-test", base_url=f"{throttled}/compatible-mode/v1", max_retries=0))
     with pytest.raises(openai.RateLimitError, match="exceeded your current requests"):
         much.chat.completions.create(**ask)
 
 
-def test_the_openai_sdk_talks_to_qianfan(url: str, openai_content: list[Any]) -> None:
+def test_the_openai_sdk_talks_to_qianfan(url: str, openai_content: list[Any], closing: Closing) -> None:
     import openai
 
-    client = openai.OpenAI(api_key="bce-v3/test", base_url=f"{url}/v2", max_retries=0)
+    client = closing(openai.OpenAI(api_key="bce-v3/test", base_url=f"{url}/v2", max_retries=0))
     messages: Any = user(*openai_content)
     found = client.chat.completions.create(
         model="ernie-4.5-8k-preview", messages=messages, extra_body={"web_search": {"enable": True}}
@@ -272,7 +284,9 @@ def test_frames_of_one_name_in_one_call_are_each_their_own(legacy: Any, same_nam
     assert "espresso at the end" in text.lower()
 
 
-def test_embedded_files_of_one_name_are_each_their_own(legacy: Any, same_names: list[str], url: str) -> None:
+def test_embedded_files_of_one_name_are_each_their_own(
+    legacy: Any, same_names: list[str], url: str, closing: Closing
+) -> None:
     import dashscope
 
     model = "multimodal-embedding-one-peace-v1"
@@ -284,7 +298,7 @@ def test_embedded_files_of_one_name_are_each_their_own(legacy: Any, same_names: 
         sum(a * b for a, b in zip(found.output["embedding"], one.output["embedding"], strict=True)) for one in alone
     ]
     assert nearness[0] == pytest.approx(nearness[1], abs=0.02)
-    client = dashscope.Client(api_key="sk-test", base_url=f"{url}/api/v1", max_retries=0)
+    client = closing(dashscope.Client(api_key="sk-test", base_url=f"{url}/api/v1", max_retries=0))
     again = client.multimodal.embeddings.create(
         model=model, input=[{"image": path, "factor": 1} for path in same_names[:2]]
     )
@@ -310,10 +324,10 @@ def test_the_legacy_sdk_sends_text_between_pictures_and_sounds(legacy: Any) -> N
     assert heard.usage["audio_tokens"] == 75
 
 
-def test_the_new_sdk_sends_videos_sounds_and_options(url: str) -> None:
+def test_the_new_sdk_sends_videos_sounds_and_options(url: str, closing: Closing) -> None:
     import dashscope
 
-    client = dashscope.Client(api_key="sk-test", base_url=f"{url}/api/v1", max_retries=0)
+    client = closing(dashscope.Client(api_key="sk-test", base_url=f"{url}/api/v1", max_retries=0))
     content: list[dict[str, Any]] = [
         {"type": "text", "text": "First"},
         {"type": "video", "url": BALL, "fps": 1},
@@ -328,10 +342,10 @@ def test_the_new_sdk_sends_videos_sounds_and_options(url: str) -> None:
     assert "a sound of 3.0 s" in heard.choices[0].message.content
 
 
-def test_the_openai_sdk_sends_videos_sounds_and_options(url: str) -> None:
+def test_the_openai_sdk_sends_videos_sounds_and_options(url: str, closing: Closing) -> None:
     import openai
 
-    client = openai.OpenAI(api_key="sk-test", base_url=f"{url}/compatible-mode/v1", max_retries=0)
+    client = closing(openai.OpenAI(api_key="sk-test", base_url=f"{url}/compatible-mode/v1", max_retries=0))
     ball = {"type": "video_url", "video_url": {"url": data_uri("videos/ball.mp4", "video/mp4")}, "fps": 5}
     seen: Any = user({"type": "text", "text": "What happens?"}, ball)
     found = client.chat.completions.create(model="qwen3-vl-plus", messages=seen)
@@ -347,10 +361,10 @@ def test_the_openai_sdk_sends_videos_sounds_and_options(url: str) -> None:
     assert chunks[-1].usage.prompt_tokens_details.audio_tokens == 38
 
 
-def test_a_conversation_of_three_questions_goes_through_the_clients(url: str, legacy: Any) -> None:
+def test_a_conversation_of_three_questions_goes_through_the_clients(url: str, legacy: Any, closing: Closing) -> None:
     import openai
 
-    client = openai.OpenAI(api_key="sk-test", base_url=f"{url}/v1", max_retries=0)
+    client = closing(openai.OpenAI(api_key="sk-test", base_url=f"{url}/v1", max_retries=0))
     picture = {"type": "image_url", "image_url": {"url": data_uri("photos/chelsea.jpg")}}
     messages: list[Any] = user(picture, {"type": "text", "text": "Describe it."})
     for question in ("Which colours?", "How bright?"):

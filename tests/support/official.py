@@ -90,16 +90,16 @@ def with_openai(sample: Documented, service: Service, patch: pytest.MonkeyPatch)
     import openai
 
     base = service.url + sample.path.removesuffix("/chat/completions")
-    client = openai.OpenAI(api_key=FAKE_KEY, base_url=base, max_retries=0)
     own = {name: value for name, value in sample.body.items() if name in _OPENAI_OWN and name != "messages"}
     extra = {name: value for name, value in sample.parameters.items() if name not in own}
     headers = {name: value for name, value in sample.headers.items() if name == "appid"}
+    with openai.OpenAI(api_key=FAKE_KEY, base_url=base, max_retries=0) as client:
 
-    def ask(turns: list[Any]) -> Any:
-        found = client.chat.completions.create(messages=turns, extra_body=extra, extra_headers=headers, **own)
-        return list(found) if sample.stream else found.choices[0].message.model_dump()
+        def ask(turns: list[Any]) -> Any:
+            found = client.chat.completions.create(messages=turns, extra_body=extra, extra_headers=headers, **own)
+            return list(found) if sample.stream else found.choices[0].message.model_dump()
 
-    sample.rounds(ask)
+        sample.rounds(ask)
 
 
 def with_qianfan(sample: Documented, service: Service, patch: pytest.MonkeyPatch) -> None:
