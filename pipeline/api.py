@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import functools
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import anyio
 import msgspec
 
 from pipeline import tasks
-from pipeline.errors import JobError, PipelineError
-from pipeline.job.load import OFFLINE_SUFFIX, LoadedJob
+from pipeline.errors import JobError
+from pipeline.job.load import LoadedJob
 from pipeline.job.load import load as load_spec
+from pipeline.reading import Readable, finished
 from pipeline.report.state import in_notebook
 from pipeline.run.run_options import RunOptions
 
 if TYPE_CHECKING:
-    import duckdb
-    import numpy
-
     from pipeline.report.compared import Compared
     from pipeline.report.estimate_lines import Estimate
-    from pipeline.report.summary import Status, Summary
-    from pipeline.run.image_folder import FolderCounts
-    from pipeline.run.report import Report
-    from pipeline.run.report_server import ReportServer, Search
-    from pipeline.run.search import Found, Searcher
-    from pipeline.run.sidecars import Written
+    from pipeline.report.summary import Summary
     from pipeline.store.maintenance import Compacted
 
-T = TypeVar("T")
 
-
-class Job:
+class Job(Readable):
     """A job: a job file with its overrides (`Job.load`), or a source and a few choices (`Job(task=…, manifest=…)`).
 
     `run` and `arun` send the rows that need sending. `connect`, `query`, `status` and `export` read the output and need
@@ -63,7 +50,6 @@ class Job:
         the job. overrides: any other key of a job file. Raises JobError.
         """
         self._rows: Any = None
-        self._searcher: Searcher | None = None
         if spec is None:
             spec, self._rows = _without_file(task, manifest, output, offline, overrides or {}, choices)
         try:
@@ -98,7 +84,7 @@ class Job:
         """
         from pipeline.run.local import execute
 
-        return _finished(execute, self.spec, self._options(manifest, options, settings))
+        return finished(execute, self.spec, self._options(manifest, options, settings))
 
     async def arun(self, manifest: Any = None, *, options: RunOptions | None = None, **settings: Any) -> Summary:
         """Does the same as `run`, for a scheduler or any other code with a running asyncio event loop."""
@@ -137,13 +123,7 @@ class Job:
         from pipeline.run.local import execute_reprocess
 
         chosen = msgspec.structs.replace(_options(None, options, settings), where=where)
-        return _finished(execute_reprocess, self.spec, chosen)
-
-    def reprocess_groups(self, where: str | None = None) -> dict[tuple[str, str], int]:
-        """Returns how many rows `reprocess` would send, by (fault, code). Sends nothing."""
-        from pipeline.run.reprocess import groups
-
-        return groups(self._read(), where)
+        return finished(execute_reprocess, self.spec, chosen)
 
     def accept(self, where: str | None = None) -> int:
         """Makes the answers that a quality check held back the answers of their rows. Returns how many.
@@ -170,72 +150,11 @@ class Job:
             raise JobError("a dismissal needs a reason, for whoever looks at it later")
         return maintenance.dismiss(self.spec, where, str(reason).strip())
 
-    def dismiss_groups(self, where: str, *, undo: bool = False) -> dict[tuple[str, str], int]:
-        """Returns how many failures `dismiss` would close, or open again, by (fault, code). Changes nothing."""
-        from pipeline.store.maintenance import groups
-
-        spec = self._read()
-        return groups(spec.output, spec.job.task, where, undone=undo)
-
     def compact(self, *, drop_superseded: bool = False) -> Compacted:
         """Merges small parts into parts of a good size. Readers see every row exactly once all the time."""
         from pipeline.run.maintenance import compact
 
         return compact(self.spec, drop_superseded=drop_superseded)
-
-    def connect(self) -> duckdb.DuckDBPyConnection:
-        """Returns a DuckDB connection with the views results, failures, dismissed, attempts, runs, spend and versions.
-
-        The views exist with all their columns even if nothing was written yet. The connection is an ordinary connection
-        of your process. Unlike `query`, the connection may read and write whatever DuckDB can.
-        """
-        from pipeline.run.output import connect
-
-        return connect(self._read())
-
-    def query(self, sql: str, *, write: bool = False) -> Any:
-        """Returns the answer of one SQL statement over the views, as a pyarrow RecordBatchReader. Raises QueryError.
-
-        write: allows statements that write files, attach databases or install extensions too. Otherwise these
-        statements are refused.
-        """
-        from pipeline.run.output import query
-
-        return query(self._read(), sql, write=write)
-
-    def results(self, form: Literal["arrow", "polars", "pandas"] = "arrow", *, columns: Iterable[str] = ()) -> Any:
-        """The view `results` as a pyarrow table, or a polars or pandas frame; one row per id, sorted by id.
-
-        columns: these alone. Raises JobError for a column that is not there, and MissingExtra without polars or pandas.
-        """
-        from pipeline.run.output import results
-
-        return results(self._read(), form, tuple(columns))
-
-    def vectors(self) -> tuple[list[str], numpy.ndarray[Any, Any]]:
-        """(ids, array): the vectors of `results` as float32 of shape (rows, dimension), sorted by id.
-
-        Rows without a vector of the newest answers' dimension are left out. Raises JobError for a job that makes none.
-        """
-        from pipeline.run.output import vectors
-
-        return vectors(self._read())
-
-    def search(
-        self, text: str | Iterable[str] = (), *, k: int = 10, where: str | None = None,
-        weights: Mapping[str, float] | None = None, **others: str | Iterable[str],
-    ) -> Found:  # fmt: skip
-        """Returns the `k` rows whose vectors are nearest to the query. Raises JobError and QueryError.
-
-        text, and `image`, `audio` (paths or URLs) and `id` in `others`: one or several each; their unit vectors are
-        added, each times the weight of its kind in `weights` (1 by default). where: an SQL condition over `results`.
-        The inputs are embedded with the job's model, which needs the key; `id` needs none. The next search of this job
-        sees the same rows: `Job.load` again after a run.
-        """
-        from pipeline.run.search import Searcher, query_of
-
-        self._searcher = self._searcher or Searcher(self._read())
-        return _finished(self._searcher.search, query_of({"text": text, **others}, weights or {}, k, where))
 
     def compare(
         self,
@@ -266,27 +185,11 @@ class Job:
             else:
                 b = (other if isinstance(other, Job) else Job.load(other, offline=self.spec.offline)).spec
             made = functools.partial(compare.compare, progress=progress)
-            compared = _finished(made, self.spec, b, sample)
+            compared = finished(made, self.spec, b, sample)
         if picks is not None:
             ids = compared.table.column("id").to_pylist()
             return msgspec.structs.replace(compared, picks=compare.picks(Path(picks), ids))
         return compared
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the status, and some results with thumbnails."""
-        from pipeline.report.html import lines_html
-        from pipeline.run.shown import job_html
-
-        try:
-            return job_html(self._read())
-        except PipelineError as error:
-            return lines_html([str(error)])
-
-    def status(self) -> Status:
-        """Returns how many rows are done, remaining and failed, and what was spent, by the figures of the last run."""
-        from pipeline.run.output import status
-
-        return status(self._read())
 
     def schedule(
         self, at: str, *, until: str | None = None, cron: bool = False, env_file: Path | None = None
@@ -301,116 +204,8 @@ class Job:
         night = Night(at=clock(at, "--at"), until=ends, env_file=env_file)
         return (cron_lines if cron else systemd_lines)(self.spec, night)
 
-    def watch(self) -> None:
-        """Follows a run of this job in another process on stderr, until the run ends; returns at once without one."""
-        from pipeline.run.output import watch
-
-        watch(self._read())
-
-    def export(
-        self,
-        dest: str | Path,
-        *,
-        columns: Iterable[str] = (),
-        without: Iterable[str] = (),
-        safe_csv: bool = False,
-    ) -> int:
-        """Writes one row per id to `dest` (.parquet, .csv, .jsonl, .arrow, .lance, .duckdb). Returns how many rows.
-
-        columns: only these columns. without: all columns but these. safe_csv: in CSV, puts an apostrophe before texts
-        that a spreadsheet would run as formulas.
-        """
-        from pipeline.run.output import export
-        from pipeline.store.export import Chosen
-
-        chosen = Chosen(columns=tuple(columns), without=tuple(without), safe_csv=safe_csv)
-        return export(self._read(), Path(dest), chosen)
-
-    def image_folder(
-        self, dest: str | Path, *, columns: Iterable[str] = (), without: Iterable[str] = ()
-    ) -> FolderCounts:
-        """Writes the pictures and `metadata.jsonl` into a new folder, which `datasets` reads as "imagefolder".
-
-        Returns the counts. columns: these alone; without: all but these.
-        """
-        from pipeline.run.image_folder import write_image_folder
-
-        return write_image_folder(self._read(), Path(dest).absolute(), tuple(columns), tuple(without))
-
-    def sidecars(
-        self,
-        kind: str = "txt",
-        dest: str | Path | None = None,
-        *,
-        template: str | None = None,
-        overwrite: bool = False,
-        columns: Iterable[str] = (),
-        without: Iterable[str] = (),
-    ) -> Written:
-        """Writes each answer beside its picture, or below the folder `dest` with the same tree. Returns the counts.
-
-        kind: `txt`, `xmp`, or `json` with the chosen columns. template: the text, with {name} for columns of `results`,
-        instead of the answer alone. If a file was not written by an earlier export, the file stays, unless `overwrite`
-        is set.
-        """
-        from pipeline.run.sidecars import Sidecars
-
-        folder = None if dest is None else Path(dest).absolute()
-        writer = Sidecars(self._read(), kind, folder, template=template, overwrite=overwrite)
-        return writer.write(tuple(columns), tuple(without))
-
-    def report(
-        self, dest: str | Path, *, rows: int | None = None, progress: Callable[[int, int], None] | None = None
-    ) -> Report:
-        """Writes the output as one HTML page that requests nothing: figures, charts, failures, a gallery of rows.
-
-        rows: at most so many rows are in the page, by default 2,000, taken evenly; the page has at most 20 MB.
-        progress: called with (pictures made, all pictures). Returns how many rows are shown of how many.
-        """
-        from pipeline.run.report import ROWS, write_report
-
-        told = progress or (lambda done, total: None)
-        return write_report(self._read(), Path(dest), ROWS if rows is None else rows, told)
-
-    def report_server(self, *, port: int = 0, search: Search | None = None) -> ReportServer:
-        """Returns a server of the same page, live and over all rows, on 127.0.0.1. `server.serve_forever()` starts it.
-
-        port: 0 takes any free port; `server.url` is the address. search: finds rows by meaning: a text and a number k →
-        the k nearest rows as (id, score). Raises JobError if the port is taken.
-        """
-        from pipeline.run.report_server import Live, ReportServer
-
-        return ReportServer(Live(self._read(), search), port)
-
     def _options(self, manifest: Any, options: RunOptions | None, settings: Mapping[str, Any]) -> RunOptions:
         return _options(self._rows if manifest is None else manifest, options, settings)
-
-    @property
-    def falls_back(self) -> bool:
-        """Tells whether the job's output has no run yet, but the output `…-offline` exists. Then `…-offline` is
-        read."""
-        offline = self._offline_output
-        return not self.spec.offline and not (self.spec.output / "runs").exists() and offline.exists()
-
-    @property
-    def _offline_output(self) -> Path:
-        return self.spec.output.with_name(self.spec.output.name + OFFLINE_SUFFIX)
-
-    def _read(self) -> LoadedJob:
-        if self.falls_back:
-            return msgspec.structs.replace(self.spec, output=self._offline_output, offline=True)
-        return self.spec
-
-
-def _finished(function: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:
-    """The result of a coroutine function, in this thread or, where an event loop runs in this thread, in another."""
-    run = functools.partial(anyio.run, function, *arguments, backend="asyncio")
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return run()
-    with ThreadPoolExecutor(1, thread_name_prefix="pipeline") as thread:
-        return thread.submit(contextvars.copy_context().run, run).result()
 
 
 def serve(

@@ -42,6 +42,6 @@ def compare(job: Job, other: str | None, settings_b: tuple[str, ...], again: boo
     for line in lines(compared):
         say(line)
     if file is not None:
-        write_compared(compared, file)
+        write_compared(job.spec, compared, file)
         click.echo(f"{compared.table.num_rows:,} rows written to {file}", err=True)
     return compared.exit_code

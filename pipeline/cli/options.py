@@ -93,6 +93,14 @@ def say(line: str, *, err: bool = False) -> None:
     click.echo(wrapped(line, sys.stderr if err else sys.stdout), err=err)
 
 
+def open_page(address: str) -> None:
+    """Opens a page in the default browser, or says that there is none."""
+    import webbrowser
+
+    if not webbrowser.open(address):
+        click.echo(f"no browser was found; open {address}", err=True)
+
+
 def _with_options(command: Callable[..., Any], job: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed((job, *_OPTIONS, ENV_FILE)):
         command = option(command)

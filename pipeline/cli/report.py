@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.options import job_command, say
+from pipeline.cli.options import job_command, open_page, say
 from pipeline.errors import JobError
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ def report(job: Job, file: Path | None, rows: int | None, serve: bool, port: int
         shown = f"{done.shown:,} of {done.total:,} rows" if done.shown < done.total else f"{done.total:,} rows"
         say(f"{file}: {shown}, {done.bytes / 1e6:.1f} MB", err=True)
         if opens:
-            _open(file.absolute().as_uri())
+            open_page(file.absolute().as_uri())
 
 
 def _serve(job: Job, port: int, opens: bool) -> None:
     server = job.report_server(port=port)
     click.echo(f"the report is at {server.url} for this machine alone; stop with Ctrl-C", err=True)
     if opens:
-        _open(server.url)
+        open_page(server.url)
     with server:
         server.serve_forever()
 
@@ -53,10 +53,3 @@ def _serve(job: Job, port: int, opens: bool) -> None:
 def _progress(done: int, total: int) -> None:
     if done % 50 == 0 or done == total:
         click.echo(f"\r{done:,} of {total:,} pictures", nl=done == total, err=True)
-
-
-def _open(url: str) -> None:
-    import webbrowser
-
-    if not webbrowser.open(url):
-        click.echo(f"no browser was found; open {url}", err=True)

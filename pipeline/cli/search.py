@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.options import job_command, say
+from pipeline.cli.options import job_command, open_page, say
 from pipeline.errors import JobError
 
 if TYPE_CHECKING:
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 @click.option("--weight", "weights", multiple=True, metavar="KIND=NUMBER", help="text, image, audio or id; default 1.")
 @click.option("-k", type=click.IntRange(1, 10_000), default=10, show_default=True, help="How many rows.")
 @click.option("--where", help="Only rows of results for which this SQL condition is true.")
+@click.option("-o", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with pictures, .html.")
+@click.option("--open", "opens", is_flag=True, help="Open the page in the default browser.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
-def search(job: Job, words: str | None, as_json: bool, **chosen: Any) -> None:
+def search(job: Job, words: str | None, as_json: bool, file: Path | None, opens: bool, **chosen: Any) -> None:
     """Find the rows whose vectors are nearest to TEXT, a picture, a sound or a row. For jobs with task embed.
 
     The query is embedded with the job's model, once: its vector is kept in the output, apart from the results. Several
@@ -37,6 +40,11 @@ def search(job: Job, words: str | None, as_json: bool, **chosen: Any) -> None:
     texts = (*(() if words is None else (words,)), *chosen.pop("texts"))
     weights = dict(map(_weight, chosen.pop("weights")))
     found = job.search(texts, weights=weights, **chosen)
+    if file is not None or opens:
+        page = job.search_page(found, file)
+        click.echo(f"{page}: {len(found.hits):,} rows", err=True)
+        if opens:
+            open_page(page.absolute().as_uri())
     shown = [msgspec.json.format(msgspec.json.encode(found, enc_hook=str), indent=2).decode()] if as_json else None
     for line in shown or lines(found):
         say(line)

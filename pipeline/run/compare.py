@@ -18,6 +18,7 @@ from pipeline.manifest import open_manifest
 from pipeline.report import tables
 from pipeline.report.compared import PICKS, Compared, Side, full_table
 from pipeline.report.summary import Summary
+from pipeline.run.compare_page import write_compare_page
 from pipeline.run.local import execute
 from pipeline.run.output import connect
 from pipeline.run.run_options import RunOptions
@@ -194,9 +195,15 @@ def picks(path: Path, ids: Sequence[str]) -> dict[str, str]:
     return {id_: found[id_] for id_ in ids if found.get(id_)}
 
 
-def write_compared(compared: Compared, dest: Path) -> None:
-    """Writes the rows by the file's ending: .csv, .json, .jsonl, .parquet or .arrow. Raises JobError, MachineError."""
+def write_compared(spec: LoadedJob, compared: Compared, dest: Path) -> None:
+    """Writes the rows by the file's ending: .html, .csv, .json, .jsonl, .parquet or .arrow.
+
+    spec: the job of side A. Raises JobError, MachineError.
+    """
     ending = dest.suffix.lower().removeprefix(".")
+    if ending == "html":
+        write_compare_page(spec, compared, dest)
+        return
     reader = full_table(compared).to_reader()
     if ending in ("csv", "json", "jsonl"):
         tables.write(reader, ending, dest)

@@ -63,8 +63,8 @@ def write_report(
     keys = sample(connection, most)
     head = page_head(connection, spec, fields, keys)
     budget = MOST_BYTES - len(filled(spec.shown, SCRIPT, head)) - 1_000
-    rows = _with_pictures(spec, read_rows(connection, fields, keys.answers, keys.failures), budget, progress)
-    rows = _thinned(rows, budget)
+    rows = with_pictures(spec, read_rows(connection, fields, keys.answers, keys.failures), budget, progress)
+    rows = thinned(rows, budget)
     if fields.vector:
         _add_near(connection, rows)
     head["sample"] = _sample(rows, keys)
@@ -104,8 +104,8 @@ def page_head(connection: duckdb.DuckDBPyConnection, spec: LoadedJob, fields: Fi
     return {name: plain(value) for name, value in head.items()}
 
 
-def _with_pictures(
-    spec: LoadedJob, rows: list[dict[str, Any]], budget: int, progress: Progress
+def with_pictures(
+    spec: LoadedJob, rows: list[dict[str, Any]], budget: int, progress: Progress = lambda done, total: None
 ) -> list[dict[str, Any]]:
     """Adds to each row its thumbnail, and a larger picture where all rows have room for one."""
     sides = (LARGE, SMALL) if len(rows) * LARGE_BYTES <= budget else (SMALL,)
@@ -120,7 +120,7 @@ def _with_pictures(
     return [{**row, **picture.fields()} for row, picture in zip(rows, made, strict=True)]
 
 
-def _thinned(rows: list[dict[str, Any]], budget: int) -> list[dict[str, Any]]:
+def thinned(rows: list[dict[str, Any]], budget: int) -> list[dict[str, Any]]:
     """Returns the rows that fit: first without their larger pictures, then fewer rows, taken evenly."""
     sizes = _sizes(rows)
     if sum(sizes) > budget:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -71,10 +73,12 @@ class Hit(msgspec.Struct, frozen=True):
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """The rows that were found, the nearest first.
 
-    `rows`: how many were searched. `sent`: inputs of the query that were sent to the service; `cost`: what they cost,
-    None if that is not known. `notes`: what a person should know.
+    `asked`: the query in words; of a path or URL, the name of the file. `rows`: how many were searched. `sent`: inputs
+    of the query that were sent to the service; `cost`: what they cost, None if that is not known. `notes`: what a
+    person should know.
     """
 
+    asked: str
     hits: tuple[Hit, ...]
     rows: int
     sent: int = 0
@@ -101,6 +105,11 @@ def facts_of(found: Found) -> Iterator[str]:
     bought = f"; {count(found.sent, 'input')} embedded{price}" if found.sent else ""
     yield f"{count(found.rows, 'row')} searched{bought}"
     yield from (f"note: {note}" for note in found.notes)
+
+
+def _words(query: Query) -> str:
+    names = [one.value if one.kind == "text" else Path(one.value.partition("?")[0]).name for one in query.inputs]
+    return " + ".join((*names, *query.ids))[:200]
 
 
 class Searcher:
@@ -141,7 +150,7 @@ class Searcher:
                 f"{count(left_out, 'row')} left out: their vectors were not made by {maker}; run the job again"
             )
         sent = {} if embedded is None else {"sent": embedded.sent, "cost": embedded.cost, "currency": embedded.currency}
-        return Found(hits=tuple(hits), rows=int(among.sum()), notes=tuple(notes), **sent)  # type: ignore[arg-type]
+        return Found(asked=_words(query), hits=tuple(hits), rows=int(among.sum()), notes=tuple(notes), **sent)  # type: ignore[arg-type]
 
     def _check(self, query: Query) -> None:
         if not query.inputs and not query.ids:
@@ -210,3 +219,22 @@ class Searcher:
         by_seq = {row.pop("seq"): row for row in rows}
         pairs = zip(near.seq.tolist(), near.scores.tolist(), strict=True)
         return [Hit(by_seq[seq].pop("id"), round(score, 6), by_seq[seq]) for seq, score in pairs if seq in by_seq]
+
+
+def text_search(spec: LoadedJob) -> Callable[[str, int], list[tuple[str, float]]]:
+    """Returns a function that finds the rows nearest to a text, for threads that run no event loop.
+
+    It takes the text and a number k, and returns the k nearest rows as (id, score). It sees rows of later runs too. It
+    raises PipelineError.
+    """
+    import anyio
+
+    lock = threading.Lock()
+
+    def search(text: str, count: int) -> list[tuple[str, float]]:
+        with lock:  # one connection to DuckDB, and one run that embeds
+            query = Query(inputs=(Input("text", text),), count=count)
+            found = anyio.run(Searcher(spec).search, query, backend="asyncio")
+        return [(hit.id, hit.score) for hit in found.hits]
+
+    return search

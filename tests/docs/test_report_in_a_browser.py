@@ -13,6 +13,7 @@ from support.report_pages import HOSTILE, job
 from support.store_records import answer, attempt, failure
 
 from pipeline import Job
+from pipeline.run.report_server import Live, ReportServer
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
@@ -220,7 +221,7 @@ def test_more_rows_come_as_one_goes_down(browser, tmp_path):
 def test_the_live_page_shows_all_rows(browser, tmp_path):
     records = [answer(f"a{number:04}", text=f"caption {number}", source=[CAT]) for number in range(120)]
     made = job(tmp_path, "caption", *records, failure("broken", code="Code1"))
-    with made.report_server(search=lambda text, k: [("a0007", 0.91), ("a0003", 0.5)]) as server:
+    with ReportServer(Live(made.spec, lambda text, k: [("a0007", 0.91), ("a0003", 0.5)])) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

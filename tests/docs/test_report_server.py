@@ -21,7 +21,7 @@ from support.store_records import answer, failure, keep, vector
 
 from pipeline import Job
 from pipeline.errors import JobError
-from pipeline.run.report_server import ReportServer
+from pipeline.run.report_server import Live, ReportServer, Search
 
 ROOT = Path(__file__).parents[2]
 CAT = str(ROOT / "sample_data/photos/chelsea.jpg")
@@ -52,8 +52,8 @@ class Client:
 
 
 @contextmanager
-def served(made: Job, **more: Any) -> Iterator[Client]:
-    with made.report_server(**more) as server:
+def served(made: Job, search: Search | None = None) -> Iterator[Client]:
+    with made.report_server() if search is None else ReportServer(Live(made.spec, search)) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -231,3 +231,12 @@ def test_neighbours_are_found_on_demand(tmp_path):
     assert [ids[seq] for seq, _ in found["near"]] == [
         f"v{place}" for place in np.argsort(-(unit @ unit[4])) if place != 4
     ][:6]
+
+
+def test_a_job_that_embeds_is_searched_by_meaning_with_its_own_model(tmp_path):
+    rows = [{"id": "cat", "text": "a cat"}, {"id": "sum", "text": "total 12.30"}]
+    made = Job(task="embed", manifest=rows, output=tmp_path / "out", offline=True)
+    made.run(progress=False)
+    with served(made) as client:
+        assert client.rows(text="a kitten", by="meaning")[0][0] == "cat"
+        assert client.rows(text="12.30", by="meaning")[0][0] == "sum"
