@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.browser import PHONE, WIDTH, Browser, accessibility, expect, is_wider_than_its_window
 from support.report_pages import HOSTILE, job
-from support.store_records import answer, attempt, failure
+from support.store_records import WHEN, answer, attempt, failure
 
 from pipeline import Job
 from pipeline.run.report_server import Live, ReportServer
@@ -207,6 +207,25 @@ def test_hostile_texts_are_shown_as_they_are(browser, tmp_path):
                 assert page.locator("dialog .answer").first.text_content() == HOSTILE[place]
                 page.keyboard.press("Escape")
             search(page, "onerror=alert", 2)
+
+
+def test_the_charts_are_of_the_run_that_is_chosen(browser, tmp_path):
+    first = [attempt(f"a{number}", fault="throttled", code="x", latency_ms=10) for number in range(5)]
+    second = [attempt(f"a{number}", run_id="run-2", started_at=WHEN + 10**9, latency_ms=10) for number in range(3)]
+    job(tmp_path, "caption", answer("a"), *first, *second).report(tmp_path / "night.html")
+    with browser.page((tmp_path / "night.html").as_uri()) as page:
+        titles = page.locator(".chart strong")
+        assert "Faults" not in titles.all_inner_texts()
+        picker = page.get_by_label("Run shown in the charts")
+        assert [text.rpartition(", ")[2] for text in picker.locator("option").all_inner_texts()] == [
+            "3 attempts",
+            "5 attempts",
+        ]
+        picker.select_option(index=1)
+        assert "Faults" in titles.all_inner_texts()
+        faults = page.locator(".chart", has_text="Faults")
+        assert "throttled 5" in str(faults.locator("svg").get_attribute("aria-label"))
+        assert accessibility(page) == []
 
 
 def test_more_rows_come_as_one_goes_down(browser, tmp_path):
