@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from support.browser import PHONE, WIDTH, Browser, accessibility, expect, is_wider_than_its_window
 from support.report_pages import HOSTILE, job
-from support.store_records import WHEN, answer, attempt, failure
+from support.store_records import WHEN, answer, attempt, failure, vector
 
 from pipeline import Job
+from pipeline.run.compare import picks, write_compared
 from pipeline.run.report_server import Live, ReportServer
 
 pytestmark = pytest.mark.browser
@@ -259,3 +260,51 @@ def test_the_live_page_shows_all_rows(browser, tmp_path):
         finally:
             server.shutdown()
             thread.join()
+
+
+def compared(tmp_path: Path) -> str:
+    """The address of a page that compares hostile answers."""
+    texts = [HOSTILE[0], "a cup of coffee", "a red cup"]
+    sides = []
+    for name, ends in (("one", ""), ("two", " on a table")):
+        records = [answer(f"r{number}", text=text + ends, source=[CAT]) for number, text in enumerate(texts)]
+        (tmp_path / name).mkdir()
+        sides.append(job(tmp_path / name, "caption", *records))
+    found = sides[0].compare(sides[1])
+    write_compared(sides[0].spec, found, tmp_path / "compare.html")
+    return (tmp_path / "compare.html").as_uri()
+
+
+@pytest.mark.parametrize("width", [WIDTH, PHONE])
+def test_two_sides_are_compared_and_picked(browser, tmp_path, width):
+    with browser.page(compared(tmp_path), width=width) as page:
+        page.get_by_text("3 rows found").wait_for()
+        assert page.locator(".pair").count() == 3
+        assert HOSTILE[0] in page.locator(".pair .answer").all_text_contents()
+        assert "table" in page.locator(".pair mark").all_inner_texts()
+        page.get_by_role("group", name="Pick for r1").get_by_role("button", name="B is better").click()
+        page.get_by_role("group", name="Pick for r2").get_by_role("button", name="Equal").focus()
+        page.keyboard.press("n")
+        page.get_by_text("Picks: b is better 1, neither 1.").wait_for()
+        with page.expect_download() as saved:
+            page.get_by_role("button", name="Save picks (CSV)").click()
+        saved.value.save_as(tmp_path / "picks.csv")
+        assert picks(tmp_path / "picks.csv", ["r0", "r1", "r2"]) == {"r1": "b", "r2": "neither"}
+        page.get_by_label("Pick", exact=True).select_option("Not picked")
+        page.get_by_text("1 row found").wait_for()
+        assert not is_wider_than_its_window(page)
+        assert accessibility(page) == []
+
+
+@pytest.mark.parametrize("width", [WIDTH, PHONE])
+def test_a_search_is_a_contact_sheet(browser, tmp_path, width):
+    records = [vector(f"v{number}", [1.0, number], source=[CAT], columns={"note": HOSTILE[0]}) for number in range(4)]
+    made = job(tmp_path, "embed", *records)
+    found = made.search(id="v0", k=3)
+    with browser.page(made.search_page(found, tmp_path / "hits.html").as_uri(), width=width) as page:
+        assert page.locator(".card .open").all_inner_texts() == ["v1", "v2", "v3"]
+        page.locator(".card .open").first.click()
+        assert page.locator("dialog").get_by_text("score 0.707107").is_visible()
+        page.keyboard.press("Escape")
+        assert not is_wider_than_its_window(page)
+        assert accessibility(page) == []

@@ -16,7 +16,7 @@ function numbers() {
   return el("section", { id: "numbers", "aria-labelledby": "numbers-head" },
     el("h2", { id: "numbers-head" }, "Both sides in numbers"),
     sides,
-    table("Both sides in numbers", columns, DATA.figures.map((row) => row.map(own))),
+    table("Figures of A and B", columns, DATA.figures.map((row) => row.map(own))),
     el("p", { class: "muted small" }, DATA.shown < DATA.total ? `${number(DATA.shown)} of ${number(DATA.total)} rows shown, the most different first.` : `All ${plural(DATA.total, "row")} with both answers are in this page.`));
 }
 
