@@ -119,7 +119,7 @@ for command in (*_COMMANDS, *map(new.command_of, ("caption", "ocr", "embed", "as
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line, then exits with a code of README.md, "Exit codes"."""
+    """Runs the command line, then exits with a code of pipeline/run/README.md, "Exit codes"."""
     if arguments is None:
         use_utf8_names()
     keep_streams()
