@@ -12,6 +12,7 @@ from base64 import b64decode
 from collections.abc import Callable
 from importlib import resources
 from ipaddress import ip_address
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
@@ -205,6 +206,8 @@ def _fetch(url: str, limit: int) -> bytes:
         with _opener.open(request, timeout=_FETCH_SECONDS) as response:
             return bytes(response.read(limit + 1))
     except Exception as error:
+        if isinstance(error, HTTPError):
+            error.close()  # the answer with this status
         raise Refusal("download") from error
 
 

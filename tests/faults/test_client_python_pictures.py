@@ -91,9 +91,9 @@ def test_what_goes_out_of_pixels_is_compressed(tmp_path: Path) -> None:
 
 def test_a_pil_picture_that_is_cut_fails_its_row_alone(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(encoded(noise(60, 40))[:-600])
-    with serving(instead=answered) as service:
+    with serving(instead=answered) as service, Image.open(tmp_path / "a.jpg") as cut:
         job = Client(tmp_path, service.url).job([], provider=PROVIDER, prompt={"text": "What?"})
-        rows = [{"id": "a", "image": Image.open(tmp_path / "a.jpg")}, {"id": "b", "image": IMAGE}]
+        rows = [{"id": "a", "image": cut}, {"id": "b", "image": IMAGE}]
         summary = job.run(manifest=rows)
         assert (summary.answered, summary.failed) == (1, 1)
         assert failures(job)[0]["code"] == "Local.TruncatedPicture"

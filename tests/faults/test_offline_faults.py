@@ -74,19 +74,21 @@ def test_on_a_socket_a_cut_breaks_the_body_and_a_drop_the_connection() -> None:
     with running(ServiceOptions(script=("cut", "drop", "cut"))) as url:
         connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
         connection.request("POST", GENERATION, json.dumps(HELLO), KEY)
-        with pytest.raises(http.client.IncompleteRead):
-            connection.getresponse().read()
+        with connection.getresponse() as cut, pytest.raises(http.client.IncompleteRead):
+            cut.read()
         connection.close()
         connection.request("POST", GENERATION, json.dumps(HELLO), KEY)
         with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
             connection.getresponse()
         connection.close()
         connection.request("POST", GENERATION, json.dumps(HELLO), SSE)
-        with pytest.raises(http.client.IncompleteRead):
-            connection.getresponse().read()
+        with connection.getresponse() as cut, pytest.raises(http.client.IncompleteRead):
+            cut.read()
         connection.close()
         connection.request("POST", GENERATION, json.dumps(HELLO), KEY)
-        assert connection.getresponse().status == 200
+        with connection.getresponse() as whole:
+            assert whole.status == 200
+        connection.close()
 
 
 def test_an_error_in_a_stream_stands_in_an_event_with_its_status_in_a_comment() -> None:

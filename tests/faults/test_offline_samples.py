@@ -35,6 +35,7 @@ def test_the_sample_picture_can_be_fetched_like_any_other(url):
         with pytest.raises(HTTPError) as missing:
             urlopen(f"{url}/samples/{name}")
         assert missing.value.code == 404
+        missing.value.close()
 
 
 @pytest.mark.parametrize("host", ["embedded.invalid", "127.0.0.1:8765", "localhost"])
