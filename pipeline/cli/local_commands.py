@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.options import job_command, optional_job_command, say
+from pipeline.cli.options import job_command, optional_job_command, say, say_where
 from pipeline.errors import EXIT_OK, EXIT_USAGE, JobError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def status(job: Job, as_json: bool, watch: bool) -> None:
     """Show what is done, left, failed (by fault and code) and spent."""
     from pipeline.report.summary import status_lines
 
-    _say_where(job)
+    say_where(job)
     if watch:
         job.watch()
     figures = job.status()
@@ -74,7 +74,7 @@ def query(job: Job, sql: str, form: str | None, file: Path | None, write: bool, 
     from pipeline.report import tables
     from pipeline.store.export import write_batches
 
-    _say_where(job)
+    say_where(job)
     ending = "" if file is None else file.suffix.lower().removeprefix(".")
     if file is not None and form is None and ending in ("parquet", "arrow"):
         write_batches(job.query(sql, write=write), file)
@@ -98,7 +98,7 @@ def export(job: Job, dest: Path | None, sidecar: str | None, form: str | None, *
 
     With --sidecar, each answer goes into a file beside its picture, or below the folder DEST with the same tree.
     """
-    _say_where(job)
+    say_where(job)
     safe_csv = chosen.pop("safe_csv")
     columns, without = _names(chosen.pop("columns")), _names(chosen.pop("without"))
     if sidecar is not None:
@@ -135,11 +135,6 @@ def _echo(figures: object, status_lines: Iterable[str]) -> None:
 
     for line in status_lines or [msgspec.json.format(msgspec.json.encode(figures), indent=2).decode()]:
         say(line)
-
-
-def _say_where(job: Job) -> None:
-    if job.falls_back:
-        click.echo(f"no paid answers in {job.spec.output} yet: reading those of {job.spec.output}-offline", err=True)
 
 
 @click.command()

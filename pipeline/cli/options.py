@@ -93,6 +93,12 @@ def say(line: str, *, err: bool = False) -> None:
     click.echo(wrapped(line, sys.stderr if err else sys.stdout), err=err)
 
 
+def say_where(job: Job) -> None:
+    """Says that a job without paid answers shows those of the embedded service."""
+    if job.falls_back:
+        click.echo(f"no paid answers in {job.spec.output} yet: reading those of {job.spec.output}-offline", err=True)
+
+
 def open_page(address: str) -> None:
     """Opens a page in the default browser, or says that there is none."""
     import webbrowser

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.options import job_command, open_page, say
+from pipeline.cli.options import job_command, open_page, say, say_where
 from pipeline.errors import JobError
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ def report(job: Job, file: Path | None, rows: int | None, serve: bool, port: int
     """
     if (file is None) == (not serve):
         raise JobError("report needs -o FILE, or --serve")
-    if job.falls_back:
-        click.echo(f"no paid answers in {job.spec.output} yet: reading those of {job.spec.output}-offline", err=True)
+    say_where(job)
     if serve:
         _serve(job, port, opens)
     elif file is not None:
@@ -51,5 +50,5 @@ def _serve(job: Job, port: int, opens: bool) -> None:
 
 
 def _progress(done: int, total: int) -> None:
-    if done % 50 == 0 or done == total:
-        click.echo(f"\r{done:,} of {total:,} pictures", nl=done == total, err=True)
+    if done % 500 == 0 and done < total:
+        say(f"{done:,} of {total:,} pictures", err=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.options import job_command, open_page, say
+from pipeline.cli.options import job_command, open_page, say, say_where
 from pipeline.errors import JobError
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def search(job: Job, words: str | None, as_json: bool, file: Path | None, opens:
 
     texts = (*(() if words is None else (words,)), *chosen.pop("texts"))
     weights = dict(map(_weight, chosen.pop("weights")))
+    say_where(job)
     found = job.search(texts, weights=weights, **chosen)
     if file is not None or opens:
         page = job.search_page(found, file)

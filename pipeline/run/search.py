@@ -94,9 +94,15 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 def lines(found: Found) -> Iterator[str]:
     """Yields the rows that were found, for people."""
     for hit in found.hits:
-        own = "  ".join(f"{name}={value}" for name, value in hit.row.items() if name != "source" and value is not None)
+        own = "  ".join(
+            f"{name}={_said(value)}" for name, value in hit.row.items() if name != "source" and value is not None
+        )
         yield one_line(f"{hit.score:6.3f}  {hit.id}  {own}".rstrip())
     yield from facts_of(found)
+
+
+def _said(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def facts_of(found: Found) -> Iterator[str]:
