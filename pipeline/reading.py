@@ -95,12 +95,12 @@ class Readable:
 
         text, and `image`, `audio` (paths or URLs) and `id` in `others`: one or several each; their unit vectors are
         added, each times the weight of its kind in `weights` (1 by default). where: an SQL condition over `results`.
-        The inputs are embedded with the job's model, which needs the key; `id` needs none. The next search of this job
-        sees the same rows: `Job.load` again after a run.
+        The inputs are embedded with the job's model, which needs the key; `id` needs none.
         """
         from pipeline.run.search import Searcher, query_of
 
-        self._searcher = self._searcher or Searcher(self._read())
+        if self._searcher is None or not self._searcher.current:
+            self._searcher = Searcher(self._read())
         return finished(self._searcher.search, query_of({"text": text, **others}, weights or {}, k, where))
 
     def search_page(self, found: Found, dest: str | Path | None = None) -> Path:

@@ -21,7 +21,7 @@ from pipeline.search.index import Index, Near
 from pipeline.store import read
 from pipeline.store.datasets import OUTCOME_COLUMNS, column_names
 from pipeline.store.layout import Layout
-from pipeline.store.parts import SCHEMA_PART
+from pipeline.store.parts import SCHEMA_PART, all_parts, live_parts
 from pipeline.store.sql import escaped, literal, quoted
 from pipeline.tasks import facts
 
@@ -139,6 +139,12 @@ class Searcher:
         known = self._connection.sql("select * from results limit 0").columns
         self._columns = [name for name in known if name not in ours]
 
+    @property
+    def current(self) -> bool:
+        """Tells whether the output has the same parts as when this searcher was made."""
+        folder = Layout(self._spec.output).dataset("results")
+        return [part.path for part in live_parts(all_parts(folder))] == self.index.paths
+
     async def search(self, query: Query) -> Found:
         """Returns the nearest rows. Raises JobError, QueryError (in `where`), and the same errors as `embed`."""
         self._check(query)
@@ -236,11 +242,14 @@ def text_search(spec: LoadedJob) -> Callable[[str, int], list[tuple[str, float]]
     import anyio
 
     lock = threading.Lock()
+    kept: list[Searcher] = []
 
     def search(text: str, count: int) -> list[tuple[str, float]]:
         with lock:  # one connection to DuckDB, and one run that embeds
+            if not kept or not kept[0].current:
+                kept[:] = [Searcher(spec)]
             query = Query(inputs=(Input("text", text),), count=count)
-            found = anyio.run(Searcher(spec).search, query, backend="asyncio")
+            found = anyio.run(kept[0].search, query, backend="asyncio")
         return [(hit.id, hit.score) for hit in found.hits]
 
     return search

@@ -42,7 +42,7 @@ class Near(NamedTuple):
 class Index:
     """The codes of an output's vectors. `dimension`: their numbers. `makers`: who made them, as `maker_of` names them.
 
-    `codes`: uint64 of shape (width / 64, rows). `notes`: what a person should know of the index.
+    `codes`: uint64 of shape (width / 64, rows). `paths`: the parts. `notes`: what a person should know of the index.
     """
 
     def __init__(self, parts: list[PartCodes], dimension: int, notes: tuple[str, ...] = ()) -> None:
@@ -57,7 +57,7 @@ class Index:
         self._factors, self._lengths = np.empty(rows, np.float32), np.empty(rows, np.float32)
         self.makers: list[str] = list(dict.fromkeys(name for part in parts for name in part.about.makers))
         self.maker = np.empty(rows, np.int16)
-        self._paths = [part.path for part in parts]
+        self.paths = [part.path for part in parts]
         self._first = np.cumsum([0, *(len(part.seq) for part in parts)])
         self._vectors = Rows([piece for part in parts for piece in part.vectors()])
         start = 0
@@ -95,7 +95,7 @@ class Index:
         import numpy as np
 
         places = np.flatnonzero(np.isin(self.seq, seq))
-        return [self._paths[number] for number in np.unique(np.searchsorted(self._first, places, "right") - 1)]
+        return [self.paths[number] for number in np.unique(np.searchsorted(self._first, places, "right") - 1)]
 
     def exact(self, rows: Array) -> Array:
         """Returns the vectors of these rows (ascending), with length 1."""

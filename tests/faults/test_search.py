@@ -101,6 +101,15 @@ def test_weights_decide_between_the_kinds_of_inputs(path):
         job.search("blue", weights={"picture": 1})
 
 
+def test_the_same_job_finds_the_rows_of_a_later_run(path):
+    job = Job.load(path)
+    assert len(job.search("red").hits) == 5
+    with (path.parent / "rows.jsonl").open("a") as file:
+        file.write('{"id": "new", "text": "scarlet"}\n')
+    job.run()
+    assert job.search("scarlet", k=1).hits[0].id == "new"
+
+
 def test_rows_of_another_model_are_left_out_and_counted(path, server):
     Job.load(path, {"provider.model": "newer", "models.newer.tasks": ["embed"]}).run(limit=2, changed="redo")
     found = Job.load(path).search("red")
