@@ -160,7 +160,7 @@ class _Keeper:
         path = self._folder / "mean.npz"
         rows = sum(_rows(part) for part in parts)
         try:
-            with np.load(path, allow_pickle=False) as found:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
                 mean: Array = found["mean"]
                 if mean.shape == (self._dimension,) and rows < _GROWTH * int(found["rows"]):
                     return mean

@@ -73,7 +73,7 @@ def read(path: Path, part: Part, about: About) -> PartCodes | None:
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as found:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
             told = msgspec.json.decode(found["about"].tobytes(), type=About)
             if msgspec.structs.replace(told, makers=(), places=()) != about:
                 return None
