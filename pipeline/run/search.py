@@ -11,6 +11,7 @@ import msgspec
 
 from pipeline.errors import JobError
 from pipeline.job.load import LoadedJob
+from pipeline.offline.models import layout
 from pipeline.report.html import lines_html
 from pipeline.report.state import count, money
 from pipeline.report.terminal import one_line
@@ -127,7 +128,7 @@ class Searcher:
     def __init__(self, spec: LoadedJob) -> None:
         if not facts(spec.job.task).embeds:
             raise spec.fail(f"task {spec.job.task} makes no vectors; search is for jobs with task embed")
-        loaded = index.load(spec.output, spec.job.task)
+        loaded = index.load(spec.output, spec.job.task, layout.SIZES[layout.LAYOUT] if spec.offline else ())
         if loaded is None:
             raise spec.fail(f"{spec.output} has no vectors yet: run the job first")
         self._spec = spec

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.errors import MachineError
-from pipeline.search import codes, sidecar
+from pipeline.search import sidecar
+from pipeline.search.codes import Codec
 from pipeline.search.floats import Rows
 from pipeline.search.sidecar import PartCodes
 from pipeline.store.dataset_schema import DatasetSchema
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 CANDIDATES = 1_000
-"""Vectors that are compared exactly, at least. Of 300,000 vectors, the ten nearest are among the first 1,000 in 99 % of
-searches, and among the first 2,000 in all (random clusters; `tests/bench/bench_search.py`)."""
-_SHARE = 200
-"""Of more than 200,000 vectors, one in so many is compared exactly."""
+"""Vectors that are compared exactly, at least. How many of the ten nearest are among them: tests/bench/README.md."""
+_SHARE = 500
+"""Of more than 500,000 vectors, one in so many is compared exactly."""
+_FIRST = 32
+"""One vector in so many is chosen by the signs of the query."""
 _SAMPLE = 5_000
 """Vectors of which the mean is taken."""
 _GROWTH = 8
@@ -40,21 +42,23 @@ class Near(NamedTuple):
 
 
 class Index:
-    """The codes of an output's vectors. `dimension`: their numbers. `makers`: who made them, as `maker_of` names them.
+    """The codes of an output's vectors. `blocks`: the numbers of each block of a vector. `makers`: who made them, as
+    `maker_of` names them.
 
-    `codes`: uint64 of shape (width / 64, rows). `paths`: the parts. `notes`: what a person should know of the index.
+    `codes`: uint64 of shape (words, rows). `paths`: the parts. `notes`: what a person should know of the index.
     """
 
-    def __init__(self, parts: list[PartCodes], dimension: int, notes: tuple[str, ...] = ()) -> None:
+    def __init__(self, parts: list[PartCodes], blocks: tuple[int, ...], notes: tuple[str, ...] = ()) -> None:
         import numpy as np
 
-        self.dimension = dimension
+        self.dimension = sum(blocks)
         self.notes = notes
         rows = sum(len(part.seq) for part in parts)
-        width = codes.rotation(dimension).width
+        self._codec = Codec(blocks)
         self.seq = np.concatenate([part.seq for part in parts]) if parts else np.zeros(0, np.int64)
-        self.codes = np.empty((width // 64, rows), np.uint64)
-        self._factors, self._lengths = np.empty(rows, np.float32), np.empty(rows, np.float32)
+        self.codes = np.empty((self._codec.words, rows), np.uint64)
+        self._factors = np.empty((len(blocks), rows), np.float32)
+        self._lengths = np.empty(rows, np.float32)
         self.makers: list[str] = list(dict.fromkeys(name for part in parts for name in part.about.makers))
         self.maker = np.empty(rows, np.int16)
         self.paths = [part.path for part in parts]
@@ -70,7 +74,7 @@ class Index:
 
         place = slice(start, start + len(part.seq))
         self.codes[:, place] = part.codes.T
-        self._factors[place], self._lengths[place] = part.factors, part.lengths
+        self._factors[:, place], self._lengths[place] = part.factors.T, part.lengths
         names = np.array([*map(self.makers.index, part.about.makers), -1], np.int16)
         self.maker[place] = names[part.maker]
 
@@ -82,13 +86,24 @@ class Index:
         import numpy as np
 
         unit = sidecar.units(query[None])[0][0]
-        keys = codes.order_keys(self.codes, self._factors, codes.query_code(unit))
-        keys[~among] = -np.inf
-        wanted = min(int(among.sum()), max(CANDIDATES, 4 * count, len(keys) // _SHARE))
-        chosen = np.sort(np.argpartition(-keys, max(0, wanted - 1))[:wanted])
+        chosen = self._candidates(self._codec.query(unit), count, among)
         scores = self.exact(chosen) @ unit
         best = np.argsort(-scores, kind="stable")[:count]
         return Near(self.seq[chosen[best]], scores[best])
+
+    def _candidates(self, query: Any, count: int, among: Array) -> Array:
+        """Returns the rows to compare exactly, in ascending order: first chosen by the signs of the query alone, then
+        among these by its numbers."""
+        import numpy as np
+
+        wanted = max(CANDIDATES, 4 * count, len(self.seq) // _SHARE)
+        keys = self._codec.order_keys(self.codes, self._factors, query)
+        keys[~among] = -np.inf
+        chosen = _largest(keys, min(int(among.sum()), max(8 * wanted, len(keys) // _FIRST)))
+        if len(chosen) > wanted:
+            finer = self._codec.order_keys(self.codes[:, chosen], self._factors[:, chosen], query, fine=True)
+            chosen = chosen[_largest(finer, wanted)]
+        return chosen
 
     def parts_of(self, seq: Array) -> list[Path]:
         """Returns the parts that hold these answers."""
@@ -106,10 +121,18 @@ class Index:
         return self._vectors.take(rows).reshape(-1, self.dimension) * scale[:, None]
 
 
-def load(output: Path, task: TaskName) -> Index | None:
+def _largest(keys: Array, count: int) -> Array:
+    """Returns the places of the largest keys, in ascending order."""
+    import numpy as np
+
+    return np.sort(np.argpartition(-keys, max(0, min(count, len(keys)) - 1))[:count])
+
+
+def load(output: Path, task: TaskName, blocks: Sequence[int] = ()) -> Index | None:
     """Returns the index of an output; None if the output has no vectors. Makes and keeps the codes that are missing.
 
-    Raises StoreError for a damaged part. If the codes cannot be kept, a note says so.
+    blocks: the numbers of each block of a vector, where vectors are made of blocks that a query may leave zero. Raises
+    StoreError for a damaged part. If the codes cannot be kept, a note says so.
     """
     layout = Layout(output)
     folder = layout.dataset("results")
@@ -117,22 +140,24 @@ def load(output: Path, task: TaskName) -> Index | None:
     parts = live_parts(all_parts(folder))
     if dimension is None or not parts:
         return None
-    keeper = _Keeper(layout.search, parts, dimension)
+    whole = tuple(blocks) if sum(blocks) == dimension else (dimension,)
+    keeper = _Keeper(layout.search, parts, whole)
     found = [keeper.codes(part) for part in parts]
     keeper.remove_others(parts)
-    return Index(found, dimension, tuple(keeper.notes))
+    return Index(found, whole, tuple(keeper.notes))
 
 
 class _Keeper:
-    def __init__(self, folder: Path, parts: list[Part], dimension: int) -> None:
+    def __init__(self, folder: Path, parts: list[Part], blocks: tuple[int, ...]) -> None:
         self._folder = folder
-        self._dimension = dimension
+        self._blocks = blocks
+        self._dimension = sum(blocks)
         self.notes: dict[str, None] = {}
         self._mean = self._kept_mean(parts)
         self._id = hashlib.sha256(self._mean.tobytes()).hexdigest()[:16]
 
     def codes(self, part: Part) -> PartCodes:
-        about = sidecar.wanted(part, self._dimension, self._id)
+        about = sidecar.wanted(part, self._blocks, self._id)
         path = self._folder / f"{part.path.stem}.npz"
         found = sidecar.read(path, part, about)
         if found is None:

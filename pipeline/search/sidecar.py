@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipeline.search import codes
+from pipeline.search.codes import VERSION, Codec
 from pipeline.search.floats import Rows, in_place, places
 from pipeline.store.disk import machine
 from pipeline.store.parts import VECTOR_ROW_GROUP, Part, reading_part
@@ -27,24 +27,29 @@ DAMAGED = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
 
 
 class About(msgspec.Struct, frozen=True):
-    """What a file of codes was made of. `mean`: a hash of the mean of the codes. `makers`: who made the vectors of the
+    """What a file of codes was made of. `blocks`: the numbers of each block of a vector. `mean`: a hash of the mean of
+    the codes. `makers`: who made the vectors of the
     part, each as `maker_of` names it. `places`: as in `floats.places`; empty if the file holds the vectors itself."""
 
     version: int
     size: int
     changed: int
-    dimension: int
+    blocks: tuple[int, ...]
     mean: str
     makers: tuple[str, ...] = ()
     places: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def dimension(self) -> int:
+        return sum(self.blocks)
 
 
 class PartCodes(msgspec.Struct, frozen=True):
     """The codes of the vectors of one part, in the order of its rows.
 
     `seq`: int64. `maker`: int16, places in `about.makers`; -1: the row has no vector of this dimension. `codes`: uint64
-    of shape (rows, width / 64). `factors`: float32, for vectors of length 1. `lengths`: float32, of the vectors. `own`:
-    the vectors, if they cannot be read in place.
+    of shape (rows, words). `factors`: float32 of shape (rows, blocks), for vectors of length 1. `lengths`: float32, of
+    the vectors. `own`: the vectors, if they cannot be read in place.
     """
 
     about: About
@@ -62,10 +67,10 @@ class PartCodes(msgspec.Struct, frozen=True):
         return [self.own] if self.own is not None else in_place(self.path, self.about.places, self.about.dimension)
 
 
-def wanted(part: Part, dimension: int, mean: str) -> About:
+def wanted(part: Part, blocks: tuple[int, ...], mean: str) -> About:
     """Returns what the codes of this part must be made of now. Raises OSError."""
     stat = part.path.stat()
-    return About(codes.VERSION, stat.st_size, stat.st_mtime_ns, dimension, mean)
+    return About(VERSION, stat.st_size, stat.st_mtime_ns, blocks, mean)
 
 
 def read(path: Path, part: Part, about: About) -> PartCodes | None:
@@ -110,10 +115,10 @@ def make(part: Part, about: About, mean: Array) -> PartCodes:
         found = places(source.metadata, about.dimension) or []
         raw = Rows(in_place(part.path, found, about.dimension))
         seq, makers, maker = _facts(source)
-        made: list[tuple[Array, Array, Array]] = []
+        codec, made = Codec(about.blocks), []
         done, same = 0, len(raw) == len(seq)
         for vectors, there in batches(source, about.dimension):
-            made.append(_encoded(vectors, there, mean))
+            made.append(_encoded(codec, vectors, there, mean))
             same = same and _equal(raw.take(np.arange(done, done + len(vectors))), vectors)
             done += len(vectors)
         own = None if same else np.concatenate([vectors for vectors, _ in batches(source, about.dimension)])
@@ -152,11 +157,11 @@ def units(vectors: Array) -> tuple[Array, Array]:
     return np.where(good[:, None], vectors, 0) * scale[:, None], np.where(good, lengths, np.nan)
 
 
-def _encoded(vectors: Array, there: Array, mean: Array) -> tuple[Array, Array, Array]:
+def _encoded(codec: Codec, vectors: Array, there: Array, mean: Array) -> tuple[Array, Array, Array]:
     import numpy as np
 
     scaled, lengths = units(vectors)
-    return *codes.encode(scaled, mean), np.where(there, lengths, np.float32(np.nan))
+    return *codec.encode(scaled, mean), np.where(there, lengths, np.float32(np.nan))
 
 
 def _equal(one: Array, other: Array) -> bool:

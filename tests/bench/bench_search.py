@@ -20,6 +20,7 @@ import pyarrow as pa
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 
 from pipeline import Job
+from pipeline.offline.models import layout
 from pipeline.offline.models.labels import names
 from pipeline.search import index
 from pipeline.search.index import Index
@@ -120,11 +121,11 @@ def fill(output: Path, rows: int, made: Any) -> None:
 
 def opened(output: Path) -> Index:
     began = time.perf_counter()
-    found = index.load(output, "embed")
+    found = index.load(output, "embed", layout.SIZES[layout.LAYOUT])
     assert found is not None
     print(f"  codes of {len(found.seq):,} vectors in {time.perf_counter() - began:.1f} s", end="")
     began = time.perf_counter()
-    index.load(output, "embed")
+    index.load(output, "embed", layout.SIZES[layout.LAYOUT])
     print(f", read again in {time.perf_counter() - began:.1f} s")
     return found
 

@@ -78,7 +78,7 @@ def test_the_codes_choose_the_candidates_well(monkeypatch, tmp_path, kind):
 def test_the_codes_are_kept_and_read_again(monkeypatch, tmp_path):
     filled(tmp_path, clusters(20, 64))
     first = loaded(tmp_path)
-    monkeypatch.setattr(codes, "encode", None)
+    monkeypatch.setattr(codes.Codec, "encode", None)
     again = loaded(tmp_path)
     assert np.array_equal(first.codes, again.codes)
     assert again.notes == ()
@@ -194,17 +194,37 @@ def test_an_output_without_vectors_has_no_index(tmp_path):
     assert index.load(tmp_path, "embed") is None
 
 
-def test_numpy_without_bitwise_count_gives_the_same_order(monkeypatch, tmp_path):
+def test_numpy_without_bitwise_count_gives_the_same_order(monkeypatch):
     vectors = clusters(50, 100)
-    mean = vectors.mean(axis=0)
-    code, factors = codes.encode(vectors, mean)
-    query = codes.query_code(vectors[3])
-    wanted = codes.order_keys(code.T, factors, query)
+    codec = codes.Codec((60, 40))
+    code, factors = codec.encode(vectors, vectors.mean(axis=0))
+    query = codec.query(vectors[3])
+    wanted = codec.order_keys(code.T, factors.T, query)
     monkeypatch.delattr(np, "bitwise_count", raising=False)
-    assert np.array_equal(codes.order_keys(code.T, factors, query), wanted)
+    assert np.array_equal(codec.order_keys(code.T, factors.T, query), wanted)
 
 
-def test_the_rotation_keeps_lengths_and_dot_products():
-    vectors = clusters(30, 1536)
-    turned = codes.rotation(1536)(vectors)
+@pytest.mark.parametrize("dimension", [1, 64, 384, 1000, 1536])
+def test_the_rotation_keeps_lengths_and_dot_products(dimension):
+    vectors = clusters(30, dimension)
+    turned = codes.Rotation(dimension)(vectors)
     assert turned @ turned.T == pytest.approx(vectors @ vectors.T, rel=1e-4, abs=1e-2)
+
+
+def test_a_query_of_some_blocks_finds_by_these_alone(monkeypatch, tmp_path):
+    """The block that the query leaves zero is larger than the others together, and says nothing."""
+    monkeypatch.setattr(index, "CANDIDATES", 100)
+    vectors = np.concatenate([clusters(3_000, 512, seed=1) * 2, clusters(3_000, 256, seed=2)], axis=1)
+    filled(tmp_path, vectors)
+    blocks = index.load(tmp_path, "embed", (512, 256))
+    whole = index.load(tmp_path, "embed")
+    assert blocks is not None
+    assert whole is not None
+    found = dict.fromkeys(("blocks", "whole"), 0)
+    for row in range(0, 3_000, 100):
+        query = np.concatenate([np.zeros(512, np.float32), vectors[row, 512:]])
+        for name, one in (("blocks", blocks), ("whole", whole)):
+            near = one.nearest(query, 10, everything(one))
+            found[name] += len({*near.seq.tolist()} & {*exact(vectors, query, 10)})
+    assert found["blocks"] / 300 >= 0.95
+    assert found["blocks"] > found["whole"]
