@@ -48,7 +48,7 @@ def test_the_next_run_begins_at_the_quota_that_was_found(
     with CountingServer() as server:
         job = CountedJob(tmp_path, server)
         refused = []
-        for night, rows in enumerate((400, 240)):
+        for night, rows in enumerate((700, 240)):
             server.script = service = Limited()
             job.rows({"id": f"n{night}-{row}", "topic": f"{night} {row}"} for row in range(rows))
             job.write(prompt="Say {topic}", more="[quality]\nrepeated = false\n")
