@@ -14,7 +14,7 @@ from pipeline.search.floats import Rows
 from pipeline.search.sidecar import PartCodes
 from pipeline.store.dataset_schema import DatasetSchema
 from pipeline.store.layout import Layout
-from pipeline.store.parts import Part, all_parts, live_parts, reading_part
+from pipeline.store.parts import VECTOR_ROW_GROUP, Part, all_parts, live_parts, reading_part
 from pipeline.types import TaskName
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def _mean(parts: list[Part], dimension: int) -> Array:
     """Returns the mean of some vectors, spread evenly over the parts, float32 of shape (dimension,)."""
     import numpy as np
 
-    step = max(1, len(parts) * 500 // _SAMPLE)
+    step = max(1, len(parts) * VECTOR_ROW_GROUP // _SAMPLE)
     total, count = np.zeros(dimension), 0
     for vectors in _first_batches(parts[::step], dimension):
         total += vectors.sum(axis=0)
@@ -222,5 +222,5 @@ def _first_batches(parts: list[Part], dimension: int) -> Iterator[Array]:
         with reading_part(part.path), pq.ParquetFile(part.path) as source:
             for number, (vectors, _) in enumerate(sidecar.batches(source, dimension)):
                 yield sidecar.units(vectors)[0]
-                if number * 500 >= _SAMPLE / len(parts):
+                if number * VECTOR_ROW_GROUP >= _SAMPLE / len(parts):
                     break

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 ROW_GROUP = 10_000
 """Rows of a row group without vectors. Five times as many small row groups make a plan over a million rows slower. A
 merge with 20,000 rows in a row group holds 30 MB more."""
-VECTOR_ROW_GROUP = 500
-"""Rows of a row group with vectors. For one row of a vector search, 3 MB of vectors (of 1536 floats) are read. pyarrow
-holds several copies of the rows that it writes or reads: with 2,000 rows, a run holds 50 MB more."""
+VECTOR_ROW_GROUP = 250
+"""Rows of a row group with vectors, 1.5 MB of vectors of 1536 floats. pyarrow holds several copies of the rows that it
+writes or reads: with 500 rows, a run holds 26 MB more, with 2,000 rows 50 MB more."""
 
 _NAME = re.compile(r"(\d{12,})-(\d{12,})(?:\.(\d+))?\.parquet")
 FORMAT_KEY = b"pipeline.format"
