@@ -89,11 +89,6 @@ def _drawn_up(
     input_tokens = _scaled(found.input_tokens, share)
     price = None if spec.offline else model.price
     seconds, limit = _time(context, round(found.requests * share), (input_tokens or 0) + (output_tokens or 0))
-    refused = tuple(
-        FailureGroup(fault="rejected", code=code, rows=round(number * scale), message=words, id=id_)
-        for code, number in look.counted.most_common()
-        for words, id_ in [look.refused[code]]
-    )
     money: dict[str, Any] = {} if price is None else _money(look, share, answers, sendable)
     return Estimate(
         job=spec.name,
@@ -111,7 +106,7 @@ def _drawn_up(
         send=send,
         shared=shared,
         looked_at=look.looked_at,
-        refused=refused,
+        refused=_refused(look, scale),
         media_tokens=_scaled(found.media_tokens, share),
         input_tokens=input_tokens,
         counted_by=counting.how,
@@ -126,6 +121,15 @@ def _drawn_up(
         limit=limit,
         notes=(*notes(spec), *look.notes, *_unsized(context, look), *_about_the_price(context)),
         **money,
+    )
+
+
+def _refused(look: Look, scale: float) -> tuple[FailureGroup, ...]:
+    """Returns the rows that would be refused, by code. scale: rows to send for each row that was looked at."""
+    return tuple(
+        FailureGroup(fault="rejected", code=code, rows=round(number * scale), message=words, id=id_)
+        for code, number in look.counted.most_common()
+        for words, id_ in [look.refused[code]]
     )
 
 

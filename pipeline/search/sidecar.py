@@ -27,9 +27,12 @@ DAMAGED = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
 
 
 class About(msgspec.Struct, frozen=True):
-    """What a file of codes was made of. `blocks`: the numbers of each block of a vector. `mean`: a hash of the mean of
-    the codes. `makers`: who made the vectors of the
-    part, each as `maker_of` names it. `places`: as in `floats.places`; empty if the file holds the vectors itself."""
+    """What a file of codes was made of.
+
+    `version`: of the codes. `size`, `changed`: bytes and time of change (ns) of the part. `blocks`: the numbers of each
+    block of a vector. `mean`: a hash of the mean of the vectors. `makers`: who made the vectors of the part, each as
+    `maker_of` names it. `places`: as in `floats.places`; empty if the file holds the vectors itself.
+    """
 
     version: int
     size: int
@@ -41,6 +44,7 @@ class About(msgspec.Struct, frozen=True):
 
     @property
     def dimension(self) -> int:
+        """Returns the numbers of a vector."""
         return sum(self.blocks)
 
 

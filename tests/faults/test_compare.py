@@ -63,6 +63,13 @@ def test_the_answers_of_a_count_for_its_next_run_and_those_of_b_do_not(counted, 
     assert all("Warmly" not in answer for (answer,) in counted.sql("select answer from results"))
 
 
+def test_a_run_of_some_ids_sends_these_alone_and_counts_them(counted):
+    summary = quiet(counted.job(), ids=frozenset({"r1", "r5", "gone"}))
+    assert (summary.sent, summary.left, summary.remaining, summary.figures["total"]) == (2, 0, 18, 2)
+    again = quiet(counted.job(), ids=frozenset({"r1", "r5"}))
+    assert (again.sent, again.left, again.remaining) == (0, 0, 18)
+
+
 def test_two_jobs_are_compared_in_their_own_outputs(counted, server, tmp_path):
     text = counted.path.read_text().replace("m1", "m2").replace(str(counted.output), str(tmp_path / "out2"))
     other = tmp_path / "other.toml"
